@@ -1,0 +1,169 @@
+"""The input stream: a Grain data set of batches, the same for any number of workers.
+
+Each example is fixed by the seed and its position in the global stream, and a batch by its
+number; so the number of workers, of processes and of restarts leaves the stream as it is.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import grain
+import numpy as np
+from absl import flags
+
+from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.transforms import Transform, apply
+
+Batch = dict[str, Any]
+Encode = Callable[[np.ndarray, np.ndarray | None], Mapping[str, np.ndarray]]
+
+THREADS = 4
+
+
+class Batches:
+    """An endless iterator of batches whose position can be saved and set; made by `batches`."""
+
+    def __init__(self, dataset: grain.MapDataset, workers: int, start: int):
+        self._dataset = dataset
+        self._workers = workers
+        self._next = start
+        self._iterator: grain.DatasetIterator | None = None
+
+    def __iter__(self) -> "Batches":
+        return self
+
+    def __next__(self) -> Batch:
+        if self._iterator is None:
+            self._iterator = self._open()
+        batch = next(self._iterator)
+        self._next += 1
+        return batch
+
+    def get_state(self) -> dict[str, int]:
+        """The position, for a checkpoint: `{"next_batch": k}`."""
+        return {"next_batch": self._next}
+
+    def set_state(self, state: Mapping[str, int]) -> None:
+        """Goes to a position, without reading what lies before it.
+
+        Args:
+          state: what `get_state` returned, with any number of workers or processes.
+
+        Raises:
+          ValueError: not such a state.
+        """
+        position = state.get("next_batch")
+        if not isinstance(position, int | np.integer) or position < 0:
+            raise ValueError(f"state {dict(state)!r}: {{'next_batch': k}} with k >= 0 is expected")
+        self.close()
+        self._next = int(position)
+
+    def close(self) -> None:
+        """Ends threads and worker processes; the next read starts them again."""
+        if self._iterator is not None:
+            self._iterator.close()
+            self._iterator = None
+
+    def _open(self) -> grain.DatasetIterator:
+        # The position is a slice of the data set: Grain's own state depends on the workers.
+        threads = 1 if self._workers else min(THREADS, os.cpu_count() or 1)
+        options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
+        stream = self._dataset[self._next :].to_iter_dataset(options)
+        if self._workers:
+            # Grain reads its own absl flags, which fails where no `app.run` has parsed them.
+            if not flags.FLAGS.is_parsed():
+                flags.FLAGS.mark_as_parsed()
+            stream = stream.mp_prefetch(
+                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2)
+            )
+        return iter(stream)
+
+
+def batches(
+    source: Source,
+    transforms: Sequence[Transform],
+    encode: Encode,
+    batch_size: int,
+    seed: int,
+    *,
+    shuffle: bool = True,
+    process_index: int = 0,
+    process_count: int = 1,
+    workers: int = 0,
+    start: int = 0,
+) -> Batches:
+    """Endless stream of training batches.
+
+    Args:
+      source: the images; with the attribute `endless = True` its index is itself the randomness
+        and it is neither shuffled nor repeated.
+      transforms: applied to each sample in order; all results must have one size.
+      encode: `(instances (H, W) int32, classes (H, W) int32 or None)` -> maps (H, W, C) by name.
+      batch_size: images a batch over all processes.
+      seed: of the order and of the transforms.
+      shuffle: a new order in every epoch; without it, the order of the source.
+      process_index: this process.
+      process_count: processes that read; each gets `batch_size // process_count` of every batch,
+        and together they get the batch that a single one would.
+      workers: processes that read ahead; 0 reads in threads. The batches are the same.
+      start: number of the first batch.
+
+    Returns:
+      An iterator of `{"image": (b, H, W, 3) uint8, "targets": {name: (b, H, W, C)}}`, with
+      `get_state`, `set_state` and `close`.
+
+    Raises:
+      ValueError: an argument out of range, an empty source; on reading, images of several sizes.
+    """
+    if not 0 <= process_index < process_count:
+        raise ValueError(
+            f"process_index {process_index} is not below process_count {process_count}"
+        )
+    if batch_size < 1 or batch_size % process_count:
+        raise ValueError(f"batch size {batch_size} does not divide over {process_count} processes")
+    if workers < 0 or start < 0:
+        raise ValueError(f"workers={workers}, start={start}: neither can be negative")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed}: an integer in 0 .. 2**32 - 1 is expected")
+    if len(source) == 0:
+        raise ValueError(f"source {source.name!r} is empty: nothing to train on")
+    dataset = grain.MapDataset.source(source).seed(seed)
+    if not getattr(source, "endless", False):
+        if shuffle:
+            dataset = dataset.shuffle()
+        dataset = dataset.repeat()
+    dataset = (
+        dataset.random_map(_Example(tuple(transforms), encode))
+        .slice(slice(process_index, None, process_count))
+        .batch(batch_size // process_count, drop_remainder=True, batch_fn=_stack)
+    )
+    return Batches(dataset, workers, start)
+
+
+@dataclass(frozen=True)
+class _Example:
+    """Sample -> what the network trains on."""
+
+    transforms: tuple[Transform, ...]
+    encode: Encode
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> dict[str, Any]:
+        sample = apply(self.transforms, sample, rng)
+        targets = dict(self.encode(sample.instances, sample.classes))
+        return {"image": sample.image, "targets": targets}
+
+
+def _stack(examples: Sequence[dict[str, Any]]) -> Batch:
+    sizes = {example["image"].shape[:2] for example in examples}
+    if len(sizes) > 1:
+        raise ValueError(
+            f"images of sizes {sorted(sizes)} in one batch; end the transforms with "
+            '"random_crop(SIZE)"'
+        )
+    targets = [example["targets"] for example in examples]
+    return {
+        "image": np.stack([example["image"] for example in examples]),
+        "targets": {name: np.stack([t[name] for t in targets]) for name in targets[0]},
+    }

@@ -1,0 +1,59 @@
+"""Synthetic nuclei as a data set."""
+
+from collections.abc import Sequence
+
+from jaxnuc.data.sample import Sample
+from jaxnuc.data.synthetic import SPLITS, check_styles, generate
+from jaxnuc.registry import unknown
+
+ENDLESS = 2**31 - 1  # the largest length that index arrays of 32 bits can address
+HELD_OUT = 32
+
+
+class Source:
+    """Pictures of `jaxnuc.data.synthetic.generate`, by index.
+
+    Args:
+      split: `train`, `val` or `test`; they share no picture.
+      size: side of the pictures in pixels.
+      seed: of the whole stream.
+      styles: the styles to draw from; one named twice comes twice as often.
+      length: number of pictures; None for no end in `train` and 32 elsewhere.
+
+    Raises:
+      ValueError: unknown split or style, or a size or length below 1.
+
+    >>> len(Source("val")), Source(size=64)[7].image.shape
+    (32, (64, 64, 3))
+    """
+
+    name = "synthetic"
+    endless = True
+
+    def __init__(
+        self,
+        split: str = "train",
+        size: int = 256,
+        seed: int = 0,
+        styles: Sequence[str] = ("fluorescence", "he", "pap"),
+        length: int | None = None,
+    ) -> None:
+        if split not in SPLITS:
+            raise unknown("split", split, SPLITS)
+        if length is None:
+            length = ENDLESS if split == "train" else HELD_OUT
+        for key, value in (("size", size), ("length", length)):
+            if value < 1:
+                raise ValueError(f"{key}={value} of the synthetic source must be 1 or more")
+        self.split, self.size, self.seed, self.length = split, size, seed, length
+        self.styles = check_styles(styles)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.length:
+            raise IndexError(
+                f"index {index} of the synthetic {self.split} split of length {self.length}"
+            )
+        return generate(int(index), self.seed, self.size, self.styles, self.split)

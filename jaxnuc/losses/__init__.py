@@ -1,0 +1,18 @@
+"""Losses: functions of arrays, all scalar, float32.
+
+Where a loss pools sums over the batch before it forms a ratio, `axis_name` adds the sums over the
+devices of a pmapped axis, so that the value does not depend on how many devices share the batch.
+"""
+
+from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy
+from jaxnuc.losses.region import pooled_sum, soft_dice, soft_iou, squared_ratio_dice, ssim
+
+__all__ = [
+    "binary_cross_entropy",
+    "cross_entropy",
+    "pooled_sum",
+    "soft_dice",
+    "soft_iou",
+    "squared_ratio_dice",
+    "ssim",
+]

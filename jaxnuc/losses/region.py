@@ -1,0 +1,110 @@
+"""Losses that compare whole regions: Dice, IoU, SSIM. Inputs are probabilities, not logits."""
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+
+def pooled_sum(
+    x: jax.Array, axis_name: str | None, axis: tuple[int, ...] | None = None
+) -> jax.Array:
+    """Sum over `axis` and, where `axis_name` is given, over the devices that share the batch."""
+    total = x.sum(axis)
+    return total if axis_name is None else lax.psum(total, axis_name)
+
+
+def soft_dice(
+    probabilities: jax.Array,
+    targets: jax.Array,
+    *,
+    smooth: float = 1e-6,
+    per_class: bool = False,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """`1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth)` over batch and pixels.
+
+    Args:
+      probabilities: (B, H, W, C) in [0, 1].
+      targets: (B, H, W, C) in [0, 1].
+      smooth: added to both sides of the ratio; 1 in the Keras projects, 1e-6 in HARU-Net's code.
+      per_class: one ratio a channel, then their mean; otherwise one ratio over all channels.
+      axis_name: pmapped axis that shares the batch.
+
+    Returns:
+      Scalar; 0 where both are empty.
+    """
+    axis = tuple(range(probabilities.ndim - 1)) if per_class else None
+    overlap = pooled_sum(probabilities * targets, axis_name, axis)
+    total = pooled_sum(probabilities + targets, axis_name, axis)
+    return (1 - (2 * overlap + smooth) / (total + smooth)).mean()
+
+
+def soft_iou(
+    probabilities: jax.Array, targets: jax.Array, *, axis_name: str | None = None
+) -> jax.Array:
+    """`1 - sum(p t) / sum(p + t - p t)` over batch and pixels; 0 where both are empty."""
+    overlap = pooled_sum(probabilities * targets, axis_name)
+    union = pooled_sum(probabilities + targets - probabilities * targets, axis_name)
+    # The Keras project has no guard: an all-empty batch of exact zeros gave NaN there.
+    return 1 - jnp.where(union > 0, overlap / jnp.where(union > 0, union, 1), 1)
+
+
+def squared_ratio_dice(probabilities: jax.Array, targets: jax.Array) -> jax.Array:
+    """`1 - sum over pixels of 2 p t / (p^2 + t^2)`, mean over images (HARU-Net, Eq. 5, literally).
+
+    Despite its name in the paper this is no Dice: it falls to 1 minus the number of foreground
+    pixels. Where both are 0 a pixel adds nothing.
+    """
+    squares = probabilities**2 + targets**2
+    ratio = jnp.where(
+        squares > 0, 2 * probabilities * targets / jnp.where(squares > 0, squares, 1), 0
+    )
+    return 1 - ratio.sum() / probabilities.shape[0]
+
+
+def ssim(
+    probabilities: jax.Array, targets: jax.Array, *, window: int = 11, sigma: float = 1.5
+) -> jax.Array:
+    """`1 - SSIM` of maps in [0, 1], Gaussian window, mean over the positions where it fits.
+
+    Args:
+      probabilities: (B, H, W, C), H and W at least `window`.
+      targets: the same shape.
+      window: side of the window in pixels.
+      sigma: standard deviation of the window in pixels.
+
+    Returns:
+      Scalar in [0, 2].
+
+    Raises:
+      ValueError: the maps are smaller than the window.
+
+    Source: Wang et al., "Image quality assessment: from error visibility to structural
+    similarity", 2004, with its constants 0.01 and 0.03.
+    """
+    b, h, w, c = probabilities.shape
+    if min(h, w) < window:
+        raise ValueError(f"SSIM's window of {window} px does not fit into maps of {h}x{w} px")
+    offsets = jnp.arange(window) - (window - 1) / 2
+    taps = jnp.exp(-(offsets**2) / (2 * sigma**2))
+    taps = taps / taps.sum()
+
+    def blur(x: jax.Array) -> jax.Array:
+        flat = x.transpose(0, 3, 1, 2).reshape(b * c, h, w, 1)
+        dims = ("NHWC", "HWIO", "NHWC")
+        down = lax.conv_general_dilated(
+            flat, taps.reshape(window, 1, 1, 1), (1, 1), "VALID", dimension_numbers=dims
+        )
+        return lax.conv_general_dilated(
+            down, taps.reshape(1, window, 1, 1), (1, 1), "VALID", dimension_numbers=dims
+        )
+
+    p, t = probabilities, targets
+    mean_p, mean_t = blur(p), blur(t)
+    var_p, var_t = blur(p * p) - mean_p**2, blur(t * t) - mean_t**2
+    covariance = blur(p * t) - mean_p * mean_t
+    c1, c2 = 0.01**2, 0.03**2
+    similarity = ((2 * mean_p * mean_t + c1) * (2 * covariance + c2)) / (
+        (mean_p**2 + mean_t**2 + c1) * (var_p + var_t + c2)
+    )
+    return 1 - similarity.mean()

@@ -1,0 +1,164 @@
+"""The flexible U-Net: every dimension of a U-Net is an argument.
+
+Sources: the TensorFlow projects "Slightly Flexible UNet" (variant `base`) and "Image Segmentation
+Neoplastic Cell" (variant `neoplastic`) of antillia, which set kernel sizes and dilations by level.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import Dtype, logits, max_pool_ceil
+
+VARIANTS = {
+    "neoplastic": {},
+    "base": {"decay_dilation": False, "decoder_kernels": "shifted"},
+    "small": {
+        "layers": 5,
+        "kernel": 3,
+        "dilation": 1,
+        "batch_norm": True,
+        "batch_norm_momentum": 0.9,
+        "dropout_rate": 0.0,
+    },
+}
+
+
+class DoubleConv(nn.Module):
+    """Convolution, ReLU, [norm], dropout, convolution, ReLU, [norm]."""
+
+    features: int
+    kernel: int
+    dilation: int
+    dropout_rate: float
+    batch_norm: bool
+    batch_norm_momentum: float
+    axis_name: str | None
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for first in (True, False):
+            x = nn.Conv(
+                self.features,
+                (self.kernel, self.kernel),
+                kernel_dilation=self.dilation,
+                kernel_init=nn.initializers.he_normal(),
+                dtype=self.dtype,
+            )(x)
+            x = nn.relu(x)
+            if self.batch_norm:  # after the activation, with Keras' epsilon, as in the source
+                x = nn.BatchNorm(
+                    use_running_average=not train,
+                    momentum=self.batch_norm_momentum,
+                    epsilon=1e-3,
+                    axis_name=None if self.is_initializing() else self.axis_name,
+                    dtype=self.dtype,
+                )(x)
+            if first:
+                x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+        return x
+
+
+class DoubleSize(nn.Module):
+    """Transposed 2x2 convolution of stride 2: `(B, H, W, C) -> (B, 2H, 2W, features)`.
+
+    Kernel and stride are equal, so that no outputs overlap and it is one matrix product a pixel
+    followed by a rearrangement: the same numbers, and much faster than a general one on a CPU.
+    """
+
+    features: int
+    dtype: Dtype
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        b, h, w, c = x.shape
+        init = nn.initializers.glorot_uniform(in_axis=2, out_axis=3)
+        kernel = self.param("kernel", init, (2, 2, c, self.features), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        y = jnp.einsum("bhwc,ijcf->bhiwjf", x, kernel.astype(self.dtype))
+        return y.reshape(b, 2 * h, 2 * w, self.features) + bias.astype(self.dtype)
+
+
+class Model(nn.Module):
+    """The flexible U-Net.
+
+    Attributes:
+      outputs: channels of each map; one 1x1 head a map.
+      layers: number of levels.
+      base_filters: channels of the first level; they double at each level.
+      kernel: of the first level; each level takes 2 less, down to 3.
+      dilation: of the first level.
+      decay_dilation: each level takes 1 less, down to 1 (`neoplastic`), or all the same (`base`).
+      decoder_kernels: `"level"`: a decoder level has its encoder level's kernel; `"shifted"`: that
+        of the level below, as the base project does.
+      dropout_rate: at level i the rate is `dropout_rate * i`.
+      batch_norm: a normalisation behind each activation.
+      batch_norm_momentum: of its running statistics; short trainings want less than Keras' 0.99.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    layers: int = 7
+    base_filters: int = 16
+    kernel: int = 5
+    dilation: int = 2
+    decay_dilation: bool = True
+    decoder_kernels: str = "level"
+    dropout_rate: float = 0.07
+    batch_norm: bool = False
+    batch_norm_momentum: float = 0.99
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        kernels, dilations = self._kernels(), self._dilations()
+        shift = {"level": 0, "shifted": 1}.get(self.decoder_kernels)
+        if shift is None:
+            raise ValueError(f"decoder_kernels={self.decoder_kernels!r}; known: level, shifted")
+        deepest_rate = self.dropout_rate * (self.layers - 1)
+        if not 0 <= deepest_rate < 1:
+            raise ValueError(
+                f"dropout_rate={self.dropout_rate} gives {deepest_rate:.2f} at the deepest of "
+                f"{self.layers} levels; it must lie in [0, 1)"
+            )
+
+        def convs(x: jax.Array, level: int, kernel: int, name: str) -> jax.Array:
+            return DoubleConv(
+                self.base_filters * 2**level,
+                kernel,
+                dilations[level],
+                self.dropout_rate * level,
+                self.batch_norm,
+                self.batch_norm_momentum,
+                self.axis_name,
+                self.dtype,
+                name=name,
+            )(x, train)
+
+        x = images.astype(self.dtype)
+        skips = []
+        for level in range(self.layers):
+            x = convs(x if level == 0 else max_pool_ceil(x), level, kernels[level], f"down{level}")
+            skips.append(x)
+        for level in reversed(range(self.layers - 1)):
+            skip = skips[level]
+            _, h, w, c = skip.shape
+            x = DoubleSize(c, self.dtype, name=f"double{level}")(x)[:, :h, :w]
+            x = jnp.concatenate([x, skip], axis=-1)
+            x = convs(x, level, kernels[level + shift], f"up{level}")
+        return {
+            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
+            for name, channels in self.outputs.items()
+        }
+
+    def _kernels(self) -> Sequence[int]:
+        return [max(3, self.kernel - 2 * level) for level in range(self.layers)]
+
+    def _dilations(self) -> Sequence[int]:
+        step = 1 if self.decay_dilation else 0
+        return [max(1, self.dilation - step * level) for level in range(self.layers)]

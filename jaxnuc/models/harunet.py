@@ -1,0 +1,252 @@
+"""HARU-Net: nested residual U-blocks, attention on the skips, context fusion, one branch a map.
+
+Source: Chen, Huang, Chen, Qian, Yu, "Enhancing Nucleus Segmentation with HARU-Net: A Hybrid
+Attention Based Residual U-Blocks Network"; the nested blocks are those of U2-Net (Qin et al.,
+"U2-Net: Going deeper with nested U-structure for salient object detection", 2020).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, max_pool_ceil, resize_bilinear
+
+# (height of the block, or "4f" for the dilated one; middle channels; output channels)
+Stage = tuple[int | str, int, int]
+
+ENCODER: tuple[Stage, ...] = (
+    (7, 32, 64),
+    (6, 32, 128),
+    (5, 64, 256),
+    (4, 128, 512),
+    ("4f", 256, 512),
+    ("4f", 256, 512),
+)
+DECODER: tuple[Stage, ...] = (  # from the deepest to full resolution
+    ("4f", 256, 512),
+    (4, 128, 256),
+    (5, 64, 128),
+    (6, 32, 64),
+    (7, 16, 64),
+)
+
+
+def uniform(stages: Sequence[Stage], middle: int, out: int) -> tuple[Stage, ...]:
+    """The same blocks, all of one width, as U2-Net-P has them."""
+    return tuple((height, middle, out) for height, _, _ in stages)
+
+
+VARIANTS = {
+    "full": {},
+    "small": {"encoder": uniform(ENCODER, 16, 64), "decoder": uniform(DECODER, 16, 64)},
+}
+
+
+class ResidualUBlock(nn.Module):
+    """RSU-L: a U-Net of `height` levels within a residual block (paper, section 3.1).
+
+    `height="4f"` is the block of the deepest stages, which dilates instead of pooling.
+    """
+
+    height: int | str
+    middle: int
+    features: int
+    use_bias: bool = False
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        dilated = self.height == "4f"
+        height = 4 if dilated else int(self.height)
+
+        def conv(x: jax.Array, features: int, dilation: int = 1) -> jax.Array:
+            return ConvNormAct(
+                features,
+                dilation=dilation,
+                use_bias=self.use_bias,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+            )(x, train)
+
+        inner = conv(x, self.features)
+        skips = [conv(inner, self.middle)]
+        for level in range(1, height - 1):
+            below = skips[-1] if dilated else max_pool_ceil(skips[-1])
+            skips.append(conv(below, self.middle, 2**level if dilated else 1))
+        y = conv(skips[-1], self.middle, 8 if dilated else 2)
+        for level in reversed(range(height - 1)):
+            skip = skips[level]
+            y = jnp.concatenate([resize_bilinear(y, skip), skip], axis=-1)
+            y = conv(y, self.middle if level else self.features, 2**level if dilated else 1)
+        return y + inner
+
+
+class DoubleConv(nn.Module):
+    """Two convolutions in place of a residual U-block: the U-Net row of the ablation table."""
+
+    features: int
+    use_bias: bool = False
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for _ in range(2):
+            x = ConvNormAct(
+                self.features,
+                use_bias=self.use_bias,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+            )(x, train)
+        return x
+
+
+class ChannelGate(nn.Module):
+    """Channel attention: `x * sigmoid(MLP(mean) + MLP(max))` (paper, section 3.2)."""
+
+    reduction: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        c = x.shape[-1]
+        squeeze = nn.Dense(max(c // self.reduction, 1), use_bias=False, dtype=self.dtype)
+        excite = nn.Dense(c, use_bias=False, dtype=self.dtype)
+        pooled = (x.mean(axis=(1, 2)), x.max(axis=(1, 2)))
+        weights = sum(excite(nn.relu(squeeze(p))) for p in pooled)
+        return x * nn.sigmoid(weights)[:, None, None, :]
+
+
+class SpatialGate(nn.Module):
+    """Spatial attention: a 7x7 convolution over the maximum and the mean of the channels."""
+
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        pooled = jnp.stack([x.max(axis=-1), x.mean(axis=-1)], axis=-1)
+        return x * nn.sigmoid(nn.Conv(1, (7, 7), use_bias=False, dtype=self.dtype)(pooled))
+
+
+class ContextFusion(nn.Module):
+    """CF-block: weighs the side maps by squeeze and excitation, then fuses them by a 1x1.
+
+    The pooled vectors are added before the MLP; the published code fuses by 1x1 where the paper's
+    text has 3x3 (section 3.3).
+    """
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        c = x.shape[-1]
+        pooled = x.mean(axis=(1, 2)) + x.max(axis=(1, 2))
+        hidden = nn.relu(nn.Dense(c // self.features, dtype=self.dtype)(pooled))
+        weights = nn.sigmoid(nn.Dense(c, dtype=self.dtype)(hidden))
+        return nn.Conv(self.features, (1, 1), dtype=self.dtype)(x * weights[:, None, None, :])
+
+
+class Model(nn.Module):
+    """HARU-Net and, by its arguments, U2-Net and every row of HARU-Net's ablation table.
+
+    Attributes:
+      outputs: channels of each map; `{"mask": 1, "contour": 1}` has sigmoid heads (the paper),
+        2 channels softmax heads (the published code), only `"mask"` no contour branch.
+      encoder: (block height or "4f", middle, output channels) of each stage, from full resolution.
+      decoder: the same, from the deepest stage up; one stage fewer than the encoder.
+      block: `"rsu"`, or `"double_conv"` for plain convolutions of the same output width.
+      attention: on the skips: `"cbam"` (channel gate only at the deepest), or `"none"`.
+      fusion: of the side maps: `"context"` (CF-block), `"conv"` (U2-Net's 1x1), or `"none"`
+        (the finest side map is the output).
+      deep_supervision: whether training gets the side maps.
+      reduction: of the channel gates; the deepest one takes `2 * reduction`.
+      use_bias: biases in the convolutions before a normalisation, as U2-Net has.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    encoder: Sequence[Stage] = ENCODER
+    decoder: Sequence[Stage] = DECODER
+    block: str = "rsu"
+    attention: str = "cbam"
+    fusion: str = "context"
+    deep_supervision: bool = True
+    reduction: int = 16
+    use_bias: bool = False
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        self._check()
+        common = {"use_bias": self.use_bias, "axis_name": self.axis_name, "dtype": self.dtype}
+
+        def stage(spec: Stage, name: str) -> nn.Module:
+            height, middle, features = spec
+            if self.block == "double_conv":
+                return DoubleConv(features, name=name, **common)
+            return ResidualUBlock(height, middle, features, name=name, **common)
+
+        depth = len(self.encoder)
+        skips = []
+        x = images.astype(self.dtype)
+        for level, spec in enumerate(self.encoder, start=1):
+            x = stage(spec, f"encoder{level}")(x if level == 1 else max_pool_ceil(x), train)
+            skips.append(x)
+
+        features = [x]
+        for level, spec in zip(range(depth - 1, 0, -1), self.decoder, strict=True):
+            skip = skips[level - 1]
+            if self.attention == "cbam":
+                deepest = level == depth - 1
+                reduction = self.reduction * (2 if deepest else 1)
+                skip = ChannelGate(reduction, self.dtype, name=f"channel_gate{level}")(skip)
+                if not deepest:
+                    skip = SpatialGate(self.dtype, name=f"spatial_gate{level}")(skip)
+            x = jnp.concatenate([resize_bilinear(x, skip), skip], axis=-1)
+            x = stage(spec, f"decoder{level}")(x, train)
+            features.append(x)
+
+        maps: dict = {}
+        side: dict = {}
+        for name, channels in self.outputs.items():
+            side[name] = [  # from the deepest to the finest
+                resize_bilinear(
+                    nn.Conv(channels, (3, 3), dtype=self.dtype, name=f"{name}_side{level}")(f),
+                    images,
+                )
+                for level, f in zip(range(depth, 0, -1), features, strict=True)
+            ]
+            stacked = jnp.concatenate(side[name], axis=-1)
+            if self.fusion == "context":
+                fused = ContextFusion(channels, self.dtype, name=f"{name}_fusion")(stacked)
+            elif self.fusion == "conv":
+                fused = nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_fusion")(stacked)
+            else:
+                fused = side[name][-1]
+            maps[name] = logits(fused)
+        if train and self.deep_supervision:
+            # Without fusion the finest side map is the output itself and is not supervised twice.
+            last = -1 if self.fusion == "none" else None
+            maps["side"] = {name: [logits(m) for m in side[name][:last]] for name in side}
+        return maps
+
+    def _check(self) -> None:
+        choices = {
+            "block": ("rsu", "double_conv"),
+            "attention": ("cbam", "none"),
+            "fusion": ("context", "conv", "none"),
+        }
+        for field, known in choices.items():
+            if getattr(self, field) not in known:
+                raise ValueError(f"{field}={getattr(self, field)!r}; known: {', '.join(known)}")
+        if len(self.decoder) != len(self.encoder) - 1:
+            raise ValueError(
+                f"{len(self.encoder)} encoder stages need {len(self.encoder) - 1} decoder stages, "
+                f"got {len(self.decoder)}"
+            )

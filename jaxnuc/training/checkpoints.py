@@ -1,0 +1,220 @@
+"""Checkpoints: the state, the position in the data, the progress and the configuration.
+
+Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import jax
+import orbax.checkpoint as ocp
+from absl import logging
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+from jaxnuc.training.state import TrainState
+
+FOLDER = "checkpoints"
+
+
+class Checkpoints:
+    """Saves and restores what a training needs to go on to the bit.
+
+    Args:
+      workdir: of the run.
+      read_only: never writes or deletes: for evaluation.
+    """
+
+    def __init__(self, workdir: str | os.PathLike[str], read_only: bool = False) -> None:
+        self.folder = Path(workdir).absolute() / FOLDER
+
+        def figure(metrics: Mapping[str, float]) -> float:
+            return metrics["monitor"]
+
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                best_fn=figure,
+                preservation_policy=keep.AnyPreservationPolicy(
+                    [
+                        keep.LatestN(2),
+                        keep.BestN(
+                            get_metric_fn=figure, n=1, keep_checkpoints_without_metrics=False
+                        ),
+                    ]
+                ),
+                create=not read_only,
+                read_only=read_only,
+            ),
+        )
+
+    def save(
+        self,
+        state: TrainState,
+        progress: Mapping[str, Any],
+        config: Mapping[str, Any],
+        monitor: float | None,
+    ) -> None:
+        """Saves in the background under the state's step; never overwrites a step.
+
+        Args:
+          state: to save; may be donated as soon as this returns.
+          progress: plain data: position in the data, best figure, evaluations waited.
+          config: the resolved configuration as plain data.
+          monitor: the figure by which the best is chosen, or None where there was no evaluation.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeSave(state),
+                progress=ocp.args.JsonSave(dict(progress)),
+                config=ocp.args.JsonSave(dict(config)),
+            ),
+            metrics=None if monitor is None else {"monitor": monitor},
+            force=True,
+        )
+
+    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
+        """The latest checkpoint that can be read, or None where there is none.
+
+        One that cannot be read is said so, set aside as `<step>.corrupt`, and the one before is
+        tried.
+
+        Raises:
+          ValueError: there are checkpoints, and none of them can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for step in steps:
+            try:
+                restored = self._read(step, _abstract(template))
+            except Exception as error:
+                logging.warning(
+                    "checkpoint %s cannot be read (%s: %s); set aside as %s.corrupt",
+                    self.folder / str(step),
+                    type(error).__name__,
+                    str(error).splitlines()[0] if str(error) else "",
+                    step,
+                )
+                self._set_aside(step)
+                continue
+            return restored
+        if steps:
+            raise ValueError(
+                f"none of the checkpoints {steps} in {self.folder} can be read; they are kept as "
+                "'<step>.corrupt'; start again in another workdir"
+            )
+        return None
+
+    def _read(self, step: int, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeRestore(
+                    template, restore_args=ocp.checkpoint_utils.construct_restore_args(template)
+                ),
+                progress=ocp.args.JsonRestore(),
+            ),
+        )
+        return restored.state, restored.progress
+
+    def _set_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            source = self.folder / str(step)
+            target = self.folder / f"{step}.corrupt"
+            number = 1
+            while target.exists():
+                number += 1
+                target = self.folder / f"{step}.corrupt{number}"
+            source.rename(target)
+        self._manager.reload()
+
+    def reached_preemption(self, step: int) -> bool:
+        """Whether the processes of a training agree to stop here, being preempted."""
+        return self._manager.reached_preemption(step)
+
+    def close(self) -> None:
+        """Waits for what is being saved."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _abstract(template: Any) -> Any:
+    """Shapes and types, to be restored on this process' first device."""
+    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), template)
+
+
+def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
+    """The folder of a checkpoint.
+
+    Args:
+      path: a workdir, or already the folder of one checkpoint.
+      which: `"best"`, `"latest"` or a step.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint; lists those there are.
+    """
+    path = Path(path).absolute()
+    if (path / "state").is_dir():
+        return path
+    if not (path / FOLDER).is_dir():
+        raise FileNotFoundError(
+            f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
+            "--workdir of a training"
+        )
+    with Checkpoints(path, read_only=True) as checkpoints:
+        manager = checkpoints._manager
+        steps = sorted(manager.all_steps())
+        step = {"best": manager.best_step(), "latest": manager.latest_step()}.get(str(which))
+        if step is None and which == "best":
+            step = manager.latest_step()  # stopped before its first evaluation
+        if step is None and str(which).isdigit():
+            step = int(which)
+    if step not in steps:
+        raise FileNotFoundError(f"no checkpoint {which!r} in {path}; there are {steps}")
+    return path / FOLDER / str(step)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration a checkpoint was made with, as plain data."""
+    return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "config")
+
+
+def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
+    """What `model.apply` needs to evaluate, and nothing else of the checkpoint.
+
+    Args:
+      folder: of the checkpoint.
+      template: the model's variables as shapes: `{"params": ..., "batch_stats": ...}`.
+      ema: read the averaged parameters.
+
+    Raises:
+      ValueError: the checkpoint is damaged or of another model.
+    """
+    name = "ema" if ema else "params"
+    item = _abstract({name: template["params"], "batch_stats": template.get("batch_stats", {})})
+    handler = ocp.PyTreeCheckpointHandler()
+    try:
+        restored = ocp.Checkpointer(handler).restore(
+            folder / "state",
+            args=ocp.args.PyTreeRestore(
+                item,
+                restore_args=ocp.checkpoint_utils.construct_restore_args(item),
+                partial_restore=True,
+            ),
+        )
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {folder} cannot be read: {error}; take another by --checkpoint=STEP"
+        ) from error
+    return {"params": restored[name], "batch_stats": restored["batch_stats"]}

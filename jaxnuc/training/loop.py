@@ -1,0 +1,298 @@
+"""`train_and_evaluate`: from a configuration to a trained, evaluated, resumable model."""
+
+import dataclasses
+import json
+import math
+import os
+import signal
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import jax
+from absl import logging
+from ml_collections import ConfigDict
+
+from jaxnuc import config as configs
+from jaxnuc import optim
+from jaxnuc.data import pipeline, transforms
+from jaxnuc.data.normalize import Normalize
+from jaxnuc.data.splits import open_split
+from jaxnuc.files import replace_file
+from jaxnuc.inference.predictor import Predictor, make_forward, make_model
+from jaxnuc.training import parallel, state
+from jaxnuc.training.checkpoints import Checkpoints
+from jaxnuc.training.reporting import Reporter
+from jaxnuc.training.step import make_train_step
+from jaxnuc.training.validate import validate
+
+# What may differ when a run goes on; everything else would make it another run.
+MAY_CHANGE = (
+    "data.root",
+    "data.workers",
+    "duration",
+    "evaluation",
+    "checkpoint_every",
+    "log_every",
+    "distributed",
+)
+
+
+def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> dict[str, float]:
+    """Trains, evaluates at intervals and at the end, and resumes where the workdir has a run.
+
+    Args:
+      config: made from `jaxnuc.config.default()`.
+      workdir: gets `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`, `curves.png`.
+
+    Returns:
+      The figures of the last evaluation on the split "val"; empty where SIGTERM came before one.
+
+    Raises:
+      ValueError: what is wrong with the configuration, the data or the workdir, and the way out.
+      FloatingPointError: the loss is not finite; names the step and the norms.
+    """
+    configs.check(config)
+    parallel.initialize(config.distributed)
+    parallel.check_batch_size(config.batch_size)
+    workdir = Path(workdir).absolute()
+    return _Run(config, workdir).train()
+
+
+class _Run:
+    """What stays the same during one call of `train_and_evaluate`."""
+
+    def __init__(self, config: ConfigDict, workdir: Path) -> None:
+        self.config, self.workdir = config, workdir
+        self.model, self.representation = make_model(config, parallel.AXIS)
+        self.train_source = open_split(config.data.source, config.data.root, "train")
+        self.val_source = open_split(config.data.source, config.data.root, "val")
+        endless = getattr(self.train_source, "endless", False)
+        self.per_epoch = None if endless else max(len(self.train_source) // config.batch_size, 1)
+        self.total = self.steps(config.duration, "duration")
+        self.evaluate_every = self.steps(config.evaluation.every, "evaluation.every")
+        self.checkpoint_every = self.steps(config.checkpoint_every, "checkpoint_every")
+        self.learning_rate = optim.schedule(
+            config.schedule, config.optimizer["learning_rate"], self.total, self.steps
+        )
+        self.optimizer = optim.make(
+            config.optimizer,
+            self.learning_rate,
+            plateau=config.schedule["name"] == "plateau",
+            clip_value=config.clip_value,
+            clip_norm=config.clip_norm,
+        )
+        normalize = Normalize(config.data.normalize)
+        self.batches = pipeline.batches(
+            self.train_source,
+            [normalize, *transforms.parse(config.data.transforms)],
+            self.representation.encode,
+            config.batch_size,
+            config.seed,
+            process_index=jax.process_index(),
+            process_count=jax.process_count(),
+            workers=config.data.workers,
+        )
+        evaluated_model, _ = make_model(config)
+        self.predictor = Predictor(
+            make_forward(evaluated_model), None, self.representation, normalize
+        )
+        self.stopping = _Sigterm()
+        # Written last: a configuration that fails above leaves no trace in the workdir.
+        self._claim_workdir()
+
+    def steps(self, text: str, key: str) -> int:
+        return configs.steps(text, key, self.per_epoch)
+
+    def _claim_workdir(self) -> None:
+        path = self.workdir / "config.json"
+        given = configs.to_json(self.config)
+        if path.exists():
+            earlier = json.loads(path.read_text())
+            changed = list(_differences(earlier, given))
+            if changed:
+                lines = "\n".join(
+                    f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed
+                )
+                raise ValueError(
+                    f"{self.workdir} holds a run of another configuration:\n{lines}\n"
+                    "give another --workdir, or the configuration of that run to go on with it"
+                )
+        if jax.process_index() == 0:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            replace_file(path, (json.dumps(given, indent=2) + "\n").encode())
+
+    def train(self) -> dict[str, float]:
+        config = self.config
+        current = state.create(self.model, self.optimizer, config.seed, config.ema_decay > 0)
+        progress: dict[str, Any] = {"data": self.batches.get_state(), "best": None, "waited": 0}
+        figures: dict[str, float] = {}
+        step_fn = parallel.compile_step(
+            make_train_step(
+                self.model, self.representation, self.optimizer, config.ema_decay, parallel.AXIS
+            )
+        )
+        rng = jax.random.key(config.seed)
+        active = jax.process_index() == 0
+        with Checkpoints(self.workdir) as checkpoints, self.stopping:
+            restored = checkpoints.restore(current)
+            if restored is not None:
+                current, progress = restored
+                self.batches.set_state(progress["data"])
+                figures = progress.get("figures", {})
+            step = int(current.step)
+            with Reporter(
+                self.workdir, self.total, self.per_epoch, resumed_step=step, active=active
+            ) as reporter:
+                if restored is not None:
+                    logging.info("resumed at step %d of %d", step, self.total)
+                stop = _patience_is_over(config, progress)
+                unchecked: dict[int, Any] = {}
+                while step < self.total and not stop:
+                    current, metrics = step_fn(current, next(self.batches), rng)
+                    step += 1
+                    # One step behind, so that the device need not wait for the answer.
+                    _check_finite(unchecked)
+                    unchecked = {step: metrics}
+                    reporter.step(step, metrics, config.batch_size)
+                    if step % config.log_every == 0 or step == self.total:
+                        rate = self.learning_rate(step - 1) * optim.current_scale(current.opt_state)
+                        values = {f"train/{k}": v for k, v in metrics.items()}
+                        reporter.log(step, {**values, "learning_rate": rate})
+
+                    monitor = None
+                    evaluate = step == self.total or (
+                        self.evaluate_every and step % self.evaluate_every == 0
+                    )
+                    preempted = self.stopping.at(step, checkpoints)
+                    if evaluate:
+                        _check_finite(unchecked)
+                        figures = self._evaluate(current)
+                        reporter.log(step, {f"validation/{k}": v for k, v in figures.items()})
+                        reporter.curves()
+                        monitor = self._monitor(figures)
+                        current = self._observe(current, progress, monitor, figures)
+                        stop = _patience_is_over(config, progress)
+                    due = self.checkpoint_every and step % self.checkpoint_every == 0
+                    if evaluate or preempted or due:
+                        _check_finite(unchecked)
+                        progress["data"] = self.batches.get_state()
+                        checkpoints.save(current, progress, configs.to_json(config), monitor)
+                    if preempted:
+                        reporter.event(step, "stopped by SIGTERM")
+                        logging.warning("SIGTERM: saved at step %d; run again to go on", step)
+                        break
+                if stop:
+                    logging.info(
+                        "stopped at step %d: %s was best with %s, %d evaluations ago",
+                        step,
+                        config.evaluation.monitor,
+                        progress["best"],
+                        progress["waited"],
+                    )
+                reporter.curves()
+        self.batches.close()
+        return figures
+
+    def _evaluate(self, current: state.TrainState) -> dict[str, float]:
+        # One device evaluates; a replicated state of several devices would drag them all along.
+        variables = jax.device_put(jax.device_get(current.variables()), jax.local_devices()[0])
+        predictor = dataclasses.replace(self.predictor, variables=variables)
+        evaluation = self.config.evaluation
+        return validate(
+            predictor,
+            self.val_source,
+            threshold=evaluation.threshold,
+            empty=evaluation.empty,
+        )
+
+    def _monitor(self, figures: Mapping[str, float]) -> float | None:
+        name = self.config.evaluation.monitor
+        if name not in figures:
+            raise ValueError(
+                f"evaluation.monitor={name!r} is no figure; there are {', '.join(figures)}"
+            )
+        return figures[name] if math.isfinite(figures[name]) else None
+
+    def _observe(
+        self,
+        current: state.TrainState,
+        progress: dict[str, Any],
+        monitor: float | None,
+        figures: dict[str, float],
+    ) -> state.TrainState:
+        """Keeps count of the evaluations, for early stopping and the plateau schedule."""
+        progress["figures"] = {k: v if math.isfinite(v) else None for k, v in figures.items()}
+        best = progress["best"]
+        if monitor is not None and (best is None or monitor > best):
+            progress.update(best=monitor, waited=0)
+        else:
+            progress["waited"] += 1
+        if monitor is None:
+            return current
+        return current.replace(
+            opt_state=optim.observe(self.config.schedule, current.opt_state, monitor)
+        )
+
+
+def _check_finite(metrics: Mapping[int, Mapping[str, Any]]) -> None:
+    """Raises for the first of the steps whose loss is not finite."""
+    for step, values in metrics.items():
+        loss = float(values["loss"])
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"the loss is {loss} at step {step}: gradient norm "
+                f"{float(values['gradient_norm']):.4g}, parameter norm "
+                f"{float(values['parameter_norm']):.4g}; nothing was saved since the last "
+                "checkpoint. Lower optimizer.learning_rate or set clip_norm, in another workdir"
+            )
+
+
+def _patience_is_over(config: ConfigDict, progress: Mapping[str, Any]) -> bool:
+    patience = config.evaluation.patience
+    return patience > 0 and progress["waited"] >= patience
+
+
+def _differences(
+    earlier: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ and must not, with both values."""
+    found = []
+    for key in sorted({*earlier, *given}):
+        path, old, new = prefix + key, earlier.get(key), given.get(key)
+        if old == new or path in MAY_CHANGE:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, path + ".")
+        else:
+            found.append((path, old, new))
+    return found
+
+
+class _Sigterm:
+    """Notes a SIGTERM, which a preempted job gets some time before it is killed."""
+
+    def __init__(self) -> None:
+        self.received = False
+        self._previous: Any = None
+
+    def at(self, step: int, checkpoints: Checkpoints) -> bool:
+        # Several processes must stop at the same step: JAX's own handler agrees on one.
+        if jax.process_count() > 1:
+            return checkpoints.reached_preemption(step)
+        return self.received
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.received = True
+
+    def __enter__(self) -> "_Sigterm":
+        main = threading.current_thread() is threading.main_thread()
+        if main and jax.process_count() == 1:
+            self._previous = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)

@@ -1,0 +1,204 @@
+"""What a run tells while it trains: a progress bar, `metrics.jsonl`, TensorBoard, curves."""
+
+import io
+import json
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, SupportsFloat
+
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from jaxnuc.files import replace_file
+from jaxnuc.training import curves
+
+LOG = "metrics.jsonl"
+BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+
+
+class Reporter:
+    """Reports a run below its workdir; a resumed run reports as if it had never stopped.
+
+    Args:
+      workdir: the run's folder; gets `metrics.jsonl`, `tensorboard/` and `curves.png`.
+      total_steps: steps of the whole run.
+      steps_per_epoch: turns steps into epochs in the log; None leaves epochs out.
+      resumed_step: steps done when this process takes over. Whatever was logged later, by a
+        process that died after its last checkpoint, is removed. 0 starts the logs anew.
+      quiet: no progress bar.
+      active: False makes every method do nothing: only one process of a run reports.
+
+    Raises:
+      ValueError: an earlier log is damaged elsewhere than in its last line.
+
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     with Reporter(folder, total_steps=10, steps_per_epoch=5, quiet=True) as reporter:
+    ...         reporter.step(1, {"loss": 0.5}, images=8)
+    ...         reporter.log(1, {"train/loss": 0.5})
+    ...     [line["train/loss"] for line in read_log(Path(folder) / "metrics.jsonl")]
+    [0.5]
+    """
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str],
+        total_steps: int,
+        steps_per_epoch: float | None = None,
+        resumed_step: int = 0,
+        quiet: bool = False,
+        active: bool = True,
+    ) -> None:
+        self.workdir = Path(workdir)
+        self.active = active
+        self.steps_per_epoch = steps_per_epoch
+        if not active:
+            return
+        self.workdir.mkdir(parents=True, exist_ok=True)
+        self._log = _rewind(self.workdir / LOG, resumed_step).open("a", encoding="utf-8")
+        self._board = SummaryWriter(
+            str(self.workdir / "tensorboard"),
+            purge_step=resumed_step + 1 if resumed_step else 0,
+            flush_secs=10,
+            # The file's own name has whole seconds only: a run resumed within one would overwrite.
+            filename_suffix=f".{time.time_ns()}",
+        )
+        # A terminal is redrawn often; a job's log file gets a line now and then.
+        self._interval = 0.5 if sys.stderr.isatty() else 30.0
+        self._bar = tqdm(
+            total=total_steps,
+            initial=resumed_step,
+            disable=quiet,
+            bar_format=BAR,
+            mininterval=0,
+            miniters=0,
+            dynamic_ncols=True,
+        )
+        self._shown = time.perf_counter()
+        self._images = 0
+
+    def step(self, step: int, metrics: Mapping[str, SupportsFloat], images: int) -> None:
+        """Moves the progress bar: loss, images per second, time left.
+
+        The metrics may still be in computation on a device: they are waited for only when the
+        bar is redrawn, so that steps stay queued ahead.
+
+        Args:
+          step: steps done.
+          metrics: the step's figures; `loss` is shown.
+          images: images of this step, over all devices.
+        """
+        if not self.active or self._bar.disable:
+            return
+        self._images += images
+        if time.perf_counter() - self._shown < self._interval and step < self._bar.total:
+            return
+        loss = [f"loss {float(metrics['loss']):.4g}"] if "loss" in metrics else []
+        now = time.perf_counter()  # after the wait for the loss, or the rate were that of queueing
+        rate = self._images / max(now - self._shown, 1e-9)
+        self._bar.set_postfix_str(", ".join([*loss, f"{rate:.1f} images/s"]), refresh=False)
+        self._bar.update(step - self._bar.n)
+        self._shown, self._images = now, 0
+
+    def log(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
+        """Writes figures to `metrics.jsonl` and TensorBoard.
+
+        Args:
+          step: steps done.
+          values: name -> figure. Names are `train/...`, `validation/...` or `learning_rate`:
+            `curves` sorts by them. What is not finite is null in the JSON.
+
+        Raises:
+          ValueError: a name is one of those that every line has.
+        """
+        if taken := set(values) & set(curves.KEYS):
+            raise ValueError(f"figures cannot be called {sorted(taken)}: every line has these keys")
+        if not self.active:
+            return
+        figures = {name: float(value) for name, value in values.items()}
+        self._append(step, {k: v if math.isfinite(v) else None for k, v in figures.items()})
+        for name, value in figures.items():
+            self._board.add_scalar(name, value, step)
+
+    def event(self, step: int, name: str) -> None:
+        """Notes what happened, such as a switch of the optimizer: a mark on the curves."""
+        if not self.active:
+            return
+        self._append(step, {"event": name})
+        self._board.add_text("events", name, step)
+
+    def curves(self) -> None:
+        """Draws `curves.png` from `metrics.jsonl`."""
+        if not self.active:
+            return
+        picture = io.BytesIO()
+        curves.draw(read_log(self.workdir / LOG)).canvas.print_png(picture)  # type: ignore[attr-defined]
+        replace_file(self.workdir / "curves.png", picture.getvalue())
+
+    def close(self) -> None:
+        """Ends the bar and closes the files; may be called twice."""
+        if self.active:
+            self.active = False
+            self._bar.close()
+            self._board.close()
+            self._log.close()
+
+    def _append(self, step: int, values: Mapping[str, Any]) -> None:
+        epoch = {"epoch": round(step / self.steps_per_epoch, 4)} if self.steps_per_epoch else {}
+        line = {"step": int(step), **epoch, "time": round(time.time(), 3), **values}
+        self._log.write(json.dumps(line, allow_nan=False) + "\n")
+        self._log.flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads a `metrics.jsonl`.
+
+    Args:
+      path: the file. A last line that a killed process left unfinished is passed over.
+
+    Returns:
+      One mapping a line: `step`, `time`, perhaps `epoch`, and figures or an `event`.
+
+    Raises:
+      ValueError: another line is not a JSON object with a step.
+    """
+    raw = Path(path).read_bytes().splitlines()
+    lines = []
+    for number, text in enumerate(raw, 1):
+        try:
+            line = json.loads(text)
+            line["step"]
+        except (ValueError, TypeError, KeyError):
+            if number == len(raw):
+                break
+            raise ValueError(
+                f"{path}, line {number}: not a JSON object with a step: {text[:80]!r}; "
+                "repair or remove that line"
+            ) from None
+        lines.append(line)
+    return lines
+
+
+def _rewind(path: Path, step: int) -> Path:
+    """Takes from the log what was written after `step`."""
+    if path.exists():
+        # Nothing precedes the first step but this very run's start, which is logged again.
+        kept = [line for line in read_log(path) if line["step"] <= step] if step else []
+        replace_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+    return path

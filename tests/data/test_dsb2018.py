@@ -1,0 +1,208 @@
+import csv
+import io
+import pickle
+import shutil
+import zipfile
+from collections import Counter
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxnuc.data import sources
+from jaxnuc.data.sources.dsb2018 import Source
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.asarray(array)).save(path)
+
+
+def add(root, name, image, masks):
+    save(root / name / "images" / f"{name}.png", image)
+    for stem, mask in masks.items():
+        save(root / name / "masks" / f"{stem}.png", np.asarray(mask, np.uint8) * 255)
+
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (4, 5, 4), np.uint8)
+BIG, SMALL = np.zeros((2, 4, 5), np.uint8)
+BIG[:3, :3] = 1
+SMALL[2:, 2:4] = 1
+
+
+@pytest.fixture
+def root(tmp_path):
+    """`a` RGBA, `b` RGB, `c` grey, as in the published folder; with what a Mac leaves behind."""
+    data = tmp_path / "stage1_train"
+    add(data, "a", IMAGE, {"m10": BIG, "m9": SMALL})
+    add(data, "b", IMAGE[..., :3], {"m1": BIG})
+    add(data, "c", IMAGE[..., 0], {"m1": SMALL})
+    (data / "a" / "masks" / "._m9.png").write_bytes(b"junk")
+    (data / ".DS_Store").write_bytes(b"junk")
+    return tmp_path
+
+
+def zipped(root, prefix=""):
+    data = root / "stage1_train"
+    with zipfile.ZipFile(root / "stage1_train.zip", "w") as file:
+        for path in data.rglob("*"):
+            file.write(path, prefix + path.relative_to(data).as_posix())
+    shutil.rmtree(data)
+
+
+def write_table(root, rows, columns=("image_id", "split", "modality")):
+    with (root / "split.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+@pytest.mark.parametrize("layout", ["folder", "zip", "zip with a folder in it"])
+@pytest.mark.parametrize("cache", [True, False])
+def test_reads_the_published_layout(root, layout, cache):
+    if layout != "folder":
+        zipped(root, "stage1_train/" if "in it" in layout else "")
+    source = sources.create("dsb2018", root=root, split="all", cache=cache)
+    assert (source.name, source.ids, len(source)) == ("dsb2018", ["a", "b", "c"], 3)
+    for _ in range(2):
+        a, b, c = (source[i] for i in range(3))
+        np.testing.assert_array_equal(a.image, IMAGE[..., :3])
+        np.testing.assert_array_equal(b.image, IMAGE[..., :3])
+        np.testing.assert_array_equal(c.image, np.stack([IMAGE[..., 0]] * 3, -1))
+        # Natural order: m9 (small) is 1, m10 (big) is 2; the small one is on top at (2, 2).
+        np.testing.assert_array_equal(a.instances, np.where(SMALL, 1, BIG * 2))
+        assert (a.instances.dtype, a.image.dtype, a.classes) == (np.int32, np.uint8, None)
+        assert a.meta == {"name": "a", "source": "dsb2018", "modality": None}
+        a.image[:], a.instances[:] = 0, 0  # must not reach what the source keeps
+
+
+def test_root_may_be_the_data_itself(root):
+    assert len(Source(root / "stage1_train", split="all")) == 3
+    zipped(root)
+    assert len(Source(str(root / "stage1_train.zip"), split="all")) == 3
+
+
+def test_pickled_source_reads_the_same_and_carries_no_samples(root):
+    zipped(root)
+    source = Source(root, split="all")
+    before = source[0]
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy._cache == {}
+    np.testing.assert_array_equal(copy[0].instances, before.instances)
+
+
+def test_random_split_is_a_seeded_partition(tmp_path):
+    for i in range(20):
+        add(tmp_path / "stage1_train", f"{i:02}", IMAGE, {"m": BIG})
+    parts = {s: Source(tmp_path, s).ids for s in ("train", "val", "test")}
+    assert [len(p) for p in parts.values()] == [16, 2, 2]
+    assert sorted(sum(parts.values(), [])) == Source(tmp_path, "all").ids
+    assert parts["train"] == Source(tmp_path, "train").ids
+    assert parts["train"] != Source(tmp_path, "train", seed=1).ids
+    assert len(Source(tmp_path, "val", fractions=(0.5, 0.3, 0.2))) == 6
+    with pytest.raises(ValueError, match=r"'val' is empty: 20 images"):
+        Source(tmp_path, "val", fractions=(1, 0, 0))
+    with pytest.raises(ValueError, match="sum to 1"):
+        Source(tmp_path, fractions=(0.8, 0.1, 0.2))
+    with pytest.raises(ValueError, match="unknown split 'vla'.*did you mean 'val'"):
+        Source(tmp_path, "vla")
+    with pytest.raises(ValueError, match=r"modality='grey' needs a split\.csv"):
+        Source(tmp_path, modality="grey")
+
+
+def test_table_decides_the_split(root):
+    write_table(root, [("c", "train", "grey"), ("a", "train", "stained"), ("b", "test", "grey")])
+    assert Source(root).ids == ["a", "c"]
+    assert Source(root, "test")[0].meta["modality"] == "grey"
+    assert Source(root, "all", modality="grey").ids == ["b", "c"]
+    assert Source(root, modality="grey").ids == ["c"]
+    with pytest.raises(ValueError, match="unknown split 'val'; known: all, test, train"):
+        Source(root, "val")
+    with pytest.raises(ValueError, match="unknown modality 'gray'.*did you mean 'grey'"):
+        Source(root, modality="gray")
+    with pytest.raises(ValueError, match="no image of modality 'stained'"):
+        Source(root, "test", modality="stained")
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "message"),
+    [
+        ([("z", "train", "")], None, r"split\.csv: image_id 'z' \(line 2\) is not in"),
+        ([("a", "train", ""), ("a", "test", "")], None, r"'a' twice \(line 3\)"),
+        ([("a", "")], ("image_id", "modality"), "no column split"),
+        ([], None, "lists no images"),
+    ],
+)
+def test_bad_table(root, rows, columns, message):
+    write_table(root, rows, columns or ("image_id", "split", "modality"))
+    with pytest.raises(ValueError, match=message):
+        Source(root)
+
+
+def test_missing_data_says_what_is_expected_and_where_it_is_published(tmp_path):
+    for path in (tmp_path, tmp_path / "absent"):
+        with pytest.raises(FileNotFoundError, match=r"stage1_train\.zip.*bbbc/BBBC038"):
+            Source(path)
+    (tmp_path / "stage1_train").mkdir()
+    with pytest.raises(FileNotFoundError, match=r"no images in it.*bbbc/BBBC038"):
+        Source(tmp_path)
+
+
+def test_damaged_data(root):
+    masks = root / "stage1_train" / "c" / "masks"
+    data = (masks / "m1.png").read_bytes()
+    (masks / "m1.png").write_bytes(data[: len(data) // 2])
+    save(root / "stage1_train" / "b" / "masks" / "m2.png", np.zeros((5, 4), np.uint8))
+    zipped(root)
+    source = Source(root, "all")
+    with pytest.raises(ValueError, match=r"stage1_train\.zip/c/masks/m1\.png: cannot be decoded"):
+        source[2]
+    with pytest.raises(ValueError, match=r"m2\.png: a mask of \(5, 4\).*image of \(4, 5\)"):
+        source[1]
+
+
+def test_image_without_masks_or_with_a_twin(root):
+    save(root / "stage1_train" / "d" / "images" / "d.png", IMAGE)
+    with pytest.raises(ValueError, match=r"d\.png: an image without masks"):
+        Source(root)
+    save(root / "stage1_train" / "d" / "images" / "e.png", IMAGE)
+    with pytest.raises(ValueError, match="two images for 'd'"):
+        Source(root)
+
+
+def test_create_names_unknown_and_missing_arguments(root):
+    with pytest.raises(ValueError, match="unknown source 'dsb2081'.*did you mean 'dsb2018'"):
+        sources.create("dsb2081")
+    with pytest.raises(ValueError, match="'splti'.*did you mean 'split'"):
+        sources.create("dsb2018", root=root, splti="val")
+    with pytest.raises(ValueError, match="needs the argument 'root'"):
+        sources.create("dsb2018")
+
+
+def test_real_counts(shared_data):
+    path = shared_data("dsb2018/stage1_train.zip")
+    shared_data("dsb2018/split.csv")
+    counts = {s: len(Source(path.parent, s)) for s in ("train", "val", "test", "all")}
+    assert counts == {"train": 463, "val": 67, "test": 67, "all": 597}
+    modalities = Counter(Source(path.parent, "all")._modality.values())
+    assert modalities == {"fluorescence": 487, "stained": 96, "brightfield-grey": 14}
+
+
+def test_real_image_against_its_masks(shared_data):
+    path = shared_data("dsb2018/stage1_train.zip")
+    source = Source(path.parent, "all")
+    name = "00071198d059ba7f5914a526d124d28e6d010c92466da21d4a04cd5413362552"
+    sample = source[source.ids.index(name)]
+    with zipfile.ZipFile(path) as file:
+        masks = [
+            np.array(Image.open(io.BytesIO(file.read(n)))) > 0
+            for n in file.namelist()
+            if n.startswith(f"{name}/masks/")
+        ]
+        image = np.array(Image.open(io.BytesIO(file.read(f"{name}/images/{name}.png"))))
+    np.testing.assert_array_equal(sample.image, image[..., :3])
+    np.testing.assert_array_equal(sample.instances > 0, np.any(masks, axis=0))
+    assert sorted(np.unique(sample.instances)) == list(range(len(masks) + 1))
+    # Each mask is one nucleus, but for pixels that a smaller one takes.
+    shared = np.sum(masks, axis=0) > 1
+    for mask in masks:
+        assert len(np.unique(sample.instances[mask & ~shared])) == 1
+    assert sample.meta["modality"] == "fluorescence"

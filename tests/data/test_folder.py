@@ -1,0 +1,89 @@
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from jaxnuc.data import sources
+from jaxnuc.data.sources.folder import Source
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
+LABELS = np.arange(24).reshape(4, 6) // 5
+
+
+@pytest.fixture
+def root(tmp_path):
+    path = tmp_path / "cells"
+    (path / "images").mkdir(parents=True)
+    (path / "labels").mkdir()
+    for stem in ("a2", "a10", "b"):
+        Image.fromarray(IMAGE).save(path / "images" / f"{stem}.png")
+    Image.fromarray(LABELS.astype(np.uint16)).save(path / "labels" / "a2.png")
+    tifffile.imwrite(path / "labels" / "a10.tif", LABELS.astype(np.int32) * 100_000)
+    np.save(path / "labels" / "b.npy", LABELS)
+    (path / "labels" / ".DS_Store").write_bytes(b"")
+    return path
+
+
+def test_png_tif_and_npy_labels(root):
+    source = sources.create("folder", root=root)
+    assert (source.name, source.ids) == ("cells", ["a2", "a10", "b"])
+    for i, factor in enumerate((1, 100_000, 1)):
+        sample = source[i]
+        np.testing.assert_array_equal(sample.image, IMAGE)
+        np.testing.assert_array_equal(sample.instances, LABELS * factor)
+        assert (sample.instances.dtype, sample.meta["name"]) == (np.int32, source.ids[i])
+
+
+def test_zip_and_split_layout(root):
+    train = root / "train"
+    train.mkdir()
+    shutil.move(root / "images", train / "pictures")
+    shutil.move(root / "labels", train / "truth")
+    shutil.make_archive(str(root), "zip", root)
+    arguments = {"images": "pictures", "labels": "truth", "split": "train"}
+    for path in (root, root.with_suffix(".zip")):
+        source = pickle.loads(pickle.dumps(Source(path, **arguments)))
+        assert source.name == "cells"
+        np.testing.assert_array_equal(source[2].instances, LABELS)
+    with pytest.raises(FileNotFoundError, match="test/pictures: no files here"):
+        Source(root, **{**arguments, "split": "test"})
+
+
+def test_stems_must_match(root):
+    (root / "labels" / "b.npy").rename(root / "labels" / "c.npy")
+    with pytest.raises(ValueError, match=r"images/b\.png: no label image with this stem"):
+        Source(root)
+    (root / "images" / "b.png").unlink()
+    with pytest.raises(ValueError, match=r"labels/c\.npy: no image with this stem"):
+        Source(root)
+    (root / "labels" / "c.npy").rename(root / "labels" / "a2.npy")
+    with pytest.raises(ValueError, match="have the same stem"):
+        Source(root)
+
+
+def test_empty_or_absent_folders(root):
+    for path in (root / "labels").iterdir():
+        path.unlink()
+    with pytest.raises(FileNotFoundError, match="labels: no files here; expected"):
+        Source(root)
+    with pytest.raises(FileNotFoundError, match="absent"):
+        Source(root / "absent")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS.T, r"b\.npy: labels of \(6, 4\) pixels for an image of \(4, 6\)"),
+        (LABELS.astype(float), "labels of float64, expected integer ids"),
+        (np.stack([LABELS] * 3, -1), r"labels of shape \(4, 6, 3\), expected \(H, W\)"),
+        (LABELS - 1, r"label ids in -1 \.\. 3"),
+        (LABELS * 2**40, "label ids in 0"),
+    ],
+)
+def test_bad_labels(root, labels, message):
+    np.save(root / "labels" / "b.npy", labels)
+    with pytest.raises(ValueError, match=message):
+        Source(root)[2]

@@ -1,0 +1,202 @@
+"""Evaluation reports of a hand-made data set whose scores are known in closed form."""
+
+import csv
+import json
+import math
+import weakref
+from dataclasses import dataclass
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from jaxnuc.data.sample import Sample
+from jaxnuc.inference.evaluate import evaluate, table
+from jaxnuc.metrics import Scores, score, summarize
+
+SIDE = 32
+
+
+def squares(count):
+    """`count` separate squares of 16 pixels."""
+    instances = np.zeros((SIDE, SIDE), np.int32)
+    for index in range(count):
+        y, x = divmod(index, 4)
+        instances[8 * y + 1 : 8 * y + 5, 8 * x + 1 : 8 * x + 5] = index + 1
+    return instances
+
+
+@dataclass
+class HandMade:
+    """Image i holds `true[i]` squares; its first pixel says how many of them to find."""
+
+    true: tuple[int, ...]
+    found: tuple[int, ...]
+    modalities: tuple[str, ...] = ()
+    name: str = "hand-made"
+    split: str = "test"
+
+    def __len__(self):
+        return len(self.true)
+
+    def __getitem__(self, index):
+        image = np.full((SIDE, SIDE, 3), 120, np.uint8)
+        image[0, 0] = self.found[index]
+        meta = {"name": f"folder/image {index}"}
+        if self.modalities:
+            meta["modality"] = self.modalities[index]
+        return Sample(image, squares(self.true[index]), None, meta)
+
+    def scores(self, empty="skip"):
+        pairs = zip(self.true, self.found, strict=True)
+        return [score(squares(t), squares(f), empty=empty) for t, f in pairs]
+
+
+def segment(image):
+    return SimpleNamespace(instances=squares(int(image[0, 0, 0])))
+
+
+@pytest.fixture
+def source():
+    # perfect; one of two found; nothing there and nothing found; one true and one made up
+    return HandMade((3, 2, 0, 1), (3, 1, 0, 2), ("stained", "grey", "grey", "stained"))
+
+
+def run(source, output=None, **options):
+    return evaluate(segment, source, output=output, progress=False, **options)
+
+
+def read_csv(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_figures_have_their_closed_form(source):
+    figures = run(source)
+    assert figures["pq_image_mean"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+    assert figures["pq_pooled"] == pytest.approx(5 / (5 + 1 / 2 + 1 / 2))
+    assert figures["dice_image_mean"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
+    assert (figures["images"], figures["images_skipped"]) == (4, 1)
+    assert figures == summarize(source.scores())
+
+
+def test_the_report_holds_figures_groups_and_conventions(source, tmp_path):
+    figures = run(source, tmp_path / "new" / "folder")
+    report = json.loads((tmp_path / "new" / "folder" / "metrics.json").read_text())
+    scores = source.scores()
+    assert report["metrics"] == figures == summarize(scores)
+    assert (report["source"], report["split"], report["images"]) == ("hand-made", "test", 4)
+    assert report["groups"] == {
+        "modality": {
+            "grey": summarize([scores[1], scores[2]]),
+            "stained": summarize([scores[0], scores[3]]),
+        }
+    }
+    conventions = report["conventions"]
+    assert conventions["iou_threshold"] == 0.5
+    assert conventions["empty_images"].startswith("skip")
+    assert set(conventions["aggregation"]) == {"image_mean", "pooled"}
+    assert "strictly above" in conventions["match"]
+
+
+@pytest.mark.parametrize("empty", ["skip", "one", "zero"])
+def test_the_lines_of_the_csv_are_the_scores(source, tmp_path, empty):
+    run(source, tmp_path, empty=empty)
+    lines = read_csv(tmp_path / "per_image.csv")
+    assert [line["name"] for line in lines] == [f"folder/image {i}" for i in range(4)]
+    assert [line["modality"] for line in lines] == ["stained", "grey", "grey", "stained"]
+    assert [int(line["true_nuclei"]) for line in lines] == [3, 2, 0, 1]
+    assert [int(line["predicted_nuclei"]) for line in lines] == [3, 1, 0, 2]
+    read = [[float(line[field]) for field in Scores._fields] for line in lines]
+    np.testing.assert_array_equal(read, np.array(source.scores(empty), float))
+
+
+def test_rules_reach_the_scores_and_are_stated(source, tmp_path):
+    figures = run(source, tmp_path, empty="one", threshold=0.75)
+    assert figures["pq_image_mean"] == pytest.approx((1 + 2 / 3 + 1 + 2 / 3) / 4)
+    conventions = json.loads((tmp_path / "metrics.json").read_text())["conventions"]
+    assert conventions["iou_threshold"] == 0.75
+    assert conventions["empty_images"].startswith("one")
+
+
+def test_without_nuclei_the_json_stays_strict(tmp_path):
+    figures = run(HandMade((0, 0), (0, 0)), tmp_path)
+    assert math.isnan(figures["pq_image_mean"])
+
+    def refuse(word):
+        raise AssertionError(f"{word} is no JSON")
+
+    text = (tmp_path / "metrics.json").read_text()
+    assert json.loads(text, parse_constant=refuse)["metrics"]["pq_image_mean"] is None
+    assert "modality" not in read_csv(tmp_path / "per_image.csv")[0]
+
+
+def test_the_worst_and_the_best_images_are_drawn(tmp_path):
+    source = HandMade((4,) * 6, (2, 4, 1, 0, 3, 4))
+    run(source, tmp_path, overlays=5)
+    values = [scores.pq for scores in source.scores()]
+    expected = [
+        f"{kind}_{place:02d}_{values[i]:.3f}_folder_image_{i}.png"
+        for kind, indices in (("best", (5, 1)), ("worst", (3, 2, 0)))
+        for place, i in enumerate(indices, 1)
+    ]
+    assert sorted(p.name for p in (tmp_path / "overlays").iterdir()) == expected
+
+
+def test_few_images_are_drawn_once_and_older_pictures_go(source, tmp_path):
+    run(HandMade((4,) * 6, (2, 4, 1, 0, 3, 4)), tmp_path)
+    (tmp_path / "overlays" / "notes.txt").write_text("kept")
+    run(source, tmp_path)  # of four images one is empty
+    names = sorted(p.name for p in (tmp_path / "overlays").iterdir())
+    assert [name.split("_")[0] for name in names] == ["best", "notes.txt", "worst", "worst"]
+    assert len({name.rpartition("_")[2] for name in names}) == 4
+    run(source, tmp_path, overlays=0)
+    assert [p.name for p in (tmp_path / "overlays").iterdir()] == ["notes.txt"]
+
+
+def test_memory_does_not_grow_with_the_data_set(tmp_path):
+    living, most = weakref.WeakSet(), []
+
+    class Watched:
+        def __init__(self, instances):
+            self.instances = instances
+
+    def watched(image):
+        result = Watched(squares(int(image[0, 0, 0])))
+        living.add(result)
+        most.append(len(living))
+        return result
+
+    source = HandMade((4,) * 20, (3,) * 20)
+    evaluate(watched, source, output=tmp_path, overlays=4, progress=False)
+    assert len(most) == 20 + 4
+    assert max(most) <= 2
+
+
+def test_evaluation_writes_nothing_unless_asked(source, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run(source)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_wrong_shape_names_the_image(source):
+    half = lambda image: SimpleNamespace(instances=np.zeros((16, 16), np.int32))
+    with pytest.raises(ValueError, match=r"'folder/image 0'.*\(16, 16\).*\(32, 32\)"):
+        evaluate(half, source, progress=False)
+
+
+def test_an_empty_source_and_a_negative_count_are_refused(source):
+    with pytest.raises(ValueError, match="'hand-made' has no images"):
+        run(HandMade((), ()))
+    with pytest.raises(ValueError, match="overlays is -1"):
+        run(source, overlays=-1)
+
+
+def test_the_table_holds_every_figure_once(source):
+    figures = run(source)
+    lines = table(figures).splitlines()
+    cells = [cell for line in lines[1:] for cell in line.split() if cell[0].isdigit()]
+    expected = [str(v) if isinstance(v, int) else f"{v:.4f}" for v in figures.values()]
+    assert sorted(cells) == sorted(expected)
+    assert lines[0].split() == ["image", "mean", "pooled"]
+    assert len({len(line) for line in lines if "pooled" in line or line.startswith("pq")}) == 1

@@ -1,0 +1,77 @@
+"""The sparse table against a literal count."""
+
+import numpy as np
+import pytest
+
+from jaxnuc.metrics import contingency_table
+
+
+def random_pair(seed, shape=(23, 31), n=9):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, n, shape)
+    prediction = np.where(rng.random(shape) < 0.6, (truth * 5) % n, rng.integers(0, n, shape))
+    return truth, prediction
+
+
+# Ids that take the lookup, the sort, and the sort with ids beyond a signed 64-bit integer.
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(np.uint8, 1), (np.uint16, 7000), (np.int32, 10**8), (np.int64, 10**17), (np.uint64, 2**60)],
+)
+def test_equals_a_literal_count(dtype, scale):
+    truth, prediction = (labels.astype(dtype) * dtype(scale) for labels in random_pair(0))
+    table = contingency_table(truth, prediction)
+
+    np.testing.assert_array_equal(table.truth_ids, np.unique(truth)[1:])
+    np.testing.assert_array_equal(table.prediction_ids, np.unique(prediction)[1:])
+    assert table.truth_areas.tolist() == [(truth == i).sum() for i in table.truth_ids]
+    assert table.prediction_areas.tolist() == [
+        (prediction == i).sum() for i in table.prediction_ids
+    ]
+    pairs = []
+    for row, t in enumerate(table.truth_ids):
+        for column, p in enumerate(table.prediction_ids):
+            shared = ((truth == t) & (prediction == p)).sum()
+            union = ((truth == t) | (prediction == p)).sum()
+            if shared:
+                pairs.append((row, column, shared, shared / union))
+    found = zip(table.rows, table.columns, table.intersections, table.iou, strict=True)
+    assert list(found) == pairs
+    assert table.iou.dtype == np.float64
+
+
+def test_many_instances_on_few_pixels():
+    # More possible pairs than pixels: one-pixel instances, each shared with exactly one other.
+    truth = np.arange(1, 401).reshape(20, 20)
+    table = contingency_table(truth, truth[::-1])
+    assert table.rows.tolist() == list(range(400))
+    np.testing.assert_array_equal(table.columns, truth[::-1].ravel() - 1)
+    assert (table.iou == 1).all()
+
+
+def test_dtypes_mix_and_bool_is_one_instance():
+    truth = np.array([[True, True, False]])
+    table = contingency_table(truth, np.array([[0, 2**63, 2**63]], np.uint64))
+    assert table.truth_ids.tolist() == [1]
+    assert table.prediction_ids.tolist() == [2**63]
+    assert (table.iou == 1 / 3).all()
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (4, 5)])
+def test_empty_maps(shape):
+    table = contingency_table(np.zeros(shape, int), np.zeros(shape, np.uint64))
+    assert table.truth_ids.size == table.prediction_ids.size == table.rows.size == 0
+
+
+@pytest.mark.parametrize(
+    ("truth", "prediction", "message"),
+    [
+        (np.zeros((2, 3), int), np.zeros((3, 2), int), r"truth has shape \(2, 3\).*\(3, 2\)"),
+        (np.zeros((2, 3, 1), int), np.zeros((2, 3), int), r"truth must be .*\(2, 3, 1\)"),
+        (np.zeros((2, 3), int), np.zeros((2, 3)), "prediction must hold integer ids, got float64"),
+        (np.zeros((1, 2), int), np.array([[0, -4]]), "prediction holds the negative id -4"),
+    ],
+)
+def test_what_is_no_label_map_is_refused(truth, prediction, message):
+    with pytest.raises(ValueError, match=message):
+        contingency_table(truth, prediction)
