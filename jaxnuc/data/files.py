@@ -3,6 +3,7 @@
 import io
 import os
 import re
+import struct
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -137,7 +138,15 @@ def decode(data: bytes, where: str) -> np.ndarray:
                     return tiff.asarray()
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image)
-    except (OSError, EOFError, SyntaxError, ValueError, IndexError, zlib.error) as error:
+    except (
+        OSError,
+        EOFError,
+        SyntaxError,
+        ValueError,
+        IndexError,
+        struct.error,
+        zlib.error,
+    ) as error:
         raise ValueError(
             f"{where}: cannot be decoded ({error}); it is truncated, corrupt or not a "
             f"{suffix or 'known'} file: fetch it again"

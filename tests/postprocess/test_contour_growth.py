@@ -62,15 +62,16 @@ def test_equals_the_algorithm_as_written(seed, inside, outline, seedless):
 
 
 def test_growth_follows_a_long_corridor():
-    # A spiral: as many steps as pixels, with a seedless island that must not stop it.
-    mask = np.zeros((21, 21), bool)
-    for k in range(0, 10, 2):
-        mask[k, k : 21 - k] = mask[20 - k, k : 21 - k] = True
-        mask[k : 21 - k, 20 - k] = mask[k + 2 : 21 - k, k] = True
-        mask[k + 2, k : k + 3] = True
+    # A path of 9 rows joined at alternating ends, seeded at its start; an island without a seed.
+    mask = np.zeros((19, 15), bool)
+    mask[0:17:2] = True
+    mask[1:17:4, -1] = mask[3:17:4, 0] = True
+    path = mask.copy()
+    mask[18, 4:9] = True
     contour = mask.copy()
     contour[0, 0] = False
-    np.testing.assert_array_equal(grow_from_contours(mask, contour), literal(mask, contour))
+    np.testing.assert_array_equal(grow_from_contours(mask, contour, "drop"), path)
+    np.testing.assert_array_equal(grow_from_contours(mask, contour), 2 * mask - 1 * path)
 
 
 @pytest.mark.parametrize("erosion", [1, 2])

@@ -81,7 +81,7 @@ def _glow(rng: np.random.Generator, size: int) -> Picture:
         strands = fibres(rng, size, rng.uniform(1.5, 4), size / 20, 6)
         signal += rng.uniform(0.03, 0.15) * strands
     for blob in _unfocused(rng, size, radius, 0.7):
-        signal[blob.window] += rng.uniform(0.03, 0.1) * _edge(blob, radius)
+        signal[blob.window] += rng.uniform(0.03, 0.15) * _edge(blob, blob.radius)
     return signal * (1 + rng.uniform(0, 0.2) * noise(rng, size, size / 2)), instances
 
 
@@ -110,7 +110,8 @@ def he(rng: np.random.Generator, size: int) -> Picture:
     tissue, allowed, pink = _stroma(rng, size, radius, bare)
     nuclei, instances = populate(rng, size, populations, allowed)
 
-    haze = rng.uniform(0, 0.05 if bare else 0.2) * (1 + 0.5 * noise(rng, size, 6))
+    relief = 0.5 * noise(rng, size, 6) + rng.uniform(0, 0.8) * noise(rng, size, 2)
+    haze = rng.uniform(0, 0.12 if bare else 0.2) * (1 + relief)
     blue = np.maximum(haze, 0) * tissue
     atlas = _atlas(rng, size, rng.uniform(1.0, 2.5))
     density = rng.uniform(0.55, 1.5) if bare else rng.uniform(0.8, 1.7)
@@ -130,7 +131,7 @@ def he(rng: np.random.Generator, size: int) -> Picture:
         pink[nucleus.window] *= 1 - 0.5 * edge
     blue += rng.uniform(0, 0.2) * diffuse(blue, 0.8 * radius) * tissue  # the cytoplasm's share
     for blob in _unfocused(rng, size, radius, 1.5):
-        blue[blob.window] += 0.25 * density * rng.random() * _edge(blob, 1.2 * radius)
+        blue[blob.window] += 0.25 * density * rng.random() * _edge(blob, blob.radius)
 
     # Optical densities of red, green and blue per unit of stain: unit vectors around those of
     # Ruifrok and Johnston (2001), spread as scanners and laboratories differ.
@@ -197,7 +198,7 @@ def _smear(rng: np.random.Generator, size: int) -> Picture:
     absorbed, hosts = np.zeros((size, size), np.float32), np.zeros((size, size), bool)
     grain = 0.5 * noise(rng, size, 1.2) + 0.5 * noise(rng, size, 4)
     fray = 1.5 * noise(rng, size, 5)
-    folds = fibres(rng, size, rng.uniform(4, 9), size / 16, 10)
+    folds = fibres(rng, size, _loguniform(rng, 1.5, 9), size / 16, 10)
     cells = int(rng.integers(2, 11))
     for _ in range(cells):
         cell = polygon(rng, size, _place(rng, size), rng.uniform(30, 55) * scale)
@@ -274,7 +275,16 @@ def _unfocused(
 ) -> list[Nucleus]:
     """Nuclei far out of focus, which are not annotated."""
     blobs = (
-        outline(rng, size, _place(rng, size), radius, 1.3, rng.uniform(0, 7), 0.1, 0.0)
+        outline(
+            rng,
+            size,
+            _place(rng, size),
+            radius * rng.uniform(1, 2.5),
+            1.3,
+            rng.uniform(0, 7),
+            0.1,
+            0.0,
+        )
         for _ in range(rng.poisson(expected))
     )
     return [blob for blob in blobs if blob is not None]

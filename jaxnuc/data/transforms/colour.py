@@ -46,7 +46,8 @@ def _check_spread(name: str, value: float, limit: float = np.inf) -> None:
 class ColourJitter:
     """Random brightness, contrast, saturation and hue, as one affine map of the colours.
 
-    Grey images stay grey. Hue is a rotation about the grey axis of RGB.
+    Grey images stay grey. Hue is a rotation about the grey axis of RGB, after which each pixel's
+    grey value (Rec. 601) is restored.
 
     Attributes:
       brightness: the image is multiplied by a factor in `1 +- brightness`.
@@ -163,6 +164,8 @@ class Blur:
         if rng.random() >= self.p:
             return sample
         sigma = rng.uniform(0, self.sigma)
+        if sigma == 0:
+            return sample
         values = sample.image.astype(np.float32)
         for axis in (0, 1):
             values = gaussian_filter1d(values, sigma, axis, truncate=3.0)

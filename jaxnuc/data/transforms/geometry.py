@@ -22,10 +22,12 @@ def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
 
 
 def _shape(size: Size) -> tuple[int, int]:
-    height, width = (size, size) if isinstance(size, int) else size
-    if not (isinstance(height, int) and isinstance(width, int) and min(height, width) > 0):
-        raise ValueError(f"size={size!r}: a positive int or (height, width) is expected")
-    return height, width
+    match size:
+        case int() if size > 0:
+            return size, size
+        case (int(height), int(width)) if min(height, width) > 0:
+            return height, width
+    raise ValueError(f"size={size!r}: a positive int or (height, width) is expected")
 
 
 def _cut(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:

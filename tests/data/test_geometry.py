@@ -1,0 +1,249 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms import geometry
+from jaxnuc.data.transforms.geometry import CenterCrop, Elastic, FlipTurn, Pad, RandomCrop, Scale
+
+ALL = [
+    Pad(64),
+    RandomCrop(24),
+    RandomCrop((64, 20)),
+    CenterCrop(24),
+    FlipTurn(),
+    Scale(),
+    Elastic(),
+]
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+def painted(h=40, w=56):
+    """An image whose channels are functions of the ids, so that it must follow them."""
+    instances = (np.arange(h)[:, None] // 9 * 7 + np.arange(w) // 8 + 3).astype(np.int32)
+    instances[::9] = instances[:, ::8] = 0
+    return Sample(colours(instances), instances, classes(instances), {"name": "x"})
+
+
+def colours(instances):
+    return np.stack([instances, 255 - instances, instances * 3], -1).astype(np.uint8)
+
+
+def classes(instances):
+    return (instances % 4).astype(np.int32)
+
+
+def disc(size=96, radius=24, shift=(0, 0)):
+    row, column = np.mgrid[:size, :size] - (size - 1) / 2
+    instances = (np.hypot(row - shift[0], column - shift[1]) < radius).astype(np.int32) * 7
+    image = np.repeat((instances > 0)[..., None] * np.uint8(255), 3, -1)
+    return Sample(image, instances, classes(instances), {"name": "disc"})
+
+
+@pytest.mark.parametrize("transform", ALL, ids=str)
+@pytest.mark.parametrize("with_classes", [True, False])
+def test_keeps_dtypes_sizes_and_its_input(transform, with_classes):
+    sample = painted() if with_classes else replace(painted(), classes=None)
+    for array in (sample.image, sample.instances, sample.classes):
+        if array is not None:
+            array.flags.writeable = False
+    result = transform(sample, rng())
+    assert (result.image.dtype, result.instances.dtype) == (np.uint8, np.int32)
+    assert result.image.shape == (*result.instances.shape, 3)
+    assert result.meta == sample.meta
+    assert result.image.flags.c_contiguous
+    if with_classes:
+        assert result.classes.dtype == np.int32
+        assert result.classes.shape == result.instances.shape
+    else:
+        assert result.classes is None
+
+
+@pytest.mark.parametrize("transform", ALL, ids=str)
+def test_is_a_function_of_sample_and_rng(transform):
+    first, again = transform(painted(), rng(3)), transform(painted(), rng(3))
+    np.testing.assert_array_equal(first.image, again.image)
+    np.testing.assert_array_equal(first.instances, again.instances)
+
+
+@pytest.mark.parametrize("transform", [RandomCrop(24), CenterCrop((24, 30)), FlipTurn()], ids=str)
+def test_exact_transforms_move_all_maps_alike(transform):
+    for seed in range(10):
+        result = transform(painted(), rng(seed))
+        np.testing.assert_array_equal(result.image, colours(result.instances))
+        np.testing.assert_array_equal(result.classes, classes(result.instances))
+
+
+def test_random_crop_is_a_subarray_anywhere():
+    image = rng().integers(0, 256, (7, 9, 3), np.uint8)
+    sample = Sample(image, np.arange(63, dtype=np.int32).reshape(7, 9))
+    corners = set()
+    for seed in range(200):
+        result = RandomCrop((5, 6))(sample, rng(seed))
+        top, left = divmod(int(result.instances[0, 0]), 9)
+        corners.add((top, left))
+        np.testing.assert_array_equal(result.image, image[top : top + 5, left : left + 6])
+        np.testing.assert_array_equal(
+            result.instances, sample.instances[top : top + 5, left : left + 6]
+        )
+    assert corners == {(r, c) for r in range(3) for c in range(4)}
+
+
+def test_center_crop_is_the_middle():
+    sample = painted(10, 11)
+    result = CenterCrop((4, 5))(sample, rng())
+    np.testing.assert_array_equal(result.instances, sample.instances[3:7, 3:8])
+
+
+def test_flip_turn_gives_the_eight_symmetries():
+    sample = Sample(np.zeros((2, 3, 3), np.uint8), np.arange(1, 7, dtype=np.int32).reshape(2, 3))
+    a = sample.instances
+    expected = [m for t in (a, a.T) for m in (t, t[::-1], t[:, ::-1], t[::-1, ::-1])]
+    seen = {FlipTurn()(sample, rng(seed)).instances.tobytes() for seed in range(100)}
+    assert seen == {np.ascontiguousarray(m).tobytes() for m in expected}
+
+
+def test_pad_reflects_and_gives_new_ids_to_separate_copies():
+    instances = np.array([[5, 5, 0, 0], [0, 0, 0, 0], [0, 0, 9, 0], [0, 0, 0, 0]], np.int32)
+    sample = Sample(colours(instances), instances, classes(instances))
+    result = Pad((4, 9))(sample, rng())
+    # Reflected without the border: columns 2 1 | 0 1 2 3 | 2 1 0.
+    columns = [2, 1, 0, 1, 2, 3, 2, 1, 0]
+    np.testing.assert_array_equal(result.image, sample.image[:, columns])
+    np.testing.assert_array_equal(result.classes, sample.classes[:, columns])
+    copies = np.unique(result.instances)
+    assert {0, 5, 9} < set(copies)
+    # 5 touches the border and grows over it; its copy at the right and both of 9 are new.
+    np.testing.assert_array_equal(result.instances[0, :5], [0, 5, 5, 5, 0])
+    assert len(copies) == 1 + 2 + 3
+    for i in copies[1:]:
+        assert ndimage.label(result.instances == i, np.ones((3, 3)))[1] == 1
+    np.testing.assert_array_equal(result.instances > 0, instances[:, columns] > 0)
+
+
+def test_pad_keeps_the_original_inside():
+    sample = painted(10, 12)
+    result = Pad(31)(sample, rng())  # more than one reflection
+    np.testing.assert_array_equal(result.instances[10:20, 9:21], sample.instances)
+    assert result.instances.shape == (31, 31)
+    assert Pad(10)(sample, rng()) is sample
+    single = Sample(np.full((1, 1, 3), 4, np.uint8), np.ones((1, 1), np.int32))
+    assert (Pad(3)(single, rng()).instances == 1).all()
+    empty = replace(sample, instances=np.zeros_like(sample.instances))
+    assert not Pad(31)(empty, rng()).instances.any()
+
+
+def test_pad_keeps_an_original_in_two_pieces_together():
+    instances = np.zeros((8, 8), np.int32)
+    instances[2, 2] = instances[5, 5] = 3
+    result = Pad(12)(Sample(colours(instances), instances), rng())
+    np.testing.assert_array_equal(result.instances[2:10, 2:10], instances)
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.37, 2.0])
+def test_scale_keeps_a_disc_registered(factor):
+    sample = disc(shift=(5, -9))
+    result = Scale(factor, factor)(sample, rng())
+    assert result.instances.shape == (round(96 * factor),) * 2
+    inside = result.image[..., 0] > 127
+    mask = result.instances == 7
+    # At 0.5 the nearest pixel is a tie: half a pixel of the source is lost.
+    assert (inside & mask).sum() / (inside | mask).sum() > (0.95 if factor == 0.5 else 0.97)
+    # Pixel centres: the centroid moves with the factor, without a shift.
+    factor = round(96 * factor) / 96
+    expected = (np.array([47.5 + 5, 47.5 - 9]) + 0.5) * factor - 0.5
+    np.testing.assert_allclose(np.argwhere(mask).mean(0), expected, atol=0.6)
+    np.testing.assert_allclose(np.argwhere(inside).mean(0), expected, atol=0.3)
+    np.testing.assert_array_equal(result.classes, classes(result.instances))
+    np.testing.assert_allclose(mask.sum(), (sample.instances > 0).sum() * factor**2, rtol=0.05)
+
+
+def test_scale_by_two_repeats_and_draws_the_whole_range():
+    sample = painted(6, 8)
+    doubled = Scale(2, 2)(sample, rng())
+    np.testing.assert_array_equal(
+        doubled.instances, np.kron(sample.instances, np.ones((2, 2), int))
+    )
+    assert Scale(1, 1)(sample, rng()) is sample
+    sides = {Scale(0.5, 2)(painted(20, 20), rng(s)).instances.shape[0] for s in range(200)}
+    assert min(sides) <= 11
+    assert max(sides) >= 38
+    assert Scale(0.01, 0.01)(sample, rng()).instances.shape == (1, 1)
+
+
+def test_shrinking_is_antialiased():
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 200
+    result = Scale(0.25, 0.25)(Sample(stripes, np.zeros((64, 64), np.int32)), rng())
+    np.testing.assert_allclose(result.image[2:-2, 2:-2], 100, atol=5)
+
+
+def test_elastic_keeps_discs_registered_and_whole():
+    for seed in range(8):
+        result = Elastic(8, 32)(disc(shift=(3, 4)), rng(seed))
+        inside = result.image[..., 0] > 127
+        mask = result.instances == 7
+        assert (inside & mask).sum() / (inside | mask).sum() > 0.97
+        assert ndimage.label(mask)[1] == 1
+        np.testing.assert_array_equal(result.classes, classes(result.instances))
+        assert (mask != (disc(shift=(3, 4)).instances == 7)).sum() > 50
+
+
+def test_elastic_is_the_spline_of_its_vectors():
+    """The displacement seen through an image that holds coordinates, against a direct sum."""
+    h, w, grid, amount = 40, 50, 16.0, 4.0
+    row, column = np.mgrid[:h, :w]
+    image = np.stack([row * 5, column * 5, row * 0], -1).astype(np.uint8)
+    result = Elastic(amount, grid)(Sample(image, (row * w + column).astype(np.int32)), rng(5))
+
+    generator = rng(5)
+    generator.random()
+    knots = int((h - 1) / grid) + 4, int((w - 1) / grid) + 4
+    vectors = generator.uniform(-amount, amount, (2, *knots))
+
+    def bump(x):  # the cubic B-spline, supported on (-2, 2)
+        x = np.abs(x)
+        return np.where(x < 1, 2 / 3 - x**2 + x**3 / 2, np.clip(2 - x, 0, None) ** 3 / 6)
+
+    vertical = bump(np.arange(h)[:, None] / grid - np.arange(-1, knots[0] - 1))
+    horizontal = bump(np.arange(w)[:, None] / grid - np.arange(-1, knots[1] - 1))
+    shift = np.einsum("ik,akl,jl->aij", vertical, vectors, horizontal)
+    rows, columns = np.clip(row + shift[0], 0, h - 1), np.clip(column + shift[1], 0, w - 1)
+    np.testing.assert_allclose(result.image[..., 0], rows * 5, atol=0.51)
+    np.testing.assert_allclose(result.image[..., 1], columns * 5, atol=0.51)
+    np.testing.assert_array_equal(result.instances, np.rint(rows) * w + np.rint(columns))
+    assert np.abs(shift).max() <= amount
+
+
+def test_elastic_with_probability_zero_is_the_identity():
+    sample = painted()
+    assert Elastic(p=0)(sample, rng()) is sample
+
+
+def test_spline_weights_sum_to_one():
+    for length, grid in ((1, 4.0), (17, 4.0), (64, 10.5)):
+        first, weights = geometry._spline(length, grid)
+        np.testing.assert_allclose(weights.sum(1), 1, atol=1e-6)
+        np.testing.assert_array_equal(first, np.arange(length) // grid)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: RandomCrop(0), "size=0"),
+        (lambda: CenterCrop((3, -1)), r"size=\(3, -1\)"),
+        (lambda: Pad(2.5), "size=2.5"),
+        (lambda: Pad((1, 2, 3)), r"size=\(1, 2, 3\)"),
+        (lambda: Scale(2, 1), "low=2, high=1"),
+        (lambda: Elastic(9, 32), "may fold"),
+        (lambda: Elastic(p=2), "p=2"),
+    ],
+)
+def test_refuses_bad_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

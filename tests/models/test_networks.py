@@ -1,0 +1,145 @@
+"""What every network promises: named maps at input size, for any size; its blocks' arithmetic."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnuc import models
+from jaxnuc.models import _blocks, flexible_unet, harunet
+
+# Thin networks with the full graphs.
+THIN_STAGES = {
+    "encoder": harunet.uniform(harunet.ENCODER, 2, 4),
+    "decoder": harunet.uniform(harunet.DECODER, 2, 4),
+}
+THIN = [
+    ("harunet", THIN_STAGES),
+    ("u2net", THIN_STAGES),
+    ("flexible_unet", {"variant": "neoplastic", "base_filters": 2}),
+    ("flexible_unet", {"variant": "base", "base_filters": 2, "layers": 5}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), THIN)
+@pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 101)])
+def test_maps_have_the_input_size(name, arguments, size):
+    outputs = {"mask": 1, "contour": 2}
+    model = models.create(name, outputs, **arguments)
+    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+    maps = jax.eval_shape(lambda v, x: model.apply(v, x, train=False), variables, images)
+    assert {k: (m.shape, m.dtype) for k, m in maps.items()} == {
+        "mask": ((2, *size, 1), jnp.float32),
+        "contour": ((2, *size, 2), jnp.float32),
+    }
+
+
+def test_side_maps_are_those_of_deep_supervision():
+    images = jnp.zeros((1, 33, 32, 3))
+
+    def training_maps(**arguments):
+        model = models.create("harunet", {"mask": 1, "contour": 1}, **THIN_STAGES, **arguments)
+        variables = jax.eval_shape(model.init, jax.random.key(0), images)
+        apply = lambda v: model.apply(v, images, train=True, mutable=["batch_stats"])[0]
+        return jax.eval_shape(apply, variables)
+
+    side = training_maps()["side"]
+    assert {k: len(v) for k, v in side.items()} == {"mask": 6, "contour": 6}
+    assert all(m.shape == (1, 33, 32, 1) for v in side.values() for m in v)
+    assert len(training_maps(fusion="none")["side"]["mask"]) == 5  # the sixth is the output
+    assert "side" not in training_maps(deep_supervision=False)
+
+
+def test_an_image_does_not_depend_on_its_batch():
+    model = models.create("harunet", {"mask": 1}, **THIN_STAGES)
+    images = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3))
+    variables = model.init(jax.random.key(0), images)
+    apply = jax.jit(lambda x: model.apply(variables, x, train=False)["mask"])
+    both, alone = apply(images), apply(images[:1])
+    np.testing.assert_allclose(both[:1], alone, atol=1e-5)
+
+
+def test_bf16_computes_near_float32_and_keeps_float32_parameters():
+    images = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
+    results = []
+    for dtype in (jnp.float32, jnp.bfloat16):
+        model = models.create("flexible_unet", {"mask": 1}, base_filters=4, layers=3, dtype=dtype)
+        variables = jax.jit(model.init)(jax.random.key(0), images)
+        assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+        results.append(jax.jit(model.apply)(variables, images)["mask"])
+    assert results[1].dtype == jnp.float32
+    np.testing.assert_allclose(results[1], results[0], atol=0.05)
+    assert not np.array_equal(results[1], results[0])
+
+
+def test_max_pool_keeps_the_last_row_of_odd_sides():
+    x = jnp.arange(15.0).reshape(1, 5, 3, 1) - 20
+    expected = [[-16, -15], [-10, -9], [-7, -6]]  # all negative: padding must not win
+    np.testing.assert_array_equal(_blocks.max_pool_ceil(x)[0, :, :, 0], expected)
+
+
+def test_resize_bilinear_uses_half_pixel_centres():
+    x = jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1)
+    y = _blocks.resize_bilinear(x, jnp.zeros((1, 1, 4, 1)))
+    np.testing.assert_allclose(y.ravel(), [0, 1, 3, 4])
+
+
+def test_double_size_is_a_transposed_convolution():
+    layer = flexible_unet.DoubleSize(3, jnp.float32)
+    x = jax.random.normal(jax.random.key(0), (2, 5, 4, 6))
+    variables = layer.init(jax.random.key(1), x)
+    kernel = variables["params"]["kernel"]
+    found = layer.apply(variables, x)
+    literal = np.zeros((2, 10, 8, 3), np.float32)
+    for i in range(5):
+        for j in range(4):
+            literal[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = np.einsum(
+                "bc,ijcf->bijf", x[:, i, j], kernel
+            )
+    np.testing.assert_allclose(found, literal, atol=1e-5)
+
+
+def test_kernels_and_dilations_by_level():
+    neoplastic = models.create("flexible_unet", {"mask": 1}, variant="neoplastic")
+    assert neoplastic._kernels() == [5, 3, 3, 3, 3, 3, 3]
+    assert neoplastic._dilations() == [2, 1, 1, 1, 1, 1, 1]
+    base = models.create("flexible_unet", {"mask": 1}, variant="base")
+    assert base._dilations() == [2] * 7
+
+
+def test_channel_gate_equals_its_formula():
+    gate = harunet.ChannelGate(reduction=2)
+    x = np.asarray(jax.random.normal(jax.random.key(0), (2, 3, 5, 4)))
+    variables = gate.init(jax.random.key(1), x)
+    w1 = np.asarray(variables["params"]["Dense_0"]["kernel"])
+    w2 = np.asarray(variables["params"]["Dense_1"]["kernel"])
+    mlp = lambda v: np.maximum(v @ w1, 0) @ w2
+    weights = 1 / (1 + np.exp(-(mlp(x.mean((1, 2))) + mlp(x.max((1, 2))))))
+    np.testing.assert_allclose(gate.apply(variables, x), x * weights[:, None, None], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: models.create("harunett", {"mask": 1}), "did you mean 'harunet'"),
+        (lambda: models.create("harunet", {"mask": 1}, variant="tiny"), "known: full, small"),
+        (lambda: models.create("u2net", {"mask": 1}, widht=3), "unknown argument of u2net 'widht'"),
+        (lambda: models.create("u2net", {}), "at least one output"),
+        (
+            lambda: models.create("harunet", {"mask": 1}, attention="se").init(
+                jax.random.key(0), jnp.zeros((1, 32, 32, 3))
+            ),
+            "attention='se'; known: cbam, none",
+        ),
+        (
+            lambda: models.create("flexible_unet", {"mask": 1}, dropout_rate=0.2).init(
+                jax.random.key(0), jnp.zeros((1, 32, 32, 3))
+            ),
+            "dropout_rate=0.2 gives 1.20 at the deepest of 7 levels",
+        ),
+    ],
+)
+def test_what_does_not_exist_is_refused(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

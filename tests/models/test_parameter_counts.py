@@ -1,0 +1,83 @@
+"""Parameter counts published for, or computed from, each network's reference."""
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from jaxnuc import models
+
+MASK = {"mask": 1}
+BOTH = {"mask": 1, "contour": 1}
+SOFTMAX = {"mask": 2, "contour": 2}
+
+
+def count(name, outputs, **arguments):
+    model = models.create(name, outputs, **arguments)
+    image = jnp.zeros((1, 64, 64, 3))
+    variables = jax.eval_shape(model.init, jax.random.key(0), image)
+    return sum(leaf.size for leaf in jax.tree.leaves(variables["params"]))
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "arguments", "expected"),
+    [
+        ("harunet", BOTH, {}, 44_069_770),
+        ("harunet", SOFTMAX, {}, 44_097_624),
+        ("u2net", MASK, {}, 44_009_869),
+        ("u2net", MASK, {"variant": "small"}, 1_131_181),
+        ("flexible_unet", MASK, {"variant": "neoplastic"}, 31_127_153),
+        ("flexible_unet", MASK, {"variant": "base"}, 31_114_865),
+        ("flexible_unet", MASK, {"variant": "base", "layers": 8, "kernel": 3}, 124_440_433),
+        ("flexible_unet", MASK, {"variant": "base", "layers": 5, "kernel": 3}, 1_941_105),
+    ],
+)
+def test_total(name, outputs, arguments, expected):
+    assert count(name, outputs, **arguments) == expected
+
+
+def parts(outputs):
+    model = models.create("harunet", outputs)
+    params = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))["params"]
+    return {k: sum(x.size for x in jax.tree.leaves(v)) for k, v in params.items()}
+
+
+def test_parts_of_harunet():
+    found = parts(SOFTMAX)
+    stages = {
+        "encoder1": 205_504,
+        "encoder2": 305_280,
+        "encoder3": 1_107_968,
+        "encoder4": 3_984_896,
+        "encoder5": 10_032_128,
+        "encoder6": 10_032_128,
+        "decoder5": 12_391_424,
+        "decoder4": 4_278_784,
+        "decoder3": 1_181_184,
+        "decoder2": 323_456,
+        "decoder1": 138_880,
+    }
+    assert {name: found[name] for name in stages} == stages
+    gates = [found[f"channel_gate{i}"] + found[f"spatial_gate{i}"] for i in (1, 2, 3, 4)]
+    assert gates == [610, 2_146, 8_290, 32_866]
+    assert found["channel_gate5"] == 16_384
+    heads = [found[f"mask_side{level}"] for level in (6, 5, 4, 3, 2, 1)]
+    assert heads == [9_218, 9_218, 4_610, 2_306, 1_154, 1_154]
+    assert found["contour_fusion"] == 188
+
+
+def test_small_harunet_is_built_as_u2net_p():
+    assert 1_100_000 < count("harunet", BOTH, variant="small") < 1_250_000
+
+
+def test_ablation_is_a_matter_of_arguments():
+    """Each part of HARU-Net can be left out alone, and takes exactly its parameters with it."""
+    full = count("harunet", SOFTMAX)
+    attention = 610 + 2_146 + 8_290 + 32_866 + 16_384
+    assert full - count("harunet", SOFTMAX, attention="none") == attention
+    # a 1x1 over 12 channels to 2 in place of the squeeze and excitation around it
+    assert full - count("harunet", SOFTMAX, fusion="conv") == 2 * (188 - 26)
+    assert full - count("harunet", SOFTMAX, fusion="none") == 2 * 188
+    branch = 9_218 * 2 + 4_610 + 2_306 + 1_154 * 2 + 188
+    assert full - count("harunet", {"mask": 2}) == branch
+    assert count("harunet", SOFTMAX, deep_supervision=False) == full
+    assert count("harunet", SOFTMAX, block="double_conv") != full

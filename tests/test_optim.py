@@ -1,0 +1,161 @@
+"""Optimizers against their published update rules, schedules against closed forms."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnuc import optim
+
+STEPS = lambda text, key: int(text.split()[0])
+GRADIENTS = np.random.default_rng(0).normal(size=(5, 3))
+
+
+def run(section, **arguments):
+    """Parameters after the gradients of `GRADIENTS`, from ones, at a learning rate of 0.1."""
+    section = {"learning_rate": 0.1, **section}
+    optimizer = optim.make(section, lambda step: 0.1, **arguments)
+    params = jnp.ones(3)
+    state = optimizer.init(params)
+    for gradient in GRADIENTS:
+        updates, state = optimizer.update(jnp.asarray(gradient), state, params)
+        params = params + updates
+    return np.asarray(params)
+
+
+def literal(update):
+    params = np.ones(3)
+    memory: dict = {}
+    for k, gradient in enumerate(GRADIENTS, 1):
+        params = params - 0.1 * update(k, gradient, params, memory)
+    return params
+
+
+def sgd(k, g, p, m):
+    g = g + 0.01 * p
+    m["v"] = 0.9 * m.get("v", 0) + g
+    return m["v"]
+
+
+def nesterov(k, g, p, m):
+    m["v"] = 0.9 * m.get("v", 0) + g
+    return g + 0.9 * m["v"]
+
+
+def adam(k, g, p, m, coupled=0.0, decoupled=0.0):
+    g = g + coupled * p
+    m["m"] = 0.9 * m.get("m", 0) + 0.1 * g
+    m["v"] = 0.999 * m.get("v", 0) + 0.001 * g * g
+    return m["m"] / (1 - 0.9**k) / (np.sqrt(m["v"] / (1 - 0.999**k)) + 1e-8) + decoupled * p
+
+
+def rmsprop(k, g, p, m):  # PyTorch's
+    g = g + 0.01 * p
+    m["v"] = 0.99 * m.get("v", 0) + 0.01 * g * g
+    m["b"] = 0.5 * m.get("b", 0) + g / (np.sqrt(m["v"]) + 1e-8)
+    return m["b"]
+
+
+def lion(k, g, p, m):
+    old = m.get("m", 0)
+    m["m"] = 0.99 * old + 0.01 * g
+    return np.sign(0.9 * old + 0.1 * g) + 0.01 * p
+
+
+@pytest.mark.parametrize(
+    ("section", "update"),
+    [
+        ({"name": "sgd", "weight_decay": 0.01}, sgd),
+        ({"name": "sgd", "nesterov": True}, nesterov),
+        ({"name": "adam", "weight_decay": 0.01}, lambda *a: adam(*a, coupled=0.01)),
+        ({"name": "adamw", "weight_decay": 0.01}, lambda *a: adam(*a, decoupled=0.01)),
+        ({"name": "rmsprop", "momentum": 0.5, "weight_decay": 0.01}, rmsprop),
+        ({"name": "lion"}, lion),
+    ],
+    ids=lambda v: v["name"] if isinstance(v, dict) else "",
+)
+def test_methods_follow_their_rules(section, update):
+    np.testing.assert_allclose(run(section), literal(update), rtol=2e-5)
+
+
+def test_clipping():
+    plain = {"name": "sgd", "momentum": 0.0}
+    by_value = literal(lambda k, g, p, m: np.clip(g, -0.2, 0.2))
+    np.testing.assert_allclose(run(plain, clip_value=0.2), by_value, rtol=1e-5)
+    norm = lambda g: min(1, 0.5 / np.linalg.norm(g)) * g
+    by_norm = literal(lambda k, g, p, m: norm(g))
+    np.testing.assert_allclose(run(plain, clip_norm=0.5), by_norm, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("section", "expected"),
+    [
+        ({"name": "constant"}, lambda s: 2.0),
+        (
+            {"name": "constant", "warmup": "10 steps"},
+            lambda s: 2.0 * min(s / 10, 1),
+        ),
+        (
+            {"name": "cosine", "warmup": "20 steps", "final": 0.1},
+            lambda s: (
+                2 * s / 20 if s < 20 else 2 * (0.1 + 0.9 * (1 + np.cos(np.pi * (s - 20) / 80)) / 2)
+            ),
+        ),
+        (
+            {"name": "step", "every": "30 steps", "factor": 0.5, "warmup": "5 steps"},
+            lambda s: 2 * s / 5 if s < 5 else 2 * 0.5 ** (s // 30),
+        ),
+    ],
+)
+def test_schedules(section, expected):
+    schedule = optim.schedule(section, 2.0, 100, STEPS)
+    steps = range(100)
+    found = [float(schedule(s)) for s in steps]
+    np.testing.assert_allclose(found, [expected(s) for s in steps], rtol=1e-5, atol=1e-7)
+
+
+def test_plateau_lowers_the_rate_when_nothing_gets_better():
+    section = {"name": "plateau", "factor": 0.5, "patience": 1, "smallest": 0.2}
+    optimizer = optim.make(
+        {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}, lambda s: 1.0, plateau=True
+    )
+    state = optimizer.init(jnp.ones(()))
+    scales = []
+    for value in (0.1, 0.2, 0.2, 0.1, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1):
+        state = optim.observe(section, state, value)
+        scales.append(float(optim.current_scale(state)))
+    # the patience of one evaluation passes, the next one without a better figure lowers
+    np.testing.assert_allclose(
+        scales, [1, 1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, 0.2, 0.2, 0.2], rtol=1e-6
+    )
+    updates, _ = jax.jit(optimizer.update)(jnp.ones(()), state, jnp.ones(()))
+    np.testing.assert_allclose(updates, -0.2, rtol=1e-6)
+    other = optim.make({"name": "sgd", "learning_rate": 1.0}, lambda s: 1.0)
+    unchanged = other.init(jnp.ones(()))
+    assert optim.observe({"name": "constant"}, unchanged, 0.0) is unchanged
+    assert optim.current_scale(unchanged) == 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: run({"name": "adan"}), "did you mean 'adam'"),
+        (lambda: run({"name": "adam", "beta": 1}), "unknown argument of optimizer adam 'beta'"),
+        (lambda: optim.make({"name": "sgd"}, lambda s: 1), "'sgd' needs a learning_rate"),
+        (
+            lambda: optim.schedule({"name": "cosin"}, 1, 10, STEPS),
+            "did you mean 'cosine'",
+        ),
+        (
+            lambda: optim.schedule({"name": "cosine", "warmup": "10 steps"}, 1, 10, STEPS),
+            "is 10 steps of 10 in all",
+        ),
+        (
+            lambda: optim.schedule({"name": "step", "every": "0 steps"}, 1, 10, STEPS),
+            "must be at least one step",
+        ),
+    ],
+)
+def test_errors(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

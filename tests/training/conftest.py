@@ -1,0 +1,204 @@
+"""A data set, a configuration and processes small enough to train many times."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from PIL import Image
+
+from jaxnuc import config as configs
+from jaxnuc.training.checkpoints import Checkpoints
+from jaxnuc.training.reporting import read_log
+
+REPOSITORY = Path(__file__).parents[2]
+CONFIG_FILE = """
+import json
+import pathlib
+
+from jaxnuc.config import from_json
+
+
+def get_config():
+    return from_json(json.loads(pathlib.Path({path!r}).read_text()))
+"""
+
+
+def nuclei(index: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """A picture (H, W, 3) uint8 of a few bright discs, and its label map (H, W) uint8."""
+    rng = np.random.default_rng(index)
+    row, col = np.indices((size, size))
+    labels = np.zeros((size, size), np.uint8)
+    for number in range(1, 5):
+        r, c = rng.integers(4, size - 4, 2)
+        labels[(row - r) ** 2 + (col - c) ** 2 <= rng.integers(9, 26)] = number
+    image = np.where(labels[..., None] > 0, 180, 40) + rng.integers(-30, 31, (size, size, 3))
+    return image.astype(np.uint8), labels
+
+
+@pytest.fixture(scope="session")
+def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images to train on and three to validate, in the layout of the source `folder`."""
+    root = tmp_path_factory.mktemp("cells")
+    for split, indices in (("train", range(10)), ("val", range(10, 13))):
+        for index in indices:
+            for kind, array in zip(("images", "labels"), nuclei(index), strict=True):
+                folder = root / split / kind
+                folder.mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(folder / f"{index}.png")
+    return root
+
+
+@pytest.fixture
+def tiny(cells: Path) -> Callable[..., ConfigDict]:
+    """`tiny(**{"data.workers": 1})`: 8 steps of two images of a network with batch norm."""
+
+    def make(**changes: Any) -> ConfigDict:
+        config = configs.default()
+        config.model = ConfigDict(
+            {"name": "flexible_unet", "variant": "small", "layers": 2, "base_filters": 4}
+        )
+        config.data.source = ConfigDict({"name": "folder"})
+        config.data.root = str(cells)
+        config.data.transforms = ("flip_turn()",)
+        config.batch_size = 4
+        config.duration = "8 steps"
+        config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-2})
+        config.schedule = ConfigDict({"name": "cosine", "warmup": "2 steps"})
+        config.evaluation.every = "4 steps"
+        config.log_every = 1
+        for key, value in changes.items():
+            *sections, last = key.split(".")
+            section = config
+            for name in sections:
+                section = section[name]
+            section[last] = ConfigDict(value) if isinstance(value, dict) else value
+        return config
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def compilation_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Shared by the processes that the tests start."""
+    given = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return Path(given) if given else tmp_path_factory.mktemp("xla")
+
+
+@pytest.fixture
+def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+    """`start(config, workdir, devices=1)`: train.py in a process, with so many CPU devices."""
+    processes: list[subprocess.Popen] = []
+
+    def run(
+        config: ConfigDict, workdir: Path | str, devices: int = 1, **options: Any
+    ) -> subprocess.Popen:
+        values = tmp_path / f"config{len(processes)}.json"
+        values.write_text(json.dumps(configs.to_json(config)))
+        file = tmp_path / f"config{len(processes)}.py"
+        file.write_text(CONFIG_FILE.format(path=str(values)))
+        environment = os.environ | {
+            "JAX_PLATFORMS": "cpu",
+            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "JAX_COMPILATION_CACHE_DIR": str(compilation_cache),
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        }
+        arguments = [f"--config={file}", f"--workdir={workdir}"]
+        process = subprocess.Popen(
+            [sys.executable, str(REPOSITORY / "train.py"), *arguments],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+            **options,
+        )
+        processes.append(process)
+        return process
+
+    yield run
+    for process in processes:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def finish() -> Callable[[subprocess.Popen], str]:
+    """Waits for a process, asserts that it ended well and returns what it printed."""
+
+    def wait(process: subprocess.Popen, status: int = 0) -> str:
+        output, _ = process.communicate(timeout=180)
+        assert process.returncode == status, output
+        return output
+
+    return wait
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+    """Polls closely; fails where the process ends before the condition holds."""
+    end = time.monotonic() + 120
+    while not condition():
+        if process.poll() is not None:
+            pytest.fail(f"ended too early: {process.communicate()[0]}")
+        assert time.monotonic() < end, "waited for two minutes in vain"
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def when() -> Callable[[Callable[[], bool], subprocess.Popen], None]:
+    return wait_until
+
+
+def read_state(workdir: Path, step: int | None = None) -> dict[str, np.ndarray]:
+    """The whole state of a checkpoint, the latest by default, as `{path: array}`."""
+    import orbax.checkpoint as ocp
+
+    with Checkpoints(workdir, read_only=True) as checkpoints:
+        step = checkpoints._manager.latest_step() if step is None else step
+    folder = Path(workdir) / "checkpoints" / str(step) / "state"
+    tree = ocp.Checkpointer(ocp.PyTreeCheckpointHandler()).restore(folder.absolute())
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {jax.tree_util.keystr(path): np.asarray(leaf) for path, leaf in leaves}
+
+
+@pytest.fixture
+def saved() -> Callable[..., dict[str, np.ndarray]]:
+    return read_state
+
+
+@pytest.fixture
+def same_run() -> Callable[[Path, Path], None]:
+    """Asserts that two workdirs hold one training: state, log and steps, to the bit."""
+
+    def compare(one: Path, other: Path) -> None:
+        a, b = read_state(one), read_state(other)
+        assert a.keys() == b.keys()
+        assert {"params", "batch_stats", "opt_state"} <= {k.split("'")[1] for k in a}
+        for key in a:
+            assert a[key].dtype == b[key].dtype, key
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+        assert log(one) == log(other)
+
+    return compare
+
+
+def log(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without their times and events."""
+    lines = read_log(workdir / "metrics.jsonl")
+    return [{k: v for k, v in x.items() if k != "time"} for x in lines if "event" not in x]
+
+
+@pytest.fixture
+def lines() -> Callable[[Path], list[dict[str, Any]]]:
+    return log
+
+
