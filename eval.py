@@ -24,7 +24,8 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser("~/.cache/jaxnuc/xla"))
     logging.set_verbosity(logging.WARNING)
-    from jaxnuc.inference.evaluate import evaluate_checkpoint, table
+    from jaxnuc.inference.evaluate import table
+    from jaxnuc.inference.run import evaluate_checkpoint
 
     figures, output = evaluate_checkpoint(
         WORKDIR.value,

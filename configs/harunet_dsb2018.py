@@ -33,11 +33,11 @@ def get_config(text: str = "") -> ConfigDict:
         "noise(0.03, p=0.3)",
     )
     config.batch_size = 16 if arg.full else 8
-    config.duration = "20000 steps" if arg.full else "2000 steps"
+    config.duration = "20000 steps" if arg.full else "1500 steps"
     config.compute_dtype = "bfloat16" if arg.full else "float32"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-3})
     config.schedule = ConfigDict({"name": "cosine", "warmup": "100 steps"})
     config.clip_norm = 1.0
     config.ema_decay = 0.99
-    config.evaluation.every = "1000 steps"
+    config.evaluation.every = "5000 steps" if arg.full else "750 steps"
     return config

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from absl import logging
 from ml_collections import ConfigDict
 
@@ -141,7 +142,9 @@ class _Run:
             if restored is not None:
                 current, progress = restored
                 self.batches.set_state(progress["data"])
-                figures = progress.get("figures", {})
+                figures = {
+                    k: math.nan if v is None else v for k, v in progress.get("figures", {}).items()
+                }
             step = int(current.step)
             with Reporter(
                 self.workdir, self.total, self.per_epoch, resumed_step=step, active=active
@@ -166,18 +169,19 @@ class _Run:
                     evaluate = step == self.total or (
                         self.evaluate_every and step % self.evaluate_every == 0
                     )
+                    due = self.checkpoint_every and step % self.checkpoint_every == 0
                     preempted = self.stopping.at(step, checkpoints)
+                    save = evaluate or due or preempted
+                    if save:
+                        _check_finite(unchecked, current)
                     if evaluate:
-                        _check_finite(unchecked)
                         figures = self._evaluate(current)
                         reporter.log(step, {f"validation/{k}": v for k, v in figures.items()})
                         reporter.curves()
                         monitor = self._monitor(figures)
                         current = self._observe(current, progress, monitor, figures)
                         stop = _patience_is_over(config, progress)
-                    due = self.checkpoint_every and step % self.checkpoint_every == 0
-                    if evaluate or preempted or due:
-                        _check_finite(unchecked)
+                    if save:
                         progress["data"] = self.batches.get_state()
                         checkpoints.save(current, progress, configs.to_json(config), monitor)
                     if preempted:
@@ -237,17 +241,31 @@ class _Run:
         )
 
 
-def _check_finite(metrics: Mapping[int, Mapping[str, Any]]) -> None:
-    """Raises for the first of the steps whose loss is not finite."""
+def _check_finite(
+    metrics: Mapping[int, Mapping[str, Any]], current: state.TrainState | None = None
+) -> None:
+    """Raises for the first of the steps that is not finite, or for the state they lead to."""
     for step, values in metrics.items():
-        loss = float(values["loss"])
-        if not math.isfinite(loss):
+        loss, gradient, parameter = (
+            float(values[k]) for k in ("loss", "gradient_norm", "parameter_norm")
+        )
+        what = ""
+        if not math.isfinite(loss) or not math.isfinite(gradient):
+            what = f"the loss is {loss} at step {step}"
+        # An update can overflow after a finite loss, and running statistics beside one.
+        elif current is not None and not _all_finite((current.params, current.variables())):
+            what = f"step {step} leads to parameters or running statistics that are not finite"
+        if what:
             raise FloatingPointError(
-                f"the loss is {loss} at step {step}: gradient norm "
-                f"{float(values['gradient_norm']):.4g}, parameter norm "
-                f"{float(values['parameter_norm']):.4g}; nothing was saved since the last "
-                "checkpoint. Lower optimizer.learning_rate or set clip_norm, in another workdir"
+                f"{what}: gradient norm {gradient:.4g}, parameter norm {parameter:.4g}; nothing "
+                "was saved since the last checkpoint. Lower optimizer.learning_rate or set "
+                "clip_norm, in another workdir"
             )
+
+
+@jax.jit
+def _all_finite(tree: Any) -> jax.Array:
+    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
 
 def _patience_is_over(config: ConfigDict, progress: Mapping[str, Any]) -> bool:

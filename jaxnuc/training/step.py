@@ -68,8 +68,8 @@ def make_train_step(
             # A loss pooled over the devices is the same on each of them, and the transpose of its
             # psum adds up the gradients of all copies: the mean is right for pooled and for local.
             gradients, metrics = lax.pmean((gradients, metrics), axis_name)
-        metrics["gradient_norm"] = optax.global_norm(gradients)
-        metrics["parameter_norm"] = optax.global_norm(state.params)
+        metrics["gradient_norm"] = optax.tree.norm(gradients)
+        metrics["parameter_norm"] = optax.tree.norm(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema

@@ -29,7 +29,11 @@ def validate(
         sample = source[index]
         found = predictor(sample.image).instances
         share[row] = metrics.score(sample.instances, found, threshold, empty)
-    gathered = multihost_utils.process_allgather(share) if processes > 1 else share[None]
+    # As bytes: JAX would round float64 to float32.
+    gathered = share[None]
+    if processes > 1:
+        gathered = np.asarray(multihost_utils.process_allgather(share.view(np.uint8)))
+        gathered = gathered.reshape(processes, *share.view(np.uint8).shape).view(np.float64)
     # Row r of process p is image r * processes + p.
-    rows = np.asarray(gathered).swapaxes(0, 1).reshape(-1, share.shape[1])[:count]
+    rows = gathered.swapaxes(0, 1).reshape(-1, share.shape[1])[:count]
     return metrics.summarize([metrics.Scores(*row) for row in rows.tolist()])
