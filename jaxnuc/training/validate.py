@@ -29,11 +29,9 @@ def validate(
         sample = source[index]
         found = predictor(sample.image).instances
         share[row] = metrics.score(sample.instances, found, threshold, empty)
-    # As bytes: JAX would round float64 to float32.
     gathered = share[None]
-    if processes > 1:
+    if processes > 1:  # as bytes: JAX would round float64 to float32
         gathered = np.asarray(multihost_utils.process_allgather(share.view(np.uint8)))
-        gathered = gathered.reshape(processes, *share.view(np.uint8).shape).view(np.float64)
     # Row r of process p is image r * processes + p.
-    rows = gathered.swapaxes(0, 1).reshape(-1, share.shape[1])[:count]
+    rows = gathered.view(share.dtype).swapaxes(0, 1).reshape(-1, share.shape[1])[:count]
     return metrics.summarize([metrics.Scores(*row) for row in rows.tolist()])

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,27 @@ from PIL import Image
 
 from jaxnuc import config as configs
 from jaxnuc.training.checkpoints import find
+from jaxnuc.training.loop import train_and_evaluate
 from jaxnuc.training.reporting import read_log
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG_FILE = """
 import json
+import os
 import pathlib
+import signal
+import sys
 
 from jaxnuc.config import from_json
+from jaxnuc.training.loop import train_and_evaluate
+from jaxnuc.training.reporting import Reporter
 
 
 def get_config():
     return from_json(json.loads(pathlib.Path({path!r}).read_text()))
+
+
+{hook}
 """
 
 
@@ -59,7 +67,7 @@ def cells(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(cells: Path) -> Callable[..., ConfigDict]:
     """`tiny(**{"data.workers": 1})`: 8 steps of two images of a network with batch norm."""
 
@@ -105,16 +113,19 @@ def _cached_compilations(compilation_cache: Path) -> None:
 
 @pytest.fixture
 def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., subprocess.Popen]]:
-    """`start(config, workdir, devices=1)`: train.py in a process, with so many CPU devices."""
+    """`start(config, workdir, devices=1, hook="")`: train.py in a process, as a user runs it.
+
+    It sees so many CPU devices, and runs the statements of `hook` when it reads its configuration.
+    """
     processes: list[subprocess.Popen] = []
 
     def run(
-        config: ConfigDict, workdir: Path | str, devices: int = 1, **options: Any
+        config: ConfigDict, workdir: Path | str, devices: int = 1, hook: str = "", **options: Any
     ) -> subprocess.Popen:
         values = tmp_path / f"config{len(processes)}.json"
         values.write_text(json.dumps(configs.to_json(config)))
         file = tmp_path / f"config{len(processes)}.py"
-        file.write_text(CONFIG_FILE.format(path=str(values)))
+        file.write_text(CONFIG_FILE.format(path=str(values), hook=hook))
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
             "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
@@ -153,21 +164,6 @@ def finish() -> Callable[[subprocess.Popen], str]:
     return wait
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
-    """Polls closely; fails where the process ends before the condition holds."""
-    end = time.monotonic() + 120
-    while not condition():
-        if process.poll() is not None:
-            pytest.fail(f"ended too early: {process.communicate()[0]}")
-        assert time.monotonic() < end, "waited for two minutes in vain"
-        time.sleep(0.002)
-
-
-@pytest.fixture
-def when() -> Callable[[Callable[[], bool], subprocess.Popen], None]:
-    return wait_until
-
-
 def read_state(workdir: Path, step: int | None = None) -> dict[str, np.ndarray]:
     """The whole state of a checkpoint, the latest by default, as `{path: array}`."""
     folder = find(workdir, "latest" if step is None else step) / "state"
@@ -184,30 +180,45 @@ def saved() -> Callable[..., dict[str, np.ndarray]]:
     return read_state
 
 
-@pytest.fixture
-def same_run() -> Callable[[Path, Path], None]:
-    """Asserts that two workdirs hold one training: state, log and steps, to the bit."""
-
-    def compare(one: Path, other: Path) -> None:
-        a, b = read_state(one), read_state(other)
-        assert a.keys() == b.keys()
-        assert {"params", "batch_stats", "opt_state"} <= {k.split("'")[1] for k in a}
-        for key in a:
-            assert a[key].dtype == b[key].dtype, key
-            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
-        assert log(one) == log(other)
-
-    return compare
-
-
-def log(workdir: Path) -> list[dict[str, Any]]:
-    """The lines of metrics.jsonl without their times and events."""
+def read_lines(workdir: Path) -> list[dict[str, Any]]:
+    """The lines of metrics.jsonl without their times and without events."""
     lines = read_log(workdir / "metrics.jsonl")
     return [{k: v for k, v in x.items() if k != "time"} for x in lines if "event" not in x]
 
 
 @pytest.fixture
 def lines() -> Callable[[Path], list[dict[str, Any]]]:
-    return log
+    return read_lines
 
 
+@pytest.fixture
+def same_run() -> Callable[[Path, Path], None]:
+    """Asserts that two workdirs hold one training: the last state and the log, to the bit."""
+
+    def compare(one: Path, other: Path) -> None:
+        a, b = read_state(one), read_state(other)
+        assert a.keys() == b.keys()
+        for key in a:
+            assert a[key].dtype == b[key].dtype, key
+            np.testing.assert_array_equal(a[key], b[key], err_msg=key)
+        assert read_lines(one) == read_lines(other)
+
+    return compare
+
+
+@pytest.fixture(scope="session")
+def long_run(tiny: Callable[..., ConfigDict]) -> ConfigDict:
+    """Everything that a checkpoint must hold: dropout, momenta, averages, running statistics."""
+    config = tiny(duration="10 steps", ema_decay=0.9, checkpoint_every="3 steps")
+    config.model.dropout_rate = 0.2
+    return config
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(
+    long_run: ConfigDict, tmp_path_factory: pytest.TempPathFactory, _cached_compilations: None
+) -> Path:
+    """The workdir of `long_run`, trained at one go."""
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    train_and_evaluate(long_run, workdir)
+    return workdir
