@@ -55,7 +55,7 @@ def test_random_access_and_workers():
 
 def test_lengths():
     assert (len(Source()), len(Source("val")), len(Source("test"))) == (2**31 - 1, 32, 32)
-    assert Source.endless
+    assert Source().endless
     assert Source().name == "synthetic"
     Source(size=32)[2**31 - 2]
     short = Source(length=3, size=32)

@@ -20,6 +20,9 @@ class Source:
       styles: the styles to draw from; one named twice comes twice as often.
       length: number of pictures; None for no end in `train` and 32 elsewhere.
 
+    Attributes:
+      endless: the split has no end, hence no epochs.
+
     Raises:
       ValueError: unknown split or style, or a size or length below 1.
 
@@ -28,7 +31,6 @@ class Source:
     """
 
     name = "synthetic"
-    endless = True
 
     def __init__(
         self,
@@ -40,6 +42,7 @@ class Source:
     ) -> None:
         if split not in SPLITS:
             raise unknown("split", split, SPLITS)
+        self.endless = length is None and split == "train"  # every index a new picture
         if length is None:
             length = ENDLESS if split == "train" else HELD_OUT
         for key, value in (("size", size), ("length", length)):
