@@ -19,7 +19,7 @@ def get_config() -> ConfigDict:
     config.data.normalize = "percentile"
     config.data.transforms = ("flip_turn()",)
     config.batch_size = 8
-    config.duration = "600 steps"
+    config.duration = "400 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 3e-3})
     config.schedule = ConfigDict({"name": "cosine", "warmup": "50 steps"})
     config.clip_norm = 1.0

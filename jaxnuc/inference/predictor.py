@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 
 from jaxnuc import config as configs
 from jaxnuc import models, representations
+from jaxnuc.data.files import to_rgb
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.representations import Nuclei, Representation
 from jaxnuc.training import checkpoints
@@ -25,21 +26,15 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     """Any image array to (H, W, 3) uint8.
 
     Args:
-      image: (H, W), or (H, W, 1, 3 or 4) of which alpha is dropped; uint8, uint16 (full range), or
-        float in [0, 1].
+      image: (H, W), or (H, W, C) with 1 to 4 channels, of which alpha is dropped; bool, uint8,
+        uint16 (full range), or float in [0, 1].
 
     Raises:
       ValueError: another shape, type or range.
     """
     image = np.asarray(image)
-    if image.ndim == 2:
-        image = image[..., None]
-    if image.ndim != 3 or image.shape[-1] not in (1, 3, 4) or 0 in image.shape:
-        raise ValueError(
-            f"an image is (H, W) or (H, W, 1, 3 or 4), got shape {image.shape}; segment one image "
-            "at a time"
-        )
-    image = image[..., :3]
+    if 0 in image.shape:
+        raise ValueError(f"an image of shape {image.shape} has no pixels")
     if image.dtype == np.uint16:
         image = np.round(image / 257).astype(np.uint8)
     elif np.issubdtype(image.dtype, np.floating):
@@ -47,9 +42,7 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
         if not 0 <= low <= high <= 1:
             raise ValueError(f"a float image lies in [0, 1], got [{low}, {high}]; rescale it")
         image = np.round(image * 255).astype(np.uint8)
-    elif image.dtype != np.uint8:
-        raise ValueError(f"an image is uint8, uint16 or float, got {image.dtype}; convert it")
-    return np.repeat(image, 3, axis=-1) if image.shape[-1] == 1 else image
+    return to_rgb(image, "the image")
 
 
 @dataclass(frozen=True)

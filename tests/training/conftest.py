@@ -1,7 +1,9 @@
 """A data set, a configuration and processes small enough to train many times."""
 
+import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -120,7 +122,7 @@ def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., sub
     processes: list[subprocess.Popen] = []
 
     def run(
-        config: ConfigDict, workdir: Path | str, devices: int = 1, hook: str = "", **options: Any
+        config: ConfigDict, workdir: Path | str, devices: int = 1, hook: str = ""
     ) -> subprocess.Popen:
         values = tmp_path / f"config{len(processes)}.json"
         values.write_text(json.dumps(configs.to_json(config)))
@@ -133,31 +135,32 @@ def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., sub
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
         arguments = [f"--config={file}", f"--workdir={workdir}"]
-        process = subprocess.Popen(
-            [sys.executable, str(REPOSITORY / "train.py"), *arguments],
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-            **options,
-        )
+        with file.with_suffix(".txt").open("w") as output:
+            process = subprocess.Popen(
+                [sys.executable, str(REPOSITORY / "train.py"), *arguments],
+                env=environment,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
         processes.append(process)
         return process
 
     yield run
     for process in processes:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @pytest.fixture
-def finish() -> Callable[[subprocess.Popen], str]:
-    """Waits for a process, asserts that it ended well and returns what it printed."""
+def finish() -> Callable[..., str]:
+    """`finish(process, status=0)` waits for it, checks its status and returns what it printed."""
 
     def wait(process: subprocess.Popen, status: int = 0) -> str:
-        output, _ = process.communicate(timeout=180)
+        process.wait(timeout=120)
+        file = Path(process.args[2].removeprefix("--config=")).with_suffix(".txt")
+        output = file.read_text()
         assert process.returncode == status, output
         return output
 
