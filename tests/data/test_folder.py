@@ -87,3 +87,18 @@ def test_bad_labels(root, labels, message):
     np.save(root / "labels" / "b.npy", labels)
     with pytest.raises(ValueError, match=message):
         Source(root)[2]
+
+
+def test_a_seeded_split_where_the_data_have_none(root):
+    thirds = (1 / 3, 1 / 3, 1 / 3)
+    parts = [Source(root, split=s, fractions=thirds).ids for s in ("train", "val", "test")]
+    assert sorted(map(len, parts)) == [1, 1, 1]
+    assert sorted(name for part in parts for name in part) == ["a10", "a2", "b"]
+    assert Source(root, split="all").ids == ["a2", "a10", "b"]
+    trains = {tuple(Source(root, split="train", seed=s, fractions=thirds).ids) for s in range(20)}
+    assert len(trains) == 3
+    with pytest.raises(ValueError, match="did you mean 'test'"):
+        Source(root, split="tset")
+    shutil.copytree(root, root / "train", ignore=shutil.ignore_patterns("train"))
+    with pytest.raises(FileNotFoundError, match="val/images"):  # a layout with splits, one missing
+        Source(root, split="val")

@@ -14,8 +14,8 @@ import numpy as np
 from jaxnuc import registry
 from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.sources._splitting import random_split
 
-SPLITS = ("train", "val", "test")
 EXPECTED = (
     "expected `stage1_train.zip` or the folder `stage1_train/` with "
     "<id>/images/<id>.png and <id>/masks/*.png, as published at "
@@ -68,7 +68,7 @@ class Source:
         self._images, self._masks = _index(self._files)
         table = _read_table(self._files.path, self._images)
         if table is None:
-            chosen = _random_split(sorted(self._images), split, seed, fractions)
+            chosen = random_split(sorted(self._images), split, seed, fractions)
             if modality is not None:
                 raise ValueError(
                     f"modality={modality!r} needs a split.csv with the columns image_id, split, "
@@ -207,20 +207,3 @@ def _listed_split(table: dict[str, dict[str, str]], split: str, modality: str | 
     if not chosen:
         raise ValueError(f"split {split!r} of split.csv has no image of modality {modality!r}")
     return chosen
-
-
-def _random_split(names: list[str], split: str, seed: int, fractions: Sequence[float]) -> list[str]:
-    if split == "all":
-        return names
-    if split not in SPLITS:
-        raise registry.unknown("split", split, (*SPLITS, "all"))
-    if len(fractions) != 3 or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"fractions={tuple(fractions)}: three shares that sum to 1 are expected")
-    order = np.random.default_rng(seed).permutation(len(names))
-    cuts = np.round(np.cumsum(fractions)[:2] * len(names)).astype(int)
-    part = np.split(order, cuts)[SPLITS.index(split)]
-    if part.size == 0:
-        raise ValueError(
-            f"split {split!r} is empty: {len(names)} images by fractions={tuple(fractions)}"
-        )
-    return [names[i] for i in np.sort(part)]

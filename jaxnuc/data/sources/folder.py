@@ -1,11 +1,13 @@
 """A folder of images beside a folder of label images: the layout most tools can write."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from jaxnuc.data.files import IMAGE_SUFFIXES, Files
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.sources._splitting import SPLITS, random_split
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
@@ -20,7 +22,11 @@ class Source:
       root: the folder or the zip.
       images: folder of the images below `root` (png, tif, jpg, bmp; 8 bit).
       labels: folder of the label images below `root` (png, tif, npy; one integer per pixel).
-      split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`.
+      split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
+        there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
+        cut by `fractions`.
+      seed: of the random split.
+      fractions: shares of train, val and test in the random split.
 
     Attributes:
       name: the last part of `root`, without suffix.
@@ -41,10 +47,14 @@ class Source:
         images: str = "images",
         labels: str = "labels",
         split: str | None = None,
+        seed: int = 0,
+        fractions: Sequence[float] = (0.8, 0.1, 0.1),
     ):
         self._files = Files(root)
         self.name = self._files.path.resolve().stem
-        below = PurePosixPath(split or "")
+        tops = {PurePosixPath(name).parts[0] for name in self._files.names}
+        folders = split is not None and not tops.isdisjoint({split, *SPLITS})
+        below = PurePosixPath(split if folders and split else "")
         self._images = _by_stem(self._files, below / images, IMAGE_SUFFIXES)
         self._labels = _by_stem(self._files, below / labels, LABEL_SUFFIXES)
         for kind, have, other in (
@@ -58,6 +68,8 @@ class Source:
                     "files); add it or remove the file"
                 )
         self.ids = list(self._images)
+        if split is not None and not folders:
+            self.ids = random_split(self.ids, split, seed, fractions)
 
     def __len__(self) -> int:
         return len(self.ids)
