@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
@@ -70,7 +71,7 @@ class Checkpoints:
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(state),
+                state=ocp.args.PyTreeSave(jax.device_get(state)),  # the same on every process
                 progress=ocp.args.JsonSave(dict(progress)),
                 config=ocp.args.JsonSave(dict(config)),
             ),
@@ -90,7 +91,7 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for step in steps:
             try:
-                restored = self._read(step, _abstract(template))
+                restored = self._read(step, template)
             except Exception as error:
                 logging.warning(
                     "checkpoint %s cannot be read (%s: %s); set aside as %s.corrupt",
@@ -113,9 +114,7 @@ class Checkpoints:
         restored = self._manager.restore(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.PyTreeRestore(
-                    template, restore_args=ocp.checkpoint_utils.construct_restore_args(template)
-                ),
+                state=_arguments(template),
                 progress=ocp.args.JsonRestore(),
             ),
         )
@@ -148,10 +147,11 @@ class Checkpoints:
         self.close()
 
 
-def _abstract(template: Any) -> Any:
-    """Shapes and types, to be restored on this process' first device."""
-    place = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place), template)
+def _arguments(template: Any) -> ocp.args.PyTreeRestore:
+    """To restore what a template has, and nothing else, as NumPy arrays."""
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), template)
+    return ocp.args.PyTreeRestore(shapes, restore_args=as_numpy, partial_restore=True)
 
 
 def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
@@ -202,17 +202,10 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
       ValueError: the checkpoint is damaged or of another model.
     """
     name = "ema" if ema else "params"
-    item = _abstract({name: template["params"], "batch_stats": template.get("batch_stats", {})})
-    handler = ocp.PyTreeCheckpointHandler()
+    item = {name: template["params"], "batch_stats": template.get("batch_stats", {})}
+    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
     try:
-        restored = ocp.Checkpointer(handler).restore(
-            folder / "state",
-            args=ocp.args.PyTreeRestore(
-                item,
-                restore_args=ocp.checkpoint_utils.construct_restore_args(item),
-                partial_restore=True,
-            ),
-        )
+        restored = reader.restore(folder / "state", args=_arguments(item))
     except Exception as error:
         raise ValueError(
             f"checkpoint {folder} cannot be read: {error}; take another by --checkpoint=STEP"

@@ -146,6 +146,7 @@ class _Run:
                     k: math.nan if v is None else v for k, v in progress.get("figures", {}).items()
                 }
             step = int(current.step)
+            current = parallel.replicate(current)
             with Reporter(
                 self.workdir, self.total, self.per_epoch, resumed_step=step, active=active
             ) as reporter:
@@ -236,9 +237,8 @@ class _Run:
             progress["waited"] += 1
         if monitor is None:
             return current
-        return current.replace(
-            opt_state=optim.observe(self.config.schedule, current.opt_state, monitor)
-        )
+        opt_state = optim.observe(self.config.schedule, current.opt_state, monitor)
+        return current.replace(opt_state=parallel.replicate(opt_state))
 
 
 def _check_finite(

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from jaxnuc.training.step import Batch, Step
 
@@ -51,11 +52,21 @@ def check_batch_size(batch_size: int) -> None:
         )
 
 
+def replicate(state: Any) -> Any:
+    """Puts a state on every device of this process, in its natural shapes.
+
+    A step returns its state so; one that comes from elsewhere must be put there before it is
+    donated, or pmap copies it and, with several processes, deletes what it still needs.
+    """
+    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
+    return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+
+
 def compile_step(step: Step) -> Step:
     """The step on all devices of all processes, `step` being made with `axis_name=AXIS`.
 
-    The state keeps its natural shapes and is donated; the batch is the part of this process,
-    `(B / processes, ...)`.
+    The state, from `replicate`, keeps its natural shapes and is donated; the batch is the part of
+    this process, `(B / processes, ...)`.
     """
     mapped = jax.pmap(
         step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0
