@@ -135,5 +135,6 @@ def load(path: str | os.PathLike[str], checkpoint: str | int = "best") -> Predic
     model, representation = make_model(config)
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
+    variables = jax.device_put(variables)
     normalize = Normalize(config.data.normalize)
     return Predictor(make_forward(model), variables, representation, normalize, config)

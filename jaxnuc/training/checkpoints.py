@@ -3,6 +3,8 @@
 Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept.
 """
 
+import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,10 +26,9 @@ class Checkpoints:
 
     Args:
       workdir: of the run.
-      read_only: never writes or deletes: for evaluation.
     """
 
-    def __init__(self, workdir: str | os.PathLike[str], read_only: bool = False) -> None:
+    def __init__(self, workdir: str | os.PathLike[str]) -> None:
         self.folder = Path(workdir).absolute() / FOLDER
 
         def figure(metrics: Mapping[str, float]) -> float:
@@ -45,8 +46,6 @@ class Checkpoints:
                         ),
                     ]
                 ),
-                create=not read_only,
-                read_only=read_only,
             ),
         )
 
@@ -172,17 +171,23 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
             f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
             "--workdir of a training"
         )
-    with Checkpoints(path, read_only=True) as checkpoints:
-        manager = checkpoints._manager
-        steps = sorted(manager.all_steps())
-        step = {"best": manager.best_step(), "latest": manager.latest_step()}.get(str(which))
-        if step is None and which == "best":
-            step = manager.latest_step()  # stopped before its first evaluation
-        if step is None and str(which).isdigit():
-            step = int(which)
-    if step not in steps:
+    steps = sorted(int(p.name) for p in (path / FOLDER).iterdir() if p.name.isdigit())
+    chosen: int | None = None
+    if steps and which == "latest":
+        chosen = steps[-1]
+    elif steps and which == "best":  # the latest where none was evaluated, or of equals
+        chosen = max(steps, key=lambda step: (_monitored(path / FOLDER / str(step)), step))
+    elif str(which).isdigit():
+        chosen = int(which)
+    if chosen not in steps:
         raise FileNotFoundError(f"no checkpoint {which!r} in {path}; there are {steps}")
-    return path / FOLDER / str(step)
+    return path / FOLDER / str(chosen)
+
+
+def _monitored(folder: Path) -> float:
+    """The figure by which checkpoints are compared, minus infinity where there is none."""
+    path = folder / "metrics" / "metrics"
+    return json.loads(path.read_text())["monitor"] if path.exists() else -math.inf
 
 
 def read_config(folder: Path) -> dict[str, Any]:
