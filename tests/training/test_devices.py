@@ -1,0 +1,64 @@
+"""The number of devices and of processes does not change a training."""
+
+import socket
+
+import numpy as np
+import pytest
+
+from jaxnuc.training.loop import train_and_evaluate
+
+
+@pytest.fixture
+def config(tiny):
+    # Batch normalisation and a Dice pooled over the batch; no dropout, whose masks are drawn by
+    # device. SGD: Adam's division makes rounding of tiny gradients as large as the gradients.
+    return tiny(
+        duration="6 steps",
+        optimizer={"name": "sgd", "learning_rate": 0.01},
+        **{"evaluation.every": "3 steps"},
+    )
+
+
+def assert_same_curve(one, other):
+    assert [(x["step"], x.keys()) for x in one] == [(x["step"], x.keys()) for x in other]
+    for a, b in zip(one, other, strict=True):
+        for key in a.keys() - {"train/gradient_norm"}:  # its squares double the rounding
+            np.testing.assert_allclose(a[key], b[key], rtol=1e-5, err_msg=f"{a['step']} {key}")
+
+
+def test_devices_and_processes_as_one(tmp_path, config, start, finish, lines):
+    train_and_evaluate(config, tmp_path / "one")
+    finish(start(config, tmp_path / "four", devices=4))
+    assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "four"))
+
+    # Two processes of two devices.
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    processes = []
+    for index in range(2):
+        shared = config.copy_and_resolve_references()
+        shared.distributed.update(processes=2, index=index, coordinator=f"localhost:{port}")
+        processes.append(start(shared, tmp_path / "two", devices=2))
+    for process in processes:
+        finish(process)
+    assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "two"))
+
+    # What two processes saved goes on in one.
+    config.duration = "8 steps"
+    for run in ("one", "two"):
+        train_and_evaluate(config, tmp_path / run)
+    assert lines(tmp_path / "two")[-1]["step"] == 8
+    assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "two"))
+
+
+@pytest.mark.parametrize(
+    ("distributed", "message"),
+    [
+        ({"processes": 2, "index": 0, "coordinator": ""}, "needs distributed.coordinator"),
+        ({"processes": 2, "index": 2, "coordinator": "localhost:1"}, "not one of 2 processes"),
+    ],
+)
+def test_incomplete_descriptions_of_several_processes(tmp_path, tiny, distributed, message):
+    with pytest.raises(ValueError, match=message):
+        train_and_evaluate(tiny(distributed=distributed), tmp_path)
