@@ -6,6 +6,7 @@ Below `workdir/checkpoints` one folder a step. The latest two and the best one a
 import json
 import math
 import os
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
@@ -14,6 +15,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from absl import logging
+from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from jaxnuc.training.state import TrainState
@@ -81,31 +83,31 @@ class Checkpoints:
     def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]] | None:
         """The latest checkpoint that can be read, or None where there is none.
 
-        One that cannot be read is said so, set aside as `<step>.corrupt`, and the one before is
-        tried.
+        Those that cannot be read are said so and passed over; once an earlier one can be, they are
+        set aside as `<step>.corrupt`.
 
         Raises:
-          ValueError: there are checkpoints, and none of them can be read.
+          ValueError: there are checkpoints, and none of them can be read; all are left in place.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
-        for step in steps:
+        for index, step in enumerate(steps):
             try:
                 restored = self._read(step, template)
             except Exception as error:
                 logging.warning(
-                    "checkpoint %s cannot be read (%s: %s); set aside as %s.corrupt",
+                    "checkpoint %s cannot be read (%s: %s)",
                     self.folder / str(step),
                     type(error).__name__,
-                    str(error).splitlines()[0] if str(error) else "",
-                    step,
+                    textwrap.shorten(str(error), 300),
                 )
-                self._set_aside(step)
                 continue
+            for damaged in steps[:index]:
+                self._set_aside(damaged)
             return restored
         if steps:
             raise ValueError(
-                f"none of the checkpoints {steps} in {self.folder} can be read; they are kept as "
-                "'<step>.corrupt'; start again in another workdir"
+                f"none of the checkpoints {steps[::-1]} in {self.folder} can be read, and they are "
+                "left as they are; start again in another workdir"
             )
         return None
 
@@ -120,14 +122,16 @@ class Checkpoints:
         return restored.state, restored.progress
 
     def _set_aside(self, step: int) -> None:
+        target = self.folder / f"{step}.corrupt"
+        number = 1
+        while target.exists():
+            number += 1
+            target = self.folder / f"{step}.corrupt{number}"
         if jax.process_index() == 0:
-            source = self.folder / str(step)
-            target = self.folder / f"{step}.corrupt"
-            number = 1
-            while target.exists():
-                number += 1
-                target = self.folder / f"{step}.corrupt{number}"
-            source.rename(target)
+            (self.folder / str(step)).rename(target)
+            logging.warning("%s is set aside as %s", self.folder / str(step), target.name)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"{step} set aside")
         self._manager.reload()
 
     def reached_preemption(self, step: int) -> bool:
@@ -213,6 +217,7 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
         restored = reader.restore(folder / "state", args=_arguments(item))
     except Exception as error:
         raise ValueError(
-            f"checkpoint {folder} cannot be read: {error}; take another by --checkpoint=STEP"
+            f"checkpoint {folder} cannot be read: {textwrap.shorten(str(error), 300)}; take "
+            "another by --checkpoint=STEP"
         ) from error
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}

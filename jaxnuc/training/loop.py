@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
@@ -23,6 +24,7 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.splits import open_split
 from jaxnuc.files import replace_file
 from jaxnuc.inference.predictor import Predictor, make_forward, make_model
+from jaxnuc.metrics import score, summarize
 from jaxnuc.training import parallel, state
 from jaxnuc.training.checkpoints import Checkpoints
 from jaxnuc.training.reporting import Reporter
@@ -70,6 +72,7 @@ class _Run:
         self.model, self.representation = make_model(config, parallel.AXIS)
         self.train_source = open_split(config.data.source, config.data.root, "train")
         self.val_source = open_split(config.data.source, config.data.root, "val")
+        _check_monitor(config.evaluation.monitor)
         endless = getattr(self.train_source, "endless", False)
         self.per_epoch = None if endless else max(len(self.train_source) // config.batch_size, 1)
         self.total = self.steps(config.duration, "duration")
@@ -214,12 +217,8 @@ class _Run:
         )
 
     def _monitor(self, figures: Mapping[str, float]) -> float | None:
-        name = self.config.evaluation.monitor
-        if name not in figures:
-            raise ValueError(
-                f"evaluation.monitor={name!r} is no figure; there are {', '.join(figures)}"
-            )
-        return figures[name] if math.isfinite(figures[name]) else None
+        figure = figures[self.config.evaluation.monitor]
+        return figure if math.isfinite(figure) else None
 
     def _observe(
         self,
@@ -266,6 +265,16 @@ def _check_finite(
 @jax.jit
 def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
+
+
+def _check_monitor(name: str) -> None:
+    """Refuses a figure that there is not, before hours of training lead to its absence."""
+    nothing = np.zeros((1, 1), np.int32)
+    figures = summarize([score(nothing, nothing)])
+    if name not in figures:
+        raise ValueError(
+            f"evaluation.monitor={name!r} is no figure; there are {', '.join(figures)}"
+        )
 
 
 def _patience_is_over(config: ConfigDict, progress: Mapping[str, Any]) -> bool:

@@ -1,0 +1,99 @@
+"""When a training evaluates, stops, lowers its rate, or breaks."""
+
+import pytest
+
+from jaxnuc.training import loop
+from jaxnuc.training.loop import train_and_evaluate
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """Replaces validation: `figures([0.1, 0.2])` are the figures of the evaluations."""
+
+    def use(values):
+        left = iter(values)
+        monkeypatch.setattr(loop, "validate", lambda *_, **__: {"dice_image_mean": next(left)})
+
+    return use
+
+
+def steps_with(lines, prefix):
+    return [line["step"] for line in lines if any(key.startswith(prefix) for key in line)]
+
+
+def test_evaluates_at_intervals_and_at_the_end(tmp_path, tiny, lines):
+    config = tiny(duration="5 steps", log_every=2, **{"evaluation.every": "3 steps"})
+    result = train_and_evaluate(config, tmp_path)
+    found = lines(tmp_path)
+    assert steps_with(found, "validation/") == [3, 5]
+    assert steps_with(found, "train/") == [2, 4, 5]
+    assert found[-1]["validation/pq_image_mean"] == result["pq_image_mean"]
+    assert (tmp_path / "curves.png").stat().st_size > 0
+    assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_epochs_count_whole_passes(tmp_path, tiny, lines):
+    # ten images in batches of four: two steps an epoch
+    config = tiny(duration="3 epochs", **{"evaluation.every": "1 epoch"})
+    train_and_evaluate(config, tmp_path)
+    assert steps_with(lines(tmp_path), "validation/") == [2, 4, 6]
+    assert lines(tmp_path)[-1]["epoch"] == 3
+
+
+def test_an_endless_source_has_no_epochs(tmp_path, tiny):
+    config = tiny(duration="2 epochs", **{"data.source": {"name": "synthetic", "size": 32}})
+    with pytest.raises(ValueError, match="duration='2 epochs': an endless source has no epochs"):
+        train_and_evaluate(config, tmp_path)
+
+
+def test_patience(tmp_path, tiny, figures, lines):
+    figures([0.5, 0.4, 0.6, 0.6, 0.1, 0.9])
+    config = tiny(**{"evaluation.every": "1 step", "evaluation.patience": 2})
+    train_and_evaluate(config, tmp_path)
+    assert steps_with(lines(tmp_path), "validation/") == [1, 2, 3, 4, 5]
+    # it stays stopped
+    train_and_evaluate(config, tmp_path)
+    assert lines(tmp_path)[-1]["step"] == 5
+
+
+def test_a_plateau_lowers_the_rate_also_over_a_restart(tmp_path, tiny, figures, lines):
+    schedule = {"name": "plateau", "patience": 1, "factor": 0.5}
+    values = [0.5, 0.4, 0.4, 0.4, 0.4, 0.4]
+    config = tiny(schedule=schedule, duration="6 steps", **{"evaluation.every": "1 step"})
+    figures(values)
+    train_and_evaluate(config, tmp_path / "one")
+    rates = [x["learning_rate"] for x in lines(tmp_path / "one") if "learning_rate" in x]
+    assert [round(r / rates[0], 6) for r in rates] == [1, 1, 1, 0.5, 0.5, 0.25]
+
+    figures(values)
+    for duration in ("3 steps", "6 steps"):
+        config.duration = duration
+        train_and_evaluate(config, tmp_path / "two")
+    assert lines(tmp_path / "two") == lines(tmp_path / "one")
+
+
+def test_a_loss_that_is_no_number_stops(tmp_path, tiny, saved):
+    config = tiny(
+        optimizer={"name": "sgd", "learning_rate": 1e20},
+        schedule={"name": "constant", "warmup": "3 steps"},
+        checkpoint_every="1 steps",
+    )
+    with pytest.raises(FloatingPointError, match=r"at step \d: gradient norm .* parameter norm"):
+        train_and_evaluate(config, tmp_path)
+    kept = [p for p in (tmp_path / "checkpoints").iterdir() if p.name.isdigit()]
+    for folder in kept:
+        values = saved(tmp_path, int(folder.name))
+        assert values["['step']"] == int(folder.name)
+        assert all((abs(v) < 1e30).all() for k, v in values.items() if "params" in k)
+
+
+def test_a_step_that_overflows_is_not_saved(tmp_path, tiny):
+    """The loss of the first step is sound, its update is not."""
+    config = tiny(
+        optimizer={"name": "sgd", "learning_rate": 3e38, "weight_decay": 100.0},
+        schedule={"name": "constant"},
+        checkpoint_every="1 steps",
+    )
+    with pytest.raises(FloatingPointError, match=r"step 1 leads to parameters .* not finite"):
+        train_and_evaluate(config, tmp_path)
+    assert not list((tmp_path / "checkpoints").iterdir())
