@@ -11,19 +11,21 @@ from matplotlib.figure import Figure
 # Okabe and Ito's palette: told apart with any colour vision. Yellow is left out: too pale on white.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 KEYS = ("step", "epoch", "time", "event")  # what a line holds besides its figures
-PANELS = ("losses", "validation", "learning rate")
+PANELS = {"losses": 3, "validation": 3, "norms": 1, "learning rate": 1}  # with their heights
 
 
 def panel(name: str) -> str:
     """The panel of a figure: by what it is called, wherever it was measured.
 
-    >>> [panel(n) for n in ("train/loss", "validation/loss", "validation/pq", "learning_rate")]
+    >>> [panel(n) for n in ("train/mask/ce", "validation/loss", "validation/pq", "learning_rate")]
     ['losses', 'losses', 'validation', 'learning rate']
     """
-    group, _, last = name.rpartition("/")
+    group, last = name.split("/")[0], name.split("/")[-1]
     if last == "learning_rate":
         return "learning rate"
-    return "losses" if group in ("", "train") or "loss" in last else "validation"
+    if last.endswith("_norm"):
+        return "norms"
+    return "validation" if group == "validation" and "loss" not in last else "losses"
 
 
 def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
@@ -50,10 +52,10 @@ def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], lis
 
 
 def draw(lines: Iterable[Mapping[str, Any]]) -> Figure:
-    """Draws losses, validation figures and the learning rate over the steps, one panel each.
+    """Draws losses, validation figures, norms and the learning rate over the steps, a panel each.
 
-    The losses are on a logarithmic axis where all of them are positive. Of the validation figures
-    those within [-1, 1] are drawn: a count of images would flatten the scores. An event, a line
+    The losses are on a logarithmic axis where all of them are positive, and so are the norms. Of
+    the validation figures the scores are drawn, not the counts of images. An event, a line
     `{"step": ..., "event": "..."}`, is a dotted mark on every panel, named on the first.
 
     Args:
@@ -67,16 +69,20 @@ def draw(lines: Iterable[Mapping[str, Any]]) -> Figure:
     figure = Figure(figsize=(12, 12), dpi=100, layout="constrained")
     FigureCanvasAgg(figure)
     axes = dict(
-        zip(PANELS, figure.subplots(3, 1, sharex=True, height_ratios=(3, 3, 1)), strict=True)
+        zip(
+            PANELS,
+            figure.subplots(len(PANELS), 1, sharex=True, height_ratios=list(PANELS.values())),
+            strict=True,
+        )
     )
-    lowest = math.inf
+    lowest = {"losses": math.inf, "norms": math.inf}
     for name, (steps, values) in series(lines).items():
         where = panel(name)
         finite = [value for value in values if math.isfinite(value)]
-        if where == "validation" and any(abs(value) > 1 for value in finite):
+        if where == "validation" and name.split("/")[-1].startswith("images"):
             continue
-        if where == "losses":
-            lowest = min([lowest, *finite])
+        if where in lowest:
+            lowest[where] = min([lowest[where], *finite])
         at = axes[where]
         # Dashes tell the validation's losses from the training's, and a colour's second use.
         beside = where == "losses" and not name.startswith("train/") and "/" in name
@@ -92,11 +98,11 @@ def draw(lines: Iterable[Mapping[str, Any]]) -> Figure:
     for title, at in axes.items():
         at.set_title(title, loc="left", fontsize=11)
         at.grid(alpha=0.25)
-        if title == "losses" and 0 < lowest < math.inf:
+        if 0 < lowest.get(title, 0) < math.inf:
             at.set_yscale("log")
         if at.lines:
             at.legend(fontsize=8, loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False)
-    axes[PANELS[-1]].set_xlabel("step")
+    axes[list(PANELS)[-1]].set_xlabel("step")
     _mark(axes.values(), [(line["step"], line["event"]) for line in lines if "event" in line])
     return figure
 

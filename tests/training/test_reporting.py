@@ -189,20 +189,22 @@ def test_curves_have_a_fixed_size_and_are_replaced(tmp_path):
 
 def test_panels_axes_and_marks():
     lines = [
-        {"step": 1, "train/loss": 4.0, "train/dice": 0.5, "learning_rate": 0.1},
+        {"step": 1, "train/loss": 4.0, "train/mask/dice": 0.5, "learning_rate": 0.1},
+        {"step": 1, "train/gradient_norm": 30.0},
         {"step": 1, "validation/pq": 0.2, "validation/images": 67, "validation/loss": 3.0},
         {"step": 2, "event": "switch to SGD"},
-        {"step": 3, "train/loss": 1.0, "train/dice": None, "validation/pq": 0.4},
+        {"step": 3, "train/loss": 1.0, "train/mask/dice": None, "validation/pq": 0.4},
     ]
-    losses, validation, rate = curves.draw(lines).axes
+    losses, validation, norms, rate = curves.draw(lines).axes
     drawn = {line.get_label(): line for line in losses.lines}
-    assert {"train/loss", "train/dice", "validation/loss"} < set(drawn)
+    assert {"train/loss", "train/mask/dice", "validation/loss"} < set(drawn)
     np.testing.assert_array_equal(drawn["train/loss"].get_xydata(), [[1, 4.0], [3, 1.0]])
-    np.testing.assert_array_equal(drawn["train/dice"].get_ydata(), [0.5, math.nan])
+    np.testing.assert_array_equal(drawn["train/mask/dice"].get_ydata(), [0.5, math.nan])
     assert losses.get_yscale() == "log"
     assert validation.get_yscale() == rate.get_yscale() == "linear"
     assert validation.lines[0].get_label() == "validation/pq"
-    for axes in (losses, validation, rate):
+    assert norms.lines[0].get_label() == "train/gradient_norm"
+    for axes in (losses, validation, norms, rate):
         np.testing.assert_array_equal(axes.lines[-1].get_xdata(), [2, 2])
     assert len(validation.lines) == 2  # the score and the mark: no count
     assert [text.get_text().strip() for text in losses.texts] == ["switch to SGD"]
