@@ -3,7 +3,9 @@
 Paper: Chen et al., "Enhancing Nucleus Segmentation with HARU-Net", which has no figure for this
 data set. What differs: blocks of one width as in U2-Net-P, sigmoid heads, AdamW in place of SGD
 with 1e-5 (which hardly moves a mean loss), images stretched to their percentiles. `full` is the
-paper's network (44 M parameters) at 256 px, for an accelerator.
+paper's network (44 M parameters) at 256 px, for an accelerator; its figures are not known yet.
+
+Small: test Dice 0.875, AJI 0.668, PQ 0.679 (seed 0) after 49 minutes on 2 CPU cores.
 
     python train.py --config=configs/harunet_dsb2018.py --workdir=runs/harunet_dsb2018 \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN
