@@ -54,7 +54,7 @@ def test_side_maps_are_those_of_deep_supervision():
 def test_an_image_does_not_depend_on_its_batch():
     model = models.create("harunet", {"mask": 1}, **THIN_STAGES)
     images = jax.random.uniform(jax.random.key(1), (2, 32, 32, 3))
-    variables = model.init(jax.random.key(0), images)
+    variables = jax.jit(model.init)(jax.random.key(0), images)
     apply = jax.jit(lambda x: model.apply(variables, x, train=False)["mask"])
     both, alone = apply(images), apply(images[:1])
     np.testing.assert_allclose(both[:1], alone, atol=1e-5)
