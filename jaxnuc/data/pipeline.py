@@ -4,7 +4,10 @@ Each example is fixed by the seed and its position in the global stream, and a b
 number; so the number of workers, of processes and of restarts leaves the stream as it is.
 """
 
+import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,7 +79,8 @@ class Batches:
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             stream = stream.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2)
+                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2),
+                worker_init_fn=_follow_parent,
             )
         return iter(stream)
 
@@ -140,6 +144,21 @@ def batches(
         .batch(batch_size // process_count, drop_remainder=True, batch_fn=_stack)
     )
     return Batches(dataset, workers, start)
+
+
+def _follow_parent(index: int, count: int) -> None:
+    """Lets an input worker end when, and only when, the process that it reads for ends or asks."""
+    # A scheduler sends SIGTERM to all processes; the training still needs batches to stop well.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    # Grain asks its workers to stop, which a parent that was killed no longer can.
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @dataclass(frozen=True)

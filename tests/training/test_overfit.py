@@ -12,7 +12,7 @@ from jaxnuc.training import state
 from jaxnuc.training.step import as_input, make_train_step
 
 IMAGE = "0ddd8deaf169"  # fluorescence; its corner holds nine nuclei that do not touch
-STEPS = 80
+STEPS = 150
 THIN = {
     "encoder": harunet.uniform(harunet.ENCODER, 8, 16),
     "decoder": harunet.uniform(harunet.DECODER, 8, 16),

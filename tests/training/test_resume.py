@@ -78,7 +78,6 @@ def test_killed_at_any_step(tmp_path, start, finish, long_run, uninterrupted, sa
     same_run(tmp_path, uninterrupted)
 
 
-@pytest.mark.xfail(strict=True, reason="an input worker waits for ever for a killed parent")
 def test_input_workers_end_with_a_killed_training(tmp_path, start, finish, tiny):
     process = start(tiny(**{"data.workers": 1}), tmp_path, hook=at_line(2))
     finish(process, status=-signal.SIGKILL)
