@@ -19,10 +19,10 @@ def get_config() -> ConfigDict:
     config.data.normalize = "percentile"
     config.data.transforms = ("flip_turn()",)
     config.batch_size = 8
-    config.duration = "400 steps"
+    config.duration = "700 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 3e-3})
     config.schedule = ConfigDict({"name": "cosine", "warmup": "50 steps"})
     config.clip_norm = 1.0
     config.ema_decay = 0.98
-    config.evaluation.every = "200 steps"
+    config.evaluation.every = "350 steps"
     return config
