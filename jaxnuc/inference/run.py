@@ -56,6 +56,6 @@ def evaluate_checkpoint(
         output=target,
         overlays=overlays,
         progress=progress,
-        about={"checkpoint_step": int(folder.name)},
+        about={"checkpoint": folder.name},
     )
     return figures, target

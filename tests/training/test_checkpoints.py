@@ -180,7 +180,7 @@ def test_eval_script(tmp_path, uninterrupted):
     assert "pq" in done.stdout.lower()
     figures = json.loads((tmp_path / "metrics.json").read_text())
     assert figures["metrics"]["images"] == 3
-    assert figures["checkpoint_step"] == 10
+    assert figures["checkpoint"] == "10"
     missing = run("--checkpoint=7")
     assert missing.returncode != 0
     assert "no checkpoint '7' in" in missing.stderr
