@@ -54,14 +54,14 @@ class Predictor:
       variables: parameters and running statistics.
       representation: which decodes the maps.
       normalize: of the image, as in training.
-      config: the training's configuration, where there is one.
+      config: of the training.
     """
 
     forward: Callable[[Any, Any], dict[str, jax.Array]]
     variables: Any
     representation: Representation
     normalize: Normalize
-    config: ConfigDict | None = None
+    config: ConfigDict
 
     def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """The logits (H, W, C) of an image as `as_rgb` takes it."""

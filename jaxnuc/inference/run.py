@@ -3,7 +3,6 @@
 import os
 from pathlib import Path
 
-from jaxnuc import config as configs
 from jaxnuc.data.splits import open_split
 from jaxnuc.inference.evaluate import evaluate
 from jaxnuc.inference.predictor import load
@@ -42,7 +41,7 @@ def evaluate_checkpoint(
     """
     folder = checkpoints.find(workdir, checkpoint)
     predictor = load(folder)
-    config = configs.from_json(checkpoints.read_config(folder))
+    config = predictor.config
     section = config.data.source.to_dict() if source is None else {"name": source}
     if root is None:
         root = config.data.root if source in (None, config.data.source.name) else ""

@@ -122,12 +122,12 @@ class Checkpoints:
         return restored.state, restored.progress
 
     def _set_aside(self, step: int) -> None:
-        target = self.folder / f"{step}.corrupt"
-        number = 1
-        while target.exists():
-            number += 1
-            target = self.folder / f"{step}.corrupt{number}"
         if jax.process_index() == 0:
+            target = self.folder / f"{step}.corrupt"
+            number = 1
+            while target.exists():
+                number += 1
+                target = self.folder / f"{step}.corrupt{number}"
             (self.folder / str(step)).rename(target)
             logging.warning("%s is set aside as %s", self.folder / str(step), target.name)
         if jax.process_count() > 1:

@@ -101,7 +101,7 @@ class _Run:
         )
         evaluated_model, _ = make_model(config)
         self.predictor = Predictor(
-            make_forward(evaluated_model), None, self.representation, normalize
+            make_forward(evaluated_model), None, self.representation, normalize, config
         )
         self.stopping = _Sigterm()
         # Written last: a configuration that fails above leaves no trace in the workdir.
@@ -115,7 +115,7 @@ class _Run:
         given = configs.to_json(self.config)
         if path.exists():
             earlier = json.loads(path.read_text())
-            changed = list(_differences(earlier, given))
+            changed = _differences(earlier, given)
             if changed:
                 lines = "\n".join(
                     f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed

@@ -16,7 +16,8 @@ def predictor():
         "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
     )
     variables = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32))
-    return Predictor(make_forward(model), variables, representation, Normalize())
+    config = jaxnuc.config.default()
+    return Predictor(make_forward(model), variables, representation, Normalize(), config)
 
 
 def test_every_kind_of_image_becomes_the_same_rgb():
