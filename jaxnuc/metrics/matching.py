@@ -7,6 +7,9 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
+from jaxnuc.registry import unknown
+
+MATCHINGS = ("iou", "count")
 
 
 class Matches(NamedTuple):
@@ -27,19 +30,29 @@ class Matches(NamedTuple):
     false: np.ndarray
 
 
-def match(truth: np.ndarray, prediction: np.ndarray, threshold: float = 0.5) -> Matches:
+def match(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    threshold: float = 0.5,
+    *,
+    inclusive: bool = False,
+    matching: str = "iou",
+) -> Matches:
     """Matches instances one to one at an IoU above `threshold`.
 
     Args:
       truth: (H, W) integer label map, 0 is background.
       prediction: (H, W) integer label map.
-      threshold: in [0, 1); an IoU of exactly the threshold is no match.
+      threshold: an IoU; see `pairs_above`.
+      inclusive: whether an IoU of exactly the threshold is a match.
+      matching: `"iou"` or `"count"`; see `pairs_above`.
 
     Returns:
       The matched, the missed and the false ids.
 
     Raises:
-      ValueError: the maps are no label maps of one shape, or the threshold is out of range.
+      ValueError: the maps are no label maps of one shape, the threshold is out of range, or
+        `matching` is unknown.
 
     Example:
       >>> found = match(np.array([[1, 1, 1, 0, 2]]), np.array([[0, 5, 5, 9, 0]]))
@@ -47,7 +60,7 @@ def match(truth: np.ndarray, prediction: np.ndarray, threshold: float = 0.5) -> 
       (array([1]), array([5]), array([2]), array([9]))
     """
     table = contingency_table(truth, prediction)
-    pairs = pairs_above(table, threshold)
+    pairs = pairs_above(table, threshold, inclusive=inclusive, matching=matching)
     rows, columns = table.rows[pairs], table.columns[pairs]
     return Matches(
         truth=table.truth_ids[rows],
@@ -58,63 +71,85 @@ def match(truth: np.ndarray, prediction: np.ndarray, threshold: float = 0.5) -> 
     )
 
 
-def pairs_above(table: ContingencyTable, threshold: float) -> np.ndarray:
-    """The true positives: one-to-one pairs with an IoU strictly above the threshold.
+def pairs_above(
+    table: ContingencyTable, threshold: float, *, inclusive: bool = False, matching: str = "iou"
+) -> np.ndarray:
+    """The true positives: one-to-one pairs with an IoU above the threshold.
 
-    From 1/2 on such pairs are unique by themselves. Below, the pairs of the assignment with the
-    greatest total IoU are thresholded afterwards, as in HoVer-Net's evaluation.
+    In label maps, pairs with an IoU above 1/2 are unique by themselves, and every rule gives the
+    same. At 1/2 and below, and where instances overlap, a rule must choose:
+
+    * `"iou"`: the pairs of the assignment with the greatest total IoU, over all pairs; those that
+      do not reach the threshold are dropped afterwards (HoVer-Net's evaluation). From 1/2 on, the
+      assignment is made among the pairs that reach it.
+    * `"count"`: among the pairs that reach the threshold, as many as possible, and of those
+      assignments the one with the greatest total IoU (StarDist's evaluation).
 
     Args:
-      table: the overlaps of two label maps.
-      threshold: in [0, 1).
+      table: the overlaps of two sets of instances.
+      threshold: in [0, 1) for a strict comparison, in (0, 1] for an inclusive one.
+      inclusive: `IoU >= threshold` (StarDist, COCO) instead of `IoU > threshold` (HoVer-Net, PQ).
+      matching: `"iou"` or `"count"`.
 
     Returns:
       (M,) int64 indices into the table's pairs, ascending.
 
     Raises:
-      ValueError: the threshold is out of range.
+      ValueError: the threshold is out of range, or `matching` is unknown.
     """
-    if not 0 <= threshold < 1:
-        raise ValueError(f"threshold {threshold} is not an IoU in [0, 1)")
-    above = table.iou > threshold
-    if threshold >= 0.5:
-        return np.flatnonzero(above)
-    pairs = optimal_pairs(table)
-    return pairs[above[pairs]]
+    if matching not in MATCHINGS:
+        raise unknown("matching", matching, MATCHINGS)
+    if not (0 < threshold <= 1 if inclusive else 0 <= threshold < 1):
+        interval = "(0, 1] for >=" if inclusive else "[0, 1) for >"
+        raise ValueError(f"threshold {threshold} is not an IoU in {interval}")
+    above = table.iou >= threshold if inclusive else table.iou > threshold
+    if matching == "iou" and threshold < 0.5:
+        pairs = optimal_pairs(table)
+        return pairs[above[pairs]]
+    return _assign(table, np.flatnonzero(above), most=matching == "count")
 
 
 def optimal_pairs(table: ContingencyTable) -> np.ndarray:
-    """The one-to-one assignment with the greatest total IoU, by a sparse Hungarian method.
+    """The one-to-one assignment with the greatest total IoU.
 
     Args:
-      table: the overlaps of two label maps.
+      table: the overlaps of two sets of instances.
 
     Returns:
       (M,) int64 indices into the table's pairs, ascending. Where several assignments have the same
       total, which one is taken depends on the order of the ids.
     """
-    truth_degree = np.bincount(table.rows, minlength=len(table.truth_ids))
-    prediction_degree = np.bincount(table.columns, minlength=len(table.prediction_ids))
-    alone = (truth_degree[table.rows] == 1) & (prediction_degree[table.columns] == 1)
-    contested = np.flatnonzero(~alone)
-    if not contested.size:
-        return np.flatnonzero(alone)
+    return _assign(table, np.arange(len(table.rows)), most=False)
 
+
+def _assign(table: ContingencyTable, pairs: np.ndarray, most: bool) -> np.ndarray:
+    """Those of the pairs with the greatest total IoU, or first of all the most pairs.
+
+    A sparse Hungarian method on the pairs that compete with others; all others stay as they are.
+    """
+    rows, columns = table.rows[pairs], table.columns[pairs]
+    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
+    contested = pairs[~alone]
+    if not contested.size:
+        return pairs
     rows = np.unique(table.rows[contested], return_inverse=True)[1]
     columns = np.unique(table.columns[contested], return_inverse=True)[1]
     n_rows, n_columns = rows.max() + 1, columns.max() + 1
-    # Each truth also gets a partner of its own at IoU 0, so that a full matching exists. Costs are
-    # 2 - IoU because a stored 0 is no edge; as every truth is matched once, the 2 changes nothing.
+    # A pair is worth its IoU, and more than all IoUs together where the number of pairs comes
+    # first. Each truth also gets a partner of its own that is worth nothing, so that a full
+    # matching exists. Costs are counted from above 0 because a stored 0 is no edge; as every truth
+    # is matched once, the constant changes nothing.
+    bonus = float(n_rows) if most else 0.0
     own = np.arange(n_rows)
     costs = csr_array(
         (
-            np.concatenate([2 - table.iou[contested], np.full(n_rows, 2.0)]),
+            np.concatenate([2 - table.iou[contested], np.full(n_rows, 2 + bonus)]),
             (np.concatenate([rows, own]), np.concatenate([columns, n_columns + own])),
         ),
         shape=(n_rows, n_columns + n_rows),
     )
     partner = min_weight_full_bipartite_matching(costs)[1]
-    return np.sort(np.append(np.flatnonzero(alone), contested[partner[rows] == columns]))
+    return np.sort(np.append(pairs[alone], contested[partner[rows] == columns]))
 
 
 def best_pairs(table: ContingencyTable) -> np.ndarray:

@@ -6,7 +6,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from jaxnuc.data.files import Files, decode, to_rgb
+from jaxnuc.data.files import Files, to_rgb
+from jaxnuc.image_files import decode
 
 
 @pytest.fixture

@@ -5,9 +5,10 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxnuc.data.files import IMAGE_SUFFIXES, Files
+from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._splitting import SPLITS, random_split
+from jaxnuc.image_files import IMAGE_SUFFIXES
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
