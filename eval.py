@@ -1,6 +1,7 @@
 """Evaluates a trained network: python eval.py --workdir=runs/a --split=test
 
-Writes metrics.json, per_image.csv and overlay pictures, and prints a table. The configuration comes
+Writes metrics.json, per_image.csv and overlay pictures, and prints a table with 95 % confidence
+intervals (bootstrap over images) and the conventions behind it. The configuration comes
 from the checkpoint. Another data set than the one trained on is evaluated with
 --source=dsb2018 --root=FOLDER.
 """
@@ -16,6 +17,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to write; default WORKDIR/e
 SOURCE = flags.DEFINE_string("source", None, "A data set other than the one trained on.")
 ROOT = flags.DEFINE_string("root", None, "Where the data are, if elsewhere than in training.")
 OVERLAYS = flags.DEFINE_integer("overlays", 16, "Pictures to write, half worst and half best.")
+WORKERS = flags.DEFINE_integer("workers", None, "Processes that decode and score beside the device.")
 flags.mark_flags_as_required(["workdir"])
 
 
@@ -24,7 +26,6 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser("~/.cache/jaxnuc/xla"))
     logging.set_verbosity(logging.WARNING)
-    from jaxnuc.inference.evaluate import table
     from jaxnuc.inference.run import evaluate_checkpoint
 
     figures, output = evaluate_checkpoint(
@@ -35,8 +36,9 @@ def main(argv: list[str]) -> None:
         source=SOURCE.value,
         root=ROOT.value,
         overlays=OVERLAYS.value,
+        workers=WORKERS.value,
     )
-    print(table(figures))
+    print(figures)
     print(f"written to {output}")
 
 

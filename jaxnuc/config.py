@@ -14,6 +14,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from jaxnuc import registry
+from jaxnuc.metrics import Conventions
 
 OPEN = {"model", "representation", "data.source", "optimizer", "schedule"}
 
@@ -45,8 +46,11 @@ def default() -> ConfigDict:
     config.evaluation.every = "100 steps"  # on the split "val"; the end is always evaluated
     config.evaluation.monitor = "pq_image_mean"  # larger is better: decides best, plateau, stop
     config.evaluation.patience = 0  # evaluations without a better one before stopping; 0: off
-    config.evaluation.threshold = 0.5  # IoU above which nuclei match
-    config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, one or zero
+    config.evaluation.threshold = 0.5  # IoU at which nuclei match
+    config.evaluation.inclusive = False  # whether an IoU of exactly the threshold matches
+    config.evaluation.matching = "iou"  # or "count": choice among pairs at thresholds below 0.5
+    config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, nan, one, zero
+    config.evaluation.workers = 0  # processes that decode and score; 0: this one
 
     config.checkpoint_every = "0 steps"  # besides those at evaluations; 0: none
     config.log_every = 10  # steps between lines of metrics.jsonl
@@ -134,10 +138,31 @@ def to_json(config: ConfigDict) -> dict[str, Any]:
 
 
 def from_json(values: Mapping[str, Any]) -> ConfigDict:
-    """A checked configuration from plain data."""
-    config = ConfigDict(dict(values))
+    """A checked configuration from plain data.
+
+    Keys that are missing, because the data were written before there was the key, get their
+    default: that of a new key keeps what was done without it.
+    """
+    config = default()
+    config.unlock()
+    config.update(ConfigDict(dict(values)))
+    for path in OPEN:  # these hold what was given, and nothing of the default's choice
+        section, _, key = path.rpartition(".")
+        given = values[section] if section else values
+        if key in given:
+            (config[section] if section else config)[key] = ConfigDict(dict(given[key]))
     check(config)
     return config
+
+
+def conventions(config: ConfigDict) -> Conventions:
+    """How nuclei are matched and scored in evaluations.
+
+    Raises:
+      ValueError: `evaluation.matching` or `evaluation.empty` is unknown.
+    """
+    names = ("threshold", "inclusive", "matching", "empty")
+    return Conventions(**{name: config.evaluation[name] for name in names})
 
 
 def steps(text: str, key: str, steps_per_epoch: int | None) -> int:

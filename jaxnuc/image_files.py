@@ -63,6 +63,8 @@ def decode(data: bytes, where: str) -> np.ndarray:
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 if tiff.pages.first.compression in _TIFFFILE_CODECS:
                     return tiff.asarray()
+                if len(tiff.pages) > 1:  # of which Pillow would give the first
+                    raise ValueError(f"{len(tiff.pages)} pages; save each image on its own")
         with Image.open(io.BytesIO(data)) as image:
             return np.asarray(image)
     except (

@@ -1,32 +1,20 @@
 """Scores a segmentation over a data set, and writes what shows where it fails."""
 
-import csv
-import io
-import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from tqdm import tqdm
 
 from jaxnuc.data.sample import Sample, Source
-from jaxnuc.files import replace_file
 from jaxnuc.inference.overlay import write_overlay
-from jaxnuc.metrics import Scores, score, summarize
+from jaxnuc.metrics import DEFAULT, Conventions, Evaluation, Scores, Summary, score_with
+from jaxnuc.workers import ordered_map
 
-GROUPS = ("modality", "style")  # what a sample's meta may be grouped by
-AGGREGATION = {
-    "image_mean": "mean of the images' scores",
-    "pooled": "computed once from pixel or instance counts summed over all images",
-}
-EMPTY = {
-    "skip": "images empty in truth and prediction are left out of the image means",
-    "one": "images empty in truth and prediction score 1",
-    "zero": "images empty in truth and prediction score 0",
-}
+GROUPS = ("modality", "style", "tissue")  # what a sample's meta may be grouped by
 
 
 class Segmentation(Protocol):
@@ -36,40 +24,52 @@ class Segmentation(Protocol):
     def instances(self) -> np.ndarray: ...
 
 
-class Row(NamedTuple):
-    """All that is kept of an image."""
+Segment = Callable[[np.ndarray], Segmentation]
 
-    name: str
-    groups: dict[str, str]
-    scores: Scores
+
+@runtime_checkable
+class TwoSteps(Protocol):
+    """A segmentation whose second step, from maps to nuclei, can run in another process."""
+
+    def maps(self, image: np.ndarray) -> Any: ...
+
+    @property
+    def decode(self) -> Callable[[Any], Segmentation]: ...
 
 
 def evaluate(
-    segment: Callable[[np.ndarray], Segmentation],
+    segment: Segment,
     source: Source,
     *,
-    threshold: float = 0.5,
-    empty: str = "skip",
+    conventions: Conventions = DEFAULT,
+    workers: int = 0,
+    level: float = 0.95,
     output: str | Path | None = None,
     overlays: int = 16,
     progress: bool = True,
     about: Mapping[str, Any] | None = None,
-) -> dict[str, float]:
+) -> Summary:
     """Segments and scores every image of a source.
 
     Only scores are kept while it runs; the images that are drawn are segmented once more at the
     end. With `output`, this is written (each file whole or not at all):
 
-    * `metrics.json`: the figures, those of every group of images (modality, style) where the
-      samples tell, and the conventions behind them. What is not a number is null.
+    * `metrics.json`: the figures with their confidence intervals, those of every group of images
+      (modality, style, tissue) where the samples tell, and the conventions behind them. What is
+      not a number is null.
     * `per_image.csv`: one line per image, in the source's order; what is not a number is `nan`.
     * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
 
+    Where every sample tells its tissue, the means over the tissues are among the figures.
+
     Args:
-      segment: image (H, W, 3) uint8 -> an object with `instances` (H, W), integer.
+      segment: image (H, W, 3) uint8 -> an object with `instances` (H, W), integer; picklable
+        steps (`TwoSteps`, as a `Predictor` has) where there are workers.
       source: the images with their true instances.
-      threshold: instances match above this intersection over union.
-      empty: score of an image without nuclei in truth and prediction: `skip`, `one` or `zero`.
+      conventions: of the scores.
+      workers: processes that decode and score beside the accelerator; the figures are the same
+        whatever their number. 0: this process.
+      level: of the confidence intervals.
       output: folder for the report; None writes nothing.
       overlays: number of pictures, half of them of the worst images. Images without a PQ get none.
       progress: show a progress bar.
@@ -80,148 +80,96 @@ def evaluate(
 
     Raises:
       ValueError: the source is empty, a segmentation has another shape than its image, `overlays`
-        is negative, or `jaxnuc.metrics.score` refuses `threshold` or `empty`.
+        or `workers` is negative, or `jaxnuc.metrics.score` refuses the conventions.
     """
     if overlays < 0:
         raise ValueError(f"overlays is {overlays}; it must be 0 or more")
     if not len(source):
         raise ValueError(f"source {source.name!r} has no images to evaluate")
-    rows = []
-    for sample in tqdm(_samples(source), total=len(source), desc="evaluate", disable=not progress):
-        scores = score(sample.instances, _segmented(segment, sample), threshold, empty)
-        groups = {key: str(sample.meta[key]) for key in GROUPS if key in sample.meta}
-        rows.append(Row(str(sample.meta["name"]), groups, scores))
-    figures = summarize([row.scores for row in rows])
+    about_images: list[tuple[str, dict[str, str]]] = []
+
+    def samples() -> Iterator[Sample]:
+        for index in range(len(source)):
+            sample = source[index]
+            groups = {key: str(sample.meta[key]) for key in GROUPS if key in sample.meta}
+            about_images.append((str(sample.meta["name"]), groups))
+            yield sample
+
+    results = scored(segment, samples(), conventions, workers)
+    scores = list(tqdm(results, total=len(source), desc="evaluate", disable=not progress))
+    names, groups = zip(*about_images, strict=True)
+    evaluation = Evaluation(names, scores, groups)
+    tissue = "tissue" if "tissue" in evaluation.keys() else None  # noqa: SIM118
+    summary = evaluation.summary(tissue, level)
     if output is not None:
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "per_image.csv", per_image(rows).encode())
-        report = {
-            **(about or {}),
-            "source": source.name,
-            "split": getattr(source, "split", None),
-            "images": len(rows),
-            "metrics": figures,
-            "groups": by_group(rows),
-            "conventions": {
-                "aggregation": AGGREGATION,
-                "empty_images": f"{empty}: {EMPTY[empty]}",
-                "iou_threshold": threshold,
-                "match": "one to one, intersection over union strictly above the threshold; "
-                "below 0.5, among the pairs of the greatest total",
-            },
-        }
-        replace_file(folder / "metrics.json", (_strict_json(report) + "\n").encode())
-        _draw(segment, source, rows, threshold, overlays, folder / "overlays")
-    return figures
+        split = getattr(source, "split", None)
+        evaluation.write(folder, summary, {**(about or {}), "source": source.name, "split": split})
+        _draw(segment, source, evaluation, overlays, folder / "overlays")
+    return summary
 
 
-def by_group(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, float]]]:
-    """The figures of each group of images: `{"modality": {"stained": {"pq_pooled": ...}}}`."""
-    found: dict[str, dict[str, list[Scores]]] = {}
-    for row in rows:
-        for key, value in row.groups.items():
-            found.setdefault(key, {}).setdefault(value, []).append(row.scores)
-    return {
-        key: {value: summarize(scores) for value, scores in sorted(values.items())}
-        for key, values in found.items()
-    }
+def scored(
+    segment: Segment, samples: Iterable[Sample], conventions: Conventions, workers: int = 0
+) -> Iterator[Scores]:
+    """The scores of images in their order: see `evaluate`."""
+
+    def tasks() -> Iterator[tuple[Any, ...]]:
+        for sample in samples:
+            if isinstance(segment, TwoSteps):
+                decode, found = segment.decode, segment.maps(sample.image)
+            else:
+                decode, found = None, np.asarray(segment(sample.image).instances)
+            yield decode, found, sample.instances, sample.meta["name"], conventions
+
+    return ordered_map(_score, tasks(), workers)
 
 
-def per_image(rows: Sequence[Row]) -> str:
-    """The rows as CSV: name, groups, nuclei in truth and prediction, then every score."""
-    keys = [key for key in GROUPS if any(key in row.groups for row in rows)]
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["name", *keys, "true_nuclei", "predicted_nuclei", *Scores._fields])
-    for name, groups, scores in rows:
-        nuclei = (scores.tp + scores.fn, scores.tp + scores.fp)
-        writer.writerow([name, *(groups.get(key, "") for key in keys), *nuclei, *scores])
-    return text.getvalue()
+def _score(
+    decode: Callable[[Any], Segmentation] | None,
+    found: Any,
+    truth: np.ndarray,
+    name: str,
+    conventions: Conventions,
+) -> Scores:
+    instances = found if decode is None else decode(found).instances
+    return score_with(conventions, truth, _as_large(instances, truth, name))
 
 
-def table(figures: Mapping[str, float]) -> str:
-    """The figures as an aligned text: a line for each metric, a column for each aggregation.
-
-    Args:
-      figures: as `evaluate` returns them.
-
-    Returns:
-      Lines without a final newline.
-
-    >>> print(table({"dice_image_mean": 0.91234, "aji_image_mean": 0.7, "dice_pooled": 0.9,
-    ...              "images": 12, "images_skipped": 1}))
-                    image mean  pooled
-    dice                0.9123  0.9000
-    aji                 0.7000
-    images                  12
-    images skipped           1
-    """
-    rows = {"": [name.replace("_", " ") for name in AGGREGATION]}
-    for name, value in figures.items():
-        metric, column = name, 0  # a count, which is not aggregated, stands in the first column
-        for place, aggregation in enumerate(AGGREGATION):
-            if name.endswith(f"_{aggregation}"):
-                metric, column = name.removesuffix(f"_{aggregation}"), place
-        cells = rows.setdefault(metric.replace("_", " "), [""] * len(AGGREGATION))
-        cells[column] = str(value) if isinstance(value, int) else f"{value:.4f}"
-    first = max(map(len, rows))
-    widths = [max(map(len, column)) for column in zip(*rows.values(), strict=True)]
-    return "\n".join(
-        "  ".join([label.ljust(first), *map(str.rjust, cells, widths)]).rstrip()
-        for label, cells in rows.items()
-    )
-
-
-def _samples(source: Source) -> Iterator[Sample]:
-    return (source[index] for index in range(len(source)))
-
-
-def _segmented(segment: Callable[[np.ndarray], Segmentation], sample: Sample) -> np.ndarray:
-    instances = np.asarray(segment(sample.image).instances)
-    if instances.shape != sample.instances.shape:
+def _as_large(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
+    instances = np.asarray(instances)
+    if instances.shape != truth.shape:
         raise ValueError(
-            f"image {sample.meta['name']!r}: segmented as {instances.shape}, but its truth is "
-            f"{sample.instances.shape}; a segmentation must have its image's resolution"
+            f"image {name!r}: segmented as {instances.shape}, but its truth is {truth.shape}; "
+            "a segmentation must have its image's resolution"
         )
     return instances
 
 
 def _draw(
-    segment: Callable[[np.ndarray], Segmentation],
-    source: Source,
-    rows: Sequence[Row],
-    threshold: float,
-    count: int,
-    folder: Path,
+    segment: Segment, source: Source, evaluation: Evaluation, count: int, folder: Path
 ) -> None:
     """Draws the worst and the best images; removes the pictures of an earlier evaluation."""
-    ranked = [i for i, row in enumerate(rows) if not math.isnan(row.scores.pq)]
-    ranked.sort(key=lambda i: rows[i].scores.pq)
+    pq = [scores.pq for scores in evaluation.scores]
+    ranked = sorted((i for i, x in enumerate(pq) if not math.isnan(x)), key=pq.__getitem__)
     count = min(count, len(ranked))
     chosen = {"worst": ranked[: count - count // 2], "best": ranked[::-1][: count // 2]}
+    conventions = evaluation.scores[0].conventions
     written = set()
     if count:
         folder.mkdir(exist_ok=True)
     for kind, indices in chosen.items():
         for place, index in enumerate(indices, 1):
-            name, _, scores = rows[index]
+            name = evaluation.names[index]
             plain = re.sub(r"[^\w.-]+", "_", name)[:80]  # names may be paths
-            path = folder / f"{kind}_{place:02d}_{scores.pq:.3f}_{plain}.png"
+            path = folder / f"{kind}_{place:02d}_{pq[index]:.3f}_{plain}.png"
             sample = source[index]
-            maps = (sample.instances, _segmented(segment, sample))
-            write_overlay(path, sample.image, *maps, threshold=threshold, caption=name)
+            found = _as_large(segment(sample.image).instances, sample.instances, name)
+            maps = (sample.instances, found)
+            write_overlay(path, sample.image, *maps, conventions=conventions, caption=name)
             written.add(path)
     for pattern in ("worst_*.png", "best_*.png"):
         for path in folder.glob(pattern):
             if path not in written:
                 path.unlink()
-
-
-def _strict_json(value: Any) -> str:
-    def finite(item: Any) -> Any:
-        if isinstance(item, Mapping):
-            return {key: finite(inner) for key, inner in item.items()}
-        return None if isinstance(item, float) and not math.isfinite(item) else item
-
-    return json.dumps(finite(value), indent=2, allow_nan=False)

@@ -12,6 +12,7 @@ from skimage.segmentation import find_boundaries
 
 from jaxnuc import metrics
 from jaxnuc.files import replace_file
+from jaxnuc.metrics import DEFAULT, Conventions
 
 Colour = tuple[int, int, int]
 
@@ -32,7 +33,7 @@ def overlay(
     truth: np.ndarray | None,
     prediction: np.ndarray,
     *,
-    threshold: float = 0.5,
+    conventions: Conventions = DEFAULT,
     scale: int | None = None,
     caption: str = "",
 ) -> np.ndarray:
@@ -46,7 +47,7 @@ def overlay(
       truth: (H, W) integer instances, 0 is background; None where there is none: all predictions
         then have one colour.
       prediction: (H, W) integer instances.
-      threshold: nuclei match above this intersection over union.
+      conventions: by which nuclei match and are scored.
       scale: whole factor of enlargement; None enlarges small images to about 768 pixels.
       caption: text that opens the legend, such as the image's name.
 
@@ -68,7 +69,7 @@ def overlay(
     if scale < 1:
         raise ValueError(f"scale is {scale}; it must be 1 or more")
     picture = _enlarge(_brighten(image), scale)
-    layers, legend = _layers(truth, prediction, threshold)
+    layers, legend = _layers(truth, prediction, conventions)
     for instances, colour in layers:
         picture[_outlines(_enlarge(instances, scale), 1 if scale == 1 else 2)] = colour
     head: list[tuple[Colour | None, str]] = [(None, caption)] if caption else []
@@ -81,24 +82,29 @@ def write_overlay(
     truth: np.ndarray | None,
     prediction: np.ndarray,
     *,
-    threshold: float = 0.5,
+    conventions: Conventions = DEFAULT,
     scale: int | None = None,
     caption: str = "",
 ) -> None:
     """Writes an `overlay` as PNG; takes the same arguments. The file is never seen half written."""
-    picture = overlay(image, truth, prediction, threshold=threshold, scale=scale, caption=caption)
+    picture = overlay(
+        image, truth, prediction, conventions=conventions, scale=scale, caption=caption
+    )
     data = io.BytesIO()
     Image.fromarray(picture).save(data, format="PNG")
     replace_file(Path(path), data.getvalue())
 
 
 def _layers(
-    truth: np.ndarray | None, prediction: np.ndarray, threshold: float
+    truth: np.ndarray | None, prediction: np.ndarray, conventions: Conventions
 ) -> tuple[list[tuple[np.ndarray, Colour]], list[tuple[Colour | None, str]]]:
     """The outlines to draw, lowest first, and the legend: (colour or None, text)."""
     if truth is None:
         return [(prediction, MATCHED)], [(MATCHED, f"predicted {_count(prediction)}")]
-    found = metrics.match(truth, prediction, threshold)
+    c = conventions
+    found = metrics.match(
+        truth, prediction, c.threshold, inclusive=c.inclusive, matching=c.matching
+    )
     false = np.where(np.isin(prediction, found.false), prediction, 0)
     missed = np.where(np.isin(truth, found.missed), truth, 0)
     layers = [
@@ -107,7 +113,7 @@ def _layers(
         (missed, MISSED),
         (false, FALSE),
     ]
-    scores = metrics.score(truth, prediction, threshold)
+    scores = metrics.score_with(conventions, truth, prediction)
     figures = (("PQ", scores.pq), ("AJI+", scores.aji_plus), ("Dice", scores.dice))
     legend: list[tuple[Colour | None, str]] = [
         (MATCHED, f"matched {len(found.truth)}"),

@@ -1,7 +1,7 @@
 """A trained network that turns images into nuclei: array in, label map out."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -72,9 +72,14 @@ class Predictor:
         maps = jax.device_get(self.forward(self.variables, padded[None]))
         return {name: m[0, :h, :w] for name, m in maps.items()}
 
+    @property
+    def decode(self) -> Callable[[Mapping[str, np.ndarray]], Nuclei]:
+        """The second step, from maps to nuclei: NumPy only, and picklable."""
+        return self.representation.decode
+
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
-        return self.representation.decode(self.maps(image))
+        return self.decode(self.maps(image))
 
 
 def segment(image: np.ndarray, predictor: Predictor) -> Nuclei:

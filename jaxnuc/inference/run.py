@@ -3,9 +3,11 @@
 import os
 from pathlib import Path
 
+from jaxnuc import config as configs
 from jaxnuc.data.splits import open_split
 from jaxnuc.inference.evaluate import evaluate
 from jaxnuc.inference.predictor import load
+from jaxnuc.metrics import Summary
 from jaxnuc.training import checkpoints
 
 
@@ -18,8 +20,9 @@ def evaluate_checkpoint(
     source: str | None = None,
     root: str | None = None,
     overlays: int = 16,
+    workers: int | None = None,
     progress: bool = True,
-) -> tuple[dict[str, float], Path]:
+) -> tuple[Summary, Path]:
     """Restores a checkpoint and evaluates it on a split.
 
     Args:
@@ -30,6 +33,7 @@ def evaluate_checkpoint(
       source: a data set other than the one trained on, by name.
       root: where its files are, if elsewhere than in training.
       overlays: number of pictures.
+      workers: processes that decode and score; None: as in the configuration.
       progress: show a progress bar.
 
     Returns:
@@ -50,8 +54,8 @@ def evaluate_checkpoint(
     figures = evaluate(
         predictor,
         samples,
-        threshold=config.evaluation.threshold,
-        empty=config.evaluation.empty,
+        conventions=configs.conventions(config),
+        workers=config.evaluation.workers if workers is None else workers,
         output=target,
         overlays=overlays,
         progress=progress,

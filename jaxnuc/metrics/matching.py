@@ -77,13 +77,14 @@ def pairs_above(
     """The true positives: one-to-one pairs with an IoU above the threshold.
 
     In label maps, pairs with an IoU above 1/2 are unique by themselves, and every rule gives the
-    same. At 1/2 and below, and where instances overlap, a rule must choose:
+    same. At 1/2 and below, and where instances overlap, a rule must choose an assignment:
 
-    * `"iou"`: the pairs of the assignment with the greatest total IoU, over all pairs; those that
-      do not reach the threshold are dropped afterwards (HoVer-Net's evaluation). From 1/2 on, the
-      assignment is made among the pairs that reach it.
-    * `"count"`: among the pairs that reach the threshold, as many as possible, and of those
-      assignments the one with the greatest total IoU (StarDist's evaluation).
+    * `"iou"`: that with the greatest total IoU (HoVer-Net's evaluation);
+    * `"count"`: one with as many pairs that reach the threshold as possible, and of those the one
+      with the greatest total IoU (StarDist's evaluation).
+
+    Below 1/2, the assignment and its total are over all pairs that overlap, and those that do not
+    reach the threshold are dropped afterwards, as both do; from 1/2 on, over those that reach it.
 
     Args:
       table: the overlaps of two sets of instances.
@@ -102,11 +103,13 @@ def pairs_above(
     if not (0 < threshold <= 1 if inclusive else 0 <= threshold < 1):
         interval = "(0, 1] for >=" if inclusive else "[0, 1) for >"
         raise ValueError(f"threshold {threshold} is not an IoU in {interval}")
-    above = table.iou >= threshold if inclusive else table.iou > threshold
-    if matching == "iou" and threshold < 0.5:
-        pairs = optimal_pairs(table)
-        return pairs[above[pairs]]
-    return _assign(table, np.flatnonzero(above), most=matching == "count")
+    iou = table.iou
+    above = iou >= threshold if inclusive else iou > threshold
+    pairs = np.arange(len(iou)) if threshold < 0.5 else np.flatnonzero(above)
+    # One more pair is worth more than all IoUs together.
+    worth = iou + above * (len(table.truth_ids) + 1) if matching == "count" else iou
+    pairs = _assign(table, pairs, worth)
+    return pairs[above[pairs]]
 
 
 def optimal_pairs(table: ContingencyTable) -> np.ndarray:
@@ -119,11 +122,11 @@ def optimal_pairs(table: ContingencyTable) -> np.ndarray:
       (M,) int64 indices into the table's pairs, ascending. Where several assignments have the same
       total, which one is taken depends on the order of the ids.
     """
-    return _assign(table, np.arange(len(table.rows)), most=False)
+    return _assign(table, np.arange(len(table.rows)), table.iou)
 
 
-def _assign(table: ContingencyTable, pairs: np.ndarray, most: bool) -> np.ndarray:
-    """Those of the pairs with the greatest total IoU, or first of all the most pairs.
+def _assign(table: ContingencyTable, pairs: np.ndarray, worth: np.ndarray) -> np.ndarray:
+    """Those of the pairs that are worth most in total, no instance twice; worth > 0, of all pairs.
 
     A sparse Hungarian method on the pairs that compete with others; all others stay as they are.
     """
@@ -135,15 +138,14 @@ def _assign(table: ContingencyTable, pairs: np.ndarray, most: bool) -> np.ndarra
     rows = np.unique(table.rows[contested], return_inverse=True)[1]
     columns = np.unique(table.columns[contested], return_inverse=True)[1]
     n_rows, n_columns = rows.max() + 1, columns.max() + 1
-    # A pair is worth its IoU, and more than all IoUs together where the number of pairs comes
-    # first. Each truth also gets a partner of its own that is worth nothing, so that a full
-    # matching exists. Costs are counted from above 0 because a stored 0 is no edge; as every truth
-    # is matched once, the constant changes nothing.
-    bonus = float(n_rows) if most else 0.0
+    # Each truth also gets a partner of its own that is worth nothing, so that a full matching
+    # exists. Costs are counted from above 0 because a stored 0 is no edge; as every truth is
+    # matched once, the constant changes nothing.
+    nothing = worth[contested].max() + 1
     own = np.arange(n_rows)
     costs = csr_array(
         (
-            np.concatenate([2 - table.iou[contested], np.full(n_rows, 2 + bonus)]),
+            np.concatenate([nothing - worth[contested], np.full(n_rows, nothing)]),
             (np.concatenate([rows, own]), np.concatenate([columns, n_columns + own])),
         ),
         shape=(n_rows, n_columns + n_rows),

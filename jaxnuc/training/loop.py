@@ -24,7 +24,7 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.splits import open_split
 from jaxnuc.files import replace_file
 from jaxnuc.inference.predictor import Predictor, make_forward, make_model
-from jaxnuc.metrics import score, summarize
+from jaxnuc.metrics import Conventions, score_with, summarize
 from jaxnuc.training import parallel, state
 from jaxnuc.training.checkpoints import Checkpoints
 from jaxnuc.training.reporting import Reporter
@@ -72,7 +72,8 @@ class _Run:
         self.model, self.representation = make_model(config, parallel.AXIS)
         self.train_source = open_split(config.data.source, config.data.root, "train")
         self.val_source = open_split(config.data.source, config.data.root, "val")
-        _check_monitor(config.evaluation.monitor)
+        self.conventions = configs.conventions(config)
+        _check_monitor(config.evaluation.monitor, self.conventions)
         endless = getattr(self.train_source, "endless", False)
         self.per_epoch = None if endless else max(len(self.train_source) // config.batch_size, 1)
         self.total = self.steps(config.duration, "duration")
@@ -208,12 +209,13 @@ class _Run:
         # One device evaluates; a replicated state of several devices would drag them all along.
         variables = jax.device_put(jax.device_get(current.variables()), jax.local_devices()[0])
         predictor = dataclasses.replace(self.predictor, variables=variables)
-        evaluation = self.config.evaluation
-        return validate(
-            predictor,
-            self.val_source,
-            threshold=evaluation.threshold,
-            empty=evaluation.empty,
+        return dict(
+            validate(
+                predictor,
+                self.val_source,
+                conventions=self.conventions,
+                workers=self.config.evaluation.workers,
+            )
         )
 
     def _monitor(self, figures: Mapping[str, float]) -> float | None:
@@ -267,10 +269,10 @@ def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
 
-def _check_monitor(name: str) -> None:
+def _check_monitor(name: str, conventions: Conventions) -> None:
     """Refuses a figure that there is not, before hours of training lead to its absence."""
     nothing = np.zeros((1, 1), np.int32)
-    figures = summarize([score(nothing, nothing)])
+    figures = summarize([score_with(conventions, nothing, nothing)])
     if name not in figures:
         raise ValueError(
             f"evaluation.monitor={name!r} is no figure; there are {', '.join(figures)}"

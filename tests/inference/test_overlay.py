@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxnuc.inference.overlay import FALSE, MATCHED, MISSED, TRUTH, overlay, write_overlay
+from jaxnuc.metrics import Conventions
 
 H, W = 60, 80
 
@@ -62,7 +63,7 @@ def test_touching_nuclei_are_told_apart_and_the_image_border_is_no_outline():
 def test_the_threshold_decides_what_matches(threshold, colour):
     truth = rectangles((10, 10, 30, 30))
     prediction = rectangles((20, 10, 30, 30))  # half of it: an IoU of 0.5 exactly
-    picture = overlay(grey(), truth, prediction, threshold=threshold, scale=1)
+    picture = overlay(grey(), truth, prediction, conventions=Conventions(threshold), scale=1)
     assert painted(picture, colour).any()
     assert painted(picture, MISSED).any() == (colour == MISSED)
 

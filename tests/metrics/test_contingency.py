@@ -1,7 +1,12 @@
 """The sparse table against a literal count."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from jaxnuc.metrics import contingency_table
 
@@ -38,6 +43,54 @@ def test_equals_a_literal_count(dtype, scale):
     found = zip(table.rows, table.columns, table.intersections, table.iou, strict=True)
     assert list(found) == pairs
     assert table.iou.dtype == np.float64
+
+
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(
+    st.tuples(st.integers(0, 8), st.integers(0, 8)).flatmap(
+        lambda shape: st.tuples(*[arrays(np.int64, shape, elements=st.integers(0, 5))] * 2)
+    ),
+    st.sampled_from([1, 10**4, 10**18]),
+)
+def test_equals_counted_pixels(pair, scale):
+    truth, prediction = (labels * scale for labels in pair)
+    table = contingency_table(truth, prediction)
+    pixels = Counter(zip(truth.ravel().tolist(), prediction.ravel().tolist(), strict=True))
+    found = zip(
+        table.truth_ids[table.rows].tolist(),
+        table.prediction_ids[table.columns].tolist(),
+        table.intersections.tolist(),
+        strict=True,
+    )
+    assert {(t, p): n for t, p, n in found} == {(t, p): n for (t, p), n in pixels.items() if t * p}
+    assert table.truth_areas.tolist() == [(truth == i).sum() for i in table.truth_ids]
+    assert table.truth_pixels == (truth > 0).sum()
+    assert table.prediction_pixels == (prediction > 0).sum()
+    assert table.shared_pixels == ((truth > 0) & (prediction > 0)).sum()
+
+
+def test_a_million_instances():
+    truth = np.arange(10**6).reshape(1000, 1000) * (10**12 + 7)
+    prediction = truth[::-1]
+    table = contingency_table(truth, prediction)
+    assert len(table.truth_ids) == 10**6 - 1  # the first pixel is background
+    assert (table.truth_areas == 1).all()
+    assert len(table.rows) == 10**6 - 2
+    np.testing.assert_array_equal(
+        np.sort(table.columns), np.setdiff1d(np.arange(10**6 - 1), [999 * 1000 - 1])
+    )
+
+
+def test_layouts_in_memory_do_not_matter():
+    truth, prediction = random_pair(1)
+    expected = contingency_table(truth, prediction)
+    wide = np.zeros((46, 62), int)
+    wide[::2, ::2] = truth
+    frozen = np.asfortranarray(prediction)
+    frozen.flags.writeable = False
+    table = contingency_table(wide[::2, ::2], frozen)
+    for name in ("rows", "columns", "intersections", "truth_areas", "prediction_areas"):
+        np.testing.assert_array_equal(getattr(table, name), getattr(expected, name))
 
 
 def test_many_instances_on_few_pixels():

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jaxnuc.metrics import match
+from jaxnuc.metrics import contingency_table, match
+from jaxnuc.metrics.matching import pairs_above
 
 
 # Without the pair "ties": there, two assignments have the greatest total.
@@ -64,6 +65,76 @@ def test_exactly_the_threshold_is_no_match():
     assert match(truth, np.array([[1, 0]]), 0.49).truth.tolist() == [1]
 
 
+def test_exactly_the_threshold_is_a_match_where_that_is_asked_for():
+    truth = np.array([[1, 1]])
+    assert match(truth, np.array([[1, 0]]), 0.5, inclusive=True).truth.tolist() == [1]
+    assert match(truth, truth, 1.0, inclusive=True).iou.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("threshold", [0.3, 0.5, 0.7, 0.9])
+@pytest.mark.parametrize(
+    "pair", ["touching_perturbed", "iou_exact_thresholds", "split_and_merge", "assignment_needed"]
+)
+def test_reference_matches_by_number(golden, pair, threshold):
+    arrays, scalars = golden("metrics")
+    expected = scalars["pairs"][pair]["stardist"][f"{threshold}"]
+    maps = (arrays[f"{pair}__gt"], arrays[f"{pair}__pred"])
+    found = match(*maps, threshold, inclusive=True, matching="count")
+    counts = (len(found.truth), len(found.false), len(found.missed))
+    assert counts == (expected["tp"], expected["fp"], expected["fn"])
+    mean = found.iou.mean() if found.iou.size else 0
+    assert mean == pytest.approx(expected["mean_matched_score"], rel=2e-6)
+
+
+def assignments(pairs):
+    """All sets of pairs that share no row and no column."""
+    if not pairs:
+        yield []
+        return
+    first, *rest = pairs
+    yield from assignments(rest)
+    free = [p for p in rest if p[0] != first[0] and p[1] != first[1]]
+    yield from ([first, *others] for others in assignments(free))
+
+
+@pytest.mark.parametrize("inclusive", [False, True])
+@pytest.mark.parametrize("threshold", [0.05, 0.2, 0.25, 0.5])
+@pytest.mark.parametrize("seed", range(8))
+def test_both_matchings_equal_the_best_of_all_assignments(seed, threshold, inclusive):
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(0, 4, (5, 6))
+    prediction = np.where(rng.random(truth.shape) < 0.4, rng.integers(0, 4, truth.shape), truth)
+    table = contingency_table(truth, prediction)
+    iou = {(r, c): x for r, c, x in zip(table.rows, table.columns, table.iou, strict=True)}
+    reach = lambda pair: iou[pair] >= threshold if inclusive else iou[pair] > threshold
+    sum_of = lambda chosen: sum(iou[pair] for pair in chosen)
+
+    candidates = list(iou) if threshold < 0.5 else [pair for pair in iou if reach(pair)]
+    every = list(assignments(candidates))
+    count = lambda chosen: sum(map(reach, chosen))
+    most = max(every, key=lambda chosen: (count(chosen), sum_of(chosen)))
+    for matching, best in (("iou", max(every, key=sum_of)), ("count", most)):
+        pairs = pairs_above(table, threshold, inclusive=inclusive, matching=matching)
+        found = zip(table.rows[pairs], table.columns[pairs], strict=True)
+        assert sorted(found) == sorted(filter(reach, best))
+
+
+def test_the_number_comes_first_only_where_that_is_asked_for():
+    # IoU: (1, 1) 6/8, (1, 2) 1/8, (2, 1) 1/8; the first alone is more than the other two.
+    truth = np.array([[1, 1, 1, 1, 1, 1, 1, 2, 0]])
+    prediction = np.array([[2, 1, 1, 1, 1, 1, 1, 1, 2]])
+    by_iou, by_count = (match(truth, prediction, 0.1, matching=m) for m in ("iou", "count"))
+    assert (by_iou.truth.tolist(), by_iou.prediction.tolist()) == ([1], [1])
+    assert (by_count.truth.tolist(), by_count.prediction.tolist()) == ([1, 2], [2, 1])
+
+
+def test_an_unknown_matching_is_refused():
+    with pytest.raises(ValueError, match="unknown matching 'hungarian'; known: count, iou"):
+        match(np.eye(2, dtype=int), np.eye(2, dtype=int), matching="hungarian")
+
+
 def test_a_threshold_out_of_range_is_refused():
     with pytest.raises(ValueError, match=r"threshold 1.0 is not an IoU in \[0, 1\)"):
         match(np.eye(2, dtype=int), np.eye(2, dtype=int), 1.0)
+    with pytest.raises(ValueError, match=r"threshold 0 is not an IoU in \(0, 1\] for >="):
+        match(np.eye(2, dtype=int), np.eye(2, dtype=int), 0, inclusive=True)

@@ -5,8 +5,11 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
-from jaxnuc.metrics import Scores, score, summarize
+from jaxnuc.metrics import METRICS, Conventions, Scores, score, summarize
 
 PAIRS = [
     "identical",
@@ -27,11 +30,10 @@ PAIRS = [
     "single_nested",
     "large_1000_about_900",
 ]
-METRICS = ("dice", "iou", "aji", "aji_plus", "dq", "sq", "pq")
 
 
 def metrics_of(scores):
-    return np.array(scores[: len(METRICS)])
+    return np.array(scores.numbers[: len(METRICS)])
 
 
 def random_pair(seed, shape=(30, 34), n=12):
@@ -75,6 +77,11 @@ def test_reference_values(golden, pair):
         assert scores.aji == 0
     else:
         assert scores.aji == pytest.approx(reference["aji"], rel=1e-12)
+    for name in ("dice_2", "fast_dice_2"):
+        if isinstance(value := reference.get(name), float):
+            assert scores.dice2 == pytest.approx(value, rel=1e-12)
+        elif value is not None:  # the reference divides by 0 where nothing overlaps
+            assert scores.dice2 == 0
     for threshold, key in [(0.5, "pq"), (0.7, "pq_match_iou_0.7"), (0.3, "pq_match_iou_0.3")]:
         scores = score(truth, prediction, threshold)
         for name in ("tp", "fp", "fn"):
@@ -144,7 +151,19 @@ def literal(truth, prediction, threshold=0.5):
     tp, fp, fn = len(matched), len(predictions) - len(matched), len(truths) - len(matched)
     dq = tp / (tp + 0.5 * fp + 0.5 * fn)
     sq = sum(matched) / tp if tp else 0
-    return np.array([dice, iou, aggregated(greedy), aggregated(optimal), dq, sq, dq * sq])
+
+    pairs = [(t, p) for t, p in itertools.product(truths, predictions) if (t & p).any()]
+    dice2 = sum(2 * (t & p).sum() for t, p in pairs) / sum(t.sum() + p.sum() for t, p in pairs)
+    areas = [truths[i].sum() + predictions[j].sum() for i, j in greedy]
+    areas += [t.sum() for i, t in enumerate(truths) if i not in {i for i, _ in greedy}]
+    areas += [p.sum() for j, p in enumerate(predictions) if j not in {j for _, j in greedy}]
+    shared = sum((truths[i] & predictions[j]).sum() for i, j in greedy)
+    return np.array(
+        [
+            *(dice, iou, aggregated(greedy), aggregated(optimal), dq, sq, dq * sq),
+            *(tp / len(predictions), tp / len(truths), dice2, 2 * shared / sum(areas)),
+        ]
+    )
 
 
 def best_assignment(table):
@@ -252,45 +271,188 @@ def test_aji_gives_a_tie_to_the_lowest_id(small, large, aji):
     assert score(truth, prediction).aji == aji
 
 
-@pytest.mark.parametrize(("empty", "value"), [("skip", math.nan), ("one", 1.0), ("zero", 0.0)])
+@pytest.mark.parametrize(
+    ("empty", "value"), [("skip", math.nan), ("nan", math.nan), ("one", 1.0), ("zero", 0.0)]
+)
 def test_empty_images(empty, value):
     nothing, something = np.zeros((4, 5), int), np.eye(4, 5, dtype=int)
     both = score(nothing, nothing, empty=empty)
-    np.testing.assert_array_equal(metrics_of(both), [value] * 7)
+    np.testing.assert_array_equal(metrics_of(both), [value] * len(METRICS))
     for truth, prediction in itertools.permutations([nothing, something]):
         one_sided = score(truth, prediction, empty=empty)
-        np.testing.assert_array_equal(metrics_of(one_sided), [0] * 7)
+        np.testing.assert_array_equal(metrics_of(one_sided), [0] * len(METRICS))
         assert (one_sided.tp, one_sided.fp + one_sided.fn) == (0, 1)
 
-    figures = summarize([both, score(something, something)])
-    assert figures["dice_image_mean"] == (1 if empty == "skip" else (value + 1) / 2)
+    figures = summarize([both, score(something, something, empty=empty)])
+    mean = 1 if empty == "skip" else (value + 1) / 2
+    np.testing.assert_equal(figures["dice_image_mean"], mean)
     assert figures["images_skipped"] == (empty == "skip")
     assert figures["pq_pooled"] == figures["iou_pooled"] == 1
 
 
 def test_summary_of_nothing_but_empty_images_is_nan():
-    figures = summarize([score(np.zeros((2, 2), int), np.zeros((2, 2), int))])
+    summary = summarize([score(np.zeros((2, 2), int), np.zeros((2, 2), int))], level=0.95)
+    assert not summary.intervals
+    figures = dict(summary)
     assert figures.pop("images") == figures.pop("images_skipped") == 1
-    assert len(figures) == 12
+    assert len(figures) == len(METRICS) + 7
     assert all(math.isnan(value) for value in figures.values())
 
 
-def test_summary_names_both_aggregations():
-    one = Scores(0.5, 0.4, 0.3, 0.3, 1.0, 0.8, 0.8, 10, 0, 20, 1, 0, 0, 0.8)
-    two = Scores(1.0, 1.0, 1.0, 1.0, 0.5, 0.6, 0.3, 30, 0, 0, 3, 3, 3, 1.8)
-    figures = summarize([one, two])
-    assert figures["dice_image_mean"] == 0.75
-    assert figures["pq_image_mean"] == pytest.approx(0.55)
+def of_counts(*counts):
+    """Scores whose metrics are 0.1, 0.2, ... and whose counts are given."""
+    return Scores.of([*(np.arange(1, len(METRICS) + 1) / 10), *counts], Conventions())
+
+
+def test_pooled_figures_come_from_the_sums():
+    figures = summarize([of_counts(10, 0, 20, 1, 0, 0, 0.8), of_counts(30, 0, 0, 3, 3, 3, 1.8)])
     assert figures["dice_pooled"] == 80 / 100
     assert figures["iou_pooled"] == 40 / 60
     assert figures["dq_pooled"] == 4 / 7
     assert figures["sq_pooled"] == pytest.approx(2.6 / 4)
     assert figures["pq_pooled"] == pytest.approx(2.6 / 7)
+    assert figures["precision_pooled"] == figures["recall_pooled"] == 4 / 7
+
+
+def squares(n):
+    """n of nine squares in one image."""
+    labels = np.zeros((12, 12), int)
+    for i in range(n):
+        labels[4 * (i // 3) + 1 : 4 * (i // 3) + 4, 4 * (i % 3) + 1 : 4 * (i % 3) + 4] = i + 1
+    return labels
+
+
+def test_group_means_weigh_groups_and_not_images():
+    found = {"breast": [8, 8, 8], "colon": [4], "skin": [0]}
+    scores, groups = [], []
+    for tissue, counts in found.items():
+        for n in counts:
+            truth = squares(8 if tissue != "skin" else 0)  # skin is empty on both sides: left out
+            scores.append(score(truth, squares(n)))
+            groups.append(tissue)
+    figures = summarize(scores, groups, level=0.9)
+    assert figures["recall_image_mean"] == (1 + 1 + 1 + 0.5) / 4
+    assert figures["recall_group_mean"] == (1 + 0.5) / 2
+    low, high = figures.intervals["recall_group_mean"][1:3]
+    assert 0.5 <= low <= figures["recall_group_mean"] <= high <= 1
+    with pytest.raises(ValueError, match="2 groups for 5 images"):
+        summarize(scores, ["breast", "colon"])
+
+
+def test_intervals_hold_their_figures_and_do_not_depend_on_the_order():
+    scores = [score(squares(9), squares(n)) for n in (9, 8, 7, 9, 3, 5, 9, 6)]
+    summary = summarize(scores, level=0.95)
+    assert set(summary.intervals) == set(summary) - {"images", "images_skipped"}
+    for name, interval in summary.intervals.items():
+        assert interval.low <= summary[name] <= interval.high
+        assert interval.estimate == pytest.approx(summary[name], rel=1e-12)
+    again = summarize(scores[::-1], level=0.95)
+    assert dict(again) == pytest.approx(dict(summary), rel=1e-12)
+    for name, interval in again.intervals.items():
+        assert interval == pytest.approx(summary.intervals[name], rel=1e-12)
+
+
+def test_scores_of_different_conventions_are_not_summed_up():
+    maps = (squares(3), squares(2))
+    with pytest.raises(ValueError, match=r"IoU > 0\.5.*IoU >= 0\.5"):
+        summarize([score(*maps), score(*maps, inclusive=True)])
+
+
+def test_records_print_as_tables_with_their_conventions():
+    scores = score(squares(3), squares(2), 0.3, "one", matching="count", border=2, tolerance=1)
+    text = str(scores)
+    assert "recall         1.0000" in text  # nothing is left: all squares are near the border
+    assert "match: one to one, IoU > 0.3" in text
+    assert "most pairs" in text
+    assert "within 2 px of it left out" in text
+    assert "pixels within 1 px" in text
+    lines = str(summarize([score(squares(3), squares(2))] * 3, level=0.95)).splitlines()
+    assert lines[0].split() == ["image", "mean", "pooled"]
+    pq = next(line for line in lines if line.startswith("pq"))
+    assert pq.split() == ["pq", *["0.8000", "[0.8000,", "0.8000]"] * 2]
+    assert any(line.startswith("aggregation") or line.startswith("match") for line in lines)
+
+
+# ---- properties ----
+
+maps = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
+    lambda shape: st.tuples(*[arrays(np.int64, shape, elements=st.integers(0, 4))] * 2)
+)
+many = settings(max_examples=150, deadline=None, derandomize=True)
+
+
+@many
+@given(maps)
+def test_bounds_and_identities(pair):
+    scores = score(*pair, empty="zero")
+    for value in metrics_of(scores):
+        assert 0 <= value <= 1
+    assert scores.pq == pytest.approx(scores.dq * scores.sq, abs=1e-15)
+    assert scores.iou == pytest.approx(scores.dice / (2 - scores.dice), abs=1e-15)
+    assert scores.aji <= scores.iou + 1e-15
+    assert scores.aji_plus <= scores.iou + 1e-15
+    assert scores.dq <= min(2 * scores.precision, 2 * scores.recall) + 1e-15
+    assert np.array_equal(metrics_of(score(pair[0], pair[0], empty="one")), np.ones(len(METRICS)))
+
+
+@many
+@given(maps, st.sampled_from([0.2, 0.5, 0.75]))
+def test_flips_and_translation_change_nothing(pair, threshold):
+    expected = score(*pair, threshold).numbers
+    transposed = [m.T for m in pair]
+    flipped = [m[::-1, ::-1] for m in pair]
+    moved = [np.pad(m, ((2, 1), (0, 3))) for m in pair]
+    for other in (transposed, flipped, moved):
+        np.testing.assert_allclose(score(*other, threshold).numbers, expected, rtol=1e-12)
+
+
+@many
+@given(maps, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
+def test_renaming_changes_nothing_that_is_not_tied(pair, new_truth, new_prediction):
+    names = [np.array([0, *order]) ** 9 * 10**9 for order in (new_truth, new_prediction)]
+    renamed = [n[m] for n, m in zip(names, pair, strict=True)]
+    before, after = score(*pair), score(*renamed)
+    for name in ("dice", "iou", "dq", "sq", "pq", "precision", "recall", "dice2"):
+        left, right = getattr(before, name), getattr(after, name)
+        assert left == pytest.approx(right, rel=1e-12, nan_ok=True)
+
+
+@many
+@given(st.lists(maps, min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_the_order_of_images_changes_nothing(images, random):
+    scores = [score(*pair) for pair in images]
+    before = summarize(scores)
+    random.shuffle(scores)
+    assert dict(summarize(scores)) == pytest.approx(dict(before), rel=1e-12, nan_ok=True)
+    dice, iou = before["dice_pooled"], before["iou_pooled"]
+    assert iou == pytest.approx(dice / (2 - dice), rel=1e-12, nan_ok=True)
+
+
+@many
+@given(maps, st.integers(1, 8))
+def test_chunks_of_an_image_pool_to_the_whole_in_pixels(pair, cut):
+    pieces = [part for part in zip(*(np.split(m, [cut]) for m in pair), strict=True)]
+    whole = summarize([score(*pair)])
+    parts = summarize([score(*piece) for piece in pieces])
+    for name in ("dice_pooled", "iou_pooled"):
+        assert parts[name] == pytest.approx(whole[name], rel=1e-12, nan_ok=True)
+
+
+def test_one_nucleus_over_the_whole_image():
+    everything = np.ones((300, 300), np.uint8)
+    assert (metrics_of(score(everything, everything)) == 1).all()
+    half = everything.copy()
+    half[150:] = 0
+    scores = score(everything, half)
+    assert (scores.iou, scores.aji, scores.tp) == (0.5, 0.5, 0)
+    assert score(everything, half, inclusive=True).pq == 0.5
 
 
 def test_unknown_choices_are_refused():
     labels = np.ones((2, 2), int)
-    with pytest.raises(ValueError, match=r"'skp'; known: one, skip, zero; did you mean 'skip'"):
+    with pytest.raises(
+        ValueError, match=r"'skp'; known: nan, one, skip, zero; did you mean 'skip'"
+    ):
         score(labels, labels, empty="skp")
     for threshold in (-0.1, 1.0, math.nan):
         with pytest.raises(ValueError, match=r"not an IoU in \[0, 1\)"):

@@ -1,0 +1,131 @@
+"""Scores label images of any tool, and compares evaluations.
+
+python -m jaxnuc.metrics score TRUTH PREDICTION      two folders of label images, or two files
+python -m jaxnuc.metrics compare A B                 two evaluations of the same images
+python -m jaxnuc.metrics seeds RUN RUN [RUN ...]     evaluations of runs that differ by seed
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from jaxnuc.metrics.confidence import over_seeds
+from jaxnuc.metrics.conventions import EMPTY, Conventions
+from jaxnuc.metrics.evaluation import Evaluation
+from jaxnuc.metrics.label_files import LabelPair, label_pairs
+from jaxnuc.metrics.matching import MATCHINGS
+from jaxnuc.metrics.scores import METRICS, Scores, score_with
+from jaxnuc.workers import ordered_map
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a command; returns the exit status: 0, or 1 where the input is not right."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.command(options)
+    except (OSError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxnuc.metrics",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(required=True)
+
+    command = commands.add_parser("score", help="score label images")
+    command.set_defaults(command=_score)
+    command.add_argument("truth", type=Path, help="folder of label images (PNG, TIFF, NPY, MAT)")
+    command.add_argument("prediction", type=Path, help="folder with the same names")
+    command.add_argument("--output", type=Path, help="folder for metrics.json and per_image.csv")
+    command.add_argument("--threshold", type=float, default=0.5, help="IoU of a match (0.5)")
+    command.add_argument("--inclusive", action="store_true", help="match at IoU >= threshold")
+    command.add_argument("--matching", choices=MATCHINGS, default="iou", help="below 0.5")
+    command.add_argument("--empty", choices=list(EMPTY), default="skip", help="empty on both sides")
+    command.add_argument("--border", type=int, help="leave out nuclei so near to the image border")
+    command.add_argument("--tolerance", type=float, default=0.0, help="pixels about true outlines")
+    command.add_argument(
+        "--missing",
+        choices=("error", "zero"),
+        default="error",
+        help="what a truth without a prediction is",
+    )
+    command.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
+    _add_level(command)
+
+    command = commands.add_parser("compare", help="compare two evaluations of the same images")
+    command.set_defaults(command=_compare)
+    command.add_argument("first", type=Path, help="folder with metrics.json and per_image.csv")
+    command.add_argument("second", type=Path, help="folder with metrics.json and per_image.csv")
+    command.add_argument("--group", help="column of per_image.csv whose values are resampled whole")
+    command.add_argument("--resamples", type=int, default=10_000)
+    _add_level(command)
+
+    command = commands.add_parser("seeds", help="mean and spread over runs")
+    command.set_defaults(command=_seeds)
+    command.add_argument("runs", type=Path, nargs="+", help="folders of evaluations")
+    _add_level(command)
+    return parser
+
+
+def _add_level(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--level", type=float, default=0.95, help="of the intervals (0.95)")
+
+
+def _score(options: argparse.Namespace) -> None:
+    conventions = Conventions(
+        options.threshold,
+        options.inclusive,
+        options.matching,
+        options.empty,
+        options.border,
+        options.tolerance,
+    )
+    pairs = label_pairs(options.truth, options.prediction, missing=options.missing)
+    tasks = ((pair, conventions) for pair in pairs)
+    results = ordered_map(_score_files, tasks, options.workers)
+    scores = list(tqdm(results, total=len(pairs), desc="score", disable=None))
+    evaluation = Evaluation([pair.name for pair in pairs], scores, [{} for _ in pairs])
+    summary = evaluation.summary(level=options.level)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)
+        about = {"truth": str(options.truth), "prediction": str(options.prediction)}
+        evaluation.write(options.output, summary, about)
+    print(summary)
+
+
+def _score_files(pair: LabelPair, conventions: Conventions) -> Scores:
+    try:
+        return score_with(conventions, *pair.read())
+    except ValueError as error:
+        raise ValueError(f"{pair.truth} and {pair.prediction}: {error}") from error
+
+
+def _compare(options: argparse.Namespace) -> None:
+    first, second = Evaluation.read(options.first), Evaluation.read(options.second)
+    comparisons = first.compare(
+        second, group=options.group, level=options.level, resamples=options.resamples
+    )
+    print(f"{options.first} -> {options.second}, {len(first.names)} images")
+    for comparison in comparisons.values():
+        print(comparison)
+    print(first.scores[0].conventions)
+
+
+def _seeds(options: argparse.Namespace) -> None:
+    summaries = [Evaluation.read(run).summary() for run in options.runs]
+    for name, spread in over_seeds([dict(s) for s in summaries], options.level).items():
+        if name.startswith(METRICS):
+            print(f"{name.replace('_', ' ')}: {spread}")
+    print(summaries[0].conventions)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

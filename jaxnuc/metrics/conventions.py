@@ -1,0 +1,72 @@
+"""The choices behind a figure, which go with it wherever it goes."""
+
+import math
+from dataclasses import dataclass
+
+from jaxnuc.metrics.matching import MATCHINGS
+from jaxnuc.registry import unknown
+
+EMPTY = {"skip": math.nan, "nan": math.nan, "one": 1.0, "zero": 0.0}
+_EMPTY_TEXT = {
+    "skip": "left out of the means",
+    "nan": "not a number, and so are the means with them",
+    "one": "score 1",
+    "zero": "score 0",
+}
+_MATCHING_TEXT = {
+    "iou": "greatest total IoU, those below the threshold dropped afterwards",
+    "count": "most pairs above the threshold, then greatest total IoU",
+}
+
+
+@dataclass(frozen=True)
+class Conventions:
+    """What papers do differently on the same label maps.
+
+    Attributes:
+      threshold: IoU at which instances match.
+      inclusive: whether an IoU of exactly the threshold is a match.
+      matching: the choice among competing pairs, `"iou"` or `"count"`: see `pairs_above`.
+      empty: the scores of an image without instances on both sides: `"skip"` NaN, left out of
+        means; `"nan"` NaN, which makes means NaN; `"one"` 1; `"zero"` 0.
+      border: instances within so many pixels of the image border are left out: see `drop_border`;
+        None keeps them.
+      tolerance: pixels on either side of true outlines that are not counted: see
+        `ignore_outlines`; 0 counts all.
+
+    Raises:
+      ValueError: `matching` or `empty` is unknown.
+    """
+
+    threshold: float = 0.5
+    inclusive: bool = False
+    matching: str = "iou"
+    empty: str = "skip"
+    border: int | None = None
+    tolerance: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.matching not in MATCHINGS:
+            raise unknown("matching", self.matching, MATCHINGS)
+        if self.empty not in EMPTY:
+            raise unknown("rule for empty images", self.empty, EMPTY)
+
+    def describe(self) -> dict[str, str]:
+        """The conventions in words, for reports."""
+        sign = ">=" if self.inclusive else ">"
+        text = {
+            "match": f"one to one, IoU {sign} {self.threshold:g}",
+            "competing_pairs": _MATCHING_TEXT[self.matching],
+            "images_empty_on_both_sides": f"{self.empty}: {_EMPTY_TEXT[self.empty]}",
+        }
+        if self.border is not None:
+            text["image_border"] = f"instances within {self.border} px of it left out"
+        if self.tolerance:
+            text["outlines"] = f"pixels within {self.tolerance:g} px of true ones not counted"
+        return text
+
+    def __str__(self) -> str:
+        return "\n".join(f"{key.replace('_', ' ')}: {v}" for key, v in self.describe().items())
+
+
+DEFAULT = Conventions()

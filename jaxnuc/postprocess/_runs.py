@@ -1,0 +1,95 @@
+"""A label map as runs of equal ids along its rows: what is counted by instance is counted by run.
+
+A nucleus of 270 pixels is about 18 runs, so that everything after one comparison of neighbouring
+pixels costs a fraction of a scan of the image.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Runs:
+    """The runs of a label map, background included, in raster order.
+
+    Attributes:
+      ids: (N,) distinct ids above 0, ascending, in the map's dtype.
+      ranks: (R,) int64, position of each run's id in `ids`, from 1; 0 is background.
+      starts: (R,) int64, flat index of each run's first pixel; no run crosses the end of a row.
+      lengths: (R,) int64, pixels, at least 1.
+    """
+
+    ids: np.ndarray
+    ranks: np.ndarray
+    starts: np.ndarray
+    lengths: np.ndarray
+
+    def areas(self) -> np.ndarray:
+        """(N,) int64, pixels of each id."""
+        pixels = np.bincount(self.ranks, self.lengths, minlength=len(self.ids) + 1)
+        return pixels[1:].astype(np.int64)
+
+    def paint(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """(H, W) map with `values[i]` on the pixels of `ids[i]`, 0 on the background."""
+        table = np.concatenate([np.zeros(1, values.dtype), values])
+        return np.repeat(table[self.ranks], self.lengths).reshape(shape)
+
+
+def runs(instances: np.ndarray) -> Runs:
+    """The runs of a checked label map (H, W)."""
+    starts, lengths = bounds(instances)
+    values = instances.ravel()[starts]
+    ids, ranks = ranked(values)
+    return Runs(ids, ranks, starts, lengths)
+
+
+def bounds(*maps: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """First pixels and lengths of the runs on which each of several maps (H, W) is constant."""
+    changes = np.zeros(maps[0].shape, bool)
+    if not changes.size:
+        return np.zeros(0, np.int64), np.zeros(0, np.int64)
+    flat = changes.ravel()
+    for each in maps:
+        values = each.ravel()
+        flat[1:] |= values[1:] != values[:-1]
+    changes[:, 0] = True
+    starts = np.flatnonzero(changes)
+    return starts, np.diff(starts, append=flat.size)
+
+
+def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct positive numbers among `values` (R,), ascending, and each one's rank from 1."""
+    highest = int(values.max(initial=0))
+    if highest <= max(8 * len(values), 65535):  # a lookup table costs less than a sort
+        used = np.bincount(values.astype(np.int64), minlength=1) > 0
+        used[0] = False
+        return np.flatnonzero(used).astype(values.dtype), np.cumsum(used)[values]
+    ids, ranks = np.unique(values, return_inverse=True)
+    return (ids[1:], ranks) if ids[0] == 0 else (ids, ranks + 1)
+
+
+def label_map(array: np.ndarray, name: str) -> np.ndarray:
+    """A label map, checked.
+
+    Args:
+      array: (H, W) integer or bool, no number below 0.
+      name: of the argument, for the error.
+
+    Returns:
+      The array in C order, not copied where it is; bool as uint8.
+
+    Raises:
+      ValueError: the array is not (H, W), holds floats or a negative number.
+    """
+    array = np.asarray(array)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be (H, W), got shape {array.shape}")
+    array = np.ascontiguousarray(array)
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} must hold integers, got {array.dtype}; label or round it first")
+    if array.min(initial=0) < 0:
+        raise ValueError(f"{name} holds the negative number {array.min()}; set such pixels to 0")
+    return array

@@ -1,0 +1,251 @@
+"""What is asked of every instance of a label map: area, box, centroid, class; and its holes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxnuc.postprocess._runs import bounds, label_map, ranked, runs
+from jaxnuc.postprocess.components import label_components
+
+
+@dataclass(frozen=True)
+class Regions:
+    """The instances of a label map, in ascending order of their ids.
+
+    Attributes:
+      ids: (N,) ids without the background, in the map's dtype.
+      areas: (N,) int64, pixels.
+      boxes: (N, 4) int64, half-open: row_min, col_min, row_max, col_max.
+      centroids: (N, 2) float64, mean (row, col) of the pixels.
+    """
+
+    ids: np.ndarray
+    areas: np.ndarray
+    boxes: np.ndarray
+    centroids: np.ndarray
+
+
+def regions(instances: np.ndarray) -> Regions:
+    """Measures every instance in one pass over the map.
+
+    Args:
+      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed. An
+        instance need not be connected.
+
+    Returns:
+      Ids, areas, boxes and centroids.
+
+    Raises:
+      ValueError: the map is not (H, W), holds floats or a negative id.
+
+    Example:
+      >>> found = regions(np.array([[7, 7, 0], [0, 7, 2]]))
+      >>> found.ids, found.areas
+      (array([2, 7]), array([1, 3]))
+      >>> found.boxes.tolist(), found.centroids[0].tolist()
+      ([[1, 2, 2, 3], [0, 0, 2, 2]], [1.0, 2.0])
+    """
+    instances = label_map(instances, "instances")
+    height, width = instances.shape
+    found = runs(instances)
+    n = len(found.ids)
+
+    inside = np.flatnonzero(found.ranks)
+    owner, length = found.ranks[inside] - 1, found.lengths[inside]
+    row, start = np.divmod(found.starts[inside], max(width, 1))
+    boxes = np.empty((n, 4), np.int64)
+    boxes[:, :2], boxes[:, 2:] = (height, width), 0
+    for column, bound, values in [
+        (0, np.minimum, row),
+        (1, np.minimum, start),
+        (2, np.maximum, row + 1),
+        (3, np.maximum, start + length),
+    ]:
+        bound.at(boxes[:, column], owner, values)
+
+    areas = found.areas()
+    middle = start + (length - 1) / 2
+    sums = [np.bincount(owner, length * at, minlength=n) for at in (row, middle)]
+    centroids = np.stack(sums, axis=1) / areas[:, None]
+    return Regions(found.ids, areas, boxes, centroids)
+
+
+def class_votes(
+    instances: np.ndarray, class_map: np.ndarray, n_classes: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """The class of each instance by majority of its pixels.
+
+    Background (class 0) is chosen only where an instance has no pixel of another class; among
+    classes with equally many pixels the lowest is chosen.
+
+    Args:
+      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
+      class_map: (H, W) integer, 0 is background.
+      n_classes: number of classes with the background; where given, the map is checked.
+
+    Returns:
+      (N,) int64 classes and (N,) float64 shares in (0, 1] of the instance's pixels, background
+      pixels counted, that are of this class; both in ascending order of the ids.
+
+    Raises:
+      ValueError: the maps are not (H, W) of one shape, hold floats or negative numbers, or the
+        class map holds a class that is not below `n_classes`.
+
+    Example:
+      >>> class_votes(np.array([[3, 3, 3, 8]]), np.array([[0, 0, 2, 0]]))
+      (array([2, 0]), array([0.33333333, 1.        ]))
+
+    References:
+      HoVer-Net's post-processing.
+    """
+    instances, class_map = label_map(instances, "instances"), label_map(class_map, "class_map")
+    _same_size(instances, class_map, "class_map")
+    starts, lengths = bounds(instances, class_map)
+    classes = class_map.ravel()[starts]
+    if n_classes is not None and classes.max(initial=0) >= n_classes:
+        raise ValueError(
+            f"class_map holds class {classes.max()}, n_classes is {n_classes} with the background; "
+            "classes are 0..n_classes - 1"
+        )
+    ids, owner = ranked(instances.ravel()[starts])
+    known, column = ranked(classes)  # only classes that occur, so that any numbers may be used
+    counts = np.bincount(
+        owner * (len(known) + 1) + column, lengths, minlength=(len(ids) + 1) * (len(known) + 1)
+    ).reshape(len(ids) + 1, len(known) + 1)[1:]
+
+    areas = counts.sum(axis=1)
+    if not known.size:
+        return np.zeros(len(ids), np.int64), np.ones(len(ids))
+    best = 1 + counts[:, 1:].argmax(axis=1)
+    best[counts[:, 0] == areas] = 0
+    chosen = np.concatenate([[0], known]).astype(np.int64)[best]
+    return chosen, counts[np.arange(len(ids)), best] / areas
+
+
+def weighted_class_votes(
+    instances: np.ndarray, probabilities: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The class of each instance by the sum of the class probabilities over its pixels.
+
+    Background (class 0) is never chosen; among equal sums the lowest class is.
+
+    Args:
+      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
+      probabilities: (H, W, C) float, C >= 2, not negative; class 0 is background.
+
+    Returns:
+      (N,) int64 classes in 1..C-1 and (N,) float64 shares of this class in the sum over all
+      classes but the background, 0 where that sum is 0; both in ascending order of the ids.
+
+    Raises:
+      ValueError: the maps are not (H, W) and (H, W, C) of one size, `instances` holds floats or
+        negative ids, or `probabilities` a number that is negative, infinite or NaN.
+
+    Example:
+      >>> weighted_class_votes(np.array([[5, 5]]), np.array([[[0.9, 0.1, 0], [0.5, 0.2, 0.3]]]))
+      (array([1]), array([0.5]))
+
+    References:
+      Weigert and Schmidt, "Nuclei instance segmentation and classification in histopathology
+      images with StarDist", ISBIC 2022.
+    """
+    instances, probabilities = label_map(instances, "instances"), np.asarray(probabilities)
+    if probabilities.ndim != 3 or probabilities.shape[2] < 2:
+        raise ValueError(
+            f"probabilities must be (H, W, C) with C >= 2, got shape {probabilities.shape}"
+        )
+    _same_size(instances, probabilities[..., 0], "probabilities")
+    lowest, highest = probabilities.min(initial=0), probabilities.max(initial=0)
+    if not (lowest >= 0 and np.isfinite(highest)):
+        raise ValueError(
+            f"probabilities reach from {lowest} to {highest}; they must be finite and not "
+            "negative, such as those of a softmax"
+        )
+    found = runs(instances)
+    inside = found.ranks > 0
+    owner = np.repeat(found.ranks[inside], found.lengths[inside])
+    pixels = np.flatnonzero(instances != 0)
+    weights = np.take(probabilities.reshape(-1, probabilities.shape[2]), pixels, axis=0)
+    sums = np.stack(
+        [np.bincount(owner, each, minlength=len(found.ids) + 1)[1:] for each in weights.T[1:]],
+        axis=1,
+    )
+    best = sums.argmax(axis=1)
+    total = sums.sum(axis=1)
+    shares = sums[np.arange(len(sums)), best] / np.where(total > 0, total, 1)
+    return best + 1, shares
+
+
+def relabel(instances: np.ndarray) -> np.ndarray:
+    """Numbers the instances anew from 1, in the order of their ids.
+
+    Args:
+      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
+
+    Returns:
+      (H, W) int32, a new array with ids 1..n.
+
+    Raises:
+      ValueError: the map is not (H, W), holds floats or a negative id.
+
+    Example:
+      >>> relabel(np.array([[9, 9, 0, 4]]))
+      array([[2, 2, 0, 1]], dtype=int32)
+    """
+    instances = label_map(instances, "instances")
+    found = runs(instances)
+    return found.paint(np.arange(1, len(found.ids) + 1, dtype=np.int32), instances.shape)
+
+
+def fill_holes(instances: np.ndarray) -> np.ndarray:
+    """Fills the holes of every instance.
+
+    A hole is a 4-connected part of the background that touches neither the image border nor any
+    instance but one. Background between an instance and another one inside it, or enclosed by
+    several instances together, is none.
+
+    Args:
+      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
+
+    Returns:
+      (H, W) label map, a new array with the same ids; bool comes back as uint8.
+
+    Raises:
+      ValueError: the map is not (H, W), holds floats or a negative id.
+
+    Example:
+      >>> fill_holes(np.array([[3, 3, 3, 4], [3, 0, 3, 0], [3, 3, 3, 4]]))
+      array([[3, 3, 3, 4],
+             [3, 3, 3, 0],
+             [3, 3, 3, 4]])
+    """
+    filled = np.array(label_map(instances, "instances"), order="C")
+    if min(filled.shape) < 3:
+        return filled
+    parts = label_components(filled == 0, connectivity=1)
+    enclosed = np.ones(parts.max() + 1, bool)
+    enclosed[0] = False
+    for side in (parts[0], parts[-1], parts[:, 0], parts[:, -1]):
+        enclosed[side] = False
+    if not enclosed.any():
+        return filled
+
+    flat, width = filled.ravel(), filled.shape[1]
+    pixels = np.flatnonzero(np.take(enclosed, parts))
+    part = parts.ravel()[pixels]
+    lowest = np.full(len(enclosed), np.iinfo(flat.dtype).max, flat.dtype)
+    highest = np.zeros(len(enclosed), flat.dtype)
+    for offset in (-width, -1, 1, width):  # no enclosed pixel is at the border
+        neighbour = flat[pixels + offset]
+        edge = neighbour > 0
+        np.minimum.at(lowest, part[edge], neighbour[edge])
+        np.maximum.at(highest, part[edge], neighbour[edge])
+    flat[pixels] = np.where(lowest == highest, highest, 0)[part]
+    return filled
+
+
+def _same_size(instances: np.ndarray, other: np.ndarray, name: str) -> None:
+    if instances.shape != other.shape:
+        raise ValueError(
+            f"instances have shape {instances.shape}, {name} {other.shape}; they must agree"
+        )

@@ -1,0 +1,56 @@
+"""Work done in other processes, with results in order and no more of it waiting than fits."""
+
+import multiprocessing
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def ordered_map(
+    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], workers: int
+) -> Iterator[T]:
+    """Calls a function on every task, in worker processes, and yields the results in order.
+
+    Tasks are taken one by one as workers get free: at most two per worker are under way or wait,
+    so that memory is bounded however slow the function is. The processes are spawned (a second or
+    two), hence a script that calls this does so below `if __name__ == "__main__":`.
+
+    Args:
+      function: picklable; called as `function(*task)`.
+      tasks: arguments, picklable; taken in the calling process, while the workers work.
+      workers: number of processes; 0 calls the function here.
+
+    Yields:
+      The results, in the order of the tasks, the same whatever the number of workers.
+
+    Raises:
+      ValueError: `workers` is negative.
+      RuntimeError: a worker process died, as when the memory is used up.
+      Exception: whatever the function or the tasks raise; the rest is not begun.
+    """
+    if workers < 0:
+        raise ValueError(f"workers is {workers}; it must be 0 (this process) or more")
+    if not workers:
+        yield from (function(*task) for task in tasks)
+        return
+    spawn = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(workers, mp_context=spawn)
+    waiting: deque[Future[T]] = deque()
+    try:
+        for task in tasks:
+            waiting.append(executor.submit(function, *task))
+            if len(waiting) >= 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            f"one of {workers} worker processes died, perhaps for want of memory; try fewer "
+            "workers, or 0 to see its error here"
+        ) from error
+    finally:
+        executor.shutdown(cancel_futures=True)

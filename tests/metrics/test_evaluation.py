@@ -1,0 +1,158 @@
+"""What is written is read again; the command line says the same as the functions."""
+
+import dataclasses
+import json
+import math
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxnuc.metrics import Conventions, Evaluation, score_with, summarize
+from jaxnuc.metrics.__main__ import main
+
+CONVENTIONS = Conventions(0.4, inclusive=True, matching="count", empty="one", border=0, tolerance=1)
+
+
+def squares(n):
+    """n of nine squares in one image."""
+    labels = np.zeros((24, 24), np.uint16)
+    for i in range(n):
+        labels[8 * (i // 3) + 1 : 8 * (i // 3) + 7, 8 * (i % 3) + 1 : 8 * (i % 3) + 7] = i + 1
+    return labels
+
+
+@pytest.fixture
+def evaluation():
+    counts = [(9, 7), (5, 5), (0, 0), (3, 4)]
+    return Evaluation(
+        [f"folder/{i}" for i in range(4)],
+        [score_with(CONVENTIONS, squares(t), squares(p)) for t, p in counts],
+        [{"tissue": "skin, scalp"}, {"tissue": "breast"}, {"tissue": "breast", "slide": "s"}, {}],
+    )
+
+
+def test_what_is_written_is_read_again_to_the_bit(evaluation, tmp_path):
+    evaluation.write(tmp_path, evaluation.summary(level=0.9), {"checkpoint": "7"})
+    again = Evaluation.read(tmp_path)
+    assert list(again.names) == list(evaluation.names)
+    assert list(again.scores) == list(evaluation.scores)
+    assert list(again.groups) == list(evaluation.groups)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["checkpoint"] == "7"
+    assert report["arguments"] == dataclasses.asdict(CONVENTIONS)
+    assert report["conventions"]["match"] == "one to one, IoU >= 0.4"
+
+
+def test_images_that_are_no_number_survive(tmp_path):
+    nothing = score_with(Conventions(), squares(0), squares(0))
+    evaluation = Evaluation(["a"], [nothing], [{}])
+    evaluation.write(tmp_path, evaluation.summary(), {})
+    again = Evaluation.read(tmp_path).scores[0]
+    assert math.isnan(again.pq)
+    assert again.tp == 0
+
+
+def test_what_is_no_evaluation_is_refused(evaluation, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"metrics\.json: no such file; give a folder"):
+        Evaluation.read(tmp_path)
+    evaluation.write(tmp_path, evaluation.summary(), {})
+    text = (tmp_path / "per_image.csv").read_text()
+    (tmp_path / "per_image.csv").write_text(text.replace("dice2", "dice3"))
+    with pytest.raises(ValueError, match=r"not an evaluation of this version.*dice2.*again"):
+        Evaluation.read(tmp_path)
+
+
+def test_groups_that_some_images_lack_are_refused(evaluation):
+    assert evaluation.keys() == []
+    with pytest.raises(ValueError, match="not every image has a 'tissue'"):
+        evaluation.summary("tissue")
+
+
+def test_comparison_finds_images_by_name(evaluation):
+    worse = [score_with(CONVENTIONS, squares(t), squares(2)) for t in (9, 5, 0, 3)]
+    order = [2, 0, 3, 1]
+    other = Evaluation(
+        [evaluation.names[i] for i in order],
+        [worse[i] for i in order],
+        [evaluation.groups[i] for i in order],
+    )
+    compared = evaluation.compare(other)
+    for name in ("recall_image_mean", "dice_pooled"):
+        expected = summarize(worse)[name] - evaluation.summary()[name]
+        assert compared[name].difference == pytest.approx(expected, rel=1e-12)
+    assert compared["dice_image_mean"].images == 4
+    assert compared["recall_image_mean"].low <= compared["recall_image_mean"].difference < 0
+    with pytest.raises(ValueError, match="different conventions"):
+        evaluation.compare(
+            dataclasses.replace(other, scores=[score_with(Conventions(), *[squares(1)] * 2)] * 4)
+        )
+
+
+@pytest.fixture
+def folders(tmp_path):
+    """Truth as PNG, predictions as NPY, and what they score."""
+    counts = {"a1": (9, 7), "a2": (5, 5), "a10": (3, 4)}
+    for name in ("truth", "prediction"):
+        (tmp_path / name).mkdir()
+    for name, (t, p) in counts.items():
+        Image.fromarray(squares(t)).save(tmp_path / "truth" / f"{name}.png")
+        np.save(tmp_path / "prediction" / f"{name}_pred.npy", squares(p).astype(np.int64) * 10**12)
+    scores = [score_with(CONVENTIONS, squares(t), squares(p)) for t, p in counts.values()]
+    return tmp_path, scores
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_the_command_line_scores_folders(folders, capsys, workers):
+    folder, scores = folders
+    arguments = ["--threshold=0.4", "--inclusive", "--matching=count", "--empty=one", "--border=0"]
+    out = folder / f"out{workers}"
+    places = [str(folder / "truth"), str(folder / "prediction")]
+    options = ["--tolerance=1", f"--output={out}", f"--workers={workers}", "--level=0.9"]
+    assert main(["score", *places, *arguments, *options]) == 0
+    assert capsys.readouterr().out == f"{summarize(scores, level=0.9)}\n"
+    read = Evaluation.read(out)
+    assert list(read.names) == ["a1", "a2", "a10"]
+    assert list(read.scores) == scores
+
+
+def test_the_command_line_compares_and_spreads(folders, capsys):
+    folder, scores = folders
+    names, groups = ["a1", "a2", "a10"], [{}] * 3
+    for place, own in {"a": scores, "b": scores[:2] + scores[1:2]}.items():
+        (folder / place).mkdir()
+        one = Evaluation(names, own, groups)
+        one.write(folder / place, one.summary(), {})
+    assert main(["compare", str(folder / "a"), str(folder / "b")]) == 0
+    assert "recall_pooled: " in capsys.readouterr().out
+    assert main(["seeds", str(folder / "a"), str(folder / "b")]) == 0
+    recall = np.mean([summarize(s)["recall_pooled"] for s in (scores, scores[:2] + scores[1:2])])
+    assert f"recall pooled: {recall:.3f} ± " in capsys.readouterr().out
+
+
+def test_wrong_input_is_one_line_and_a_status(folders, capsys):
+    folder, _ = folders
+    np.save(folder / "prediction" / "a2_pred.npy", np.zeros((3, 3), int))
+    assert main(["score", str(folder / "truth"), str(folder / "prediction")]) == 1
+    error = capsys.readouterr().err
+    assert "a2.png" in error
+    assert "(24, 24)" in error
+    assert "(3, 3)" in error
+    assert main(["compare", str(folder), str(folder)]) == 1
+    assert "metrics.json: no such file" in capsys.readouterr().err
+
+
+def test_the_module_runs_without_jax(folders):
+    folder, _ = folders
+    code = "import runpy, sys\n"
+    code += (
+        f"sys.argv = ['m', 'score', {str(folder / 'truth')!r}, {str(folder / 'prediction')!r}]\n"
+    )
+    code += "try: runpy.run_module('jaxnuc.metrics', run_name='__main__')\n"
+    code += "except SystemExit as end: assert not end.code and 'jax' not in sys.modules\n"
+    result = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True
+    )
+    assert "IoU > 0.5" in result.stdout

@@ -1,0 +1,65 @@
+"""Work in other processes: order, bounds, errors."""
+
+import os
+import time
+
+import pytest
+
+from jaxnuc.workers import ordered_map
+
+
+def square(x, pause=0.0):
+    time.sleep(pause)
+    return x * x, os.getpid()
+
+
+def fail_at(x, where):
+    if x == where:
+        raise ValueError(f"{x} is bad")
+    return x
+
+
+def die(x):
+    os._exit(3)
+
+
+def test_the_results_are_the_same_whatever_the_number_of_workers():
+    # The first tasks take longest, so that the later ones are done before them.
+    tasks = [(i, 0.2 if i < 2 else 0.0) for i in range(12)]
+    here = list(ordered_map(square, tasks, 0))
+    there = list(ordered_map(square, tasks, 2))
+    assert [x for x, _ in here] == [x for x, _ in there] == [i * i for i in range(12)]
+    assert {pid for _, pid in here} == {os.getpid()}
+    assert os.getpid() not in {pid for _, pid in there}
+
+
+@pytest.mark.parametrize(("workers", "ahead"), [(0, 1), (2, 4)])
+def test_tasks_are_taken_only_as_they_are_needed(workers, ahead):
+    taken = 0
+
+    def tasks():
+        nonlocal taken
+        for i in range(20):
+            taken += 1
+            yield (i,)
+
+    for done, _ in enumerate(ordered_map(square, tasks(), workers)):
+        assert taken <= done + ahead
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_come_through_as_they_are(workers):
+    results = ordered_map(fail_at, [(i, 3) for i in range(8)], workers)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(ValueError, match="3 is bad"):
+        next(results)
+
+
+def test_a_worker_that_dies_is_told_of():
+    with pytest.raises(RuntimeError, match="one of 1 worker processes died"):
+        list(ordered_map(die, [(1,)], 1))
+
+
+def test_a_negative_number_is_refused():
+    with pytest.raises(ValueError, match="workers is -1"):
+        list(ordered_map(square, [], -1))
