@@ -1,6 +1,6 @@
 """Scores label images of any tool, and compares evaluations.
 
-python -m jaxnuc.metrics score TRUTH PREDICTION      two folders of label images, or two files
+python -m jaxnuc.metrics score TRUTH PREDICTION      two folders of label images
 python -m jaxnuc.metrics compare A B                 two evaluations of the same images
 python -m jaxnuc.metrics seeds RUN RUN [RUN ...]     evaluations of runs that differ by seed
 """
@@ -10,15 +10,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tqdm import tqdm
-
 from jaxnuc.metrics.confidence import over_seeds
 from jaxnuc.metrics.conventions import EMPTY, Conventions
 from jaxnuc.metrics.evaluation import Evaluation
-from jaxnuc.metrics.label_files import LabelPair, label_pairs
+from jaxnuc.metrics.folders import score_folders
 from jaxnuc.metrics.matching import MATCHINGS
-from jaxnuc.metrics.scores import METRICS, Scores, score_with
-from jaxnuc.workers import ordered_map
+from jaxnuc.metrics.scores import METRICS
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,6 +54,16 @@ def _parser() -> argparse.ArgumentParser:
         default="error",
         help="what a truth without a prediction is",
     )
+    command.add_argument(
+        "--thresholds",
+        type=lambda text: tuple(map(float, text.split(","))),
+        default=(),
+        help="IoUs at which detection is scored besides, such as 0.5,0.7,0.9",
+    )
+    command.add_argument(
+        "--boundaries", action="store_true", help="measure the outlines of matched nuclei"
+    )
+    command.add_argument("--mpp", type=float, default=1.0, help="microns per pixel, for distances")
     command.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
     _add_level(command)
 
@@ -88,24 +95,20 @@ def _score(options: argparse.Namespace) -> None:
         options.border,
         options.tolerance,
     )
-    pairs = label_pairs(options.truth, options.prediction, missing=options.missing)
-    tasks = ((pair, conventions) for pair in pairs)
-    results = ordered_map(_score_files, tasks, options.workers)
-    scores = list(tqdm(results, total=len(pairs), desc="score", disable=None))
-    evaluation = Evaluation([pair.name for pair in pairs], scores, [{} for _ in pairs])
-    summary = evaluation.summary(level=options.level)
+    result = score_folders(
+        options.truth,
+        options.prediction,
+        conventions,
+        thresholds=options.thresholds,
+        boundaries=options.boundaries,
+        mpp=options.mpp,
+        missing=options.missing,
+        workers=options.workers,
+    )
     if options.output is not None:
-        options.output.mkdir(parents=True, exist_ok=True)
         about = {"truth": str(options.truth), "prediction": str(options.prediction)}
-        evaluation.write(options.output, summary, about)
-    print(summary)
-
-
-def _score_files(pair: LabelPair, conventions: Conventions) -> Scores:
-    try:
-        return score_with(conventions, *pair.read())
-    except ValueError as error:
-        raise ValueError(f"{pair.truth} and {pair.prediction}: {error}") from error
+        result.write(options.output, options.level, about)
+    print(result.text(options.level))
 
 
 def _compare(options: argparse.Namespace) -> None:

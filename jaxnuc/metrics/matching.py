@@ -3,9 +3,8 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import min_weight_full_bipartite_matching
 
+from jaxnuc.metrics.assignment import assign
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.registry import unknown
 
@@ -106,9 +105,8 @@ def pairs_above(
     iou = table.iou
     above = iou >= threshold if inclusive else iou > threshold
     pairs = np.arange(len(iou)) if threshold < 0.5 else np.flatnonzero(above)
-    # One more pair is worth more than all IoUs together.
-    worth = iou + above * (len(table.truth_ids) + 1) if matching == "count" else iou
-    pairs = _assign(table, pairs, worth)
+    counted = above[pairs] if matching == "count" else None
+    pairs = pairs[assign(table.rows[pairs], table.columns[pairs], iou[pairs], counted)]
     return pairs[above[pairs]]
 
 
@@ -122,36 +120,7 @@ def optimal_pairs(table: ContingencyTable) -> np.ndarray:
       (M,) int64 indices into the table's pairs, ascending. Where several assignments have the same
       total, which one is taken depends on the order of the ids.
     """
-    return _assign(table, np.arange(len(table.rows)), table.iou)
-
-
-def _assign(table: ContingencyTable, pairs: np.ndarray, worth: np.ndarray) -> np.ndarray:
-    """Those of the pairs that are worth most in total, no instance twice; worth > 0, of all pairs.
-
-    A sparse Hungarian method on the pairs that compete with others; all others stay as they are.
-    """
-    rows, columns = table.rows[pairs], table.columns[pairs]
-    alone = (np.bincount(rows)[rows] == 1) & (np.bincount(columns)[columns] == 1)
-    contested = pairs[~alone]
-    if not contested.size:
-        return pairs
-    rows = np.unique(table.rows[contested], return_inverse=True)[1]
-    columns = np.unique(table.columns[contested], return_inverse=True)[1]
-    n_rows, n_columns = rows.max() + 1, columns.max() + 1
-    # Each truth also gets a partner of its own that is worth nothing, so that a full matching
-    # exists. Costs are counted from above 0 because a stored 0 is no edge; as every truth is
-    # matched once, the constant changes nothing.
-    nothing = worth[contested].max() + 1
-    own = np.arange(n_rows)
-    costs = csr_array(
-        (
-            np.concatenate([nothing - worth[contested], np.full(n_rows, nothing)]),
-            (np.concatenate([rows, own]), np.concatenate([columns, n_columns + own])),
-        ),
-        shape=(n_rows, n_columns + n_rows),
-    )
-    partner = min_weight_full_bipartite_matching(costs)[1]
-    return np.sort(np.append(pairs[alone], contested[partner[rows] == columns]))
+    return assign(table.rows, table.columns, table.iou)
 
 
 def best_pairs(table: ContingencyTable) -> np.ndarray:

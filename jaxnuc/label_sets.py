@@ -1,0 +1,153 @@
+"""The label sets of the public data sets, as cuts of one tree.
+
+  >>> monusac = cut("monusac")
+  >>> monusac.groups
+  ('Epithelial', 'Lymphocyte', 'Macrophage', 'Neutrophil')
+  >>> monusac.from_leaves(NUCLEI.numbers("tumoral epithelial", "neutrophil"))
+  array([1, 4], dtype=int32)
+  >>> to_superclass = cut("pannuke").to(cut("superclasses"))
+  >>> to_superclass[[1, 2, 3, 4, 5]]
+  array([1, 2, 3, 4, 1], dtype=int32)
+
+References:
+  Parulekar et al., Combining Datasets with Different Label Sets for Improved Nucleus Segmentation
+  and Classification, 2023: the tree, and the cuts of PanNuke, MoNuSAC and CoNSeP.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxnuc.labels import Cut, Label, LabelTree
+from jaxnuc.registry import unknown
+
+NUCLEI = LabelTree.of(
+    {
+        "epithelial": {"normal epithelial": {}, "tumoral epithelial": {}},
+        "immune": {"lymphocyte": {}, "macrophage": {}, "neutrophil": {}, "other immune": {}},
+        "stromal": {"muscle": {}, "fibroblast": {}, "endothelial": {}, "other connective": {}},
+        "other": {"necrotic": {}},
+    }
+)
+
+
+def cut(name: str, **arguments: Any) -> Cut:
+    """The label set of a data set, by name.
+
+    Args:
+      name: `"pannuke"`, `"monusac"`, `"consep"`, `"lizard"` (also CoNIC's), or of the tree alone
+        `"superclasses"` and `"leaves"`.
+      **arguments: of the function of that name; all take `tree`, any tree that has the nodes they
+        name, for instance `NUCLEI` with some leaves split further.
+
+    Raises:
+      ValueError: there is no such label set.
+    """
+    if name not in _SETS:
+        raise unknown("label set", name, _SETS)
+    return _SETS[name](**arguments)
+
+
+def pannuke(tree: LabelTree = NUCLEI) -> Cut:
+    """PanNuke: class k is channel k - 1 of its `masks.npy`."""
+    return Cut.of(
+        tree,
+        {
+            "neoplastic": ["tumoral epithelial"],
+            "inflammatory": ["immune"],
+            "connective": ["stromal"],
+            "dead": ["necrotic"],
+            "non-neoplastic epithelial": ["normal epithelial"],
+        },
+    )
+
+
+def monusac(tree: LabelTree = NUCLEI) -> Cut:
+    """MoNuSAC: nothing stromal, dead or otherwise immune; `Ambiguous`, test only, is ignored."""
+    return Cut.of(
+        tree,
+        {
+            "Epithelial": ["epithelial"],
+            "Lymphocyte": ["lymphocyte"],
+            "Macrophage": ["macrophage"],
+            "Neutrophil": ["neutrophil"],
+            "Ambiguous": [],
+        },
+    )
+
+
+def consep(other: str = "necrotic", merge: bool = False, tree: LabelTree = NUCLEI) -> Cut:
+    """CoNSeP: 7 classes, or the 4 that are usually reported.
+
+    Args:
+      other: what its class 1, `other`, is, which the data set does not say: `"necrotic"`;
+        `"unspecific"`, necrotic, other immune and other connective, of which other immune is then
+        no part of `inflammatory`; or `"ignore"`.
+      merge: whether both epithelial classes are one, and fibroblasts, muscle and endothelium too.
+        Class maps hold the numbers 1 to 7 all the same.
+      tree: the tree to cut.
+
+    Raises:
+      ValueError: `other` is unknown.
+
+    Example:
+      >>> consep(merge=True).groups
+      ('other', 'inflammatory', 'epithelial', 'spindle')
+      >>> consep(merge=True).from_native([1, 2, 3, 4, 5, 6, 7])
+      array([1, 2, 3, 3, 4, 4, 4], dtype=int32)
+
+    References:
+      The merged classes: Graham et al., HoVer-Net, 2019, section 4.
+    """
+    others = {
+        "necrotic": ["necrotic"],
+        "unspecific": ["other immune", "other connective", "necrotic"],
+        "ignore": [],
+    }
+    if other not in others:
+        raise unknown("meaning of CoNSeP's class other", other, others)
+    specific = ["lymphocyte", "macrophage", "neutrophil"]
+    spindle = ["fibroblast", "muscle", "endothelial"]
+    classes = [
+        ("other", others[other]),
+        ("inflammatory", specific if other == "unspecific" else ["immune"]),
+        ("epithelial", ["epithelial"]) if merge else ("healthy", ["normal epithelial"]),
+        ("epithelial", ["epithelial"]) if merge else ("malignant", ["tumoral epithelial"]),
+        *(("spindle", spindle) if merge else (name, [name]) for name in spindle),
+    ]
+    return Cut(tree, tuple(Label(k, n, tuple(nodes)) for k, (n, nodes) in enumerate(classes, 1)))
+
+
+def lizard(separate: bool = False, tree: LabelTree = NUCLEI) -> Cut:
+    """Lizard and CoNIC: 6 classes.
+
+    Plasma cells and eosinophils are both `other immune`, and `NUCLEI` cannot tell them apart: they
+    are one group here, `plasma/eosinophil`, also in the ground truth.
+
+    Args:
+      separate: keep the two apart; needs a tree with the nodes `plasma` and `eosinophil`.
+      tree: the tree to cut.
+
+    Raises:
+      ValueError: they are to be kept apart, and the tree has no such nodes.
+    """
+    return Cut.of(
+        tree,
+        {
+            "neutrophil": ["neutrophil"],
+            "epithelial": ["epithelial"],
+            "lymphocyte": ["lymphocyte"],
+            "plasma": ["plasma" if separate else "other immune"],
+            "eosinophil": ["eosinophil" if separate else "other immune"],
+            "connective": ["stromal"],
+        },
+    )
+
+
+_SETS: dict[str, Callable[..., Cut]] = {
+    "pannuke": pannuke,
+    "monusac": monusac,
+    "consep": consep,
+    "lizard": lizard,
+    "superclasses": lambda tree=NUCLEI: tree.level(1),
+    "leaves": lambda tree=NUCLEI: tree.level(),
+}
