@@ -1,7 +1,10 @@
-"""The README's examples run, in order, in one interpreter; its commands exist."""
+"""The examples of the README and of docs/ run, in order; their commands exist."""
 
+import importlib.util
 import re
 from pathlib import Path
+
+import pytest
 
 import jaxnuc
 
@@ -30,9 +33,28 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("1.0 1.0 1.0")
 
 
-def test_commands_name_files_that_exist():
-    for name in set(re.findall(r"(?:configs/|jaxnuc/)?\w+\.py", TEXT)) - {"predict.py"}:
-        assert (ROOT / name).exists(), name
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=lambda path: path.name)
+def test_examples_of_the_pages_run(page):
+    blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+    assert blocks
+    names: dict = {}
+    for code in blocks:
+        exec(compile(code, page.name, "exec"), names)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
+def test_commands_name_what_exists(page):
+    text = page.read_text()
+    for name in set(re.findall(r"(?:configs/|jaxnuc/|benchmarks/)?\w+\.py", text)):
+        assert (ROOT / name).exists() or name == "predict.py", name
+    for name in re.findall(r"python -m ([\w.]+)", text):
+        assert importlib.util.find_spec(f"{name}.__main__"), name
+
+
+def test_make_targets_exist():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
     for target in re.findall(r"^make (\w+)", TEXT, re.M):
         assert target in targets

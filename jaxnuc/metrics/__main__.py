@@ -124,6 +124,13 @@ def _compare(options: argparse.Namespace) -> None:
 
 def _seeds(options: argparse.Namespace) -> None:
     summaries = [Evaluation.read(run).summary() for run in options.runs]
+    for run, summary in zip(options.runs, summaries, strict=True):
+        if summary.conventions != summaries[0].conventions:
+            raise ValueError(
+                f"{options.runs[0]} and {run} have different conventions, "
+                f"{summaries[0].conventions.describe()} and {summary.conventions.describe()}; "
+                "evaluate both alike"
+            )
     for name, spread in over_seeds([dict(s) for s in summaries], options.level).items():
         if name.startswith(METRICS):
             print(f"{name.replace('_', ' ')}: {spread}")

@@ -87,7 +87,7 @@ class Evaluation:
         mine, others = self.scores[0].conventions, other.scores[0].conventions
         if mine != others:
             raise ValueError(
-                f"the evaluations have different conventions, {mine} and {others}; "
+                f"different conventions, {mine.describe()} and {others.describe()}; "
                 "evaluate both alike"
             )
         groups = None if group is None else self._group(group)

@@ -12,6 +12,7 @@ from PIL import Image
 
 from jaxnuc.metrics import Conventions, Evaluation, score_with, summarize
 from jaxnuc.metrics.__main__ import main
+from jaxnuc.metrics.folders import score_folders
 
 CONVENTIONS = Conventions(0.4, inclusive=True, matching="count", empty="one", border=0, tolerance=1)
 
@@ -130,6 +131,40 @@ def test_the_command_line_compares_and_spreads(folders, capsys):
     assert main(["seeds", str(folder / "a"), str(folder / "b")]) == 0
     recall = np.mean([summarize(s)["recall_pooled"] for s in (scores, scores[:2] + scores[1:2])])
     assert f"recall pooled: {recall:.3f} ± " in capsys.readouterr().out
+
+
+def test_seeds_of_different_conventions_are_refused(folders, capsys):
+    folder, _ = folders
+    for place, conventions in (("a", CONVENTIONS), ("b", Conventions())):
+        (folder / place).mkdir()
+        one = Evaluation(["x"], [score_with(conventions, squares(2), squares(2))], [{}])
+        one.write(folder / place, one.summary(), {})
+    assert main(["seeds", str(folder / "a"), str(folder / "b")]) == 1
+    assert "different conventions" in capsys.readouterr().err
+
+
+def test_detections_and_boundaries_of_folders(folders, capsys):
+    folder, _ = folders
+    conventions = Conventions(inclusive=True)
+    options = {"thresholds": (0.5, 0.9), "boundaries": True, "mpp": 0.5}
+    result = score_folders(folder / "truth", folder / "prediction", conventions, **options)
+    # Every square found is found exactly: 7 of 9, 5 of 5, 3 of 3 and one made up.
+    for found in result.detections:
+        assert (found.tp, found.fp, found.fn) == (15, 1, 2)
+        assert found.mean_matched_score == 1
+    assert result.boundaries == {
+        "matched_nuclei": 15,
+        **dict.fromkeys(("hd_um", "hd95_um", "assd_um"), 0.0),
+        **dict.fromkeys(("nsd_1_um", "nsd_2_um"), 1.0),
+    }
+    result.write(folder / "out", 0.95, {"tool": "squares"})
+    report = json.loads((folder / "out" / "metrics.json").read_text())
+    assert report["boundaries"] == result.boundaries
+    assert [d["recall"] for d in report["detections"]] == [15 / 17] * 2
+    places = [str(folder / "truth"), str(folder / "prediction")]
+    arguments = ["--inclusive", "--thresholds=0.5,0.9", "--boundaries", "--mpp=0.5"]
+    assert main(["score", *places, *arguments]) == 0
+    assert capsys.readouterr().out == f"{result.text(0.95)}\n"
 
 
 def test_wrong_input_is_one_line_and_a_status(folders, capsys):
