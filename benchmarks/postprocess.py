@@ -19,8 +19,7 @@ import numpy as np
 from natural import nuclei
 from scipy import ndimage
 
-from jaxnuc.postprocess.contour_growth import grow_from_contours
-from jaxnuc.postprocess.regions import class_votes, fill_holes, regions
+from jaxnuc import postprocess
 
 SQUARE = np.ones((3, 3), bool)
 
@@ -58,6 +57,58 @@ def mask_and_contour(size: int) -> tuple[np.ndarray, np.ndarray]:
     return centre > 0, (centre > 0) & ~inside
 
 
+def probabilities(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Soft versions of mask and contour."""
+    mask, contour = mask_and_contour(size)
+    blurred = [ndimage.gaussian_filter(m.astype(np.float32), 0.7) for m in (mask, contour)]
+    return blurred[0].clip(0, 1), blurred[1].clip(0, 1)
+
+
+def probability_and_hv(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Distances to the centre of each nucleus, scaled to [-1, 1] on either side."""
+    labels = nuclei(size)
+    found = postprocess.regions(labels)
+    place = np.searchsorted(found.ids, labels)
+    hv = np.zeros((size, size, 2), np.float32)
+    for channel, axis in ((0, 1), (1, 0)):
+        offset = np.indices(labels.shape)[axis] - np.append(found.centroids[:, axis], 0)[place]
+        reach = np.append(found.boxes[:, axis + 2] - found.boxes[:, axis], 1)[place] / 2
+        hv[..., channel] = np.where(labels > 0, offset / reach, 0).clip(-1, 1)
+    hv += np.random.default_rng(0).normal(0, 0.02, hv.shape).astype(np.float32)
+    return probabilities(size)[0], hv
+
+
+def chessboard_distance(size: int) -> tuple[np.ndarray]:
+    mask, contour = mask_and_contour(size)
+    return (ndimage.distance_transform_cdt(mask & ~contour).astype(np.float32),)
+
+
+def candidates(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """n polygons of 32 rays in descending order of score: about 100 for each nucleus."""
+    rng = np.random.default_rng(0)
+    side = int(np.ceil(np.sqrt(n / 100)))
+    own = np.arange(n) % side**2
+    centres = np.stack(np.divmod(own, side), axis=1) * 25.0 + 25
+    points = np.round((centres + rng.normal(0, 4, (n, 2))) / 2) * 2
+    away, angles = points - centres, 2 * np.pi * np.arange(32) / 32
+    distances = 12 - away[:, :1] * np.sin(angles) - away[:, 1:] * np.cos(angles)
+    distances = np.maximum(distances * rng.normal(1, 0.03, distances.shape), 1)
+    scores = np.exp(-(away**2).sum(axis=1) / 50) * rng.uniform(0.9, 1, n)
+    order = np.argsort(-scores)
+    return points[order], distances[order], scores[order]
+
+
+def candidates_of_pixels(size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As many candidates as StarDist has at this size: 20,000 in 1000 x 1000 pixels on grid 2."""
+    return candidates(20_000 * size**2 // 10**6)
+
+
+def survivors(size: int) -> tuple[np.ndarray, np.ndarray, tuple[int, int]]:
+    points, distances, scores = candidates_of_pixels(size)
+    kept = postprocess.non_maximum_suppression(points, distances, scores, nms_thresh=0.4).kept
+    return points[kept], distances[kept], (size, size)
+
+
 def literal_growth(mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
     labels, n = ndimage.label(mask & ~contour, SQUARE)
     changed = True
@@ -75,11 +126,22 @@ FLOORS = {
     "components, cc3d": Row(mask, lambda mask: cc3d.connected_components(mask, connectivity=8)),
 }
 ROWS = {
-    "haru: growth": Row(mask_and_contour, lambda m, c: grow_from_contours(m, c, "drop")),
+    "haru: growth": Row(
+        mask_and_contour, lambda m, c: postprocess.grow_from_contours(m, c, "drop")
+    ),
     "haru: growth, literal": Row(mask_and_contour, literal_growth, largest=1000, once=True),
-    "regions": Row(instances, regions),
-    "class votes": Row(instances_and_classes, class_votes),
-    "fill holes": Row(instances, fill_holes),
+    "hover: watershed": Row(probability_and_hv, postprocess.hover_watershed),
+    "stardist: suppression": Row(
+        candidates_of_pixels,
+        lambda *c: postprocess.non_maximum_suppression(*c, nms_thresh=0.4),
+    ),
+    "stardist: rendering": Row(survivors, postprocess.render_polygons),
+    "cnseg: overlaps": Row(probabilities, postprocess.separate_overlaps),
+    "dist: dynamic watershed": Row(chessboard_distance, postprocess.dynamic_watershed),
+    "dcan: inside contours": Row(probabilities, postprocess.label_inside_contours),
+    "regions": Row(instances, postprocess.regions),
+    "class votes": Row(instances_and_classes, postprocess.class_votes),
+    "fill holes": Row(instances, postprocess.fill_holes),
 }
 
 

@@ -1,6 +1,53 @@
-"""From binary maps to instances, on label maps in NumPy."""
+"""From the maps of a network to instances, on arrays in NumPy.
+
+The functions take and return arrays of one image; none scans it once per instance.
+
+* of a mask: `label_components`, `label_probability` (U-Net, Micro-Net)
+* of mask and contour: `grow_from_contours` (HARU-Net), `label_inside_contours` (DCAN),
+  `separate_overlaps` (CNSeg)
+* of distances: `hover_watershed` (HoVer-Net), `dynamic_watershed` (DIST), `separate_by_distance`
+* of star-convex polygons: `detect_polygons`, `render_polygons` (StarDist)
+* of label maps: `regions`, `class_votes`, `relabel`, `remove_small`, `fill_holes`,
+  `dilate_instances`
+"""
 
 from jaxnuc.postprocess.components import label_components, remove_small
 from jaxnuc.postprocess.contour_growth import grow_from_contours
+from jaxnuc.postprocess.distance import dynamic_watershed
+from jaxnuc.postprocess.hover import hover_watershed
+from jaxnuc.postprocess.object_contour import (
+    dilate_instances,
+    label_inside_contours,
+    label_probability,
+)
+from jaxnuc.postprocess.overlap_separation import separate_by_distance, separate_overlaps
+from jaxnuc.postprocess.polygon_nms import detect_polygons, non_maximum_suppression
+from jaxnuc.postprocess.polygon_render import render_polygons
+from jaxnuc.postprocess.regions import (
+    class_votes,
+    fill_holes,
+    regions,
+    relabel,
+    weighted_class_votes,
+)
 
-__all__ = ["grow_from_contours", "label_components", "remove_small"]
+__all__ = [
+    "class_votes",
+    "detect_polygons",
+    "dilate_instances",
+    "dynamic_watershed",
+    "fill_holes",
+    "grow_from_contours",
+    "hover_watershed",
+    "label_components",
+    "label_inside_contours",
+    "label_probability",
+    "non_maximum_suppression",
+    "regions",
+    "relabel",
+    "remove_small",
+    "render_polygons",
+    "separate_by_distance",
+    "separate_overlaps",
+    "weighted_class_votes",
+]

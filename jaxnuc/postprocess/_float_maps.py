@@ -1,0 +1,56 @@
+"""Checks of the float maps that a network predicts."""
+
+import numpy as np
+
+
+def float_map(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """A map of finite numbers.
+
+    Args:
+      array: a map of the shape asked for.
+      name: of the argument, for the error.
+      shape: of the map; None leaves a side free.
+
+    Returns:
+      The array; another dtype than float32 or float64 becomes float64, in which all fit.
+
+    Raises:
+      ValueError: another shape, or NaN or infinite numbers.
+    """
+    array = np.asarray(array)
+    fits = [n in (None, m) for n, m in zip(shape, array.shape, strict=False)]
+    if array.ndim != len(shape) or not all(fits):
+        sides = [axis if n is None else str(n) for n, axis in zip(shape, "HWC", strict=False)]
+        raise ValueError(f"{name} must be ({', '.join(sides)}), got shape {array.shape}")
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    # NaN wins a minimum, so that two scans without temporary arrays find everything.
+    if not np.isfinite([array.min(initial=0), array.max(initial=0)]).all():
+        raise ValueError(
+            f"{name} holds {np.isnan(array).sum()} NaN and {np.isinf(array).sum()} infinite "
+            "numbers; the network that predicted it has diverged"
+        )
+    return array
+
+
+def probability_map(array: np.ndarray, name: str) -> np.ndarray:
+    """A checked map (H, W) of probabilities, float32 or float64 in [0, 1].
+
+    Raises:
+      ValueError: the array is not (H, W) or holds a number outside [0, 1].
+    """
+    array = float_map(array, name, (None, None))
+    if array.min(initial=0) < 0 or array.max(initial=1) > 1:
+        raise ValueError(
+            f"{name} reaches from {array.min()} to {array.max()}; probabilities are in [0, 1]: "
+            "apply the sigmoid or the softmax to logits, divide bytes by 255"
+        )
+    return array
+
+
+def same_size(a: np.ndarray, b: np.ndarray, a_name: str, b_name: str) -> None:
+    """Raises a ValueError that names both sizes if two maps differ in height or width."""
+    if a.shape[:2] != b.shape[:2]:
+        raise ValueError(
+            f"{a_name} has height and width {a.shape[:2]}, {b_name} {b.shape[:2]}; they must agree"
+        )
