@@ -4,8 +4,8 @@ import cc3d
 import numpy as np
 from scipy import ndimage
 
-from jaxnuc.postprocess._float_maps import float_map
 from jaxnuc.postprocess._watershed import watershed_by_part
+from jaxnuc.postprocess.checks import float_map
 from jaxnuc.postprocess.components import label_components
 from jaxnuc.postprocess.regions import relabel
 

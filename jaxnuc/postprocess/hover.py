@@ -6,8 +6,8 @@ import numpy as np
 from scipy import ndimage
 
 from jaxnuc.postprocess._filters import fill_mask, open_with_ellipse
-from jaxnuc.postprocess._float_maps import float_map, probability_map, same_size
 from jaxnuc.postprocess._watershed import watershed_by_part
+from jaxnuc.postprocess.checks import float_map, probability_map, same_size
 from jaxnuc.postprocess.components import label_components
 from jaxnuc.registry import unknown
 

@@ -3,8 +3,8 @@
 import numpy as np
 
 from jaxnuc.postprocess._filters import fill_mask
-from jaxnuc.postprocess._float_maps import probability_map, same_size
 from jaxnuc.postprocess._runs import label_map
+from jaxnuc.postprocess.checks import probability_map, same_size
 from jaxnuc.postprocess.components import label_components
 from jaxnuc.postprocess.regions import fill_holes
 

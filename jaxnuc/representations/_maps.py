@@ -4,11 +4,18 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from scipy import ndimage, special
+from scipy import special
+
+from jaxnuc.postprocess.checks import float_map
 
 
-def foreground_probability(logits: np.ndarray) -> np.ndarray:
-    """(H, W, 1) sigmoid logits or (H, W, 2) softmax logits to (H, W) float32 in [0, 1]."""
+def foreground_probability(logits: np.ndarray, name: str) -> np.ndarray:
+    """(H, W, 1) sigmoid logits or (H, W, 2) softmax logits to (H, W) float in [0, 1].
+
+    Raises:
+      ValueError: the map of this name holds NaN or infinite numbers.
+    """
+    logits = float_map(logits, f"map {name!r}", (None, None, None))
     if logits.shape[-1] == 1:
         return special.expit(logits[..., 0])
     return special.expit(logits[..., 1] - logits[..., 0])
@@ -16,8 +23,9 @@ def foreground_probability(logits: np.ndarray) -> np.ndarray:
 
 def mean_scores(probability: np.ndarray, instances: np.ndarray) -> np.ndarray:
     """(N,) float32: the mean probability within each of the instances 1..N."""
-    ids = np.arange(1, instances.max(initial=0) + 1)
-    return np.asarray(ndimage.mean(probability, instances, ids), np.float32).reshape(len(ids))
+    labels = instances.ravel()
+    sums = np.bincount(labels, probability.ravel(), minlength=1)
+    return (sums[1:] / np.bincount(labels, minlength=1)[1:]).astype(np.float32)
 
 
 def supervise(

@@ -70,6 +70,6 @@ class Representation:
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Threshold, 8-connected components, minimum size."""
-        probability = _maps.foreground_probability(maps["mask"])
+        probability = _maps.foreground_probability(maps["mask"], "mask")
         instances = label_components(probability > self.threshold, min_size=self.min_size)
         return Nuclei(instances, None, _maps.mean_scores(probability, instances))

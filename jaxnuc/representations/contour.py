@@ -115,8 +115,8 @@ class Representation:
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Algorithm 1 on both maps above the threshold."""
-        probability = _maps.foreground_probability(maps["mask"])
-        contour = _maps.foreground_probability(maps["contour"])
+        probability = _maps.foreground_probability(maps["mask"], "mask")
+        contour = _maps.foreground_probability(maps["contour"], "contour")
         instances = grow_from_contours(
             probability > self.threshold,
             contour > self.threshold,

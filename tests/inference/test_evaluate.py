@@ -62,6 +62,19 @@ def source():
     return HandMade((3, 2, 0, 1), (3, 1, 0, 2), ("stained", "grey", "grey", "stained"))
 
 
+class InTwoSteps:
+    """The same segmentation, as a network and its decoding."""
+
+    def maps(self, image):
+        return {"count": image[0, 0, 0]}
+
+    def decode(self, maps):
+        return SimpleNamespace(instances=squares(int(maps["count"])))
+
+    def __call__(self, image):
+        return self.decode(self.maps(image))
+
+
 def run(source, output=None, **options):
     return evaluate(segment, source, output=output, progress=False, **options)
 
@@ -78,6 +91,40 @@ def test_figures_have_their_closed_form(source):
     assert figures["dice_image_mean"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
     assert (figures["images"], figures["images_skipped"]) == (4, 1)
     assert dict(figures) == dict(summarize(source.scores()))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize("way", [segment, InTwoSteps()], ids=["one step", "two steps"])
+def test_workers_change_nothing(tmp_path, way, workers):
+    source = HandMade((4,) * 9 + (0,), (2, 4, 1, 0, 3, 4, 5, 4, 1, 0), ("a",) * 5 + ("b",) * 5)
+    evaluate(way, source, output=tmp_path / "0", progress=False, overlays=0)
+    evaluate(way, source, output=tmp_path / "n", progress=False, overlays=0, workers=workers)
+    for name in ("metrics.json", "per_image.csv"):
+        assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "n" / name).read_bytes()
+
+
+def test_an_error_in_a_worker_names_the_image(source):
+    half = lambda image: SimpleNamespace(instances=np.zeros((16, 16), np.int32))
+    with pytest.raises(ValueError, match=r"'folder/image 0'.*\(16, 16\).*\(32, 32\)"):
+        evaluate(half, source, progress=False, workers=2)
+
+
+def test_tissues_are_averaged_where_every_sample_has_one(tmp_path):
+    source = HandMade((2, 2, 2), (2, 2, 1), ("breast", "breast", "colon"))
+    original = source.__class__.__getitem__
+
+    class OfTissues(HandMade):
+        def __getitem__(self, index):
+            sample = original(self, index)
+            sample.meta["tissue"] = sample.meta["modality"]
+            return sample
+
+    tissues = OfTissues(source.true, source.found, source.modalities)
+    figures = run(tissues, tmp_path)
+    assert figures["recall_group_mean"] == (1 + 1 / 2) / 2
+    assert "recall_group_mean" not in run(source)
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert set(report["conventions"]["aggregation"]) == {"image_mean", "group_mean", "pooled"}
 
 
 def test_the_report_holds_figures_groups_and_conventions(source, tmp_path):

@@ -65,6 +65,25 @@ def test_contour_decodes_what_it_encodes(channels):
     np.testing.assert_allclose(found.scores, 1, atol=1e-3)
 
 
+@pytest.mark.parametrize(("name", "broken"), [("binary", "mask"), ("contour", "contour")])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_maps_that_are_no_numbers_are_refused(name, broken, value):
+    representation = representations.create(name)
+    maps = {m: np.zeros((5, 6, 1), np.float32) for m in representation.outputs}
+    maps[broken][2, 3] = value
+    with pytest.raises(ValueError, match=rf"map '{broken}' holds \d NaN and \d infinite numbers"):
+        representation.decode(maps)
+
+
+def test_a_score_is_the_mean_probability_of_its_nucleus():
+    logits = np.random.default_rng(0).normal(0, 2, (20, 30, 1))
+    found = representations.create("binary").decode({"mask": logits})
+    probability = 1 / (1 + np.exp(-logits[..., 0]))
+    expected = [probability[found.instances == i].mean() for i in range(1, len(found.scores) + 1)]
+    np.testing.assert_allclose(found.scores, expected, rtol=1e-6)
+    assert len(found.scores) == found.instances.max() > 5
+
+
 def test_binary_decodes_components_above_the_threshold():
     p = np.zeros((8, 8))
     p[:2, :2], p[4:, 4:], p[0, 6] = 0.9, 0.7, 0.9

@@ -32,6 +32,13 @@ def test_evaluates_at_intervals_and_at_the_end(tmp_path, tiny, lines):
     assert list((tmp_path / "tensorboard").iterdir())
 
 
+def test_validation_in_workers_gives_the_same_figures(tmp_path, tiny, lines):
+    for workers in (0, 1):
+        config = tiny(duration="2 steps", **{"evaluation.workers": workers})
+        train_and_evaluate(config, tmp_path / str(workers))
+    assert lines(tmp_path / "0") == lines(tmp_path / "1")
+
+
 def test_epochs_count_whole_passes(tmp_path, tiny, lines):
     # ten images in batches of four: two steps an epoch
     config = tiny(duration="3 epochs", **{"evaluation.every": "1 epoch"})
