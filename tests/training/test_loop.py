@@ -34,7 +34,7 @@ def test_evaluates_at_intervals_and_at_the_end(tmp_path, tiny, lines):
 
 def test_validation_in_workers_gives_the_same_figures(tmp_path, tiny, lines):
     for workers in (0, 1):
-        config = tiny(duration="2 steps", **{"evaluation.workers": workers})
+        config = tiny(duration="4 steps", **{"evaluation.workers": workers})
         train_and_evaluate(config, tmp_path / str(workers))
     assert lines(tmp_path / "0") == lines(tmp_path / "1")
 
