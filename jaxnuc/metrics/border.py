@@ -158,4 +158,4 @@ def _integers(labels: np.ndarray) -> np.ndarray:
         return labels.astype(np.uint8)
     if not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(f"a label map must hold integer ids, got {labels.dtype}; label it first")
-    return labels
+    return labels.astype(labels.dtype.newbyteorder("="), copy=False)  # fastremap's only order

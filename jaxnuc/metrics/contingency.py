@@ -142,5 +142,5 @@ def _sums(keys: np.ndarray, lengths: np.ndarray, bound: int) -> tuple[np.ndarray
         return distinct.astype(keys.dtype), counts[distinct].astype(np.int64)
     order = np.argsort(keys, kind="stable")
     keys = keys[order]
-    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1]))
+    first = np.flatnonzero(np.append(True, keys[1:] != keys[:-1])[: keys.size])
     return keys[first], np.add.reduceat(lengths[order], first)
