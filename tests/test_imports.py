@@ -14,9 +14,9 @@ INNER = {f"jaxnuc.{name}" for name in ("registry", "files", "image_files", "work
 ALLOWED = {
     "models": set(),
     "losses": set(),
-    "metrics": {"jaxnuc.postprocess", "jaxnuc.labels"},
+    "metrics": {"jaxnuc.postprocess", "jaxnuc.labels", "jaxnuc.label_sets"},
     "postprocess": set(),
-    "data": set(),
+    "data": {"jaxnuc.labels", "jaxnuc.label_sets", "jaxnuc.postprocess"},
     "representations": {"jaxnuc.losses", "jaxnuc.postprocess"},
 }
 

@@ -13,18 +13,27 @@ class Sample:
     Attributes:
       image: (H, W, 3) uint8, RGB.
       instances: (H, W) int32, 0 is background; ids need not be contiguous.
-      classes: (H, W) int32 class per pixel, 0 is background; None where the data set has none.
-      meta: `name` (unique in its source) and whatever the source knows (`modality`, `mpp`, ...).
+      classes: (H, W) int32 class per pixel, 0 is background, -1 a class that is to be ignored; None
+        where the data set has none.
+      meta: `name` (unique in its source), `source`, `mpp` (microns per pixel, None if unknown), and
+        what else the source knows: `tissue`, `modality`, `patient`, ...
+      ignore: (H, W) bool, where nothing is annotated and so nothing is to be learnt or judged;
+        None: everything is annotated.
     """
 
     image: np.ndarray
     instances: np.ndarray
     classes: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
+    ignore: np.ndarray | None = None
 
 
 class Source(Protocol):
-    """A data set: random access, deterministic, picklable for the input workers."""
+    """A data set: random access, deterministic, picklable for the input workers.
+
+    A source with classes has the attribute `cut` (`jaxnuc.labels.Cut`), whose groups the samples'
+    classes are. One with `endless = True` makes a new sample of every index.
+    """
 
     name: str
 

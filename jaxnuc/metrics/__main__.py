@@ -39,20 +39,45 @@ def _parser() -> argparse.ArgumentParser:
 
     command = commands.add_parser("score", help="score label images")
     command.set_defaults(command=_score)
-    command.add_argument("truth", type=Path, help="folder of label images (PNG, TIFF, NPY, MAT)")
-    command.add_argument("prediction", type=Path, help="folder with the same names")
+    command.add_argument(
+        "truth", type=Path, help="folder of label images (PNG, TIFF, BMP, NPY, NPZ, MAT)"
+    )
+    command.add_argument("prediction", type=Path, help="folder of label images of the same names")
     command.add_argument("--output", type=Path, help="folder for metrics.json and per_image.csv")
-    command.add_argument("--threshold", type=float, default=0.5, help="IoU of a match (0.5)")
-    command.add_argument("--inclusive", action="store_true", help="match at IoU >= threshold")
-    command.add_argument("--matching", choices=MATCHINGS, default="iou", help="below 0.5")
-    command.add_argument("--empty", choices=list(EMPTY), default="skip", help="empty on both sides")
-    command.add_argument("--border", type=int, help="leave out nuclei so near to the image border")
-    command.add_argument("--tolerance", type=float, default=0.0, help="pixels about true outlines")
+    command.add_argument(
+        "--threshold", type=float, default=0.5, help="IoU above which nuclei match (0.5)"
+    )
+    command.add_argument(
+        "--inclusive", action="store_true", help="match at IoU >= threshold, not >"
+    )
+    command.add_argument(
+        "--matching",
+        choices=MATCHINGS,
+        default="iou",
+        help="of competing pairs, those of the greatest total IoU, or as many as possible (iou)",
+    )
+    command.add_argument(
+        "--empty",
+        choices=list(EMPTY),
+        default="skip",
+        help="score of an image without nuclei on both sides; skip leaves it out of means (skip)",
+    )
+    command.add_argument(
+        "--border",
+        type=int,
+        help="leave out nuclei within so many pixels of the image border; 0: those it cuts",
+    )
+    command.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.0,
+        help="leave out pixels so near to true outlines, in pixels (0)",
+    )
     command.add_argument(
         "--missing",
         choices=("error", "zero"),
         default="error",
-        help="what a truth without a prediction is",
+        help="a truth without a prediction is an error, or counts as nothing found (error)",
     )
     command.add_argument(
         "--thresholds",
@@ -61,9 +86,11 @@ def _parser() -> argparse.ArgumentParser:
         help="IoUs at which detection is scored besides, such as 0.5,0.7,0.9",
     )
     command.add_argument(
-        "--boundaries", action="store_true", help="measure the outlines of matched nuclei"
+        "--boundaries", action="store_true", help="measure distances of matched nuclei's outlines"
     )
-    command.add_argument("--mpp", type=float, default=1.0, help="microns per pixel, for distances")
+    command.add_argument(
+        "--mpp", type=float, default=1.0, help="microns per pixel, for --boundaries (1: in pixels)"
+    )
     command.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
     _add_level(command)
 
@@ -72,7 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("first", type=Path, help="folder with metrics.json and per_image.csv")
     command.add_argument("second", type=Path, help="folder with metrics.json and per_image.csv")
     command.add_argument("--group", help="column of per_image.csv whose values are resampled whole")
-    command.add_argument("--resamples", type=int, default=10_000)
+    command.add_argument(
+        "--resamples", type=int, default=10_000, help="of the intervals and of the test (10000)"
+    )
     _add_level(command)
 
     command = commands.add_parser("seeds", help="mean and spread over runs")
@@ -83,7 +112,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_level(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--level", type=float, default=0.95, help="of the intervals (0.95)")
+    command.add_argument(
+        "--level", type=float, default=0.95, help="confidence of the intervals (0.95)"
+    )
 
 
 def _score(options: argparse.Namespace) -> None:

@@ -107,7 +107,8 @@ def boundary_scores(
     one direction's small errors cannot hide the large ones of the other, as they do when pooled.
 
     If one foreground is empty, distances are infinite and NSD is 0; the mean over the empty
-    outline is NaN. MedPy raises an error then, and MONAI's hd95 is NaN.
+    outline is NaN. MedPy raises an error then, MONAI's hd95 is NaN and its directed mean infinite
+    whichever is empty. If both are, surface-distance gives infinite hd and hd95; see `empty`.
 
     Args:
       truth: (H, W) label map or mask, integer or bool; every non-zero pixel is foreground.

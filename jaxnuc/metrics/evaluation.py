@@ -18,6 +18,7 @@ from jaxnuc.metrics.scores import COUNTS, METRICS, Scores, columns, pooled_figur
 from jaxnuc.metrics.summary import AGGREGATIONS, Summary, summarize
 
 FIGURES, PER_IMAGE = "metrics.json", "per_image.csv"
+_OF_BOTH = ("first", "second", "difference", "low", "high", "p_value")
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,9 @@ class Evaluation:
           resamples: of the interval and of the permutation test.
 
         Returns:
-          The comparison of every image mean and every pooled figure.
+          The comparison of every image mean and every pooled figure. Images that either evaluation
+          leaves out of its means (`empty="skip"`) are left out of both; under `"nan"` they make
+          the comparison of the means NaN.
 
         Raises:
           ValueError: the images or the conventions differ.
@@ -105,6 +108,9 @@ class Evaluation:
             )
 
         means = compared({f"{name}_image_mean": name for name in METRICS}, "mean")
+        if mine.empty == "nan":  # an image without scores leaves the means without any
+            nothing = dict.fromkeys(_OF_BOTH, math.nan)
+            means = {n: c._replace(**nothing) if c.skipped else c for n, c in means.items()}
         return means | compared({name: name for name in COUNTS}, pooled_figures)
 
     def _group(self, key: str) -> list[str]:

@@ -1,5 +1,6 @@
 """Scores two folders of label images, whatever tool wrote them."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.detection import Detection, aggregate_detections, detections
 from jaxnuc.metrics.evaluation import Evaluation
 from jaxnuc.metrics.label_files import LabelPair, label_pairs
-from jaxnuc.metrics.scores import Scores, score_with
+from jaxnuc.metrics.scores import Scores, judged, score_table
 from jaxnuc.workers import ordered_map
 
 TOLERANCES = (1.0, 2.0)  # of the normalised surface Dice, in the unit of mpp
@@ -73,9 +74,10 @@ def score_folders(
       truth: folder; see `label_pairs` for names and `read_label_image` for formats.
       prediction: folder.
       conventions: of the scores.
-      thresholds: IoUs at which detection is scored besides, with the conventions' comparison and
-        matching; see `detections`.
-      boundaries: whether the outlines of matched nuclei are measured; see
+      thresholds: IoUs at which detection is scored besides, with the conventions of the scores
+        but for `empty`, as counts are pooled; see `detections`.
+      boundaries: whether the outlines of matched nuclei are measured, with the conventions of the
+        scores but for `tolerance`, which would leave out the outlines themselves; see
         `instance_boundary_scores`.
       mpp: microns per pixel, for distances in micrometres; 1 gives pixels.
       missing: `"error"`, or `"zero"`: a true image without prediction counts as predicted empty.
@@ -115,22 +117,16 @@ def _score_pair(
     c = conventions
     try:
         truth, prediction = pair.read()
-        scores = score_with(c, truth, prediction)
-        found: tuple[Detection, ...] = ()
-        if thresholds:
-            table = contingency_table(truth, prediction)
-            options: dict[str, Any] = {"inclusive": c.inclusive, "matching": c.matching}
-            found = detections(table, thresholds, **options)
+        table = contingency_table(*judged(c, truth, prediction))
+        scores = score_table(table, c)
+        options: dict[str, Any] = {"inclusive": c.inclusive, "matching": c.matching}
+        found = detections(table, thresholds, **options)
         outlines = None
         if boundaries:
+            # Of whole nuclei: without the pixels near to it there is no outline to measure.
+            whole = judged(dataclasses.replace(c, tolerance=0.0), truth, prediction)
             outlines = instance_boundary_scores(
-                truth,
-                prediction,
-                c.threshold,
-                inclusive=c.inclusive,
-                matching=c.matching,
-                tolerances=TOLERANCES,
-                mpp=mpp,
+                *whole, c.threshold, **options, tolerances=TOLERANCES, mpp=mpp
             )
     except ValueError as error:
         raise ValueError(f"{pair.truth} and {pair.prediction}: {error}") from error

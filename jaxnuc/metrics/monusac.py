@@ -18,6 +18,7 @@ from jaxnuc.metrics.class_counts import ClassCounts, binary_counts, counts_of_ta
 from jaxnuc.metrics.contingency import contingency_table
 from jaxnuc.metrics.panoptic import mean, qualities
 from jaxnuc.postprocess.components import binary, label_components
+from jaxnuc.postprocess.regions import relabel
 from jaxnuc.registry import unknown
 
 CLASSES = ("Epithelial", "Lymphocyte", "Macrophage", "Neutrophil")
@@ -128,8 +129,9 @@ def monusac_counts(
         region_id = -1
         if ambiguous is not None:
             # The region becomes a true instance, to be ignored, with an id of its own.
+            true = relabel(true)
             region_id = int(true.max(initial=0)) + 1
-            true = np.where(_region(ambiguous, true), region_id, true.astype(np.int64))
+            true = np.where(_region(ambiguous, true), region_id, true)
         table = contingency_table(true, predicted)
         classes = np.where(table.truth_ids == region_id, -1, 1)
         counts[k] = counts_of_table(table, classes, np.ones(len(table.prediction_ids), int), 1)

@@ -148,11 +148,18 @@ def score(
 
 def score_with(conventions: Conventions, truth: np.ndarray, prediction: np.ndarray) -> Scores:
     """`score`, with all conventions as one argument."""
+    return score_table(contingency_table(*judged(conventions, truth, prediction)), conventions)
+
+
+def judged(
+    conventions: Conventions, truth: np.ndarray, prediction: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """What of two label maps is scored: without what `border` and `tolerance` leave out."""
     if conventions.border is not None:
         truth, prediction = drop_border(truth, prediction, conventions.border)
     if conventions.tolerance:
         truth, prediction = ignore_outlines(truth, prediction, conventions.tolerance)
-    return score_table(contingency_table(truth, prediction), conventions)
+    return truth, prediction
 
 
 def score_table(table: ContingencyTable, conventions: Conventions = DEFAULT) -> Scores:

@@ -137,7 +137,7 @@ def summarize(
     if level is not None:
         if kept.any():
             intervals |= bootstrap_interval(values, level=level)
-        if by_group:
+        if by_group and kept.any():
             intervals |= bootstrap_interval(by_group, _group_means, level=level)
         intervals |= bootstrap_interval(counts, pooled_figures, level=level)
         intervals = {name: i for name, i in intervals.items() if math.isfinite(figures[name])}

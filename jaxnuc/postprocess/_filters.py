@@ -2,23 +2,6 @@
 
 import numpy as np
 
-from jaxnuc.postprocess.components import label_components
-
-
-def fill_mask(mask: np.ndarray) -> np.ndarray:
-    """Fills the holes of a mask (H, W) bool.
-
-    A hole is a 4-connected part of the background that does not touch the image border.
-    """
-    if not mask.size:
-        return mask
-    background = label_components(~mask, connectivity=1)
-    open_to_border = np.zeros(int(background.max()) + 1, bool)
-    for side in (background[0], background[-1], background[:, 0], background[:, -1]):
-        open_to_border[side] = True
-    open_to_border[0] = False
-    return ~open_to_border[background]
-
 
 def open_with_ellipse(mask: np.ndarray) -> np.ndarray:
     """Opens a mask (H, W) bool with OpenCV's 5x5 ellipse.

@@ -1,4 +1,4 @@
-"""Checks of the float maps that a network predicts."""
+"""Checks of the float maps that a network predicts, and of what is compared with them."""
 
 import numpy as np
 
@@ -12,7 +12,8 @@ def float_map(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> np
       shape: of the map; None leaves a side free.
 
     Returns:
-      The array; another dtype than float32 or float64 becomes float64, in which all fit.
+      The array in C order, not copied where it is; another dtype than float32 or float64 becomes
+      float64.
 
     Raises:
       ValueError: another shape, or NaN or infinite numbers.
@@ -22,8 +23,8 @@ def float_map(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> np
     if array.ndim != len(shape) or not all(fits):
         sides = [axis if n is None else str(n) for n, axis in zip(shape, "HWC", strict=False)]
         raise ValueError(f"{name} must be ({', '.join(sides)}), got shape {array.shape}")
-    if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
+    dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
+    array = np.ascontiguousarray(array, dtype)
     # NaN wins a minimum, so that two scans without temporary arrays find everything.
     if not np.isfinite([array.min(initial=0), array.max(initial=0)]).all():
         raise ValueError(
@@ -46,6 +47,12 @@ def probability_map(array: np.ndarray, name: str) -> np.ndarray:
             "apply the sigmoid or the softmax to logits, divide bytes by 255"
         )
     return array
+
+
+def within(value: float, name: str, lowest: float = 0, highest: float = 1) -> None:
+    """Raises a ValueError if a number is outside a range, or NaN."""
+    if not lowest <= value <= highest:
+        raise ValueError(f"{name} {value} is not within [{lowest}, {highest}]")
 
 
 def same_size(a: np.ndarray, b: np.ndarray, a_name: str, b_name: str) -> None:

@@ -4,6 +4,7 @@ from itertools import count
 
 import numpy as np
 
+from jaxnuc.postprocess.checks import same_size
 from jaxnuc.postprocess.components import binary, label_components
 from jaxnuc.registry import unknown
 
@@ -52,8 +53,7 @@ def grow_from_contours(
       HARU-Net, Algorithm 1.
     """
     mask, contour = binary(mask, "mask"), binary(contour, "contour")
-    if mask.shape != contour.shape:
-        raise ValueError(f"mask has shape {mask.shape}, contour {contour.shape}; they must agree")
+    same_size(mask, contour, "mask", "contour")
     if seedless not in _SEEDLESS:
         raise unknown("rule for seedless components", seedless, _SEEDLESS)
     if erosion < 0:

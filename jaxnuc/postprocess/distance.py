@@ -122,6 +122,7 @@ def regional_maxima(levels: np.ndarray) -> np.ndarray:
       (H, W) int32; 0 where the level is 0 or an 8-connected plateau has a higher 8-neighbour,
       other plateaus have ids 1..n in raster order.
     """
+    levels = np.ascontiguousarray(levels)  # or the order would be that of the columns
     # As a volume of one slice, since cc3d 4.1.1 labels flat images by 2x2 blocks (see components).
     plateaus = cc3d.connected_components(levels[None], connectivity=18, out_dtype=np.uint32)[0]
     highest = ndimage.maximum_filter(levels, 3, mode="constant")

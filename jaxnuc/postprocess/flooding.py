@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from jaxnuc.postprocess.checks import same_size
 from jaxnuc.postprocess.components import binary
 
 _UNREACHED = np.iinfo(np.int32).max
@@ -39,8 +40,7 @@ def flood(markers: np.ndarray, mask: np.ndarray, lines: bool = False) -> np.ndar
       first-in, first-out order.
     """
     seeds, mask = binary(markers, "markers"), binary(mask, "mask")
-    if seeds.shape != mask.shape:
-        raise ValueError(f"markers have shape {seeds.shape}, mask {mask.shape}; they must agree")
+    same_size(seeds, mask, "markers", "mask")
     lowest, highest = int(np.min(markers, initial=0)), int(np.max(markers, initial=0))
     if lowest < 0 or highest >= _UNREACHED:
         raise ValueError(

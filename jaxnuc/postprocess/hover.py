@@ -5,10 +5,11 @@ from math import comb, exp
 import numpy as np
 from scipy import ndimage
 
-from jaxnuc.postprocess._filters import fill_mask, open_with_ellipse
+from jaxnuc.postprocess._filters import open_with_ellipse
 from jaxnuc.postprocess._watershed import watershed_by_part
-from jaxnuc.postprocess.checks import float_map, probability_map, same_size
+from jaxnuc.postprocess.checks import float_map, probability_map, same_size, within
 from jaxnuc.postprocess.components import label_components
+from jaxnuc.postprocess.regions import fill_holes
 from jaxnuc.registry import unknown
 
 _CONSTANT = ("ignore", "reference")
@@ -52,8 +53,8 @@ def hover_watershed(
 
     Raises:
       ValueError: the maps are not (H, W) and (H, W, 2) of one size, hold NaN or infinite numbers
-        or a probability outside [0, 1]; the kernel is not odd or below 3; or `constant` is
-        unknown.
+        or a probability outside [0, 1]; a threshold is outside [0, 1]; the kernel is not odd or
+        below 3; or `constant` is unknown.
 
     Example:
       >>> ramp = np.tile(np.linspace(-1, 1, 20), 2)  # two nuclei side by side
@@ -70,6 +71,8 @@ def hover_watershed(
     probability = probability_map(probability, "probability")
     hv = float_map(hv, "hv", (None, None, 2))
     same_size(probability, hv, "probability", "hv")
+    within(threshold, "threshold")
+    within(marker_threshold, "marker_threshold")
     if kernel < 3 or kernel % 2 == 0:
         raise ValueError(f"kernel {kernel} is not an odd number from 3; 21 is meant for 40x")
     if constant not in _CONSTANT:
@@ -134,7 +137,8 @@ def hover_markers(
       foreground inside it.
     """
     flat = foreground & (1 - energy < marker_threshold)
-    return label_components(open_with_ellipse(fill_mask(flat)), min_size, connectivity=1)
+    filled = fill_holes(flat).view(bool)
+    return label_components(open_with_ellipse(filled), min_size, connectivity=1)
 
 
 def sobel(values: np.ndarray, axis: int, kernel: int) -> np.ndarray:

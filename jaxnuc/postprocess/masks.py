@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from jaxnuc.postprocess.components import binary
+from jaxnuc.postprocess._runs import label_map
 from jaxnuc.registry import unknown
 
 _OUTLINES = ("exact", "columns")
@@ -70,7 +70,7 @@ def region_masks(
     the order of their ids. The order does not depend on `outline`.
 
     Args:
-      regions: (H, W) label map of 8-connected regions.
+      regions: (H, W) integer or bool label map of 8-connected regions, 0 is background.
       outline: `"exact"`, the region itself; `"columns"`, the column polygon with its outline, which
         fills holes and all that is open upwards or downwards, may cover pixels of neighbours, and
         drops regions of less than three columns.
@@ -82,8 +82,9 @@ def region_masks(
       A mask for each region that stays.
 
     Raises:
-      ValueError: the map is not (H, W) or holds floats, `outline` is unknown, `max_instances` is
-        negative, or column polygons are asked for with open holes or of a region in pieces.
+      ValueError: the map is not (H, W), holds floats or a negative id, `outline` is unknown,
+        `max_instances` is negative, or column polygons are asked for with open holes or of a region
+        in pieces.
 
     Example:
       >>> ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
@@ -97,7 +98,7 @@ def region_masks(
     if max_instances is not None and max_instances < 0:
         raise ValueError(f"max_instances is {max_instances}; it must be 0 or more, or None for all")
 
-    binary(regions, "regions")
+    regions = label_map(regions, "regions")
     columns = _columns(regions)
     if not columns.ids.size:
         return ()

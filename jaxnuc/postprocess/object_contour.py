@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from jaxnuc.postprocess._filters import fill_mask
 from jaxnuc.postprocess._runs import label_map
-from jaxnuc.postprocess.checks import probability_map, same_size
+from jaxnuc.postprocess.checks import probability_map, same_size, within
 from jaxnuc.postprocess.components import label_components
 from jaxnuc.postprocess.regions import fill_holes
 
@@ -32,8 +31,8 @@ def label_probability(
       (H, W) int32 instances, 0 is background, ids 1..n in raster order.
 
     Raises:
-      ValueError: the map is not (H, W), holds NaN or a number outside [0, 1], connectivity is
-        neither 1 nor 2, or the radius is negative.
+      ValueError: the map is not (H, W), holds NaN or a number outside [0, 1], threshold is outside
+        [0, 1], connectivity is neither 1 nor 2, or the radius is negative.
 
     Example:
       >>> label_probability(np.array([[0.9, 0.1, 0.6, 0.5]]), min_size=0)
@@ -43,8 +42,9 @@ def label_probability(
       Ronneberger et al., "U-Net", MICCAI 2015; Raza et al., "Micro-Net", Medical Image Analysis
       52, 2019; as reimplemented for Graham et al., "HoVer-Net", Medical Image Analysis 58, 2019.
     """
-    mask = fill_mask(probability_map(probability, "probability") > threshold)
-    return dilate_instances(label_components(mask, min_size, connectivity), radius)
+    within(threshold, "threshold")
+    mask = probability_map(probability, "probability") > threshold
+    return dilate_instances(label_components(fill_holes(mask), min_size, connectivity), radius)
 
 
 def label_inside_contours(
@@ -76,7 +76,7 @@ def label_inside_contours(
 
     Raises:
       ValueError: the maps are not (H, W) of one size, hold NaN or a number outside [0, 1],
-        connectivity is neither 1 nor 2, or the radius is negative.
+        threshold is outside [-1, 1], connectivity is neither 1 nor 2, or the radius is negative.
 
     Example:
       >>> inside = np.array([[1.0, 1.0, 1.0, 1.0, 1.0]])
@@ -91,6 +91,7 @@ def label_inside_contours(
     inside = probability_map(object_probability, "object_probability")
     outline = probability_map(contour_probability, "contour_probability")
     same_size(inside, outline, "object_probability", "contour_probability")
+    within(threshold, "threshold", -1, 1)
     instances = label_components(inside - outline > threshold, min_size, connectivity)
     return fill_holes(dilate_instances(instances, radius))
 
@@ -125,7 +126,7 @@ def dilate_instances(instances: np.ndarray, radius: int) -> np.ndarray:
     # the neighbours on the shortest paths know all of them.
     grown = labels.astype(f"u{labels.itemsize}", order="C") - 1
     background = np.iinfo(grown.dtype).max
-    for _ in range(radius):
+    for _ in range(min(radius, sum(labels.shape))):  # no pixel is farther away
         lowest = np.full_like(grown, background)
         for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
             np.minimum(lowest[one], grown[other], out=lowest[one])

@@ -6,11 +6,12 @@ from functools import reduce
 
 import numpy as np
 from edt import edt
-from scipy import ndimage
 
+from jaxnuc.postprocess.checks import probability_map, same_size
 from jaxnuc.postprocess.components import label_components
 from jaxnuc.postprocess.flooding import flood
 from jaxnuc.postprocess.masks import Mask, paint, region_masks
+from jaxnuc.postprocess.regions import fill_holes
 from jaxnuc.registry import unknown
 
 
@@ -84,9 +85,9 @@ def separate_overlaps(
       nucleus segmentation, IEEE JBHI 26(6):2693, 2022, with the method published for the data set
       CNSeg.
     """
-    mask, boundary = _probabilities(mask, "mask"), _probabilities(boundary, "boundary")
-    if mask.shape != boundary.shape:
-        raise ValueError(f"mask has shape {mask.shape}, boundary {boundary.shape}; they must agree")
+    mask = probability_map(mask, "mask").astype(np.float32)
+    boundary = probability_map(boundary, "boundary").astype(np.float32)
+    same_size(mask, boundary, "mask", "boundary")
     if not (math.isfinite(min_area_share) and min_area_share >= 0):
         raise ValueError(f"min_area_share is {min_area_share}; it must be 0 or more")
     shape = _target(mask, shape)
@@ -131,7 +132,7 @@ def separate_by_distance(
       >>> separate_by_distance(np.array([[0, 1, 1, 1, 0, 0, 1, 1, 1]]), lines=False)
       array([[0, 1, 1, 1, 0, 0, 2, 2, 2]], dtype=int32)
     """
-    mask = _probabilities(mask, "mask")
+    mask = probability_map(mask, "mask").astype(np.float32)
     if not 0 <= seed_share < 1:
         raise ValueError(f"seed_share is {seed_share}; it must be in [0, 1)")
     shape = _target(mask, shape)
@@ -144,19 +145,6 @@ def separate_by_distance(
     distance = foreground if foreground.all() else edt(foreground)
     markers = label_components(distance > seed_share * distance.max(), connectivity=1)
     return flood(markers, foreground, lines)
-
-
-def _probabilities(values: np.ndarray, name: str) -> np.ndarray:
-    values = np.asarray(values)
-    if values.ndim != 2:
-        raise ValueError(f"{name} must be (H, W), got shape {values.shape}")
-    lowest, highest = float(values.min(initial=0)), float(values.max(initial=0))
-    if not (lowest >= 0 and highest <= 1):
-        raise ValueError(
-            f"{name} must hold probabilities in [0, 1], found {lowest} to {highest}; apply the "
-            "sigmoid to logits and divide 8-bit maps by 255"
-        )
-    return values.astype(np.float32)
 
 
 def _target(mask: np.ndarray, shape: tuple[int, int] | None) -> tuple[int, int]:
@@ -243,12 +231,7 @@ def _opened(seeds: np.ndarray) -> np.ndarray:
 
 def _large(seeds: np.ndarray, min_area_share: float) -> np.ndarray:
     """The seeds above a share of the mean contour area, with their holes filled."""
-    holes, n = ndimage.label(~seeds)
-    filled = np.ones(n + 1, bool)
-    for border in (holes[0], holes[-1], holes[:, 0], holes[:, -1]):
-        filled[border] = False
-    filled[0] = True
-    labels = label_components(filled[holes])
+    labels = label_components(fill_holes(seeds))
     areas = _contour_areas(labels)[1:]
     least = min_area_share * areas.mean() if areas.size else 0.0
     # The reference compares with NaN where there is no seed, and drops all where all areas are 0.

@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnuc.postprocess.checks import within
 from jaxnuc.postprocess.polygons import (
     StarPolygons,
     candidates_from_maps,
@@ -75,8 +76,7 @@ def non_maximum_suppression(
         raise ValueError(f"{len(points)} points, but scores of shape {scores.shape}")
     if not np.isfinite(scores).all():
         raise ValueError("scores hold NaN or infinite values")
-    if not 0 <= nms_thresh <= 1:
-        raise ValueError(f"nms_thresh {nms_thresh} is not within [0, 1]")
+    within(nms_thresh, "nms_thresh")
     suppressed_by = np.full(len(points), -1, np.int64)
     if not len(points):
         return Suppression(np.empty(0, np.int64), suppressed_by)
@@ -98,7 +98,7 @@ def detect_polygons(
     """The polygons that a network's maps hold after non-maximum suppression.
 
     Args:
-      prob: (h, w) float object probability on the grid.
+      prob: (h, w) float in [0, 1], object probability on the grid.
       dist: (h, w, R) float distances in pixels of the image; those below 1e-3 are set to it.
       prob_thresh: strictly exceeded by a candidate's probability.
       nms_thresh: in [0, 1]; the overlap (intersection over the smaller area) above which the lower
@@ -110,7 +110,8 @@ def detect_polygons(
       The survivors in descending order of score, points in pixels of the image.
 
     Raises:
-      ValueError: shapes that do not agree, NaN or infinite values, a threshold outside [0, 1].
+      ValueError: shapes that do not agree, NaN or infinite values, a probability or threshold
+        outside [0, 1].
     """
     found = candidates_from_maps(prob, dist, prob_thresh=prob_thresh, grid=grid, border=border)
     kept = non_maximum_suppression(*found, nms_thresh=nms_thresh).kept
@@ -146,7 +147,9 @@ def _suppress(points: np.ndarray, distances: np.ndarray, thresh: float) -> np.nd
     number = len(points)
     areas = polygon_areas(distances)
     boxes = _bounding_boxes(points, distances)
-    grid = _grid(boxes)
+    # What overlaps also does so after it is clipped to the box of the centres, beyond which a few
+    # huge polygons would make the cells of the grid larger than all others together.
+    grid = _grid(np.clip(boxes, points.min(axis=0)[:, None], points.max(axis=0)[:, None]))
     by = np.full(number, number)  # `number` while undecided
     first = np.empty(grid.places.shape[1], np.int64)  # of each cell, the first undecided member
     changed = np.arange(len(first))
@@ -211,7 +214,7 @@ def _bounding_boxes(points: np.ndarray, distances: np.ndarray) -> np.ndarray:
 def _grid(boxes: np.ndarray) -> _Grid:
     # Cells as large as the root mean square of the boxes' longer sides: boxes of any sizes and
     # shapes meet about four on average.
-    side = np.sqrt(((boxes[1] - boxes[0]).max(axis=0) ** 2).mean())
+    side = np.sqrt(((boxes[1] - boxes[0]).max(axis=0) ** 2).mean()) or 1  # 0: one centre for all
     origin = boxes[0].min(axis=1, keepdims=True)
     corners, ends = np.floor((boxes - origin) / side).astype(np.int64)
     heights, widths = ends - corners + 1

@@ -99,7 +99,7 @@ def _paint(
     weight = np.where((at == row[edge]) | (at == row_to[edge]), 1, 2)
     column = np.where(leaves, np.floor(crossing + _TOLERANCE) + 1, np.ceil(crossing - _TOLERANCE))
     polygon = edge // n_rays
-    column = np.clip(column.astype(np.int64) - low[polygon, 1], 0, widths[polygon])
+    column = np.clip(column - low[polygon, 1], 0, widths[polygon]).astype(np.int64)
     line = first_lines[polygon] + at.astype(np.int64) - low[polygon, 0]
     change = np.zeros(line_widths.sum(), np.int16)
     np.add.at(

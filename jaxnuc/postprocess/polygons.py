@@ -5,6 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnuc.postprocess.checks import float_map, probability_map, same_size, within
+
 MIN_DISTANCE = 1e-3
 _CHUNK = 8192  # vertices at a time; larger temporary arrays leave the cache and cost page faults
 
@@ -36,7 +38,7 @@ def candidates_from_maps(
     """The polygons of all grid points whose probability exceeds a threshold.
 
     Args:
-      prob: (h, w) float object probability on the grid.
+      prob: (h, w) float in [0, 1], object probability on the grid.
       dist: (h, w, R) float distances in pixels (of the image, not of the grid); those below 1e-3
         are set to it.
       prob_thresh: strictly exceeded by a candidate's probability.
@@ -47,7 +49,8 @@ def candidates_from_maps(
       `StarPolygons` in raster order, points (N, 2) int64 in pixels of the image.
 
     Raises:
-      ValueError: shapes that do not agree, NaN or infinite values, fewer than 3 rays.
+      ValueError: shapes that do not agree, NaN or infinite values, a probability or threshold
+        outside [0, 1], fewer than 3 rays.
 
     Example:
       >>> prob = np.array([[0.2, 0.9], [0.5, 0.6]])
@@ -56,17 +59,12 @@ def candidates_from_maps(
       array([[0, 2],
              [2, 2]])
     """
-    prob, dist = np.asarray(prob), np.asarray(dist)
-    if prob.ndim != 2 or dist.ndim != 3 or prob.shape != dist.shape[:2]:
-        raise ValueError(
-            f"prob of shape {prob.shape} and dist of shape {dist.shape} do not agree: "
-            "they must be (h, w) and (h, w, rays)"
-        )
+    prob, dist = probability_map(prob, "prob"), float_map(dist, "dist", (None, None, None))
+    same_size(prob, dist, "prob", "dist")
+    within(prob_thresh, "prob_thresh")
     if border < 0:
         raise ValueError(f"border {border} is negative; 0 ignores no grid point")
     steps = np.array(checked_grid(grid))
-    for name, values in (("prob", prob), ("dist", dist)):
-        _refuse_non_finite(name, values)
     h, w = prob.shape
     inner = prob[border : max(h - border, 0), border : max(w - border, 0)]
     cells = np.argwhere(inner > prob_thresh) + border

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxnuc.postprocess._runs import bounds, label_map, ranked, runs
+from jaxnuc.postprocess.checks import same_size
 from jaxnuc.postprocess.components import label_components
 
 
@@ -99,7 +100,7 @@ def class_votes(
       HoVer-Net's post-processing.
     """
     instances, class_map = label_map(instances, "instances"), label_map(class_map, "class_map")
-    _same_size(instances, class_map, "class_map")
+    same_size(instances, class_map, "instances", "class_map")
     starts, lengths = bounds(instances, class_map)
     classes = class_map.ravel()[starts]
     if n_classes is not None and classes.max(initial=0) >= n_classes:
@@ -109,17 +110,15 @@ def class_votes(
         )
     ids, owner = ranked(instances.ravel()[starts])
     known, column = ranked(classes)  # only classes that occur, so that any numbers may be used
-    counts = np.bincount(
-        owner * (len(known) + 1) + column, lengths, minlength=(len(ids) + 1) * (len(known) + 1)
-    ).reshape(len(ids) + 1, len(known) + 1)[1:]
-
-    areas = counts.sum(axis=1)
-    if not known.size:
-        return np.zeros(len(ids), np.int64), np.ones(len(ids))
-    best = 1 + counts[:, 1:].argmax(axis=1)
-    best[counts[:, 0] == areas] = 0
-    chosen = np.concatenate([[0], known]).astype(np.int64)[best]
-    return chosen, counts[np.arange(len(ids)), best] / areas
+    # Only pairs that occur: of many instances and many classes a table might fit no memory.
+    pairs, place = ranked(owner * (len(known) + 1) + column)
+    counts = np.bincount(place, lengths, minlength=1)[1:]
+    owners, columns = np.divmod(pairs, len(known) + 1)
+    order = np.lexsort((columns, -counts, columns == 0, owners))
+    best = order[np.searchsorted(owners, np.arange(1, len(ids) + 1))]
+    chosen = np.concatenate([[0], known]).astype(np.int64)[columns[best]]
+    areas = np.bincount(owners, counts, minlength=len(ids) + 1)[1:]
+    return chosen, counts[best] / areas
 
 
 def weighted_class_votes(
@@ -154,7 +153,7 @@ def weighted_class_votes(
         raise ValueError(
             f"probabilities must be (H, W, C) with C >= 2, got shape {probabilities.shape}"
         )
-    _same_size(instances, probabilities[..., 0], "probabilities")
+    same_size(instances, probabilities, "instances", "probabilities")
     lowest, highest = probabilities.min(initial=0), probabilities.max(initial=0)
     if not (lowest >= 0 and np.isfinite(highest)):
         raise ValueError(
@@ -242,10 +241,3 @@ def fill_holes(instances: np.ndarray) -> np.ndarray:
         np.maximum.at(highest, part[edge], neighbour[edge])
     flat[pixels] = np.where(lowest == highest, highest, 0)[part]
     return filled
-
-
-def _same_size(instances: np.ndarray, other: np.ndarray, name: str) -> None:
-    if instances.shape != other.shape:
-        raise ValueError(
-            f"instances have shape {instances.shape}, {name} {other.shape}; they must agree"
-        )

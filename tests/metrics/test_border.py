@@ -214,3 +214,11 @@ def test_mistakes_are_named():
     for tolerance in (-1, np.nan, np.inf):
         with pytest.raises(ValueError, match=f"tolerance is {tolerance} pixels"):
             ignore_outlines(truth, truth, tolerance)
+
+
+def test_the_order_of_bytes_does_not_matter():
+    truth = np.zeros((9, 9), ">i4")
+    truth[0, 0], truth[3:7, 3:7] = 70_000, 2
+    for function in (drop_border, ignore_outlines):
+        expected = function(truth.astype(np.int32), truth.astype(np.int32))
+        np.testing.assert_array_equal(function(truth, truth), expected)

@@ -30,6 +30,7 @@ FILLED = (
     "hole_and_far_pixel",
     "touching_the_border",
 )
+EMPTY = ("gt_empty", "pred_empty", "both_empty")
 
 
 def label_maps(top=3):
@@ -150,24 +151,46 @@ def test_reference_values(golden, case):
         assert close(surfaces(mask, "contour").weights.sum(), contour[f"perimeter_{side}"])
 
 
-@pytest.mark.parametrize("case", ["gt_empty", "pred_empty"])
-def test_one_empty_side_as_in_the_reference(golden, case):
+@pytest.mark.parametrize("case", EMPTY)
+def test_empty_sides_as_in_the_reference(golden, case):
     arrays, scalars = golden("metrics")
     pair = arrays[f"surface__{case}__gt"], arrays[f"surface__{case}__pred"]
-    expected = scalars["surface"][case]["surface_distance"]
+    contour, medpy, monai = (scalars["surface"][case][c] for c in reversed(CONVENTIONS))
+    distances = ("hd100", "hd95", "assd_pooled_weighted", "asd_gt_to_pred", "asd_pred_to_gt")
+    shares = [f"nsd_tol{t}" for t in (1, 2, 3)]
+    expected = np.array([float(contour[name]) for name in (*distances, *shares)])
+    if case == "both_empty":  # their Hausdorff distances are infinite even then; here all is NaN
+        np.testing.assert_array_equal(expected, [math.inf] * 2 + [math.nan] * 6)
+        expected[:2] = math.nan
     for convention in CONVENTIONS:
-        scores = boundary_scores(*pair, convention=convention, tolerances=(1,))
-        found = [*scores[:5], scores.nsd[0]]
-        names = ("hd100", "hd95", "assd_pooled_weighted", "asd_gt_to_pred", "asd_pred_to_gt")
-        wanted = [float(expected[name]) for name in (*names, "nsd_tol1")]
-        np.testing.assert_array_equal(found, wanted)
+        scores = boundary_scores(*pair, convention=convention, tolerances=(1, 2, 3))
+        np.testing.assert_array_equal(flat(scores), expected)
+    for mask, side in zip(pair, ("gt", "pred"), strict=True):
+        length = surfaces(mask, "contour").weights.sum()
+        assert length == pytest.approx(contour[f"perimeter_{side}"], rel=1e-12)
+
+    # The others differ from this in what a distance of or to nothing is.
+    assert all(figure["exception"] == "RuntimeError" for figure in medpy.values())
+    for name, k in {"hd": 0, "assd": 2}.items():
+        np.testing.assert_equal(float(monai[name]), expected[k])
+    assert monai["hd95"] == "nan"
+    assert monai["asd_pred_to_gt"] == ("nan" if case == "both_empty" else "inf")
+    for k, name in enumerate(shares):
+        np.testing.assert_equal(float(monai[name]), expected[5 + k])
+        np.testing.assert_equal(float(monai[f"{name}_subvoxels"]), expected[5 + k])
+
+
+def test_every_case_of_the_reference_is_covered(golden):
+    _, scalars = golden("metrics")
+    assert set(scalars["surface"]) == {*FILLED, *EMPTY}
 
 
 def test_both_sides_empty():
     for shape in ((4, 5), (0, 0), (0, 7)):
         nothing = np.zeros(shape, np.uint8)
         for convention in CONVENTIONS:
-            assert all(map(math.isnan, flat(boundary_scores(nothing, nothing))))
+            skipped = boundary_scores(nothing, nothing, convention=convention)
+            assert all(map(math.isnan, flat(skipped)))
             perfect = boundary_scores(nothing, nothing, convention=convention, empty="perfect")
             assert flat(perfect) == [0, 0, 0, 0, 0, 1, 1]
             matched = instance_boundary_scores(nothing, nothing, convention=convention)

@@ -110,6 +110,16 @@ def test_dtypes_mix_and_bool_is_one_instance():
     assert (table.iou == 1 / 3).all()
 
 
+def test_many_instances_of_which_none_overlaps():
+    # More possible pairs than a table of them would hold, and not one to be sorted.
+    truth, prediction = np.zeros((2, 600, 600), int)
+    truth[::2, ::2] = np.arange(1, 90_001).reshape(300, 300)
+    prediction[1::2, 1::2] = truth[::2, ::2]
+    table = contingency_table(truth, prediction)
+    assert len(table.truth_ids) == len(table.prediction_ids) == 90_000
+    assert table.rows.size == table.columns.size == table.intersections.size == 0
+
+
 @pytest.mark.parametrize("shape", [(0, 5), (4, 5)])
 def test_empty_maps(shape):
     table = contingency_table(np.zeros(shape, int), np.zeros(shape, np.uint64))

@@ -92,6 +92,17 @@ def test_comparison_finds_images_by_name(evaluation):
         )
 
 
+def test_an_image_without_scores_leaves_no_means_to_compare():
+    conventions = Conventions(empty="nan")
+    scores = [score_with(conventions, squares(n), squares(n)) for n in (0, 3, 5)]
+    evaluation = Evaluation(["a", "b", "c"], scores, [{}] * 3)
+    compared = evaluation.compare(evaluation)
+    assert math.isnan(evaluation.summary()["pq_image_mean"])
+    for figure in ("first", "second", "difference", "low", "high", "p_value"):
+        assert math.isnan(getattr(compared["pq_image_mean"], figure))
+    assert compared["pq_pooled"].difference == 0
+
+
 @pytest.fixture
 def folders(tmp_path):
     """Truth as PNG, predictions as NPY, and what they score."""
@@ -165,6 +176,25 @@ def test_detections_and_boundaries_of_folders(folders, capsys):
     arguments = ["--inclusive", "--thresholds=0.5,0.9", "--boundaries", "--mpp=0.5"]
     assert main(["score", *places, *arguments]) == 0
     assert capsys.readouterr().out == f"{result.text(0.95)}\n"
+
+
+def test_detections_and_boundaries_leave_out_what_the_scores_do(tmp_path):
+    truth = squares(5)
+    truth[0, 0] = 6  # cut by the border
+    prediction = np.where(truth == 1, 0, truth)
+    prediction[9:15, 9] = 0  # a column of the fifth square, of which a tolerance takes two
+    for name, labels in (("truth", truth), ("prediction", prediction)):
+        (tmp_path / name).mkdir()
+        Image.fromarray(labels).save(tmp_path / name / "a.png")
+    places, options = (tmp_path / "truth", tmp_path / "prediction"), {"boundaries": True}
+    conventions = Conventions(border=0, tolerance=1)
+    result = score_folders(*places, conventions, thresholds=(0.5, 0.9), **options)
+    (scores,) = result.evaluation.scores
+    assert (scores.tp, scores.fp, scores.fn) == (4, 0, 1)
+    for found in result.detections:
+        assert (found.tp, found.fp, found.fn) == (4, 0, 1)
+    assert result.boundaries["matched_nuclei"] == 4
+    assert result.boundaries["hd_px"] == 1 / 4  # whole outlines
 
 
 def test_wrong_input_is_one_line_and_a_status(folders, capsys):

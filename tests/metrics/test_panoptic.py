@@ -63,7 +63,26 @@ def test_one_class_gives_the_pq_of_the_reference(golden):
             continue
         counts = binary_counts(maps[f"{name}__gt"], maps[f"{name}__pred"])
         assert [int(c[0]) for c in counts[:3]] == [expected[k] for k in ("tp", "fp", "fn")], name
-        np.testing.assert_allclose(qualities(counts)[2][0], expected["pq"], rtol=2e-6)
+        share = expected["tp"] / (expected["tp"] + 1e-6)  # as the reference divides
+        np.testing.assert_allclose(qualities(counts)[2][0] * share, expected["pq"], rtol=1e-12)
+
+
+def test_one_class_gives_the_figures_of_conic(golden):
+    maps, values = golden("metrics")
+    references = {name: pair.get("conic_pq", {}) for name, pair in values["pairs"].items()}
+    compared = {name: expected for name, expected in references.items() if "tp" in expected}
+    # The reference cannot relabel one pair, and was not run on the other.
+    assert set(references) - set(compared) == {"gt_without_background", "large_1000_about_900"}
+    for name, expected in compared.items():
+        counts = binary_counts(maps[f"{name}__gt"], maps[f"{name}__pred"])
+        tp, fp, fn, iou_sum = (part[0] for part in counts)
+        assert [tp, fp, fn] == [expected[k] for k in ("tp", "fp", "fn")], name
+        assert iou_sum == pytest.approx(expected["iou_sum"], rel=1e-12)
+        total = tp + fp / 2 + fn / 2
+        shares = total / (total + 1e-6), tp / (tp + 1e-6)  # as the reference divides
+        dq, sq, pq = (quality[0] for quality in qualities(counts, "zero"))
+        found = dq * shares[0], sq * shares[1], pq * shares[0] * shares[1]
+        np.testing.assert_allclose(found, [expected[k] for k in ("dq", "sq", "pq")], rtol=1e-12)
 
 
 def test_ids_class_maps_and_class_arrays_are_equivalent():

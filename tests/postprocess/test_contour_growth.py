@@ -43,26 +43,43 @@ def literal(mask, contour, seedless="keep", sweeps=10_000):
 
 @pytest.mark.parametrize("case", CASES)
 def test_reference_values(golden, case):
-    arrays, _ = golden("haru_postprocess")
+    arrays, facts = golden("haru_postprocess")
+    expected = facts[case]
     mask, contour = arrays[f"{case}__mask"], arrays[f"{case}__contour"]
-    for seedless, key in [("keep", "label_new"), ("drop", "label_drop")]:
+    assert list(mask.shape) == expected["shape"]
+    for seedless, key in [("keep", "new"), ("drop", "drop")]:
         instances = grow_from_contours(mask, contour, seedless)
         assert instances.dtype == np.int32
-        np.testing.assert_array_equal(instances, arrays[f"{case}__{key}"])
+        assert instances.max() == expected[f"labels_{key}"]
+        np.testing.assert_array_equal(instances, arrays[f"{case}__label_{key}"])
     for sweeps in (6, 10):  # what the published code stops after
-        instances = grow_from_contours(mask, contour, "drop", sweeps=sweeps)
-        np.testing.assert_array_equal(instances, arrays[f"{case}__label_{sweeps}"])
+        grown = grow_from_contours(mask, contour, "drop", sweeps=sweeps)
+        np.testing.assert_array_equal(grown, arrays[f"{case}__label_{sweeps}"])
+        uncovered = np.count_nonzero((mask > 0) & (grown == 0))
+        assert uncovered == expected[f"uncovered_after_{sweeps}"]
     seeds = label_components((mask > 0) & (contour == 0))
+    assert seeds.max() == expected["seeds"]
     np.testing.assert_array_equal(seeds, arrays[f"{case}__seeds"])
+    last = expected["sweeps_until_stable"]
+    for sweeps in range(last + 1):
+        grown = grow_from_contours(mask, contour, "drop", sweeps=sweeps)
+        assert np.array_equal(grown, instances) == (sweeps == last)
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_reference_values_with_seeds_in_another_order(golden, case):
-    arrays, _ = golden("haru_postprocess")
+    arrays, facts = golden("haru_postprocess")
     order = "_opencv_order" if f"{case}__seeds_opencv_order" in arrays else ""
-    labels = np.pad(arrays[f"{case}__seeds{order}"], 1).astype(np.int32)
+    assert facts[case]["opencv_component_order_equal"] == (not order)
+    seeds = arrays[f"{case}__seeds{order}"]
+    labels = np.pad(seeds, 1).astype(np.int32)
     _grow(labels, np.pad(arrays[f"{case}__mask"] > 0, 1))
-    np.testing.assert_array_equal(labels[1:-1, 1:-1], arrays[f"{case}__label_drop{order}"])
+    labels = labels[1:-1, 1:-1]
+    np.testing.assert_array_equal(labels, arrays[f"{case}__label_drop{order}"])
+    in_raster_order = np.zeros(seeds.max(initial=0) + 1, int)
+    in_raster_order[seeds] = arrays[f"{case}__seeds"]
+    moved = np.count_nonzero(in_raster_order[labels] != arrays[f"{case}__label_drop"])
+    assert moved == facts[case]["pixels_that_change_owner_with_opencv_order"]
 
 
 def test_reference_files_hold_no_other_case(golden):
@@ -214,7 +231,7 @@ def test_inputs_are_left_alone():
 @pytest.mark.parametrize(
     ("contour", "arguments", "message"),
     [
-        (np.zeros((3, 2), bool), {}, r"mask has shape \(2, 3\), contour \(3, 2\)"),
+        (np.zeros((3, 2), bool), {}, r"mask has height and width \(2, 3\), contour \(3, 2\)"),
         (np.zeros((2, 3)), {}, "contour must be bool or integer, got float64"),
         (np.zeros((2, 3), bool), {"seedless": "kept"}, "known: drop, keep; did you mean 'keep'"),
         (np.zeros((2, 3), bool), {"erosion": -1}, "erosion -1 is negative"),

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from jaxnuc.postprocess._filters import fill_mask, open_with_ellipse
+from jaxnuc.postprocess._filters import open_with_ellipse
+from jaxnuc.postprocess.regions import fill_holes
 
 ELLIPSE = np.array([[0, 0, 1, 0, 0], [1] * 5, [1] * 5, [1] * 5, [0, 0, 1, 0, 0]], bool)
 masks = hnp.arrays(bool, hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=16))
@@ -24,9 +25,9 @@ def test_equal_scipy(mask, thicker):
     if mask.size:
         mask = ndimage.binary_dilation(mask, iterations=thicker) if thicker else mask
         np.testing.assert_array_equal(open_with_ellipse(mask), opened(mask))
-        np.testing.assert_array_equal(fill_mask(mask), ndimage.binary_fill_holes(mask))
+        np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))
     else:
-        assert open_with_ellipse(mask).shape == fill_mask(mask).shape == mask.shape
+        assert open_with_ellipse(mask).shape == fill_holes(mask).shape == mask.shape
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -35,4 +36,4 @@ def test_smooth_masks(order):
     mask = np.asarray(ndimage.gaussian_filter(noise, 2) > 0.49, order=order)
     mask.flags.writeable = False
     np.testing.assert_array_equal(open_with_ellipse(mask), opened(mask))
-    np.testing.assert_array_equal(fill_mask(mask), ndimage.binary_fill_holes(mask))
+    np.testing.assert_array_equal(fill_holes(mask), ndimage.binary_fill_holes(mask))

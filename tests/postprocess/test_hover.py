@@ -74,8 +74,9 @@ def nuclei(side, radius=8, seed=0):
 
 @pytest.mark.parametrize("case", CASES)
 def test_reference_values(golden, case):
-    arrays, _ = golden("hover_postprocess")
+    arrays, facts = golden("hover_postprocess")
     probability, hv = inputs(arrays, case)
+    assert list(probability.shape) == facts[case]["shape"]
     blob = label_components(probability >= 0.5, 10, connectivity=1) > 0
     np.testing.assert_array_equal(blob, arrays[f"{case}__blob"])
 
@@ -84,19 +85,23 @@ def test_reference_values(golden, case):
         overall = np.where(blob, 1 - energy, 0)
         np.testing.assert_allclose(overall, arrays[f"{case}__overall_f16"], atol=3e-4)
     markers = hover_markers(energy, blob)
+    assert markers.max() == facts[case]["markers"]
     np.testing.assert_array_equal(markers, relabel(arrays[f"{case}__markers"]))
 
     instances = hover_watershed(probability, hv, constant="reference")
     assert instances.dtype == np.int32
     expected = relabel(arrays[f"{case}__inst"])
-    assert instances.max() == expected.max()
+    assert instances.max() == expected.max() == facts[case]["instances"]
+    unreached = np.count_nonzero(blob & (instances == 0))
+    assert unreached == facts[case]["blob_pixels_without_instance"]
     # The reference smooths in single precision: a pixel of a few thousand goes to a neighbour.
     assert (instances != expected).mean() <= 5e-4
 
 
-@pytest.mark.parametrize("case", ["s164", "s256", "s512"])
+@pytest.mark.parametrize("case", CASES)
 def test_reference_values_of_each_nucleus(golden, case):
-    arrays, _ = golden("hover_postprocess")
+    arrays, facts = golden("hover_postprocess")
+    assert not facts[case]["instances_not_in_info"]
     instances, types = arrays[f"{case}__inst"], arrays[f"{case}__tp"]
     found = regions(instances)
     np.testing.assert_array_equal(found.ids, arrays[f"{case}__info_id"])

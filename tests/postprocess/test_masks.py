@@ -88,7 +88,9 @@ def test_instances_of_the_reference(golden, case: str) -> None:
     np.testing.assert_array_equal(paint(masks, shape), values["label"])
     exact = paint(region_masks(regions), shape)
     np.testing.assert_array_equal(exact, values["label_exact_regions"])
-    assert len(masks) == scalars[case]["instances"]
+    assert len(masks) == scalars[case]["instances"] == scalars[case]["polygons"]
+    discarded = np.setdiff1d(regions[regions > 0], values["source_region"])
+    assert discarded.tolist() == scalars[case]["regions_discarded"]
     assert (dense(masks, shape).sum(axis=0) > 1).sum() == scalars[case]["overlapping_pixels"]
 
     if case == "blank":
@@ -175,7 +177,7 @@ def test_refuses() -> None:
         region_masks(regions, "columns")
     with pytest.raises(ValueError, match="max_instances is -1"):
         region_masks(regions, max_instances=-1)
-    with pytest.raises(ValueError, match="regions must be bool or integer"):
+    with pytest.raises(ValueError, match="regions must hold integers"):
         region_masks(regions / 2)
     for row, col in ((-1, 0), (0, -1), (2, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"leaves the image of \(3, 3\)"):

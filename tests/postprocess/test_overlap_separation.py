@@ -46,11 +46,17 @@ def test_seeds_of_the_reference(golden, case: str) -> None:
     np.testing.assert_array_equal(markers, arrays[f"{case}__markers"])
 
     expected = scalars[case]
-    levels = np.rint(mask * 255).astype(np.uint8)
-    if case != "blank":
-        assert overlap_separation._otsu(levels) == expected["otsu_mask"]
-        stretched = overlap_separation._stretched(np.rint(boundary * 255).astype(np.uint8))
-        assert overlap_separation._otsu(stretched) == expected["otsu_boundary"]
+    assert markers.max() == expected["markers"]
+    assert label_components(kept).max() == expected["contours_kept"]
+    if case != "blank":  # the reference takes 0 for a constant map
+        levels = [np.rint(values * 255).astype(np.uint8) for values in (mask, boundary)]
+        levels[1] = overlap_separation._stretched(levels[1])
+        for image, name, inverted in zip(levels, ("mask", "boundary"), (False, True), strict=True):
+            threshold = overlap_separation._otsu(image)
+            assert threshold == expected[f"otsu_{name}"]
+            above = np.where((image > threshold) ^ inverted, np.float32(255), 0)
+            again = np.rint(overlap_separation._resized(above, shape)).astype(np.uint8)
+            assert overlap_separation._otsu(again) == expected[f"otsu_{name}_resized"]
     areas = overlap_separation._contour_areas(label_components(ndimage.binary_fill_holes(seeds)))
     assert areas.size - 1 == expected["contours"]
     if expected["contours"]:
@@ -232,8 +238,9 @@ def test_refuses() -> None:
     for bad in (np.nan, np.inf, -np.inf, -0.1, 1.1, 255):
         broken = maps[0].copy()
         broken[1, 2] = bad
+        refusal = "mask reaches from" if np.isfinite(bad) else "mask holds . NaN and . infinite"
         for function in (lambda b: separate_overlaps(b, maps[1]), separate_by_distance):
-            with pytest.raises(ValueError, match=r"mask must hold probabilities in \[0, 1\]"):
+            with pytest.raises(ValueError, match=refusal):
                 function(broken)
     for shape in ((0, 5), (4, -5)):
         with pytest.raises(ValueError, match="cannot be resized"):

@@ -38,7 +38,11 @@ def test_reference_label_maps(golden, case, thresh):
     labels = arrays[f"nms__{case}__label_{thresh}"]
     on_grid = tuple(points.T // facts["nms"][case]["grid"])
     distances = arrays[f"nms__{case}__dist_f16"][on_grid].astype(np.float32)
-    np.testing.assert_array_equal(render_polygons(points, distances, labels.shape), labels)
+    shape = tuple(facts["nms"][case]["shape"])
+    found = render_polygons(points, distances, shape)
+    np.testing.assert_array_equal(found, labels)
+    visible = np.unique(found[found > 0]).size
+    assert visible == facts["nms"][case][f"nms_{thresh}"]["objects_in_label"]
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)

@@ -272,7 +272,7 @@ def test_bad_label_maps_are_refused(function, labels, message):
 @pytest.mark.parametrize(
     ("labels", "classes", "n_classes", "message"),
     [
-        (LABELS, LABELS.T, None, r"have shape \(2, 3\), class_map \(3, 2\); they must agree"),
+        (LABELS, LABELS.T, None, r"instances has height and width \(2, 3\), class_map \(3, 2\)"),
         (LABELS, LABELS * 0.5, None, "class_map must hold integers, got float64"),
         (LABELS, -LABELS, None, "class_map holds the negative number -1"),
         (LABELS, LABELS * 5, 5, r"class 5, n_classes is 5 .* classes are 0..n_classes - 1"),
@@ -289,7 +289,7 @@ def test_bad_class_maps_are_refused(labels, classes, n_classes, message):
     [
         (PROBABILITIES[..., 0], r"\(H, W, C\) with C >= 2, got shape \(2, 3\)"),
         (PROBABILITIES[..., :1], r"got shape \(2, 3, 1\)"),
-        (PROBABILITIES[:1], r"have shape \(2, 3\), probabilities \(1, 3\)"),
+        (PROBABILITIES[:1], r"height and width \(2, 3\), probabilities \(1, 3\)"),
         (-PROBABILITIES, "reach from -1.0 to 0.0; they must be finite and not negative"),
         (PROBABILITIES * np.inf, "to inf"),
         (np.where(np.arange(4) == 0, np.nan, PROBABILITIES), "reach from nan"),

@@ -1,4 +1,4 @@
-"""Transforms that move image, instances and classes together."""
+"""Transforms that move image, instances, classes and the ignored region together."""
 
 import functools
 from collections.abc import Callable
@@ -18,7 +18,8 @@ def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
     """Moves pixels, without interpolation, the same way in all maps."""
     image, instances = move(sample.image), move(sample.instances)
     classes = None if sample.classes is None else move(sample.classes)
-    return replace(sample, image=image, instances=instances, classes=classes)
+    ignore = None if sample.ignore is None else move(sample.ignore)
+    return replace(sample, image=image, instances=instances, classes=classes, ignore=ignore)
 
 
 def _shape(size: Size) -> tuple[int, int]:
