@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import grain
@@ -20,7 +20,7 @@ from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.transforms import Transform, apply
 
 Batch = dict[str, Any]
-Encode = Callable[[np.ndarray, np.ndarray | None], Mapping[str, np.ndarray]]
+Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[str, np.ndarray]]
 
 THREADS = 4
 
@@ -104,7 +104,9 @@ def batches(
       source: the images; with the attribute `endless = True` its index is itself the randomness
         and it is neither shuffled nor repeated.
       transforms: applied to each sample in order; all results must have one size.
-      encode: `(instances (H, W) int32, classes (H, W) int32 or None)` -> maps (H, W, C) by name.
+      encode: `(instances (H, W) int32, classes (H, W) int32 or None, ignore (H, W) bool or None)`
+        -> maps (H, W, C) by name. `ignore` is given for all samples of a source with the attribute
+        `ignores = True`, so that all batches hold the same maps, and for none of others.
       batch_size: images a batch over all processes.
       seed: of the order and of the transforms.
       shuffle: a new order in every epoch; without it, the order of the source.
@@ -139,7 +141,7 @@ def batches(
             dataset = dataset.shuffle()
         dataset = dataset.repeat()
     dataset = (
-        dataset.random_map(_Example(tuple(transforms), encode))
+        dataset.random_map(_Example(tuple(transforms), encode, getattr(source, "ignores", False)))
         .slice(slice(process_index, None, process_count))
         .batch(batch_size // process_count, drop_remainder=True, batch_fn=_stack)
     )
@@ -167,10 +169,18 @@ class _Example:
 
     transforms: tuple[Transform, ...]
     encode: Encode
+    ignores: bool
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> dict[str, Any]:
+        if sample.ignore is not None and not self.ignores:
+            raise ValueError(
+                f"sample {sample.meta.get('name')!r} has regions to ignore, but its source has no "
+                "`ignores = True`; set it, since all batches must hold the same maps"
+            )
+        if self.ignores and sample.ignore is None:
+            sample = replace(sample, ignore=np.zeros(sample.instances.shape, bool))
         sample = apply(self.transforms, sample, rng)
-        targets = dict(self.encode(sample.instances, sample.classes))
+        targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
         return {"image": sample.image, "targets": targets}
 
 

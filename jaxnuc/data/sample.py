@@ -32,7 +32,8 @@ class Source(Protocol):
     """A data set: random access, deterministic, picklable for the input workers.
 
     A source with classes has the attribute `cut` (`jaxnuc.labels.Cut`), whose groups the samples'
-    classes are. One with `endless = True` makes a new sample of every index.
+    classes are. One with `endless = True` makes a new sample of every index; one with
+    `ignores = True` has samples with regions to ignore.
     """
 
     name: str

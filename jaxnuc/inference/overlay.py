@@ -13,6 +13,7 @@ from skimage.segmentation import find_boundaries
 from jaxnuc import metrics
 from jaxnuc.files import replace_file
 from jaxnuc.metrics import DEFAULT, Conventions
+from jaxnuc.metrics.scores import judged
 
 Colour = tuple[int, int, int]
 
@@ -103,7 +104,7 @@ def _layers(
         return [(prediction, MATCHED)], [(MATCHED, f"predicted {_count(prediction)}")]
     c = conventions
     found = metrics.match(
-        truth, prediction, c.threshold, inclusive=c.inclusive, matching=c.matching
+        *judged(c, truth, prediction), c.threshold, inclusive=c.inclusive, matching=c.matching
     )
     false = np.where(np.isin(prediction, found.false), prediction, 0)
     missed = np.where(np.isin(truth, found.missed), truth, 0)

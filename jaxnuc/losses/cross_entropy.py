@@ -4,17 +4,32 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxnuc.losses.region import pooled_sum
 
-def _reduce(per_pixel: jax.Array, reduction: str) -> jax.Array:
-    if reduction == "mean":
-        return per_pixel.mean()
+
+def _reduce(
+    per_pixel: jax.Array, reduction: str, weights: jax.Array | None, axis_name: str | None
+) -> jax.Array:
+    if reduction not in ("mean", "image_sum"):
+        raise ValueError(f"reduction={reduction!r}; known: mean, image_sum")
+    if weights is not None:
+        weights = jnp.broadcast_to(weights, per_pixel.shape).astype(per_pixel.dtype)
+        per_pixel = per_pixel * weights
     if reduction == "image_sum":
         return per_pixel.sum() / per_pixel.shape[0]
-    raise ValueError(f"reduction={reduction!r}; known: mean, image_sum")
+    if weights is None:
+        return per_pixel.mean()
+    total = pooled_sum(weights, axis_name)
+    return pooled_sum(per_pixel, axis_name) / jnp.where(total > 0, total, 1)
 
 
 def binary_cross_entropy(
-    logits: jax.Array, targets: jax.Array, reduction: str = "mean"
+    logits: jax.Array,
+    targets: jax.Array,
+    reduction: str = "mean",
+    *,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
 ) -> jax.Array:
     """Binary cross entropy of sigmoid outputs.
 
@@ -23,23 +38,36 @@ def binary_cross_entropy(
       targets: the same shape, in [0, 1].
       reduction: `"mean"` over all elements, or `"image_sum"`: summed over an image, mean over the
         batch (HARU-Net, Eq. 4).
+      weights: of the elements, broadcast against `logits`; the mean is the weighted one over the
+        whole batch, 0 where all weights are. None: all weigh the same.
+      axis_name: pmapped axis that shares the batch; of effect where there are weights.
 
     Returns:
       Scalar.
     """
-    return _reduce(optax.sigmoid_binary_cross_entropy(logits, targets), reduction)
+    per_pixel = optax.sigmoid_binary_cross_entropy(logits, targets)
+    return _reduce(per_pixel, reduction, weights, axis_name)
 
 
-def cross_entropy(logits: jax.Array, labels: jax.Array, reduction: str = "mean") -> jax.Array:
+def cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    reduction: str = "mean",
+    *,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
     """Cross entropy of softmax outputs.
 
     Args:
       logits: (B, ..., classes) float.
       labels: (B, ...) integer class of each pixel.
       reduction: as in `binary_cross_entropy`, per pixel.
+      weights: (B, ...) of the pixels, as in `binary_cross_entropy`.
+      axis_name: as in `binary_cross_entropy`.
 
     Returns:
       Scalar.
     """
-    labels = labels.astype(jnp.int32)
-    return _reduce(optax.softmax_cross_entropy_with_integer_labels(logits, labels), reduction)
+    per_pixel = optax.softmax_cross_entropy_with_integer_labels(logits, labels.astype(jnp.int32))
+    return _reduce(per_pixel, reduction, weights, axis_name)

@@ -109,7 +109,7 @@ class Evaluation:
 
         means = compared({f"{name}_image_mean": name for name in METRICS}, "mean")
         if mine.empty == "nan":  # an image without scores leaves the means without any
-            nothing = dict.fromkeys(_OF_BOTH, math.nan)
+            nothing: dict[str, Any] = dict.fromkeys(_OF_BOTH, math.nan)
             means = {n: c._replace(**nothing) if c.skipped else c for n, c in means.items()}
         return means | compared({name: name for name in COUNTS}, pooled_figures)
 

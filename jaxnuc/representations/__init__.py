@@ -3,7 +3,8 @@
 A representation has four members, and the rest of the library knows it only by them:
 
 - `outputs`: `{map: channels}`, what the network is to produce;
-- `encode(instances, classes)`: label maps (H, W) to target maps `{name: (H, W, C)}`; NumPy;
+- `encode(instances, classes, ignore)`: label maps (H, W) to target maps `{name: (H, W, C)}`; NumPy.
+  With `ignore`, the map `valid` is among them; the loss leaves out the pixels in which it is 0;
 - `loss(maps, targets, axis_name)`: a batch of maps and targets to a scalar and named parts; JAX;
 - `decode(maps)`: the maps of one image, NumPy logits (H, W, C), to `Nuclei`; NumPy.
 
@@ -40,7 +41,10 @@ class Representation(Protocol):
     def outputs(self) -> Mapping[str, int]: ...
 
     def encode(
-        self, instances: np.ndarray, classes: np.ndarray | None = None
+        self,
+        instances: np.ndarray,
+        classes: np.ndarray | None = None,
+        ignore: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]: ...
 
     def loss(

@@ -1,6 +1,6 @@
 """What the representations share: probabilities, scores, deep supervision."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,18 +28,28 @@ def mean_scores(probability: np.ndarray, instances: np.ndarray) -> np.ndarray:
     return (sums[1:] / np.bincount(labels, minlength=1)[1:]).astype(np.float32)
 
 
+VALID = "valid"  # name of the target that says where there is anything to learn
+
+
+def with_valid(targets: dict[str, np.ndarray], ignore: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Adds (H, W, 1) uint8, 0 where `ignore` (H, W) says that nothing is annotated."""
+    return targets if ignore is None else targets | {VALID: (~ignore).astype(np.uint8)[..., None]}
+
+
 def supervise(
     maps: Mapping[str, Any],
     targets: Mapping[str, Any],
-    loss: Callable[[Any, Any], tuple[Any, dict[str, Any]]],
+    names: Iterable[str],
+    loss: Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]],
     side_weight: float,
 ) -> tuple[Any, dict[str, Any]]:
     """Sums a loss over maps and their side maps.
 
     Args:
       maps: the network's output; `side` holds `{map: [logits, ...]}` where it has any.
-      targets: `{map: target}`.
-      loss: `(logits, target) -> (scalar, parts)`.
+      targets: `{map: target}`, and `valid` where there are pixels to ignore.
+      names: of the maps.
+      loss: `(logits, target, valid) -> (scalar, parts)`; valid is float (B, H, W, 1) or None.
       side_weight: weight of each side map; the outputs weigh 1.
 
     Returns:
@@ -48,12 +58,14 @@ def supervise(
     total: Any = 0.0
     side: Any = 0.0
     parts: dict[str, Any] = {}
-    for name, target in targets.items():
-        value, named = loss(maps[name], target)
+    valid = targets[VALID].astype(np.float32) if VALID in targets else None
+    for name in names:
+        target = targets[name]
+        value, named = loss(maps[name], target, valid)
         total = total + value
         parts |= {f"{name}/{part}": v for part, v in named.items()}
         for logits in maps.get("side", {}).get(name, ()):
-            side = side + side_weight * loss(logits, target)[0]
+            side = side + side_weight * loss(logits, target, valid)[0]
     if "side" in maps:
         parts["side"] = side
     return total + side, parts

@@ -41,10 +41,14 @@ class Representation:
         return {"mask": 1}
 
     def encode(
-        self, instances: np.ndarray, classes: np.ndarray | None = None
+        self,
+        instances: np.ndarray,
+        classes: np.ndarray | None = None,
+        ignore: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """(H, W) instances to `{"mask": (H, W, 1) uint8}`."""
-        return {"mask": (instances > 0).astype(np.uint8)[..., None]}
+        """(H, W) instances to `{"mask": (H, W, 1) uint8}`, and `valid` where there is `ignore`."""
+        targets = {"mask": (instances > 0).astype(np.uint8)[..., None]}
+        return _maps.with_valid(targets, ignore)
 
     def loss(
         self, maps: Mapping[str, Any], targets: Mapping[str, Any], axis_name: str | None = None
@@ -55,9 +59,14 @@ class Representation:
 
         from jaxnuc import losses
 
-        def one(logits: jax.Array, target: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        def one(
+            logits: jax.Array, target: jax.Array, valid: jax.Array | None
+        ) -> tuple[jax.Array, dict[str, jax.Array]]:
             p, t = jax.nn.sigmoid(logits), target.astype(jnp.float32)
-            parts = {"bce": losses.binary_cross_entropy(logits, t)}
+            entropy = losses.binary_cross_entropy(logits, t, weights=valid, axis_name=axis_name)
+            parts = {"bce": entropy}
+            if valid is not None:  # pixels without annotation are in neither region
+                p, t = p * valid, t * valid
             if self.loss_name == "bce_dice":
                 parts["dice"] = losses.soft_dice(p, t, smooth=1.0, axis_name=axis_name)
             if self.loss_name == "bce_ssim_iou":
@@ -66,7 +75,7 @@ class Representation:
                 parts["iou"] = losses.soft_iou(p, t, axis_name=axis_name)
             return jnp.stack(list(parts.values())).mean(), parts
 
-        return _maps.supervise(maps, {"mask": targets["mask"]}, one, self.side_weight)
+        return _maps.supervise(maps, targets, self.outputs, one, self.side_weight)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Threshold, 8-connected components, minimum size."""

@@ -77,13 +77,17 @@ class Representation:
         return {"mask": self.channels, "contour": self.channels}
 
     def encode(
-        self, instances: np.ndarray, classes: np.ndarray | None = None
+        self,
+        instances: np.ndarray,
+        classes: np.ndarray | None = None,
+        ignore: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """(H, W) instances to `{"mask", "contour"}`, each (H, W, 1) uint8."""
-        return {
+        """(H, W) instances to `{"mask", "contour"}`, each (H, W, 1) uint8; `valid` for `ignore`."""
+        targets = {
             "mask": (instances > 0).astype(np.uint8)[..., None],
             "contour": contour_map(instances).astype(np.uint8)[..., None],
         }
+        return _maps.with_valid(targets, ignore)
 
     def loss(
         self, maps: Mapping[str, Any], targets: Mapping[str, Any], axis_name: str | None = None
@@ -96,22 +100,30 @@ class Representation:
 
         reduction = "mean" if self.form == "code" else "image_sum"
 
-        def one(logits: jax.Array, target: jax.Array) -> tuple[jax.Array, dict[str, jax.Array]]:
+        def one(
+            logits: jax.Array, target: jax.Array, valid: jax.Array | None
+        ) -> tuple[jax.Array, dict[str, jax.Array]]:
             if self.channels == 1:
                 p, t = jax.nn.sigmoid(logits), target.astype(jnp.float32)
-                entropy = losses.binary_cross_entropy(logits, t, reduction)
+                entropy = losses.binary_cross_entropy(
+                    logits, t, reduction, weights=valid, axis_name=axis_name
+                )
             else:
                 p = jax.nn.softmax(logits)
                 t = jax.nn.one_hot(target[..., 0], 2)
-                entropy = losses.cross_entropy(logits, target[..., 0], reduction)
+                weights = None if valid is None else valid[..., 0]
+                entropy = losses.cross_entropy(
+                    logits, target[..., 0], reduction, weights=weights, axis_name=axis_name
+                )
+            if valid is not None:  # pixels without annotation are in neither region
+                p, t = p * valid, t * valid
             if self.form == "code":
                 dice = losses.soft_dice(p, t, per_class=self.dice_per_class, axis_name=axis_name)
             else:
                 dice = losses.squared_ratio_dice(p[..., -1:], t[..., -1:])
             return entropy + dice, {"ce": entropy, "dice": dice}
 
-        wanted = {name: targets[name] for name in self.outputs}
-        return _maps.supervise(maps, wanted, one, self.side_weight)
+        return _maps.supervise(maps, targets, self.outputs, one, self.side_weight)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Algorithm 1 on both maps above the threshold."""

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -28,7 +29,7 @@ class Numbered:
         return Sample(image, instances, None, {"name": str(index)})
 
 
-def encode(instances, classes):
+def encode(instances, classes, ignore=None):
     return {"mask": (instances > 0)[..., None].astype(np.float32), "id": instances[..., None]}
 
 
@@ -67,6 +68,41 @@ def folder(tmp_path):
     return Source(tmp_path)
 
 
+class PartlyAnnotated(Numbered):
+    """The left half of every other sample is to be ignored."""
+
+    ignores = True
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        ignore = np.zeros(sample.instances.shape, bool)
+        ignore[:, : self.side // 2] = True
+        return dataclasses.replace(sample, ignore=None if index % 2 else ignore)
+
+
+def test_ignored_regions_reach_the_encoder_and_move_along():
+    def masked(instances, classes, ignore):
+        return {"id": instances[..., None], "ignore": ignore[..., None]}
+
+    turned = parse(["flip_turn()"])
+    stream = batches(PartlyAnnotated(), turned, masked, 4, 0, shuffle=False)
+    shapes = set()
+    for batch in take(6, stream):
+        for number, ignore in zip(batch["targets"]["id"], batch["targets"]["ignore"], strict=True):
+            odd = (number[0, 0, 0] - 1) % 2
+            assert ignore.sum() == (0 if odd else 16 * 8)
+            shapes.add((bool(ignore[0, 0, 0]), bool(ignore[-1, 0, 0]), bool(ignore[0, -1, 0])))
+    assert len(shapes) > 2
+
+
+def test_regions_to_ignore_must_be_announced():
+    class Silent(PartlyAnnotated):
+        ignores = False
+
+    with pytest.raises(ValueError, match=r"sample '0' has regions to ignore.*`ignores = True`"):
+        take(1, stream(Silent(), shuffle=False))
+
+
 def test_shapes_and_dtypes(folder):
     (batch,) = take(1, stream(folder, CHAIN, batch_size=3))
     assert (batch["image"].shape, batch["image"].dtype) == ((3, 16, 16, 3), np.uint8)
@@ -101,7 +137,7 @@ def test_seeds_differ_and_repeat(folder):
 
 
 def test_workers_give_the_same_batches_and_take_over_a_state(folder):
-    def local(instances, classes):  # a closure, as configurations make them
+    def local(instances, classes, ignore):  # a closure, as configurations make them
         return {"mask": (instances > 0)[..., None], "id": instances[..., None]}
 
     def make(workers):
@@ -174,7 +210,7 @@ def test_classes_reach_the_encoder():
             sample = super().__getitem__(index)
             return Sample(sample.image, sample.instances, sample.instances * 2)
 
-    def both(instances, classes):
+    def both(instances, classes, ignore):
         return {"ratio": (classes // instances)[..., None]}
 
     (batch,) = take(1, batches(Classed(), [], both, 2, 0))

@@ -59,6 +59,14 @@ def test_touching_nuclei_are_told_apart_and_the_image_border_is_no_outline():
     assert not painted(picture, MATCHED)[0, 15]
 
 
+def test_what_is_not_judged_is_neither_missed_nor_false():
+    truth, prediction = np.zeros((40, 40), int), np.zeros((40, 40), int)
+    truth[0:6, 10:16], prediction[20:26, 34:40] = 1, 1
+    picture = overlay(grey(), truth, prediction, conventions=Conventions(border=0), scale=1)
+    for colour in (MISSED, FALSE):
+        assert not (picture[:40] == colour).all(-1).any()
+
+
 @pytest.mark.parametrize(("threshold", "colour"), [(0.3, MATCHED), (0.5, MISSED)])
 def test_the_threshold_decides_what_matches(threshold, colour):
     truth = rectangles((10, 10, 30, 30))

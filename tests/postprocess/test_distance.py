@@ -125,7 +125,8 @@ def test_equals_the_literal_version(seed, shape, spread, threshold, depth, lines
 @given(st.integers(0, 10**6), st.tuples(st.integers(1, 20), st.integers(1, 20)), st.integers(1, 6))
 def test_regional_maxima(seed, shape, highest):
     levels = np.random.default_rng(seed).integers(0, highest + 1, shape).astype(np.uint8)
-    np.testing.assert_array_equal(regional_maxima(levels), literal_maxima(levels))
+    for each in (levels, np.asfortranarray(levels)):
+        np.testing.assert_array_equal(regional_maxima(each), literal_maxima(levels))
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
@@ -180,6 +181,15 @@ def test_no_nucleus_and_one_over_the_whole_image(shape, depth):
     assert not dynamic_watershed(np.zeros(shape), depth=depth).any()
     assert not dynamic_watershed(np.full(shape, -5.0), depth=depth).any()
     assert (dynamic_watershed(np.full(shape, 4.7), depth=depth) == 1).all()
+
+
+@pytest.mark.parametrize("lines", [True, False])
+def test_many_maxima_in_any_memory_layout(lines):
+    distance = noisy(0, (60, 70), 1)
+    expected = dynamic_watershed(distance, lines=lines)
+    assert expected.max() > 50
+    for each in (np.asfortranarray(distance), distance.repeat(2, 1)[:, ::2]):
+        np.testing.assert_array_equal(dynamic_watershed(each, lines=lines), expected)
 
 
 def test_memory_layouts_and_types():

@@ -283,6 +283,8 @@ def test_memory_layouts_and_types():
         (np.full((2, 3), -3.0), np.zeros((2, 3, 2)), {}, "apply the sigmoid or the softmax"),
         (np.zeros((2, 3)), np.zeros((2, 3, 2)), {"kernel": 20}, "kernel 20 is not an odd number"),
         (np.zeros((2, 3)), np.zeros((2, 3, 2)), {"kernel": 1}, "kernel 1 is not an odd number"),
+        (np.zeros((2, 3)), np.zeros((2, 3, 2)), {"threshold": 127}, "threshold 127 is not within"),
+        (np.zeros((2, 3)), np.zeros((2, 3, 2)), {"marker_threshold": np.nan}, "marker_threshold n"),
         (np.zeros((2, 3)), np.zeros((2, 3, 2)), {"constant": "ignored"}, "did you mean 'ignore'"),
     ],
 )

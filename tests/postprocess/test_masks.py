@@ -177,6 +177,8 @@ def test_refuses() -> None:
         region_masks(regions, "columns")
     with pytest.raises(ValueError, match="max_instances is -1"):
         region_masks(regions, max_instances=-1)
+    with pytest.raises(ValueError, match="regions holds the negative number -1"):
+        region_masks(-1 * regions)
     with pytest.raises(ValueError, match="regions must hold integers"):
         region_masks(regions / 2)
     for row, col in ((-1, 0), (0, -1), (2, 0), (0, 2)):

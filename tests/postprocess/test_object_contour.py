@@ -209,9 +209,18 @@ def test_bad_maps_are_refused(inside, outline, message):
 def test_bad_arguments_are_refused():
     with pytest.raises(ValueError, match="connectivity 3 is neither 1"):
         label_probability(np.zeros((2, 3)), connectivity=3)
+    with pytest.raises(ValueError, match=r"threshold 127 is not within \[0, 1\]"):
+        label_probability(np.zeros((2, 3)), threshold=127)
+    with pytest.raises(ValueError, match=r"threshold nan is not within \[-1, 1\]"):
+        label_inside_contours(np.zeros((2, 3)), np.zeros((2, 3)), threshold=np.nan)
     with pytest.raises(ValueError, match="radius -1 is negative"):
         label_probability(np.zeros((2, 3)), radius=-1)
     with pytest.raises(ValueError, match="instances must hold integers"):
         dilate_instances(np.zeros((2, 3)), 1)
     with pytest.raises(ValueError, match="instances holds the negative number -4"):
         dilate_instances(np.full((2, 3), -4), 1)
+
+
+def test_a_radius_beyond_the_image():
+    instances = dilate_instances(np.eye(4, 5, dtype=int) * 3, 10**12)
+    np.testing.assert_array_equal(instances, np.full((4, 5), 3))

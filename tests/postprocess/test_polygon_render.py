@@ -100,3 +100,11 @@ def test_refusals():
         render_polygons(points, distances[:1], (5, 5))
     with pytest.raises(ValueError, match=r"\(5, 5, 3\)"):
         render_polygons(points, distances, (5, 5, 3))
+
+
+@pytest.mark.parametrize("reach", [1e6, 1e20, 1e30])
+def test_a_polygon_far_larger_than_the_image(reach):
+    labels = render_polygons(np.array([[2, 3], [4, 4]]), np.array([[1.0] * 4, [reach] * 4]), (7, 9))
+    expected = np.full((7, 9), 2)
+    expected[2, 2:5] = expected[1:4, 3] = 1
+    np.testing.assert_array_equal(labels, expected)

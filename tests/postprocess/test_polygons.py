@@ -155,6 +155,25 @@ def test_polygons_of_very_unequal_sizes():
     assert result.suppressed_by.tolist() == by.tolist()
 
 
+def test_one_polygon_far_larger_than_the_image():
+    # Of 40,000 others it overlaps all and, of the lowest score, suppresses none.
+    points = np.stack(np.divmod(np.arange(40_000), 200), axis=1) * 5
+    distances, scores = np.full((40_000, 8), 2.4), np.linspace(1, 0.5, 40_000)
+    distances[-1] = 1e6
+    result = non_maximum_suppression(points, distances, scores, nms_thresh=0.4)
+    np.testing.assert_array_equal(result.kept, np.arange(39_999))
+    assert result.suppressed_by[-1] == 0
+    # Of the highest, it suppresses all.
+    result = non_maximum_suppression(points, distances, scores[::-1], nms_thresh=0.4)
+    assert result.kept.tolist() == [39_999]
+
+
+def test_candidates_of_one_centre():
+    distances = np.array([3.0, 5.0, 1.0])[:, None].repeat(8, axis=1)
+    result = non_maximum_suppression(np.ones((3, 2)), distances, np.ones(3), nms_thresh=0.9)
+    assert result.suppressed_by.tolist() == [-1, 0, 0]
+
+
 def test_spikes():
     """Long and thin polygons, the boxes of which have next to no area."""
     rng = np.random.default_rng(4)
@@ -275,6 +294,10 @@ def test_refusals():
         candidates_from_maps(prob, bad, prob_thresh=0.5)
     with pytest.raises(ValueError, match="prob holds 0 NaN and 20 infinite"):
         candidates_from_maps(prob + np.inf, dist, prob_thresh=0.5)
+    with pytest.raises(ValueError, match=r"prob reaches from 1\.1 to 1\.1"):
+        candidates_from_maps(prob + 1.1, dist, prob_thresh=0.5)
+    with pytest.raises(ValueError, match="prob_thresh nan is not within"):
+        candidates_from_maps(prob, dist, prob_thresh=np.nan)
     with pytest.raises(ValueError, match="2 rays"):
         candidates_from_maps(prob, dist[..., :2], prob_thresh=0.5)
     with pytest.raises(ValueError, match="grid 0"):

@@ -102,6 +102,14 @@ def test_class_votes_equal_hovernets_rule(data):
         assert list(zip(chosen.tolist(), shares.tolist(), strict=True)) == expected
 
 
+def test_votes_of_many_instances_for_many_classes():
+    # A table of all pairs would have 10^10 entries.
+    labels = np.arange(1, 100_001).reshape(250, 400)
+    chosen, shares = class_votes(labels, labels[::-1])
+    np.testing.assert_array_equal(chosen, labels[::-1].ravel())
+    assert (shares == 1).all()
+
+
 def test_votes_between_equals_and_background():
     labels = np.repeat(np.array([[3, 4, 9]]), 4, axis=1)
     classes = np.array([[2, 2, 1, 1, 0, 0, 0, 2, 0, 0, 0, 0]], np.uint8)

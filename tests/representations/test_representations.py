@@ -65,6 +65,66 @@ def test_contour_decodes_what_it_encodes(channels):
     np.testing.assert_allclose(found.scores, 1, atol=1e-3)
 
 
+IGNORING = [
+    ("binary", {"loss_name": "bce"}),
+    ("binary", {"loss_name": "bce_iou"}),
+    ("binary", {"loss_name": "bce_dice"}),
+    ("contour", {}),
+    ("contour", {"channels": 2}),
+    ("contour", {"channels": 2, "dice_per_class": True}),
+    ("contour", {"form": "paper"}),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments"), IGNORING)
+def test_ignored_pixels_are_as_if_they_were_not_there(name, arguments):
+    representation = representations.create(name, **arguments)
+    rng = np.random.default_rng(0)
+    labels = np.zeros((12, 16), np.int32)
+    labels[2:6, 1:6], labels[4:11, 9:14] = 1, 2
+    ignore = np.zeros(labels.shape, bool)
+    ignore[:, 8:] = True
+    whole = {k: v[None] for k, v in representation.encode(labels, None, ignore).items()}
+    left = {k: v[:, :, :8] for k, v in whole.items() if k != "valid"}
+    maps = {k: rng.normal(0, 2, (1, 12, 16, c)).astype(np.float32) for k, c in representation.outputs.items()}
+
+    def total(maps, targets):
+        return representation.loss(maps, targets)[0]
+
+    expected = total({k: v[:, :, :8] for k, v in maps.items()}, left)
+    found, gradients = jax.value_and_grad(total)(maps, whole)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for gradient in gradients.values():
+        assert np.abs(gradient[:, :, :8]).max() > 0
+        assert not np.abs(gradient[:, :, 8:]).any()
+    everything = total(maps, {k: v for k, v in whole.items() if k != "valid"})
+    assert abs(everything - expected) > 1e-4
+
+
+def test_ssim_takes_ignored_pixels_for_right():
+    representation = representations.create("binary", loss_name="bce_ssim_iou")
+    labels = np.zeros((16, 16), np.int32)
+    labels[4:9, 4:12] = 1
+    ignore = np.zeros(labels.shape, bool)
+    ignore[:, :6] = True
+    targets = {k: v[None] for k, v in representation.encode(labels, None, ignore).items()}
+    logits = np.where(labels, 40, -40).astype(np.float32)[None, ..., None]
+    wrong = np.where(ignore[None, ..., None], -logits, logits)
+    for maps in (logits, wrong):
+        loss, parts = representation.loss({"mask": maps}, targets)
+        np.testing.assert_allclose(loss, 0, atol=1e-6)
+        np.testing.assert_allclose(parts["mask/ssim"], 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["binary", "contour"])
+def test_a_batch_with_nothing_annotated_has_no_entropy(name):
+    representation = representations.create(name)
+    targets = representation.encode(np.zeros((8, 8), np.int32), None, np.ones((8, 8), bool))
+    maps = {k: np.ones((1, 8, 8, c), np.float32) for k, c in representation.outputs.items()}
+    loss, _ = representation.loss(maps, {k: v[None] for k, v in targets.items()})
+    np.testing.assert_allclose(loss, 0, atol=1e-6)
+
+
 @pytest.mark.parametrize(("name", "broken"), [("binary", "mask"), ("contour", "contour")])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_maps_that_are_no_numbers_are_refused(name, broken, value):
