@@ -121,7 +121,7 @@ def scored(
                 decode, found = segment.decode, segment.maps(sample.image)
             else:
                 decode, found = None, np.asarray(segment(sample.image).instances)
-            yield decode, found, sample.instances, sample.meta["name"], conventions
+            yield decode, found, sample.instances, sample.ignore, sample.meta["name"], conventions
 
     return ordered_map(_score, tasks(), workers)
 
@@ -130,11 +130,12 @@ def _score(
     decode: Callable[[Any], Segmentation] | None,
     found: Any,
     truth: np.ndarray,
+    ignore: np.ndarray | None,
     name: str,
     conventions: Conventions,
 ) -> Scores:
     instances = found if decode is None else decode(found).instances
-    return score_with(conventions, truth, _as_large(instances, truth, name))
+    return score_with(conventions, truth, _as_large(instances, truth, name), ignore)
 
 
 def _as_large(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Leaves out of both label maps what annotators do not agree upon: cut nuclei, exact outlines."""
+"""Leaves out of both label maps what is not to be judged: cut nuclei, outlines, ignored regions."""
 
 import math
 
@@ -66,6 +66,49 @@ def drop_border(
         fastremap.mask(truth, table.truth_ids[cut_truth].tolist()),
         fastremap.mask(prediction, table.prediction_ids[dropped].tolist()),
     )
+
+
+def leave_out(
+    truth: np.ndarray, prediction: np.ndarray, ignore: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Leaves out the pixels in which nothing is annotated, and the predictions that lie there.
+
+    A prediction that loses more than half of its pixels vanishes, unless what remains is the best
+    match of a true instance: the rule for void pixels of panoptic quality's authors.
+
+    Args:
+      truth: (H, W) integer or bool label map, 0 is background.
+      prediction: (H, W) label map of the same shape.
+      ignore: (H, W) bool, where nothing is annotated.
+
+    Returns:
+      Copies of both maps (bool maps as uint8) in which what is left out is 0.
+
+    Raises:
+      ValueError: the maps are no label maps of one shape, or `ignore` has another.
+
+    Example:
+      >>> truth, ignore = np.array([[1, 1, 0, 0, 0]]), np.array([[0, 0, 0, 1, 1]], bool)
+      >>> leave_out(truth, np.array([[5, 5, 0, 6, 6]]), ignore)[1].tolist()
+      [[5, 5, 0, 0, 0]]
+
+    References:
+      Kirillov et al., Panoptic Segmentation, 2019, section 4.2.
+    """
+    truth, prediction = _integers(truth), _integers(prediction)
+    ignore = np.asarray(ignore, bool)
+    if ignore.shape != truth.shape:
+        raise ValueError(f"ignore has shape {ignore.shape}, truth {truth.shape}; they must agree")
+    before = contingency_table(truth, prediction)
+    truth = np.where(ignore, truth.dtype.type(0), truth)
+    prediction = np.where(ignore, prediction.dtype.type(0), prediction)
+    after = contingency_table(truth, prediction)
+    areas = np.zeros(len(before.prediction_ids), np.int64)
+    place = np.searchsorted(before.prediction_ids, after.prediction_ids)
+    areas[place] = after.prediction_areas
+    lost = before.prediction_ids[2 * areas < before.prediction_areas]
+    wanted = after.prediction_ids[after.columns[best_pairs(after)]]
+    return truth, fastremap.mask(prediction, np.setdiff1d(lost, wanted).tolist())
 
 
 def ignore_outlines(

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.metrics.border import drop_border, ignore_outlines
+from jaxnuc.metrics.border import drop_border, ignore_outlines, leave_out
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.conventions import DEFAULT, EMPTY, Conventions
 from jaxnuc.metrics.matching import best_pairs, optimal_pairs, pairs_above
@@ -146,15 +146,34 @@ def score(
     return score_with(conventions, truth, prediction)
 
 
-def score_with(conventions: Conventions, truth: np.ndarray, prediction: np.ndarray) -> Scores:
-    """`score`, with all conventions as one argument."""
-    return score_table(contingency_table(*judged(conventions, truth, prediction)), conventions)
+def score_with(
+    conventions: Conventions,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    ignore: np.ndarray | None = None,
+) -> Scores:
+    """`score`, with all conventions as one argument.
+
+    Args:
+      conventions: of the scores.
+      truth: (H, W) label map.
+      prediction: (H, W) label map.
+      ignore: (H, W) bool, where nothing is annotated: see `leave_out`.
+    """
+    return score_table(
+        contingency_table(*judged(conventions, truth, prediction, ignore)), conventions
+    )
 
 
 def judged(
-    conventions: Conventions, truth: np.ndarray, prediction: np.ndarray
+    conventions: Conventions,
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    ignore: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What of two label maps is scored: without what `border` and `tolerance` leave out."""
+    """What of two label maps is scored: without what conventions and `ignore` leave out."""
+    if ignore is not None:
+        truth, prediction = leave_out(truth, prediction, ignore)
     if conventions.border is not None:
         truth, prediction = drop_border(truth, prediction, conventions.border)
     if conventions.tolerance:

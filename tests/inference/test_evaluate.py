@@ -1,6 +1,7 @@
 """Evaluation reports of a hand-made data set whose scores are known in closed form."""
 
 import csv
+import dataclasses
 import json
 import math
 import weakref
@@ -125,6 +126,19 @@ def test_tissues_are_averaged_where_every_sample_has_one(tmp_path):
     assert "recall_group_mean" not in run(source)
     report = json.loads((tmp_path / "metrics.json").read_text())
     assert set(report["conventions"]["aggregation"]) == {"image_mean", "group_mean", "pooled"}
+
+
+def test_predictions_where_nothing_is_annotated_do_not_count():
+    class Partly(HandMade):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            ignore = np.zeros(sample.instances.shape, bool)
+            ignore[8:] = True  # all but the first four squares
+            return dataclasses.replace(sample, instances=squares(4), ignore=ignore)
+
+    figures = run(Partly((4, 4), (6, 3)))
+    assert figures["precision_pooled"] == 1
+    assert figures["recall_pooled"] == 7 / 8
 
 
 def test_the_report_holds_figures_groups_and_conventions(source, tmp_path):

@@ -60,11 +60,10 @@ def test_touching_nuclei_are_told_apart_and_the_image_border_is_no_outline():
 
 
 def test_what_is_not_judged_is_neither_missed_nor_false():
-    truth, prediction = np.zeros((40, 40), int), np.zeros((40, 40), int)
-    truth[0:6, 10:16], prediction[20:26, 34:40] = 1, 1
+    truth, prediction = rectangles((0, 10, 6, 16)), rectangles((20, W - 6, 26, W))
     picture = overlay(grey(), truth, prediction, conventions=Conventions(border=0), scale=1)
     for colour in (MISSED, FALSE):
-        assert not (picture[:40] == colour).all(-1).any()
+        assert not (picture[:H] == colour).all(-1).any()
 
 
 @pytest.mark.parametrize(("threshold", "colour"), [(0.3, MATCHED), (0.5, MISSED)])

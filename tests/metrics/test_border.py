@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
-from jaxnuc.metrics.border import drop_border, ignore_outlines
+from jaxnuc.metrics.border import drop_border, ignore_outlines, leave_out
 from jaxnuc.metrics.matching import match
 
 SHAPES = arrays_of.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)
@@ -222,3 +222,31 @@ def test_the_order_of_bytes_does_not_matter():
     for function in (drop_border, ignore_outlines):
         expected = function(truth.astype(np.int32), truth.astype(np.int32))
         np.testing.assert_array_equal(function(truth, truth), expected)
+
+
+@PROPERTY
+@given(PAIRS, st.integers(0, 2**32))
+def test_leave_out_equals_its_definition(pair, seed):
+    truth, prediction = pair
+    ignore = np.random.default_rng(seed).random(truth.shape) < 0.4
+    t, p = truth * ~ignore, prediction * ~ignore
+    best = set()
+    for i in _ids(t):
+        rivals = [(((t == i) & (p == j)).sum() / ((t == i) | (p == j)).sum(), j) for j in _ids(p)]
+        if rivals and max(rivals)[0] > 0:
+            top = max(rivals)[0]
+            best.add(min(j for iou, j in rivals if iou == top))
+    for j in _ids(prediction):
+        if 2 * (p == j).sum() < (prediction == j).sum() and j not in best:
+            p = np.where(p == j, 0, p)
+    found = leave_out(truth, prediction, ignore)
+    np.testing.assert_array_equal(found[0], t)
+    np.testing.assert_array_equal(found[1], p)
+    nothing = leave_out(truth, prediction, np.zeros(truth.shape, bool))
+    np.testing.assert_array_equal(nothing, (truth, prediction))
+
+
+def test_leave_out_refuses_another_shape():
+    labels = np.ones((2, 3), int)
+    with pytest.raises(ValueError, match=r"ignore has shape \(3, 2\), truth \(2, 3\)"):
+        leave_out(labels, labels, np.zeros((3, 2), bool))
