@@ -86,7 +86,10 @@ def test_ignored_pixels_are_as_if_they_were_not_there(name, arguments):
     ignore[:, 8:] = True
     whole = {k: v[None] for k, v in representation.encode(labels, None, ignore).items()}
     left = {k: v[:, :, :8] for k, v in whole.items() if k != "valid"}
-    maps = {k: rng.normal(0, 2, (1, 12, 16, c)).astype(np.float32) for k, c in representation.outputs.items()}
+    maps = {
+        k: rng.normal(0, 2, (1, 12, 16, c)).astype(np.float32)
+        for k, c in representation.outputs.items()
+    }
 
     def total(maps, targets):
         return representation.loss(maps, targets)[0]
