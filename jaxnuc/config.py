@@ -30,6 +30,9 @@ def default() -> ConfigDict:
     config.data = ConfigDict()
     config.data.source = ConfigDict({"name": "synthetic"})  # jaxnuc.data.sources
     config.data.root = ""  # empty: the folder of the source's name below $JAXNUC_DATA
+    config.data.mpp = (
+        0.0  # microns per pixel to which all images are resampled; 0: left as they are
+    )
     config.data.normalize = "none"  # or "percentile", of whole images, in training and in use
     config.data.transforms = ("random_crop(128)", "flip_turn()")  # in order, training only
     config.data.workers = 0  # input processes; 0: threads of this one

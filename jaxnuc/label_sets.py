@@ -34,8 +34,8 @@ def cut(name: str, **arguments: Any) -> Cut:
     """The label set of a data set, by name.
 
     Args:
-      name: `"pannuke"`, `"monusac"`, `"consep"`, `"lizard"` (also CoNIC's), or of the tree alone
-        `"superclasses"` and `"leaves"`.
+      name: `"pannuke"`, `"monusac"`, `"consep"`, `"lizard"` (also CoNIC's), `"nucls"`, or of the
+        tree alone `"superclasses"` and `"leaves"`.
       **arguments: of the function of that name; all take `tree`, any tree that has the nodes they
         name, for instance `NUCLEI` with some leaves split further.
 
@@ -143,11 +143,19 @@ def lizard(separate: bool = False, tree: LabelTree = NUCLEI) -> Cut:
     )
 
 
+def nucls(tree: LabelTree = NUCLEI) -> Cut:
+    """NuCLS in two classes: everything but tumour, and tumour, by the tiles' `label_map.yaml`."""
+    tumour = tree.numbers("tumoral epithelial")
+    rest = [leaf for number, leaf in enumerate(tree.leaves, 1) if number not in tumour]
+    return Cut.of(tree, {"Non-Tumor": rest, "Tumor": ["tumoral epithelial"]})
+
+
 _SETS: dict[str, Callable[..., Cut]] = {
     "pannuke": pannuke,
     "monusac": monusac,
     "consep": consep,
     "lizard": lizard,
+    "nucls": nucls,
     "superclasses": lambda tree=NUCLEI: tree.level(1),
     "leaves": lambda tree=NUCLEI: tree.level(),
 }

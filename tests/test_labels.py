@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jaxnuc.label_sets import NUCLEI, consep, cut, lizard
 from jaxnuc.labels import Cut, Label, LabelTree
 
-SETS = ["pannuke", "monusac", "consep", "lizard", "superclasses", "leaves"]
+SETS = ["pannuke", "monusac", "consep", "lizard", "nucls", "superclasses", "leaves"]
 
 
 def leaves_named(cut: Cut) -> list[set[str]]:
@@ -176,3 +176,16 @@ def test_levels_of_any_tree_partition_its_leaves_and_get_coarser_outwards(shape)
     for outer, inner in itertools.pairwise(levels):
         two_steps = inner.to(outer)[inner.from_leaves(leaves)]
         np.testing.assert_array_equal(two_steps, outer.from_leaves(leaves))
+
+
+def test_nucls_parts_the_leaves_into_tumour_and_the_rest():
+    nucls = cut("nucls")
+    assert [(label.native, label.name) for label in nucls.labels] == [
+        (1, "Non-Tumor"),
+        (2, "Tumor"),
+    ]
+    tumour = NUCLEI.leaves.index("tumoral epithelial") + 1
+    expected = [2 if leaf == tumour else 1 for leaf in range(1, len(NUCLEI.leaves) + 1)]
+    assert nucls.from_leaves(range(1, len(NUCLEI.leaves) + 1)).tolist() == expected
+    finer = LabelTree.of({"epithelial": {"tumoral epithelial": {"a": {}, "b": {}}}, "rest": {}})
+    assert cut("nucls", tree=finer).leaves == ((3,), (1, 2))

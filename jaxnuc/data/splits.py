@@ -1,4 +1,4 @@
-"""The splits of the data set that a configuration names."""
+"""The splits of the data sets that a configuration names."""
 
 import inspect
 import os
@@ -7,35 +7,132 @@ from pathlib import Path
 from typing import Any
 
 from jaxnuc import registry
-from jaxnuc.data import sources
+from jaxnuc.data import resolution, sources
+from jaxnuc.data.resolution import SetMpp
 from jaxnuc.data.sample import Source
+from jaxnuc.data.sources import mixture
+from jaxnuc.data.sources._mapping import Mapped
+from jaxnuc.data.windows import windows
 
 ROOT = "JAXNUC_DATA"
+SECTION = ("root", "mpp", "windows", "balance")  # what every section takes
+MIXTURE = ("cut", "episode", "seed")  # arguments of a mixture's section beside its sources
 
 
-def open_split(section: Mapping[str, Any], root: str, split: str) -> Source:
-    """Opens a split of a data set.
+def open_split(
+    section: Mapping[str, Any],
+    root: str | Path,
+    split: str,
+    mpp: float | None = None,
+    seed: int = 0,
+    stream: bool | None = None,
+) -> Source:
+    """Opens a split of a data set, or of a mixture of them.
+
+    Beside the arguments of its source, every section takes
+
+    * `root`: where its files are, where the argument `root` is empty or that of a mixture;
+    * `mpp`: microns per pixel of its images, in place of what the files say or leave out;
+    * `windows`: for training, read sliding windows, see `jaxnuc.data.windows.windows`;
+    * `balance`: for training, draw images with rare classes more often, in an endless stream, see
+      `jaxnuc.data.oversampling.image_weights`.
+
+    The section of a mixture is `{"name": "mixture", "sources": [section, ...], **arguments}` with
+    the arguments of `jaxnuc.data.sources.mixture.Source`; its sections take `weight` too.
 
     Args:
       section: `{"name": ..., **arguments}` of a source.
-      root: where its files are; empty: the folder of the source's name below `$JAXNUC_DATA`.
+      root: where its files are, of a mixture the folder that holds a folder of each source's
+        name; empty: the section's own `root`, else the folder of its name below `$JAXNUC_DATA`.
       split: `"train"`, `"val"`, `"test"`, or what else the source knows.
+      mpp: microns per pixel to which all images are resampled; None leaves them.
+      seed: of the order of a mixture and of what is balanced, unless its section has one.
+      stream: whether to read for training: windows, balanced and mixed; else every image once.
+        None: in the split `"train"`.
 
     Raises:
-      ValueError: unknown source or argument, or a source with files and no root.
+      ValueError: unknown source or argument, a source with files and no root, or microns per
+        pixel that are unknown where they are needed.
       FileNotFoundError: the root does not hold the source's files.
     """
-    values = dict(section)
+    if mpp is not None:
+        resolution.check(mpp)
+    values, stream = dict(section), split == "train" if stream is None else stream
+    if values["name"] == "mixture":
+        return _open_mixture(values, root, split, mpp, seed, stream)
+    balance = values.pop("balance", None)
+    source = _open(values, root, split, mpp, stream)
+    if balance is None or not stream:
+        return source
+    return mixture.Source([source], balance=[balance], split=split, seed=seed, stream=True)
+
+
+def _open(
+    values: dict[str, Any], root: str | Path, split: str, mpp: float | None, stream: bool
+) -> Source:
     name = values.pop("name")
+    own_root, own_mpp = values.pop("root", ""), values.pop("mpp", None)
+    own_windows = values.pop("windows", None)
     cls = registry.load("jaxnuc.data.sources", name, "source").Source
-    if "root" in inspect.signature(cls).parameters:
-        if root:
-            values["root"] = Path(root).expanduser()
-        elif ROOT in os.environ:
-            values["root"] = Path(os.environ[ROOT]).expanduser() / name
-        else:
-            raise ValueError(
-                f"where are the files of {name!r}? Give --config.data.root=FOLDER, or set {ROOT} "
-                f"to a folder that holds {name}/"
+    parameters = inspect.signature(cls).parameters
+    for key in values:
+        if key not in parameters:
+            raise registry.unknown(f"argument of source {name!r}:", key, {*parameters, *SECTION})
+    if "root" in parameters:
+        values["root"] = _root(name, root or own_root)
+    elif own_root:
+        raise ValueError(f"source {name!r} reads no files: root={own_root!r} has no meaning")
+    source = sources.create(name, split=split, **values)
+    if own_mpp is not None:
+        source = Mapped(source, SetMpp(own_mpp))
+    if mpp is not None:
+        source = resolution.resampled(source, mpp)
+    if own_windows is not None and stream:
+        source = windows(source, own_windows)
+    return source
+
+
+def _root(name: str, root: str | Path) -> Path:
+    if root:
+        return Path(root).expanduser()
+    if ROOT in os.environ:
+        return Path(os.environ[ROOT]).expanduser() / name
+    raise ValueError(
+        f"where are the files of {name!r}? Give --config.data.root=FOLDER, or set {ROOT} "
+        f"to a folder that holds {name}/"
+    )
+
+
+def _open_mixture(
+    values: dict[str, Any],
+    root: str | Path,
+    split: str,
+    mpp: float | None,
+    seed: int,
+    stream: bool,
+) -> Source:
+    del values["name"]
+    sections, own_root = values.pop("sources", None), values.pop("root", "")
+    root = root or own_root
+    if not isinstance(sections, list | tuple) or not sections:
+        raise ValueError(
+            'a mixture needs sources: {"name": "mixture", "sources": [{"name": ...}, ...]}'
+        )
+    for key in values:
+        if key not in MIXTURE:
+            raise registry.unknown(
+                "argument of source 'mixture':", key, (*MIXTURE, "sources", "root")
             )
-    return sources.create(name, split=split, **values)
+    arguments = {"seed": seed, **values}
+    parts, weights, balance = [], [], []
+    for number, section in enumerate(sections):
+        if "name" not in section:
+            raise ValueError(f"sources[{number}] of a mixture has no 'name': {section!r}")
+        own = dict(section)
+        weights.append(own.pop("weight", 1.0))
+        balance.append(own.pop("balance", None))
+        inner = own["name"] == "mixture"
+        # The root of a mixture is that of all its sources, and less particular than their own.
+        where = "" if own.get("root") or not root else Path(root) / ("" if inner else own["name"])
+        parts.append(open_split(own, where, split, mpp, arguments["seed"], stream))
+    return mixture.Source(parts, weights, balance, split, stream=stream, **arguments)

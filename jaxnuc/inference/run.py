@@ -49,7 +49,7 @@ def evaluate_checkpoint(
     section = config.data.source.to_dict() if source is None else {"name": source}
     if root is None:
         root = config.data.root if source in (None, config.data.source.name) else ""
-    samples = open_split(section, root, split)
+    samples = open_split(section, root, split, mpp=config.data.mpp or None, stream=False)
     target = Path(output) if output else Path(workdir) / f"eval_{samples.name}_{split}"
     figures = evaluate(
         predictor,

@@ -70,8 +70,16 @@ class _Run:
     def __init__(self, config: ConfigDict, workdir: Path) -> None:
         self.config, self.workdir = config, workdir
         self.model, self.representation = make_model(config, parallel.AXIS)
-        self.train_source = open_split(config.data.source, config.data.root, "train")
-        self.val_source = open_split(config.data.source, config.data.root, "val")
+        self.train_source, self.val_source = (
+            open_split(
+                config.data.source,
+                config.data.root,
+                split,
+                mpp=config.data.mpp or None,
+                seed=config.seed,
+            )
+            for split in ("train", "val")
+        )
         self.conventions = configs.conventions(config)
         _check_monitor(config.evaluation.monitor, self.conventions)
         endless = getattr(self.train_source, "endless", False)

@@ -1,11 +1,30 @@
+import colorsys
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from scipy.ndimage import median_filter
 from skimage.color import hed_from_rgb, rgb_from_hed
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.colour import Blur, ColourJitter, Gray, Invert, Noise, StainJitter
+from jaxnuc.data.synthetic import generate
+from jaxnuc.data.transforms.artefacts import Blur, CoarseDropout, Jpeg, MedianBlur, Noise
+from jaxnuc.data.transforms.colour import ColourJitter, Gray, HsvShift, Intensity, Invert
+from jaxnuc.data.transforms.stain import StainJitter
 
-ALL = [ColourJitter(), StainJitter(), Invert(1.0), Gray(1.0), Blur(p=1.0), Noise(p=1.0)]
+ALL = [
+    ColourJitter(),
+    HsvShift(p=1),
+    Intensity(),
+    StainJitter(),
+    Invert(1.0),
+    Gray(1.0),
+    Blur(p=1.0),
+    MedianBlur(p=1),
+    Noise(p=1.0),
+    Jpeg(p=1),
+    CoarseDropout(ignore=False, p=1),
+]
 
 
 def rng(seed=0):
@@ -40,24 +59,42 @@ def test_changes_the_image_alone_and_not_in_place(transform):
         (transform(sample, rng(2)).image != result.image).any()
         or "Invert" in str(transform)
         or "Gray" in str(transform)
+        or "Median" in str(transform)
     )
 
 
-@pytest.mark.parametrize("transform", [ColourJitter(hue=0.5), Gray(1.0), Blur(), Noise()], ids=str)
+GREY = [ColourJitter(hue=0.5), HsvShift(0.5, 1, 1, 1), Intensity(), Gray(1.0), Blur(), Noise()]
+GREY += [MedianBlur(), Jpeg(), CoarseDropout()]
+
+
+@pytest.mark.parametrize("transform", GREY, ids=str)
 def test_grey_images_stay_grey(transform):
     for seed in range(10):
         image = transform(grey(), rng(seed)).image
         assert (image == image[..., :1]).all()
 
 
-@pytest.mark.parametrize("transform", [Invert(0.0), Gray(0.0), Blur(p=0), Noise(p=0)], ids=str)
+NEVER = [ColourJitter(p=0), HsvShift(p=0), Intensity(p=0), Invert(0.0), Gray(0.0), Blur(p=0)]
+NEVER += [MedianBlur(p=0), Noise(p=0), Jpeg(p=0), CoarseDropout(ignore=False, p=0)]
+
+
+@pytest.mark.parametrize("transform", NEVER, ids=str)
 def test_probability_zero_is_the_identity(transform):
     sample = coloured()
     assert transform(sample, rng()) is sample
 
 
 @pytest.mark.parametrize(
-    "transform", [ColourJitter(0, 0, 0, 0), StainJitter(0), Blur(0, 1), Noise(0, 1)], ids=str
+    "transform",
+    [
+        ColourJitter(0, 0, 0, 0),
+        HsvShift(0, 0, 0, 1),
+        Intensity(1, 1, 0),
+        StainJitter(0),
+        Blur(0, 1),
+        Noise(0, 1),
+    ],
+    ids=str,
 )
 def test_strength_zero_is_the_identity(transform):
     np.testing.assert_array_equal(transform(coloured(), rng()).image, coloured().image)
@@ -96,6 +133,69 @@ def test_colour_jitter_one_step_at_a_time():
         return turned + (luma - turned @ [0.299, 0.587, 0.114])[..., None]
 
     close(ColourJitter(0, 0, 0, 0.1), 3, rotated)
+
+
+def test_hsv_shift_is_that_of_the_standard_library():
+    """Where nothing is clipped in between, up to rounding."""
+    drawn = rng(3).uniform(-np.array([0.4, 0.2, 0.3]), [0.4, 0.2, 0.3])
+    result = HsvShift(0.4, 0.2, 0.3, 1)(coloured(), rng(3)).image
+    for before, after in zip(coloured().image.reshape(-1, 3), result.reshape(-1, 3), strict=True):
+        h, s, v = colorsys.rgb_to_hsv(*(before / 255))
+        shifted = (h + drawn[0]) % 1, *np.clip((s + drawn[1], v + drawn[2]), 0, 1)
+        np.testing.assert_allclose(after, 255 * np.array(colorsys.hsv_to_rgb(*shifted)), atol=0.51)
+
+
+def test_intensity_is_affine():
+    draws = rng(3)
+    factor, shift = draws.uniform(0.6, 2), 255 * draws.uniform(-0.2, 0.2)
+    result = Intensity(0.6, 2, 0.2)(coloured(), rng(3)).image
+    expected = np.clip(coloured().image * factor + shift, 0, 255)
+    np.testing.assert_allclose(result, expected, atol=0.51)
+
+
+def test_median_blur_takes_the_median():
+    image = coloured().image
+    expected = [median_filter(image, (3, 3, 1), mode="nearest")]
+    expected.append(median_filter(expected[0], (3, 3, 1), mode="nearest"))
+    np.testing.assert_array_equal(MedianBlur(p=1)(coloured(), rng()).image, expected[0])
+    for seed in range(10):
+        passes = rng(seed).integers(1, 3)
+        result = MedianBlur(2, 1)(coloured(), rng(seed)).image
+        np.testing.assert_array_equal(result, expected[passes - 1])
+
+
+def test_jpeg_loses_more_at_lower_quality():
+    sample = generate(4, size=64, style="he")
+    errors = [
+        np.abs(Jpeg(q, q, 1)(sample, rng()).image - sample.image.astype(float)).mean()
+        for q in (95, 60, 10)
+    ]
+    assert 0 < errors[0] < errors[1] < errors[2] < 20
+
+
+def test_dropout_marks_what_it_hides():
+    sample, transform = coloured(), CoarseDropout(3, 8, p=1)
+    mean = np.rint(sample.image.mean((0, 1)))
+    for seed in range(20):
+        result = transform(sample, rng(seed))
+        changed = (result.image != sample.image).any(-1)
+        assert result.ignore.dtype == bool
+        assert 1 <= result.ignore.sum() <= 3 * 64
+        assert not (changed & ~result.ignore).any()
+        assert (result.image[result.ignore] == mean).all()
+        assert result.instances is sample.instances
+    seen = replace(sample, ignore=np.arange(600).reshape(20, 30) < 200)
+    result = transform(seen, rng(1))
+    np.testing.assert_array_equal(result.ignore, seen.ignore | transform(sample, rng(1)).ignore)
+    assert seen.ignore.sum() == 200
+
+
+def test_dropout_gives_all_samples_a_map_or_none():
+    """So that batches can be made of them."""
+    never = CoarseDropout(p=0)(coloured(), rng())
+    assert never.ignore.shape == (20, 30)
+    assert not never.ignore.any()
+    assert CoarseDropout(ignore=False, p=1)(coloured(), rng()).ignore is None
 
 
 def test_stain_jitter_is_affine_in_the_stains():
@@ -139,6 +239,11 @@ def test_noise_has_the_drawn_strength():
         (lambda: StainJitter(-1), "sigma=-1"),
         (lambda: Blur(-1), "sigma=-1"),
         (lambda: Noise(p=1.5), r"p=1\.5: a probability"),
+        (lambda: HsvShift(hue=0.6), r"hue=0\.6"),
+        (lambda: Intensity(2, 1), "low=2, high=1"),
+        (lambda: MedianBlur(2.5), r"passes=2\.5: an integer"),
+        (lambda: Jpeg(0, 50), "low=0, high=50"),
+        (lambda: CoarseDropout(count=0), "count=0: an integer of 1 or more"),
     ],
 )
 def test_refuses_bad_arguments(make, message):

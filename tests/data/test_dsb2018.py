@@ -7,9 +7,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import tifffile
+from hypothesis import given
+from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from jaxnuc.data import sources
+from jaxnuc.data.sources._runlength import Runs, decode_runs
 from jaxnuc.data.sources.dsb2018 import Source
 
 
@@ -175,6 +179,139 @@ def test_create_names_unknown_and_missing_arguments(root):
         sources.create("dsb2018", root=root, splti="val")
     with pytest.raises(ValueError, match="needs the argument 'root'"):
         sources.create("dsb2018")
+
+
+def run_lengths(mask):
+    """Start and length of each run down the columns, counted from 1."""
+    text, before = [], 0
+    for k, value in enumerate([*np.asarray(mask).T.ravel(), 0], 1):
+        if value and not before:
+            text.append(k)
+        elif before and not value:
+            text.append(k - text[-1])
+        before = value
+    return " ".join(map(str, text))
+
+
+def write_runs(path, rows, columns="ImageId,EncodedPixels,Height,Width,Usage"):
+    path.write_text("\n".join([columns, *rows]) + "\n")
+
+
+@pytest.fixture
+def with_test(root):
+    """Stage 1 with its test images: `t1` two nuclei, `t2` none, `t3` not scored."""
+    for name in ("t1", "t2", "t3"):
+        add(root / "stage1_test", name, IMAGE, {})
+    rows = [f"t1,{run_lengths(BIG)},4,5,Public", f"t1,{run_lengths(SMALL)},4,5,Private"]
+    rows += ["t2,,4,5,Public", "t3,1 1,4,5,Ignored", "t3,3 1,4,5,Ignored"]
+    write_runs(root / "stage1_solution.csv", rows)
+    return root
+
+
+def test_run_lengths_of_a_drawn_nucleus():
+    assert run_lengths(BIG) == "1 3 5 3 9 3"
+    assert run_lengths([[0, 1], [1, 1]]) == "2 3"  # a run goes on at the top of the next column
+
+
+@given(arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=9)))
+def test_run_lengths_of_any_mask(mask):
+    mask.flat[0] = True
+    pixels = decode_runs(Runs("", run_lengths(mask), mask.shape), mask.shape)
+    np.testing.assert_array_equal(np.sort(pixels), np.flatnonzero(mask))
+
+
+@pytest.mark.parametrize("layout", ["folder", "zip"])
+def test_published_test_images_with_run_lengths(with_test, layout):
+    root = with_test
+    if layout == "zip":
+        shutil.make_archive(str(root / "stage1_test"), "zip", root / "stage1_test")
+        shutil.rmtree(root / "stage1_test")
+    for path in (root, root / "stage1_train", next(root.glob("stage1_test*"))):
+        source = Source(path, "test", test="stage1", cache=False)
+        source = pickle.loads(pickle.dumps(source))
+        assert (source.ids, source.ignored) == (["t1", "t2"], 2)
+        np.testing.assert_array_equal(source[0].image, IMAGE[..., :3])
+        np.testing.assert_array_equal(source[0].instances, np.where(SMALL, 2, BIG))
+        assert not source[1].instances.any()
+        assert source[0].meta == {"name": "t1", "source": "dsb2018", "modality": None}
+    assert Source(root, "all", test="stage1").ids == ["a", "b", "c"]
+    with pytest.raises(ValueError, match="modality='grey'"):
+        Source(root, "test", test="stage1", modality="grey")
+    with pytest.raises(ValueError, match=r"unknown test set 'stage3'"):
+        Source(root, "test", test="stage3")
+    with pytest.raises(FileNotFoundError, match=r"no stage2_test_final or stage2_test_final\.zip"):
+        Source(root, "test", test="stage2")
+
+
+def test_training_nuclei_from_run_lengths_instead_of_masks(root):
+    rows = [f"a,{run_lengths(SMALL)}", f"a,{run_lengths(BIG)}", f"b,{run_lengths(BIG)}"]
+    write_runs(root / "stage1_train_labels.csv", [*rows, "c,"], "ImageId,EncodedPixels")
+    by_masks = [Source(root, "all")[i].instances for i in range(2)]
+    shutil.rmtree(root / "stage1_train" / "a" / "masks")
+    by_runs = Source(root, "all", labels="runs")
+    for i in range(2):
+        np.testing.assert_array_equal(by_runs[i].instances, by_masks[i])
+    assert not by_runs[2].instances.any()
+    with pytest.raises(ValueError, match="did you mean 'runs'"):
+        Source(root, labels="run")
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ("t1,1 2 3,4,5,Public", "line 2: EncodedPixels are no pairs"),
+        ("t1,1 x,4,5,Public", "line 2: EncodedPixels are no pairs"),
+        ("t1,1.5 2,4,5,Public", "line 2: EncodedPixels are no pairs"),
+        ("t1,19 3,4,5,Public", "line 2: runs from pixel 19 to 21 .* pixels 1 to 20"),
+        ("t1,0 3,4,5,Public", "line 2: runs from pixel 0"),
+        ("t1,5 0,4,5,Public", "line 2: runs from pixel 5 to 4"),
+        ("t1,1 2,5,4,Public", r"line 2: an image of \(5, 4\) pixels, but the file has \(4, 5\)"),
+        ("t1,1 2,four,5,Public", "line 2: Height 'four'"),
+        ("t9,1 2,4,5,Public", "image 't9' of .*solution.csv is not in"),
+        ("t2,1 2,4,5,Public", r"image 't1' is not in .*solution\.csv \(1 such images\)"),
+    ],
+)
+def test_bad_run_lengths(with_test, row, message):
+    rows = [row, "t2,,4,5,Public", "t3,1 1,4,5,Ignored"]
+    rows += ["t1,,4,5,Public"] if row.startswith("t9") else []
+    write_runs(with_test / "stage1_solution.csv", rows)
+    with pytest.raises(ValueError, match=message):
+        Source(with_test, "test", test="stage1")[0]
+
+
+def test_bad_tables_of_run_lengths(with_test):
+    write_runs(with_test / "stage1_solution.csv", [], "ImageId,Pixels")
+    with pytest.raises(ValueError, match="no column EncodedPixels"):
+        Source(with_test, "test", test="stage1")
+    write_runs(with_test / "stage1_solution.csv", [f"t{i},1 1,4,5,Ignored" for i in (1, 2, 3)])
+    with pytest.raises(ValueError, match="no image that was scored"):
+        Source(with_test, "test", test="stage1")
+    (with_test / "stage1_solution.csv").unlink()
+    with pytest.raises(FileNotFoundError, match=r"stage1_solution\.csv: not there"):
+        Source(with_test, "test", test="stage1")
+
+
+def test_stardists_subset_is_a_folder_source(tmp_path):
+    """`dsb2018.zip` as StarDist's examples fetch it: label images called masks."""
+    labels = (BIG + 2 * SMALL).astype(np.uint16)
+    for split, names in (("train", ("a", "b")), ("test", ("c",))):
+        for folder, array in (("images", IMAGE[..., 0]), ("masks", labels)):
+            for name in names:
+                path = tmp_path / "dsb2018" / split / folder / f"{name}.tif"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                tifffile.imwrite(path, array)
+    train = sources.create("folder", root=tmp_path / "dsb2018", labels="masks", split="train")
+    assert (train.name, train.ids) == ("dsb2018", ["a", "b"])
+    np.testing.assert_array_equal(train[1].image, np.stack([IMAGE[..., 0]] * 3, -1))
+    np.testing.assert_array_equal(train[1].instances, labels)
+    shutil.make_archive(str(tmp_path / "dsb2018"), "zip", tmp_path, "dsb2018")
+    test = sources.create(
+        "folder",
+        root=tmp_path / "dsb2018.zip",
+        images="dsb2018/test/images",
+        labels="dsb2018/test/masks",
+    )
+    np.testing.assert_array_equal(test[0].instances, labels)
 
 
 def test_real_counts(shared_data):

@@ -5,13 +5,16 @@ import pytest
 from scipy import ndimage
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms import geometry
+from jaxnuc.data.transforms import geometry, parse
+from jaxnuc.data.transforms.foreground import ForegroundCrop
 from jaxnuc.data.transforms.geometry import CenterCrop, Elastic, FlipTurn, Pad, RandomCrop, Scale
 
 ALL = [
     Pad(64),
     RandomCrop(24),
     RandomCrop((64, 20)),
+    ForegroundCrop(24),
+    ForegroundCrop((64, 20), p=1.0, jitter=0.4),
     CenterCrop(24),
     FlipTurn(),
     Scale(),
@@ -71,7 +74,9 @@ def test_is_a_function_of_sample_and_rng(transform):
     np.testing.assert_array_equal(first.instances, again.instances)
 
 
-@pytest.mark.parametrize("transform", [RandomCrop(24), CenterCrop((24, 30)), FlipTurn()], ids=str)
+@pytest.mark.parametrize(
+    "transform", [RandomCrop(24), CenterCrop((24, 30)), FlipTurn(), ForegroundCrop(24)], ids=str
+)
 def test_exact_transforms_move_all_maps_alike(transform):
     for seed in range(10):
         result = transform(painted(), rng(seed))
@@ -242,8 +247,113 @@ def test_spline_weights_sum_to_one():
         (lambda: Scale(2, 1), "low=2, high=1"),
         (lambda: Elastic(9, 32), "may fold"),
         (lambda: Elastic(p=2), "p=2"),
+        (lambda: ForegroundCrop(0), "size=0"),
+        (lambda: ForegroundCrop(8, p=-1), "p=-1"),
+        (lambda: ForegroundCrop(8, jitter=0.5), "jitter=0.5"),
+        (lambda: ForegroundCrop(8, rare=2), "rare=2"),
+        (lambda: ForegroundCrop(8, rare=(0,)), r"rare=\(0,\)"),
     ],
 )
 def test_refuses_bad_arguments(make, message):
     with pytest.raises(ValueError, match=message):
         make()
+
+
+def scattered(boxes, h=60, w=70):
+    """One rectangle a nucleus, of class 1, 2, 3, 1, ..."""
+    instances = np.zeros((h, w), np.int32)
+    for k, (top, left, bottom, right) in enumerate(boxes, 1):
+        instances[top:bottom, left:right] = 5 * k
+    image = np.arange(h * w * 3).reshape(h, w, 3).astype(np.uint8)
+    return Sample(image, instances, ((instances // 5 + 2) % 3 + 1) * (instances > 0), {"name": "x"})
+
+
+BOXES = [(0, 0, 4, 4), (20, 30, 26, 38), (55, 64, 60, 70)]
+
+
+def test_foreground_crop_without_jitter_is_centred_or_at_the_border():
+    sample = scattered(BOXES)
+    counts = {5: 0, 10: 0, 15: 0}
+    # Middle pixels (row, column) by hand; the window of 11 begins 5 before, inside the image.
+    starts = {5: (0, 0), 10: (22 - 5, 33 - 5), 15: (60 - 11, 70 - 11)}
+    corners = {tuple(sample.image[r, c]): k for k, (r, c) in starts.items()}
+    for seed in range(300):
+        result = ForegroundCrop(11, p=1.0, jitter=0.0)(sample, rng(seed))
+        k = corners[tuple(result.image[0, 0])]
+        counts[k] += 1
+        r, c = starts[k]
+        np.testing.assert_array_equal(result.image, sample.image[r : r + 11, c : c + 11])
+    # Each nucleus alike, whatever its area: 100 +- 5 standard deviations.
+    assert all(abs(n - 100) < 5 * np.sqrt(300 * 2 / 9) for n in counts.values())
+
+
+@pytest.mark.parametrize("size", [1, 2, 8, (3, 30)])
+def test_foreground_crop_with_jitter_always_holds_the_nucleus(size):
+    places = set()
+    for seed in range(100):
+        result = ForegroundCrop(size, p=1.0, jitter=0.49)(scattered(BOXES[1:2]), rng(seed))
+        assert result.instances.any()
+        places.add(result.image.tobytes())
+    assert len(places) > 1 or size == 1
+
+
+def test_foreground_crop_of_a_crescent_holds_pixels_of_it():
+    row, column = np.mgrid[:64, :64] - 32
+    ring = (abs(np.hypot(row, column) - 25) < 2).astype(np.int32)
+    sample = Sample(np.zeros((64, 64, 3), np.uint8), ring)
+    assert all(ForegroundCrop(9, p=1.0)(sample, rng(s)).instances.any() for s in range(30))
+
+
+def test_foreground_crop_draws_nuclei_with_the_probability():
+    sample = scattered([(50, 60, 52, 62)], 600, 700)
+    hits = sum(ForegroundCrop(8, p=0.3)(sample, rng(s)).instances.any() for s in range(1000))
+    # By chance a window holds the nucleus once in 5000.
+    assert abs(hits - 300) < 5 * np.sqrt(1000 * 0.3 * 0.7)
+
+
+def test_foreground_crop_prefers_rare_classes():
+    sample = scattered(BOXES)
+    for k in (1, 2, 3):
+        for seed in range(20):
+            result = ForegroundCrop(9, p=1.0, rare=(k, 7))(sample, rng(seed))
+            assert set(np.unique(result.classes)) == {0, k}
+    # None of these: any nucleus.
+    seen = {
+        int(ForegroundCrop(9, p=1.0, rare=(9,))(sample, rng(s)).instances.max()) for s in range(50)
+    }
+    assert seen == {5, 10, 15}
+    with pytest.raises(ValueError, match=r"rare=\(1,\) of foreground_crop.*image 'x' has none"):
+        ForegroundCrop(9, p=1.0, rare=(1,))(replace(sample, classes=None), rng())
+
+
+def test_foreground_crop_avoids_windows_without_annotation():
+    sample = scattered(BOXES)
+    ignore = np.ones(sample.instances.shape, bool)
+    ignore[22:24, 31:33] = False  # in the second nucleus
+    sample = replace(sample, ignore=ignore)
+    places = set()
+    for seed in range(300):
+        for p in (0.0, 1.0):
+            result = ForegroundCrop(6, p=p)(sample, rng(seed))
+            assert not result.ignore.all()
+            if p == 0:
+                places.add(tuple(result.image[0, 0]))
+    # All 7 x 7 windows that reach the 2 x 2 annotated pixels.
+    expected = {tuple(sample.image[r, c]) for r in range(17, 24) for c in range(26, 33)}
+    assert places == expected
+    nothing = replace(sample, ignore=np.ones_like(ignore))
+    assert ForegroundCrop(6, p=1.0)(nothing, rng()).ignore.all()
+
+
+def test_foreground_crop_without_nuclei_is_uniform_and_pads():
+    empty = scattered([], 9, 10)
+    corners = {
+        tuple(ForegroundCrop(8, p=1.0)(empty, rng(s)).image[0, 0].tolist()) for s in range(100)
+    }
+    assert len(corners) == 2 * 3
+    assert ForegroundCrop(16)(scattered([(1, 1, 3, 3)], 9, 10), rng()).instances.shape == (16, 16)
+
+
+def test_foreground_crop_in_a_list_of_transforms():
+    (transform,) = parse(["foreground_crop(128, p=0.7, rare=(1, 5))"])
+    assert transform == ForegroundCrop(128, 0.7, (1, 5))

@@ -4,12 +4,25 @@ import pickle
 import numpy as np
 import pytest
 
-from jaxnuc.data import files, transforms
+from jaxnuc import image_files
+from jaxnuc.data import transforms
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms import apply, colour, geometry, parse
+from jaxnuc.data.transforms import (
+    affine,
+    apply,
+    artefacts,
+    colour,
+    combine,
+    cut_paste,
+    foreground,
+    geometry,
+    parse,
+    presets,
+    stain,
+)
 
 
-@pytest.mark.parametrize("module", [transforms, files])
+@pytest.mark.parametrize("module", [transforms, presets, image_files])
 def test_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -56,8 +69,9 @@ def test_parse_wants_a_list():
 
 
 def test_all_known_in_one_list():
-    needs_size = ("random_crop", "center_crop", "pad")
-    texts = [f"{n}(48)" if n in needs_size else f"{n}()" for n in transforms.KNOWN]
+    needed = dict.fromkeys(("random_crop", "foreground_crop", "center_crop", "pad"), "48")
+    needed |= {"one_of": "['blur', 'noise']", "preset": "'he_strong'"}
+    texts = [f"{n}({needed.get(n, '')})" for n in transforms.KNOWN]
     chain = pickle.loads(pickle.dumps(parse([*texts, "random_crop(32)"])))
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (60, 50, 3), np.uint8)
@@ -73,8 +87,9 @@ def test_all_known_in_one_list():
 def test_every_transform_is_reachable_by_name():
     made = {
         thing
-        for module in (geometry, colour)
+        for module in (affine, artefacts, colour, combine, cut_paste, foreground, geometry, stain)
         for thing in vars(module).values()
         if isinstance(thing, type) and thing.__module__ == module.__name__
+        if not thing.__name__.startswith("_")
     }
-    assert made == set(transforms.KNOWN.values())
+    assert {*made, presets.preset} == set(transforms.KNOWN.values())

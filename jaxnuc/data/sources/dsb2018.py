@@ -1,10 +1,9 @@
-"""2018 Data Science Bowl, stage 1 training set (BBBC038): one mask file per nucleus.
+"""2018 Data Science Bowl (BBBC038): one mask file or one line of run lengths per nucleus.
 
 Caicedo et al., "Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl",
 Nature Methods 16, 2019. Published under CC0 at https://data.broadinstitute.org/bbbc/BBBC038/.
 """
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -14,6 +13,8 @@ import numpy as np
 from jaxnuc import registry
 from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.sources._runlength import Runs, decode_runs, read_runs
+from jaxnuc.data.sources._split_table import listed_split, read_table
 from jaxnuc.data.sources._splitting import random_split
 
 EXPECTED = (
@@ -21,6 +22,14 @@ EXPECTED = (
     "<id>/images/<id>.png and <id>/masks/*.png, as published at "
     "https://data.broadinstitute.org/bbbc/BBBC038/"
 )
+
+LABELS = ("masks", "runs")
+# Folder or zip of the images, and the table of their nuclei, published after each stage.
+TESTS = {
+    "stage1": ("stage1_test", "stage1_solution.csv"),
+    "stage2": ("stage2_test_final", "stage2_solution_final.csv"),
+}
+TRAIN, TRAIN_TABLE = "stage1_train", "stage1_train_labels.csv"
 
 
 class Source:
@@ -34,6 +43,10 @@ class Source:
     `modality`) it decides the split, and images that it does not list are left out. Otherwise the
     images, sorted by id, are permuted by `seed` and cut by `fractions`.
 
+    The competition's test images have no mask files; with `test="stage1"` or `"stage2"` the split
+    `"test"` is these, with the nuclei of the solution's table. Images that were not scored (Usage
+    `Ignored`, most of stage 2) are left out.
+
     Args:
       root: the folder with `stage1_train.zip` or `stage1_train/`, or one of these two itself.
       split: a split of `split.csv`, or `"train"`, `"val"`, `"test"`; `"all"` is every image.
@@ -43,15 +56,24 @@ class Source:
       cache: keep decoded samples in memory, in each process that reads (about 200 MB for the
         whole set); decoding some 40 masks again costs tens of milliseconds. Each worker process
         of the pipeline fills its own, so a small set is read faster without workers.
+      labels: `"masks"`, or `"runs"`: the training images' nuclei from `stage1_train_labels.csv`
+        beside them, in the order of its lines; mask files are not needed then.
+      test: what the split `"test"` is: `"held-out"` training images, or the published test images
+        `"stage1"` (`stage1_test`, `stage1_solution.csv`) or `"stage2"` (`stage2_test_final`,
+        `stage2_solution_final.csv`), which lie beside `stage1_train`. The training images held out
+        for `"test"` are then in no split but `"all"`: with a random split take
+        `fractions=(0.9, 0.1, 0)`.
 
     Attributes:
       name: `"dsb2018"`.
       ids: image ids of the split, sorted; `source[i]` is `ids[i]`.
+      ignored: how many lines of the table of run lengths were left out as not scored.
 
     Raises:
       FileNotFoundError: the data are not there.
-      ValueError: unknown split or modality; `split.csv` contradicts the data; an image without
-        masks; on reading, a damaged file or a mask of another size than its image.
+      ValueError: unknown split, modality, `labels` or `test`; `split.csv` or the table of run
+        lengths contradicts the data; an image without masks; on reading, a damaged file, a mask
+        of another size than its image, or runs that reach out of it.
     """
 
     def __init__(
@@ -62,11 +84,34 @@ class Source:
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
         modality: str | None = None,
         cache: bool = True,
+        labels: str = "masks",
+        test: str = "held-out",
     ):
         self.name = "dsb2018"
+        if labels not in LABELS:
+            raise registry.unknown("kind of labels", labels, LABELS)
+        if test not in ("held-out", *TESTS):
+            raise registry.unknown("test set", test, ("held-out", *TESTS))
+        self.ignored = 0
+        self._runs: dict[str, list[Runs]] = {}
+        self._masks: dict[str, list[str]] = {}
+        self._modality: dict[str, str] = {}
+        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
+        if split == "test" and test != "held-out":
+            if modality is not None:
+                raise ValueError(f"modality={modality!r}: those of test={test!r} are not known")
+            self._files = Files(_find_test(Path(root), TESTS[test][0]))
+            self._images, _ = _index(self._files)
+            self._read_table_of_runs(TESTS[test][1])
+            self.ids = sorted(self._runs)
+            return
         self._files = Files(_find(Path(root)))
         self._images, self._masks = _index(self._files)
-        table = _read_table(self._files.path, self._images)
+        if labels == "runs":
+            self._read_table_of_runs(TRAIN_TABLE)
+        else:
+            _require_masks(self._files, self._images, self._masks)
+        table = read_table(self._files.path, self._images)
         if table is None:
             chosen = random_split(sorted(self._images), split, seed, fractions)
             if modality is not None:
@@ -75,10 +120,9 @@ class Source:
                     f"modality beside {self._files.path}"
                 )
         else:
-            chosen = _listed_split(table, split, modality)
+            chosen = listed_split(table, split, modality)
         self.ids = chosen
         self._modality = {i: row["modality"] for i, row in (table or {}).items()}
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -97,24 +141,55 @@ class Source:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_cache": None if self._cache is None else {}}
 
+    def _read_table_of_runs(self, name: str) -> None:
+        """Takes the nuclei from the table of this name beside the images."""
+        path = self._files.path.parent / name
+        if not path.exists():
+            path = self._files.path / name
+            if not path.exists():
+                raise FileNotFoundError(
+                    f"{self._files.path.parent / name}: not there; it holds the nuclei of "
+                    f"{self._files.path.name}, and is published with it"
+                )
+        self._runs, ignored = read_runs(path)
+        self.ignored = ignored.total()
+        listed = {*self._runs, *ignored}
+        for some, others, fault in (
+            (self._images, listed, f"is not in {path}"),
+            (sorted(listed), self._images, f"of {path} is not in {self._files.path}"),
+        ):
+            alone = [i for i in some if i not in others]
+            if alone:
+                raise ValueError(
+                    f"{self._files.path}: image {alone[0]!r} {fault} ({len(alone)} such images); "
+                    "complete the data or remove them"
+                )
+        if not self._runs:
+            raise ValueError(f"{path}: no image that was scored")
+
     def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
         image = self._files.rgb(self._images[name])
-        masks = []
-        for file in self._masks[name]:
-            mask = self._files.array(file)
-            if mask.ndim == 3:
-                mask = mask[..., 0]
-            if mask.shape != image.shape[:2]:
-                raise ValueError(
-                    f"{self._files.where(file)}: a mask of {mask.shape} pixels for an image of "
-                    f"{image.shape[:2]}"
-                )
-            masks.append(np.flatnonzero(mask))
-        instances = np.zeros(image.shape[:2], np.int32)
+        height, width, _ = image.shape
+        if self._runs:
+            nuclei = [decode_runs(runs, (height, width)) for runs in self._runs.get(name, [])]
+        else:
+            nuclei = [self._read_mask(file, (height, width)) for file in self._masks[name]]
+        instances = np.zeros((height, width), np.int32)
         # Larger first, so that the smaller lies on top.
-        for i in sorted(range(len(masks)), key=lambda i: -masks[i].size):
-            instances.flat[masks[i]] = i + 1
+        for i in sorted(range(len(nuclei)), key=lambda i: -nuclei[i].size):
+            instances.flat[nuclei[i]] = i + 1
         return image, instances
+
+    def _read_mask(self, file: str, shape: tuple[int, int]) -> np.ndarray:
+        """The pixels of a mask, as indices into the image."""
+        mask = self._files.array(file)
+        if mask.ndim == 3:
+            mask = mask[..., 0]
+        if mask.shape != shape:
+            raise ValueError(
+                f"{self._files.where(file)}: a mask of {mask.shape} pixels for an image of {shape}"
+            )
+        return np.flatnonzero(mask)
 
 
 def _pack(image: np.ndarray, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -129,13 +204,24 @@ def _unpack(image: np.ndarray, instances: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 def _find(root: Path) -> Path:
-    for path in (root / "stage1_train.zip", root / "stage1_train"):
+    for path in (root / f"{TRAIN}.zip", root / TRAIN):
         if path.exists():
             return path
     is_data = root.is_file() or any(root.glob("*/images/*.png"))
     if not is_data:
         raise FileNotFoundError(f"{root}: {EXPECTED}")
     return root
+
+
+def _find_test(root: Path, folder: str) -> Path:
+    for beside in (root, root.parent):  # the second where the root is one of the data's folders
+        for path in (beside / f"{folder}.zip", beside / folder):
+            if path.exists():
+                return path
+    raise FileNotFoundError(
+        f"{root}: no {folder} or {folder}.zip here, published at "
+        "https://data.broadinstitute.org/bbbc/BBBC038/"
+    )
 
 
 def _index(files: Files) -> tuple[dict[str, str], dict[str, list[str]]]:
@@ -156,54 +242,13 @@ def _index(files: Files) -> tuple[dict[str, str], dict[str, list[str]]]:
             images[name] = file
     if not images:
         raise FileNotFoundError(f"{files.path}: no images in it; {EXPECTED}")
+    return images, masks
+
+
+def _require_masks(files: Files, images: dict[str, str], masks: dict[str, list[str]]) -> None:
     for name, file in images.items():
         if name not in masks:
             raise ValueError(
                 f"{files.where(file)}: an image without masks (no {name}/masks/*.png); the test "
-                "stages have none: use stage1_train, or remove the image"
+                "stages have none: use stage1_train, or test='stage1' with split='test'"
             )
-    return images, masks
-
-
-def _read_table(data: Path, images: dict[str, str]) -> dict[str, dict[str, str]] | None:
-    path = data.parent / "split.csv"
-    if not path.exists():
-        path = data / "split.csv"
-        if not path.exists():
-            return None
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"image_id", "split"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {', '.join(sorted(missing))} in the first line")
-        table: dict[str, dict[str, str]] = {}
-        for row in reader:
-            name = row["image_id"]
-            if name not in images:
-                raise ValueError(
-                    f"{path}: image_id {name!r} (line {reader.line_num}) is not in {data}; "
-                    "remove the line or complete the data"
-                )
-            if name in table:
-                raise ValueError(f"{path}: image_id {name!r} twice (line {reader.line_num})")
-            table[name] = {"split": row["split"], "modality": row.get("modality") or ""}
-    if not table:
-        raise ValueError(f"{path}: lists no images; remove the file for a random split")
-    return table
-
-
-def _listed_split(table: dict[str, dict[str, str]], split: str, modality: str | None) -> list[str]:
-    splits = {row["split"] for row in table.values()}
-    if split not in splits | {"all"}:
-        raise registry.unknown("split", split, splits | {"all"})
-    modalities = {row["modality"] for row in table.values()} - {""}
-    if modality is not None and modality not in modalities:
-        raise registry.unknown("modality", modality, modalities)
-    chosen = [
-        name
-        for name, row in sorted(table.items())
-        if split in (row["split"], "all") and modality in (row["modality"], None)
-    ]
-    if not chosen:
-        raise ValueError(f"split {split!r} of split.csv has no image of modality {modality!r}")
-    return chosen

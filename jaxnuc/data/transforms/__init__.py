@@ -7,7 +7,8 @@ a config they are written as calls, applied in order:
     transforms = ["random_crop(180)", "scale(0.8, 1.25)", "random_crop(128)", "flip_turn()",
                   "elastic(amount=6)", "colour_jitter()"]
 
-The cost grows with the area, so crop before what is expensive.
+`"preset('he_medium')"` stands for a list of them, see `presets.PRESETS`. The cost grows with the
+area, so crop before what is expensive.
 """
 
 import ast
@@ -19,23 +20,46 @@ import numpy as np
 
 from jaxnuc import registry
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms import colour, geometry
+from jaxnuc.data.transforms import (
+    affine,
+    artefacts,
+    colour,
+    combine,
+    cut_paste,
+    foreground,
+    geometry,
+    presets,
+    stain,
+)
 
 Transform = Callable[[Sample, np.random.Generator], Sample]
 
-KNOWN: dict[str, Callable[..., Transform]] = {
+# A preset is the list that it stands for.
+KNOWN: dict[str, Callable[..., Transform | tuple[str, ...]]] = {
     "random_crop": geometry.RandomCrop,
+    "foreground_crop": foreground.ForegroundCrop,
     "center_crop": geometry.CenterCrop,
     "pad": geometry.Pad,
     "flip_turn": geometry.FlipTurn,
     "scale": geometry.Scale,
+    "affine": affine.Affine,
     "elastic": geometry.Elastic,
     "colour_jitter": colour.ColourJitter,
-    "stain_jitter": colour.StainJitter,
+    "hsv_shift": colour.HsvShift,
+    "intensity": colour.Intensity,
     "invert": colour.Invert,
     "gray": colour.Gray,
-    "blur": colour.Blur,
-    "noise": colour.Noise,
+    "stain_jitter": stain.StainJitter,
+    "stain_matrix_jitter": stain.StainMatrixJitter,
+    "stain_normalize": stain.StainNormalize,
+    "blur": artefacts.Blur,
+    "median_blur": artefacts.MedianBlur,
+    "noise": artefacts.Noise,
+    "jpeg": artefacts.Jpeg,
+    "coarse_dropout": artefacts.CoarseDropout,
+    "cut_paste": cut_paste.CutPaste,
+    "one_of": combine.OneOf,
+    "preset": presets.preset,
 }
 
 
@@ -47,7 +71,7 @@ def parse(transforms: Iterable[str | Transform]) -> list[Transform]:
         transform itself.
 
     Returns:
-      The transforms, in order.
+      The transforms, in order; a preset is replaced by those it stands for.
 
     Raises:
       ValueError: not a call, an unknown name or argument, or a value that the transform refuses.
@@ -57,7 +81,11 @@ def parse(transforms: Iterable[str | Transform]) -> list[Transform]:
     """
     if isinstance(transforms, str):
         raise ValueError(f"a list of transforms is expected, not the string {transforms!r}")
-    return [_parse(t) if isinstance(t, str) else t for t in transforms]
+    parsed: list[Transform] = []
+    for transform in transforms:
+        made = _parse(transform) if isinstance(transform, str) else transform
+        parsed += parse(made) if isinstance(made, tuple) else [made]
+    return parsed
 
 
 def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
@@ -76,7 +104,7 @@ def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Genera
     return sample
 
 
-def _parse(text: str) -> Transform:
+def _parse(text: str) -> Transform | tuple[str, ...]:
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:

@@ -22,7 +22,8 @@ def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
     return replace(sample, image=image, instances=instances, classes=classes, ignore=ignore)
 
 
-def _shape(size: Size) -> tuple[int, int]:
+def sides(size: Size) -> tuple[int, int]:
+    """(height, width) of a size; ValueError where it is none."""
     match size:
         case int() if size > 0:
             return size, size
@@ -31,9 +32,34 @@ def _shape(size: Size) -> tuple[int, int]:
     raise ValueError(f"size={size!r}: a positive int or (height, width) is expected")
 
 
-def _cut(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
+    """The window of all maps that begins at (top, left), which must lie inside."""
     # Copies, so that a crop does not keep the whole image alive.
     return _moved(sample, lambda a: a[top : top + height, left : left + width].copy())
+
+
+def resize(sample: Sample, height: int, width: int) -> Sample:
+    """Resizes a sample to another number of pixels.
+
+    The image is interpolated linearly, with antialiasing where it shrinks; the maps take the
+    nearest pixel. Both use pixel centres, so that they stay registered.
+
+    Args:
+      sample: of any size.
+      height: of the result, pixels.
+      width: of the result, pixels.
+
+    Returns:
+      A sample of (height, width); the sample itself where it has this size.
+    """
+    h, w = sample.instances.shape
+    if (height, width) == (h, w):
+        return sample
+    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
+    columns = ((np.arange(width) + 0.5) * w / width).astype(int)
+    resized = Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR)
+    moved = _moved(sample, lambda a: a[rows[:, None], columns])
+    return replace(moved, image=np.array(resized))
 
 
 @dataclass(frozen=True)
@@ -51,12 +77,12 @@ class Pad:
     size: Size
 
     def __post_init__(self) -> None:
-        _shape(self.size)
+        sides(self.size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Pads; `rng` is not used."""
         h, w = sample.instances.shape
-        height, width = _shape(self.size)
+        height, width = sides(self.size)
         rows, columns = max(0, height - h), max(0, width - w)
         if not rows and not columns:
             return sample
@@ -90,15 +116,15 @@ class RandomCrop:
     size: Size
 
     def __post_init__(self) -> None:
-        _shape(self.size)
+        sides(self.size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Returns the window; ids of nuclei outside of it are missing, the others stay."""
-        height, width = _shape(self.size)
+        height, width = sides(self.size)
         sample = Pad(self.size)(sample, rng)
         h, w = sample.instances.shape
         top, left = rng.integers(h - height + 1), rng.integers(w - width + 1)
-        return _cut(sample, int(top), int(left), height, width)
+        return crop(sample, int(top), int(left), height, width)
 
 
 @dataclass(frozen=True)
@@ -112,14 +138,14 @@ class CenterCrop:
     size: Size
 
     def __post_init__(self) -> None:
-        _shape(self.size)
+        sides(self.size)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Returns the window; `rng` is not used."""
-        height, width = _shape(self.size)
+        height, width = sides(self.size)
         sample = Pad(self.size)(sample, rng)
         h, w = sample.instances.shape
-        return _cut(sample, (h - height) // 2, (w - width) // 2, height, width)
+        return crop(sample, (h - height) // 2, (w - width) // 2, height, width)
 
 
 @dataclass(frozen=True)
@@ -141,10 +167,7 @@ class FlipTurn:
 
 @dataclass(frozen=True)
 class Scale:
-    """Resizes by one random factor for both axes, uniform in log scale.
-
-    The image is interpolated linearly, with antialiasing where it shrinks; instances and classes
-    take the nearest pixel. Both use pixel centres, so that they stay registered.
+    """Resizes by one random factor for both axes, uniform in log scale; see `resize`.
 
     Attributes:
       low: least factor.
@@ -162,14 +185,7 @@ class Scale:
         """Returns (round(H * factor), round(W * factor)), at least one pixel."""
         factor = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
         h, w = sample.instances.shape
-        height, width = max(1, round(h * factor)), max(1, round(w * factor))
-        if (height, width) == (h, w):
-            return sample
-        rows = ((np.arange(height) + 0.5) * h / height).astype(int)
-        columns = ((np.arange(width) + 0.5) * w / width).astype(int)
-        resized = Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR)
-        moved = _moved(sample, lambda a: a[rows[:, None], columns])
-        return replace(moved, image=np.array(resized))
+        return resize(sample, max(1, round(h * factor)), max(1, round(w * factor)))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,103 @@
+"""How fast training samples are made, on one core, beside the limit: reading alone.
+
+    python benchmarks/input_pipeline.py [--source=dsb2018 --root=FOLDER --arguments cache=False]
+
+The first table is a chain: read a sample, cut, augment, encode the targets of each representation.
+The second is the targets alone, of a patch of 256 x 256 pixels with 100 nuclei.
+"""
+
+import argparse
+import ast
+import time
+from collections.abc import Callable
+from typing import Any
+
+import natural
+import numpy as np
+
+from jaxnuc import registry, representations
+from jaxnuc.data import transforms
+from jaxnuc.data.splits import open_split
+from jaxnuc.representations._hover_targets import hover_maps
+from jaxnuc.representations._star_targets import edt_probability, star_distances
+from jaxnuc.representations.contour import contour_map
+
+
+def per_second(make: Callable[[int], Any], seconds: float) -> float:
+    """Calls of `make(0)`, `make(1)`, ... in a second."""
+    make(0)
+    count, start = 0, time.perf_counter()
+    while time.perf_counter() - start < seconds:
+        count += 1
+        make(count)
+    return count / (time.perf_counter() - start)
+
+
+def chain(source: Any, size: int, augment: str, seconds: float) -> None:
+    crop = transforms.parse([f"random_crop({size})"])
+    full = transforms.parse([f"random_crop({size})", augment])
+    encoders: dict[str, Callable[[np.ndarray], Any]] = {
+        name: representations.create(name).encode
+        for name in registry.names("jaxnuc.representations")
+    }
+    encoders |= {
+        "hv (HoVer-Net)": hover_maps,
+        "32 rays and EDT (StarDist)": lambda x: (star_distances(x, 32), edt_probability(x)),
+    }
+
+    def sample(index: int, steps: list[Any]) -> Any:
+        rng = np.random.default_rng(index)
+        return transforms.apply(steps, source[index % len(source)], rng)
+
+    rows: dict[str, Callable[[int], Any]] = {
+        "read": lambda i: source[i % len(source)],
+        "read, cut": lambda i: sample(i, crop),
+        "read, cut, augment": lambda i: sample(i, full),
+    }
+    for name, encode in encoders.items():
+        rows[f"read, cut, augment, {name}"] = lambda i, e=encode: e(sample(i, full).instances)
+    print(f"{source.name}: {len(source)} images, crops of {size}, augmented by {augment}")
+    limit = 0.0
+    for name, make in rows.items():
+        rate = per_second(make, seconds)
+        limit = limit or rate
+        print(f"{name:<50} {rate:9.1f} samples/s {rate / limit:6.2f} of reading alone")
+
+
+def targets() -> None:
+    natural.SPACING = 25  # 100 nuclei in 256 x 256 pixels
+    instances = natural.nuclei(256)
+    rows: dict[str, Callable[[], Any]] = {
+        "contour": lambda: contour_map(instances),
+        "hv": lambda: hover_maps(instances),
+        "EDT": lambda: edt_probability(instances),
+        "32 rays": lambda: star_distances(instances, 32),
+    }
+    print(f"\ntargets of 256 x 256 pixels, {instances.max()} nuclei")
+    for name, make in rows.items():
+        times = []
+        for _ in range(50):
+            start = time.perf_counter()
+            make()
+            times.append(time.perf_counter() - start)
+        print(f"{name:<50} {1e3 * min(times):9.2f} ms")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--source", default="synthetic")
+    parser.add_argument("--root", default="")
+    parser.add_argument("--arguments", nargs="*", default=[], help="of the source: cache=False")
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--augment", default="preset('he_medium')")
+    parser.add_argument("--seconds", type=float, default=5.0)
+    options = parser.parse_args()
+    pairs = (text.split("=", 1) for text in options.arguments)
+    arguments = {key: ast.literal_eval(value) for key, value in pairs}
+    source = open_split({"name": options.source, **arguments}, options.root, "train")
+    chain(source, options.size, options.augment, options.seconds)
+    targets()
+
+
+if __name__ == "__main__":
+    main()

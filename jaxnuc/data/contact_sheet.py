@@ -1,0 +1,198 @@
+"""Contact sheets: many small pictures of a data set with its nuclei outlined, to look at."""
+
+import io
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from skimage.segmentation import find_boundaries
+
+from jaxnuc.data.sample import Sample
+from jaxnuc.files import replace_file
+
+Colour = tuple[int, int, int]
+
+NUCLEUS: Colour = (0, 230, 90)  # outlines where there are no classes
+# Outlines of class 1, 2, ...: after Okabe and Ito, lightened to be seen on stained tissue.
+CLASSES: tuple[Colour, ...] = (
+    (0, 230, 120),
+    (255, 170, 0),
+    (90, 190, 255),
+    (255, 240, 70),
+    (235, 80, 0),
+    (0, 90, 220),
+    (230, 120, 190),
+    (255, 255, 255),
+)
+IGNORED: Colour = (150, 150, 150)  # outlines of nuclei of ignored classes, and the hatching
+UNCLASSED: Colour = (255, 0, 0)  # a nucleus without class where the others have one
+CAPTIONS: dict[str, Colour] = {
+    "": (235, 235, 235),
+    "note": (240, 228, 66),
+    "error": (255, 90, 70),
+}
+
+PAPER: Colour = (24, 24, 24)
+FONT_SIZE, LINE, GAP, SWATCH = 12, 18, 6, 10  # pixels
+HATCH, STROKE = 8, 2  # pixels from line to line, and of a line
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A tile of the sheet.
+
+    Attributes:
+      pixels: (h, w, 3) uint8, RGB, from `thumbnail`.
+      caption: what stands below it, shortened to the width of the tile.
+      level: `""`, or `"note"` or `"error"`, which colour the caption.
+    """
+
+    pixels: np.ndarray
+    caption: str
+    level: str = ""
+
+
+def thumbnail(sample: Sample, side: int = 256) -> np.ndarray:
+    """A small picture of a sample with the outlines of its nuclei.
+
+    Outlines are inside the nuclei, one for each of two that touch, coloured by class where there
+    are classes. What is to be ignored is hatched. Dark images are brightened.
+
+    Args:
+      sample: of any size, not empty.
+      side: pixels; a sample with a longer side is reduced to it, a smaller one stays as it is.
+
+    Returns:
+      (h, w, 3) uint8, RGB, at most `side` either way.
+
+    Raises:
+      ValueError: `side` is below 1.
+    """
+    if side < 1:
+        raise ValueError(f"side is {side}; it must be 1 or more")
+    height, width = sample.instances.shape
+    factor = min(1.0, side / max(height, width))
+    h, w = max(1, round(height * factor)), max(1, round(width * factor))
+    small = Image.fromarray(sample.image).resize((w, h), Image.Resampling.BOX)
+    picture = _brighten(np.asarray(small))
+    nearest = np.ix_(_centres(height, h), _centres(width, w))
+    if sample.ignore is not None:
+        row, column = np.indices((h, w))
+        picture[sample.ignore[nearest] & ((row + column) % HATCH < STROKE)] = IGNORED
+    instances = sample.instances[nearest]
+    outlines = find_boundaries(instances, connectivity=1, mode="inner")
+    if sample.classes is None:
+        picture[outlines] = NUCLEUS
+    else:
+        picture[outlines] = _colours(sample.classes[nearest][outlines])
+    return picture
+
+
+def contact_sheet(
+    pictures: Sequence[Picture], classes: Sequence[str] = (), columns: int | None = None
+) -> np.ndarray:
+    """Puts pictures into a grid, with captions and a legend of the classes' colours.
+
+    Args:
+      pictures: at least one; all tiles are as large as the largest.
+      classes: names of class 1, 2, ..., for the legend.
+      columns: of the grid; None makes the sheet about as wide as it is high.
+
+    Returns:
+      (H, W, 3) uint8, RGB. Picture k has its upper left pixel at `GAP + row * (h + LINE + GAP)`,
+      `GAP + column * (w + GAP)`, with h and w of the largest picture.
+
+    Raises:
+      ValueError: there are no pictures, or `columns` is below 1.
+    """
+    if not pictures:
+        raise ValueError("a contact sheet needs at least one picture")
+    if columns is not None and columns < 1:
+        raise ValueError(f"columns is {columns}; it must be 1 or more")
+    h = max(picture.pixels.shape[0] for picture in pictures)
+    w = max(picture.pixels.shape[1] for picture in pictures)
+    columns = columns or max(1, round(math.sqrt(len(pictures) * (h + LINE) / w)))
+    columns = min(columns, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    font = ImageFont.load_default(size=FONT_SIZE)
+    width = GAP + columns * (w + GAP)
+    legend = _legend(classes, width, font)
+    top = GAP + rows * (h + LINE + GAP)
+    canvas = Image.new("RGB", (width, top + (legend[-1][1] + LINE if legend else 0)), PAPER)
+    draw = ImageDraw.Draw(canvas)
+    for k, picture in enumerate(pictures):
+        row, column = divmod(k, columns)
+        x, y = GAP + column * (w + GAP), GAP + row * (h + LINE + GAP)
+        canvas.paste(Image.fromarray(picture.pixels), (x, y))
+        text = _shortened(picture.caption, w, font)
+        place = (x, y + picture.pixels.shape[0] + LINE // 2)
+        draw.text(place, text, fill=CAPTIONS[picture.level], font=font, anchor="lm")
+    for x, y, colour, text in legend:
+        middle = top + y + LINE // 2
+        draw.rectangle((x, middle - SWATCH // 2, x + SWATCH, middle + SWATCH // 2), colour)
+        draw.text((x + SWATCH + 4, middle), text, fill=CAPTIONS[""], font=font, anchor="lm")
+    return np.asarray(canvas)
+
+
+def write_contact_sheet(
+    path: str | os.PathLike[str],
+    pictures: Sequence[Picture],
+    classes: Sequence[str] = (),
+    columns: int | None = None,
+) -> None:
+    """Writes a `contact_sheet` as PNG; the file is never seen half written."""
+    data = io.BytesIO()
+    Image.fromarray(contact_sheet(pictures, classes, columns)).save(data, format="PNG")
+    replace_file(Path(path), data.getvalue())
+
+
+def _centres(full: int, reduced: int) -> np.ndarray:
+    """The pixel under the centre of each pixel of a reduced axis."""
+    return ((np.arange(reduced) + 0.5) * full / reduced).astype(int)
+
+
+def _colours(classes: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8, the colour of each of N classes."""
+    palette = np.array(CLASSES, np.uint8)
+    colours = palette[(classes - 1) % len(palette)]
+    colours[classes == 0] = UNCLASSED
+    colours[classes < 0] = IGNORED
+    return colours
+
+
+def _brighten(image: np.ndarray) -> np.ndarray:
+    """Fluorescence often uses the lowest tenth of the range: black on most screens."""
+    gain = min(max(220.0 / max(float(np.percentile(image, 99.5)), 1.0), 1.0), 8.0)
+    return np.minimum(image * gain, 255.0).astype(np.uint8)
+
+
+def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+    """The text, its middle left out where it is too long: names differ at both ends."""
+    if font.getlength(text) <= width:
+        return text
+    kept = len(text) - 1
+    while kept > 1 and font.getlength(_ends(text, kept)) > width:
+        kept -= 1
+    return _ends(text, kept)
+
+
+def _ends(text: str, kept: int) -> str:
+    return f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+
+
+def _legend(
+    classes: Sequence[str], width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> list[tuple[int, int, Colour, str]]:
+    """(x, y, colour, text) of each class, in as many lines as the width asks."""
+    items, x, y = [], GAP, 0
+    for k, name in enumerate(classes):
+        length = SWATCH + 4 + int(font.getlength(name)) + 2 * GAP
+        if x > GAP and x + length > width:
+            x, y = GAP, y + LINE
+        items.append((x, y, CLASSES[k % len(CLASSES)], name))
+        x += length
+    return items

@@ -1,0 +1,141 @@
+"""Weights of images, so that rare classes of nuclei are seen more often."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxnuc import registry
+from jaxnuc.data.sample import Source
+from jaxnuc.postprocess import class_votes
+
+# The winners of CoNIC do not say where they clip; above all but the densest images.
+_CLIP = 0.99
+
+
+def class_counts(source: Source) -> np.ndarray:
+    """Counts the nuclei of each class in every image, in one pass with a progress bar.
+
+    Args:
+      source: with classes.
+
+    Returns:
+      (N, K) int64, K the number of groups of the source's `cut`; ignored classes are not counted.
+
+    Raises:
+      ValueError: the source has no classes, or no end.
+    """
+    cut = getattr(source, "cut", None)
+    if cut is None:
+        raise ValueError(f"source {source.name!r} has no classes to balance; leave out 'balance'")
+    if getattr(source, "endless", False):
+        raise ValueError(f"source {source.name!r} is endless: there are no images to balance")
+    groups = len(cut.groups) + 1
+    counts = np.zeros((len(source), groups), np.int64)
+    for i in tqdm(range(len(source)), desc=f"count classes of {source.name}", disable=None):
+        sample = source[i]
+        if sample.classes is None:
+            raise ValueError(
+                f"source {source.name!r}: image {sample.meta.get('name')!r} has no classes"
+            )
+        classes, _ = class_votes(sample.instances, np.maximum(sample.classes, 0), groups)
+        counts[i] = np.bincount(classes, minlength=groups)
+    return counts[:, 1:]
+
+
+def sqrt_weights(counts: np.ndarray) -> np.ndarray:
+    """Weighs an image by its rarest class, by the square root of the inverse frequency.
+
+    Args:
+      counts: (N, K) nuclei of each class in each image.
+
+    Returns:
+      (N,) float64: the largest `sqrt(total / count)` of the classes in an image, where `count` is
+      that of a class in all images and `total` that of all classes; for an image without nuclei,
+      that of the commonest class.
+
+    References:
+      Gupta et al., LVIS, CVPR 2019: the repeat factors, there by images and with a threshold.
+
+    >>> sqrt_weights(np.array([[9, 0], [0, 3], [0, 0]])).round(3).tolist()
+    [1.155, 2.0, 1.155]
+    """
+    factors = _inverse_root(counts.sum(axis=0))
+    least = factors[factors > 0].min(initial=np.inf)
+    weights = np.where(counts > 0, factors, 0).max(axis=1, initial=0)
+    return np.where(weights > 0, weights, least if np.isfinite(least) else 1)
+
+
+def rare_weights(counts: np.ndarray, rarest: int = 4, extra: float = 1.0) -> np.ndarray:
+    """Draws images of the rarest classes in addition to one turn of every image.
+
+    The additional draws are divided among the rarest classes in proportion to
+    `sqrt(total / count)`; those of a class fall to images in proportion to the square of its
+    count in them, clipped at the 99 % quantile of the images that have it.
+
+    Args:
+      counts: (N, K) nuclei of each class in each image.
+      rarest: number of classes that are drawn in addition; those without nuclei do not count.
+      extra: additional draws per image of the source. The published scheme leaves this open.
+
+    Returns:
+      (N,) float64 expected draws of each image, `N * (1 + extra)` in all; `N` without nuclei.
+
+    Raises:
+      ValueError: `rarest` is below 1 or `extra` is negative.
+
+    References:
+      Weigert and Schmidt, "Nuclei instance segmentation and classification in histopathology
+      images with StarDist", ISBIC 2022.
+
+    >>> rare_weights(np.array([[3, 0], [3, 2], [3, 2], [3, 0]]), rarest=1).tolist()
+    [1.0, 3.0, 3.0, 1.0]
+    """
+    if rarest < 1 or extra < 0:
+        raise ValueError(
+            f"rarest={rarest}, extra={extra}: at least one class, and not less than 0, are expected"
+        )
+    n = len(counts)
+    totals = counts.sum(axis=0)
+    factors = _inverse_root(totals)
+    rare = np.argsort(-factors, kind="stable")[:rarest]
+    rare = rare[totals[rare] > 0]
+    weights = np.ones(n)
+    for k in rare:
+        present = counts[:, k][counts[:, k] > 0]
+        squares = np.minimum(counts[:, k], np.quantile(present, _CLIP)) ** 2.0
+        weights += extra * n * factors[k] / factors[rare].sum() * squares / squares.sum()
+    return weights
+
+
+def _inverse_root(totals: np.ndarray) -> np.ndarray:
+    """`sqrt(total / count)` of each class, 0 of a class without nuclei."""
+    return np.sqrt(np.divide(totals.sum(), totals, out=np.zeros(len(totals)), where=totals > 0))
+
+
+KNOWN = {"sqrt": sqrt_weights, "rare": rare_weights}
+
+
+def image_weights(source: Source, balance: str | Mapping[str, Any]) -> np.ndarray:
+    """The weights of a source's images.
+
+    Args:
+      source: with classes; read once.
+      balance: `"sqrt"`, `"rare"`, or `{"name": "rare", "rarest": 4, "extra": 1.0}`.
+
+    Returns:
+      (N,) float64, positive.
+
+    Raises:
+      ValueError: an unknown name or argument, or a source without classes.
+    """
+    arguments = {"name": balance} if isinstance(balance, str) else dict(balance)
+    name = str(arguments.pop("name", None))
+    if name not in KNOWN:
+        raise registry.unknown("balance", name, KNOWN)
+    known = {"rarest", "extra"} if name == "rare" else set()
+    for key in arguments:
+        if key not in known:
+            raise registry.unknown(f"argument of balance {name!r}:", key, known)
+    return KNOWN[name](class_counts(source), **arguments)

@@ -1,0 +1,323 @@
+"""Packs a data set, or a mixture of them, into a few large files that are read at random.
+
+    python -m jaxnuc.data pack consep consep_train.zip packed/train --split train --workers 4
+    python -m jaxnuc.data pack mixture data packed/train --samples 20000 --arguments \\
+        'sources=[{"name": "consep"}, {"name": "monusac"}]' cut=superclasses
+
+Samples are read and checked once, in order, and written to ArrayRecord shards. A shard appears
+under its name when it is whole and has been read back; `manifest.json` appears when all have. The
+same command run again after an interruption keeps the shards that are there. The files do not
+depend on the number of workers. `jaxnuc.data.sources.packed` reads them.
+"""
+
+import argparse
+import functools
+import json
+import math
+import pickle
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from jaxnuc.data import inspection, records
+from jaxnuc.data import shards as files
+from jaxnuc.data.sample import Source
+from jaxnuc.data.sources import packed
+from jaxnuc.data.splits import open_split
+from jaxnuc.files import replace_file
+from jaxnuc.workers import ordered_map
+
+SHARD_SIZE = 64.0  # MiB
+
+Read = Callable[[Source, int], bytes]
+
+_PLAN = ".packing.json"
+_PROBED = 8  # samples by which the size of all is estimated
+
+
+def pack(
+    source: Source,
+    output: str | Path,
+    split: str = "train",
+    settings: Mapping[str, Any] | None = None,
+    *,
+    samples: int | None = None,
+    shards: int | None = None,
+    shard_size: float = SHARD_SIZE,
+    allow: Collection[str] = (),
+    workers: int = 0,
+) -> dict[str, Any]:
+    """Writes samples to shards and a manifest, or completes what an earlier call has begun.
+
+    Samples of an endless source get their number before their name, since an image may come again.
+
+    Args:
+      source: picklable, if there are workers.
+      output: a new or empty folder, or that of an earlier call with the same arguments.
+      split: of the data set, for the manifest.
+      settings: what else the samples depend on, for the manifest; as JSON has it.
+      samples: write the first so many; needed where the source is endless.
+      shards: number of files; None for as many as `shard_size` gives.
+      shard_size: of a file in MiB, about: the size of all is estimated from some samples.
+      allow: kinds of errors of `jaxnuc.data.inspection.check` that are let pass.
+      workers: processes that read, check and compress; the files do not depend on it.
+
+    Returns:
+      The manifest.
+
+    Raises:
+      ValueError: an argument out of range; a folder of something else, or of other arguments; a
+        sample that `inspection.check` finds an error in, or `records.encode` refuses; a name that
+        is not unique; samples that differ from those of an earlier call that has finished.
+    """
+    count = _count(source, samples)
+    read = functools.partial(_record, allow=tuple(allow))
+    if shards is None:
+        shards = _shards_of(read, source, count, shard_size)
+    if not 1 <= shards <= count:
+        raise ValueError(f"{shards} shards for {count} samples: 1 to {count} are possible")
+    cut = getattr(source, "cut", None)
+    plan = {
+        "format": packed.FORMAT,
+        "version": packed.VERSION,
+        "name": source.name,
+        "split": split,
+        "settings": records.checked_json(dict(settings or {}), "settings"),
+        "cut": None if cut is None else cut.to_json(),
+        "samples": count,
+        "shard_count": shards,
+    }
+    output = Path(output)
+    earlier = _claim(output, plan)
+    ranges = [range(count * k // shards, count * (k + 1) // shards) for k in range(shards)]
+    done = _kept(output, ranges, earlier)
+    missing = [k for k in range(shards) if k not in done]
+    wanted = [index for k in missing for index in ranges[k]]
+    with closing(_encoded(read, source, wanted, workers)) as stream:
+        bar = iter(tqdm(stream, total=len(wanted), desc="pack", unit="sample", disable=None))
+        for k in missing:
+            done[k] = files.write(output / _name(k), islice(bar, len(ranges[k])), earlier.get(k))
+            _check_names(done.values(), source.name)
+    written = [done[k] for k in range(shards)]
+    manifest = {
+        **plan,
+        "ignores": getattr(source, "ignores", False) or any(shard.ignores for shard in written),
+        "counts": {"samples": count, "nuclei": sum(shard.nuclei for shard in written)},
+        "shards": [shard.entry for shard in written],
+        "names": [name for shard in written for name in shard.names],
+    }
+    replace_file(output / packed.MANIFEST, json.dumps(manifest, indent=1).encode())
+    (output / _PLAN).unlink(missing_ok=True)
+    return manifest
+
+
+def _count(source: Source, samples: int | None) -> int:
+    if samples is None:
+        if getattr(source, "endless", False):
+            raise ValueError(f"source {source.name!r} is endless; give --samples, how many to pack")
+        samples = len(source)
+    if not 1 <= samples <= len(source):
+        raise ValueError(f"{samples} samples of source {source.name!r}, which has {len(source)}")
+    return samples
+
+
+def _shards_of(read: Read, source: Source, count: int, shard_size: float) -> int:
+    if not 0 < shard_size < math.inf:
+        raise ValueError(f"shard size {shard_size} MiB; a positive number is expected")
+    places = np.linspace(0, count - 1, min(count, _PROBED)).astype(int).tolist()
+    mean = sum(len(read(source, index)) for index in places) / len(places)
+    return max(1, min(count, round(mean * count / (shard_size * 2**20))))
+
+
+def _name(number: int) -> str:
+    return f"shard-{number:05d}.arrayrecord"
+
+
+def _claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """Takes a folder for a plan; returns the shards' entries of an earlier call that finished."""
+    earlier: Mapping[str, Any]
+    if (output / packed.MANIFEST).exists():
+        earlier = packed.read_manifest(output)
+    elif (output / _PLAN).exists():
+        earlier = json.loads((output / _PLAN).read_text(encoding="utf-8"))
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        for strange in sorted(output.iterdir())[:1]:
+            raise ValueError(f"{output}: holds other files, such as {strange.name}; empty it first")
+        replace_file(output / _PLAN, json.dumps(plan).encode())
+        return {}
+    old, new = _flat({key: earlier.get(key) for key in plan}), _flat(plan)
+    for key in old | new:
+        if old.get(key) != new.get(key):
+            raise ValueError(
+                f"{output}: was packed with {key} = {_short(old.get(key))}, now it is "
+                f"{_short(new.get(key))}; pack into another folder, or with the same arguments"
+            )
+    return dict(enumerate(earlier.get("shards", ())))
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Nested dicts as one, of the keys `a.b`."""
+    if not isinstance(value, dict) or not value:
+        return {key: value}
+    parts = (_flat(inner, f"{key}.{name}" if key else name) for name, inner in value.items())
+    return {name: inner for part in parts for name, inner in part.items()}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
+
+
+def _kept(
+    output: Path, ranges: Sequence[range], earlier: Mapping[int, Any]
+) -> dict[int, files.Shard]:
+    """The shards that are there and whole; what is wrong with others is printed."""
+    kept = {}
+    there = [k for k in range(len(ranges)) if (output / _name(k)).exists()]
+    for k in tqdm(there, desc="verify", unit="shard", disable=None):
+        path = output / _name(k)
+        try:
+            shard = files.read(path)
+        except ValueError as error:
+            tqdm.write(f"{error}\n{path}: is written anew")
+            continue
+        right = len(ranges[k]) == shard.entry["records"]
+        if right and earlier.get(k, shard.entry) == shard.entry:
+            kept[k] = shard
+        else:
+            tqdm.write(f"{path}: not as it was packed; is written anew")
+    return kept
+
+
+def _check_names(shards: Iterable[files.Shard], source: str) -> None:
+    names = Counter(name for shard in shards for name in shard.names)
+    for name, times in names.most_common(1):
+        if times > 1:
+            raise ValueError(
+                f"{times} samples of {source!r} have the name {name!r}; make the names unique"
+            )
+
+
+def _encoded(
+    read: Read, source: Source, indices: Iterable[int], workers: int
+) -> Generator[bytes, None, None]:
+    if not workers:
+        yield from (read(source, index) for index in indices)
+        return
+    # The source is pickled once, not for every sample: some hold long lists of files.
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "source")
+        path.write_bytes(pickle.dumps(source))
+        yield from ordered_map(_read_there, ((read, path, index) for index in indices), workers)
+
+
+def _read_there(read: Read, path: Path, index: int) -> bytes:
+    return read(_loaded(path), index)
+
+
+@functools.lru_cache(maxsize=1)
+def _loaded(path: Path) -> Source:
+    source: Source = pickle.loads(path.read_bytes())
+    return source
+
+
+def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
+    """Reads, checks and encodes a sample."""
+    sample, cut = source[index], getattr(source, "cut", None)
+    name = sample.meta.get("name")
+    if not isinstance(name, str):
+        raise ValueError(f"sample {index} of {source.name!r} has the name {name!r}, not a string")
+    for problem in inspection.check(sample, cut.groups if cut is not None else ()):
+        if problem.level == "error" and problem.kind not in allow:
+            raise ValueError(
+                f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; correct or "
+                f'remove it (`python -m jaxnuc.data inspect` lists all), or --allow "{problem.kind}"'
+            )
+    if getattr(source, "endless", False):
+        sample = replace(sample, meta={**sample.meta, "name": f"{index:08d}/{name}"})
+    return records.encode(sample)
+
+
+def add_command(commands: Any) -> None:
+    """Adds `pack` to the commands of `python -m jaxnuc.data`.
+
+    Args:
+      commands: what `argparse.ArgumentParser.add_subparsers` returned. The parsed options get the
+        attribute `command`, a function of them that returns the exit status.
+    """
+    parser = commands.add_parser(
+        "pack",
+        help="write a data set to ArrayRecord shards, read at random",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(command=_command)
+    parser.add_argument("source", help="a source, such as consep, or mixture")
+    parser.add_argument("root", help="its folder or archive, as distributed")
+    parser.add_argument("output", type=Path, help="folder to write; one for each split")
+    parser.add_argument("--split", default="train", help="of the data set (train)")
+    parser.add_argument(
+        "--arguments",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="KEY=VALUE",
+        help="of the source, or of its section in a configuration; values in JSON, or plain text",
+    )
+    parser.add_argument("--mpp", type=float, help="resample to so many microns per pixel")
+    parser.add_argument("--samples", type=int, help="the first so many; an endless source needs it")
+    size = parser.add_mutually_exclusive_group()
+    size.add_argument("--shards", type=int, help="number of files")
+    size.add_argument(
+        "--shard-size",
+        type=float,
+        default=SHARD_SIZE,
+        metavar="MIB",
+        help=f"of each file, about ({SHARD_SIZE:g})",
+    )
+    parser.add_argument(
+        "--allow", nargs="+", default=[], metavar="KIND", help="errors of inspect to let pass"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
+
+
+def _command(options: argparse.Namespace) -> int:
+    arguments = dict(_argument(text) for text in options.arguments)
+    section = {"name": options.source, **arguments}
+    manifest = pack(
+        open_split(section, options.root, options.split, options.mpp),
+        options.output,
+        options.split,
+        {"source": options.source, "arguments": arguments, "mpp": options.mpp},
+        samples=options.samples,
+        shards=options.shards,
+        shard_size=options.shard_size,
+        allow=options.allow,
+        workers=options.workers,
+    )
+    counts, shards = manifest["counts"], manifest["shards"]
+    size = sum(shard["bytes"] for shard in shards) / 2**20
+    print(
+        f"{options.output}: {counts['samples']} samples, {counts['nuclei']} nuclei, "
+        f"{len(shards)} shards, {size:.1f} MiB"
+    )
+    return 0
+
+
+def _argument(text: str) -> tuple[str, Any]:
+    key, equals, value = text.partition("=")
+    if not equals or not key.isidentifier() or key == "name":
+        raise ValueError(f"--arguments {text!r}: KEY=VALUE is expected, such as cache=false")
+    try:
+        return key, json.loads(value)
+    except ValueError:
+        return key, value

@@ -1,0 +1,131 @@
+"""Microns per pixel: told where a source does not, compared, and made equal."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.sources._mapping import Mapped
+from jaxnuc.data.transforms.geometry import resize
+
+# Scanners of one nominal magnification differ by a few percent.
+TOLERANCE = 0.1
+_WAY_OUT = 'give "mpp" in its section of the configuration, {"name": ..., "mpp": 0.25}'
+
+
+@dataclass(frozen=True)
+class SetMpp:
+    """Says of a sample what its microns per pixel are, whatever it says itself.
+
+    Attributes:
+      mpp: microns per pixel.
+
+    Raises:
+      ValueError: not a positive number.
+    """
+
+    mpp: float
+
+    def __post_init__(self) -> None:
+        check(self.mpp)
+
+    def __call__(self, sample: Sample) -> Sample:
+        """The same pixels, with `meta["mpp"]`."""
+        return replace(sample, meta={**sample.meta, "mpp": float(self.mpp)})
+
+
+@dataclass(frozen=True)
+class Resample:
+    """Resizes a sample to a number of microns per pixel; see `transforms.geometry.resize`.
+
+    Attributes:
+      mpp: microns per pixel of the result.
+
+    Raises:
+      ValueError: not a positive number.
+    """
+
+    mpp: float
+
+    def __post_init__(self) -> None:
+        check(self.mpp)
+
+    def __call__(self, sample: Sample) -> Sample:
+        """A sample of (round(H * factor), round(W * factor)) pixels, at least one each way.
+
+        Raises:
+          ValueError: the microns per pixel of the sample are unknown.
+        """
+        factor = known_mpp(sample) / self.mpp
+        height, width = (max(1, round(side * factor)) for side in sample.instances.shape)
+        resized = resize(sample, height, width)
+        return replace(resized, meta={**sample.meta, "mpp": float(self.mpp)})
+
+
+def resampled(source: Source, mpp: float) -> Source:
+    """A source at one number of microns per pixel.
+
+    Args:
+      source: whose samples tell theirs; the first and the last one are read to see it.
+      mpp: microns per pixel of the result.
+
+    Raises:
+      ValueError: `mpp` is not a positive number, or the source's are unknown; a sample in between
+        whose are unknown raises when it is read.
+    """
+    for sample in probes(source):
+        known_mpp(sample)
+    return Mapped(source, Resample(mpp))
+
+
+def probes(source: Source) -> Iterator[Sample]:
+    """The first and the last sample: sets of two magnifications usually have them in order."""
+    if len(source):
+        yield source[0]
+    if len(source) > 1 and not getattr(source, "endless", False):
+        yield source[len(source) - 1]
+
+
+def check(mpp: float) -> None:
+    """Raises ValueError where `mpp` is not a positive number."""
+    if isinstance(mpp, bool) or not isinstance(mpp, int | float) or not 0 < mpp < float("inf"):
+        raise ValueError(f"mpp={mpp!r}: microns per pixel are a positive number, such as 0.25")
+
+
+def known_mpp(sample: Sample) -> float:
+    """The sample's microns per pixel; ValueError where they are unknown."""
+    mpp = sample.meta.get("mpp")
+    if mpp is None:
+        raise ValueError(f"{label(sample.meta)}: its microns per pixel are unknown; {_WAY_OUT}")
+    return float(mpp)
+
+
+def check_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
+    """Refuses samples of different magnification, or one known and one not.
+
+    Args:
+      first: the meta of a sample.
+      second: the meta of another, perhaps of another source.
+
+    Raises:
+      ValueError: their microns per pixel differ by more than 10 %, or one's are unknown.
+    """
+    a, b = first.get("mpp"), second.get("mpp")
+    if a is None and b is None:
+        return
+    if a is None or b is None:
+        known, unknown = (second, first) if a is None else (first, second)
+        raise ValueError(
+            f"{label(known)} has {known['mpp']:g} microns per pixel, those of "
+            f"{label(unknown)} are unknown; {_WAY_OUT}"
+        )
+    if max(a, b) > (1 + TOLERANCE) * min(a, b):
+        raise ValueError(
+            f"{label(first)} has {a:g} microns per pixel, {label(second)} has {b:g}; give data.mpp "
+            "to resample all to one value"
+        )
+
+
+def label(meta: Mapping[str, Any]) -> str:
+    """How messages name a sample: by its source and its name."""
+    return f"{meta.get('source', 'source')!r} (image {meta.get('name')!r})"

@@ -1,0 +1,103 @@
+"""Large `.npy` files, read at random without loading them."""
+
+import math
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxnuc.data.files import Files
+
+_LOCAL_HEADER = 30  # bytes of a zip's local file header before the name and the extra field
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+class MappedArray:
+    """An array in a `.npy` file of a folder, or of a zip that stores it uncompressed.
+
+    The file is mapped at the first read in each process; the map stays behind in pickling.
+
+    Args:
+      files: the folder or the zip.
+      name: of the file in it.
+
+    Attributes:
+      where: the address of the file, for messages.
+      shape: of the array.
+      dtype: of the array.
+
+    Raises:
+      ValueError: the file is compressed in its zip, is no `.npy` file of plain numbers or
+        characters, or is shorter than its header says.
+    """
+
+    def __init__(self, files: Files, name: str):
+        self.where = files.where(name)
+        if files.path.is_dir():
+            self._path = files.path / name
+            start, size = 0, self._path.stat().st_size
+        else:
+            self._path = files.path
+            start, size = _stored_member(files.path, name, self.where)
+        with self._path.open("rb") as file:
+            file.seek(start)
+            try:
+                version = np.lib.format.read_magic(file)
+                if version not in _HEADERS:
+                    raise ValueError(f"format version {version}")
+                self.shape, self._fortran, self.dtype = _HEADERS[version](file)
+            except (ValueError, EOFError) as error:
+                raise ValueError(
+                    f"{self.where}: not a readable .npy file ({error}); fetch it again"
+                ) from error
+            self._offset = file.tell()
+        if self.dtype.hasobject:
+            raise ValueError(
+                f"{self.where}: holds pickled Python objects, which may run any code when they are "
+                "read; save it as numbers or strings"
+            )
+        if not self.shape or min(self.shape) < 1:
+            raise ValueError(f"{self.where}: an empty array, of shape {self.shape}")
+        needed = self._offset - start + math.prod(self.shape) * self.dtype.itemsize
+        if size < needed:
+            raise ValueError(
+                f"{self.where}: {size} bytes, but {needed} for {self.shape} {self.dtype}; it is "
+                "truncated: fetch it again"
+            )
+        self._map: np.memmap | None = None
+
+    def __len__(self) -> int:
+        return int(self.shape[0])
+
+    def __getitem__(self, index: int) -> np.ndarray:
+        """A read-only view of one entry of the first axis; nothing is read before it is used."""
+        if self._map is None:
+            order: Any = "F" if self._fortran else "C"
+            self._map = np.memmap(self._path, self.dtype, "r", self._offset, self.shape, order)
+        return np.asarray(self._map[index])
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_map": None}
+
+
+def _stored_member(path: Path, name: str, where: str) -> tuple[int, int]:
+    """The first byte and the size of a file that a zip stores as it is."""
+    with zipfile.ZipFile(path) as archive:
+        info = archive.getinfo(name)
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+        raise ValueError(
+            f"{where}: compressed, so that one image cannot be read without unpacking all before "
+            f"it; unzip {path.name} and give the folder"
+        )
+    with path.open("rb") as file:
+        file.seek(info.header_offset)
+        header = file.read(_LOCAL_HEADER)
+    if len(header) < _LOCAL_HEADER:
+        raise ValueError(f"{where}: cut off in the zip; fetch it again")
+    name_and_extra = sum(struct.unpack("<HH", header[-4:]))
+    return info.header_offset + _LOCAL_HEADER + name_and_extra, info.file_size

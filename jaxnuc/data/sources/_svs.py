@@ -1,0 +1,63 @@
+"""Small Aperio slides read whole, without OpenSlide."""
+
+import io
+import struct
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from jaxnuc.data.files import to_rgb
+from jaxnuc.image_files import decode
+
+_JPEG_2000 = {33003: "YCbCr", 33005: "RGB"}  # Aperio's own numbers, and the tiles' colours
+
+
+def read_svs(data: bytes, where: str) -> np.ndarray:
+    """The slide at its full resolution, the first image in the file.
+
+    Args:
+      data: the content of the file, a tiled TIFF: uncompressed, LZW, Deflate, JPEG or JPEG 2000.
+      where: its address, for errors.
+
+    Returns:
+      (H, W, 3) uint8.
+
+    Raises:
+      ValueError: a damaged file, or no such slide.
+    """
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+            page = tiff.pages.first
+            if page.compression not in _JPEG_2000:
+                # Pillow gives the first image, which is the slide.
+                return to_rgb(decode(data, where), where)
+            return _tiles(data, page, _JPEG_2000[page.compression])
+    except (OSError, ValueError, IndexError, SyntaxError, struct.error) as error:
+        if str(error).startswith(where):
+            raise
+        raise ValueError(
+            f"{where}: cannot be decoded ({error}); it is truncated, corrupt or no Aperio slide: "
+            "fetch it again"
+        ) from error
+
+
+def _tiles(data: bytes, page: tifffile.TiffPage, colours: str) -> np.ndarray:
+    height, width = page.tilelength, page.tilewidth
+    rows, columns = -(-page.imagelength // height), -(-page.imagewidth // width)
+    if len(page.dataoffsets) != rows * columns:
+        raise ValueError(f"{len(page.dataoffsets)} tiles, expected {rows * columns}")
+    slide = np.zeros((rows * height, columns * width, 3), np.uint8)
+    places = zip(page.dataoffsets, page.databytecounts, strict=True)
+    for k, (offset, count) in enumerate(places):
+        with Image.open(io.BytesIO(data[offset : offset + count])) as tile:
+            if tile.size != (width, height) or len(tile.getbands()) != 3:
+                raise ValueError(f"tile {k} is {tile.mode} of {tile.size} pixels")
+            bands = tile.split()
+        if colours == "YCbCr":  # the codestream does not say it
+            bands = Image.merge("YCbCr", bands).convert("RGB").split()
+        top, left = k // columns * height, k % columns * width
+        slide[top : top + height, left : left + width] = np.dstack(
+            [np.asarray(band) for band in bands]
+        )
+    return slide[: page.imagelength, : page.imagewidth]

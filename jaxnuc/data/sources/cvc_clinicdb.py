@@ -1,0 +1,22 @@
+"""CVC-ClinicDB (CVC-612): 612 frames of colonoscopy videos with masks of polyps.
+
+Bernal et al., "WM-DOVA maps for accurate polyp highlighting in colonoscopy", Computerized Medical
+Imaging and Graphics 43, 2015. Published for research at
+https://polyp.grand-challenge.org/CVCClinicDB/.
+"""
+
+from jaxnuc.data.sources._semantic import PAIRED, Layout, SemanticSource
+
+
+class Source(SemanticSource):
+    """CVC-ClinicDB: `Original/*.tif`, `Ground Truth/*.tif`, or `images`, `masks`.
+
+    Frames of one video are much alike. The seeded split is by frame, so its test figures are those
+    of known videos; for unknown ones, test on another data set, as PraNet does.
+
+    Arguments and errors: `jaxnuc.data.sources._semantic.SemanticSource`.
+    """
+
+    name = "cvc_clinicdb"
+    layouts = (Layout(("Original",), ("Ground Truth",)), PAIRED)
+    published = "https://polyp.grand-challenge.org/CVCClinicDB/"

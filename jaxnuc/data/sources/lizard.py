@@ -1,0 +1,147 @@
+"""Lizard: half a million nuclei of 6 classes in colon tissue.
+
+Graham et al., "Lizard: a large-scale dataset for colonic nuclear instance segmentation and
+classification", ICCV Workshops 2021. Published at https://warwick.ac.uk/fac/cross_fac/tia/data/lizard
+for non-commercial use (CC BY-NC-SA 4.0).
+"""
+
+import csv
+import io
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from jaxnuc import label_sets, registry
+from jaxnuc.data.sources._arrays import instance_map
+from jaxnuc.data.sources._mat import read_mat
+from jaxnuc.data.sources._pairs import File, Key, Pair, PairedSource, find, pair, published_split
+
+EXPECTED = (
+    "expected the folders Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/ with "
+    "info.csv and Labels/*.mat, or the zips of all three, as published at "
+    "https://warwick.ac.uk/fac/cross_fac/tia/data/lizard"
+)
+# Some distributors' folders lie in a folder of the same name each.
+LAYOUT = {
+    "image": r"(?:lizard_images[12]/)?lizard_images[12]/([^/]+)\.png",
+    "label": r"(?:lizard_labels/)?lizard_labels/labels/([^/]+)\.mat",
+    "table": r"(?:lizard_labels/)?lizard_labels/(info)\.csv",
+}
+COLUMNS = ("Filename", "Source", "Split")
+
+
+class Source(PairedSource):
+    """Images of Lizard with classified nuclei, as distributed (folder, zip, or the three zips).
+
+    The set is published in three folds, the column `Split` of `info.csv`. One of them is the test
+    split, the two others are for training, and val is cut from these.
+
+    Args:
+      root: the folder that holds the three folders or zips, or a zip of everything.
+      split: `"train"`, `"val"`, `"test"`, or `"all"`.
+      fold: the published fold, 1 to 3, that is the test split.
+      seed: of the permutation that cuts val from the two other folds.
+      val_fraction: share of these images that is val; images are the unit, for patients are not
+        published.
+
+    Attributes:
+      name: `"lizard"`.
+      cut: the label set; plasma cells and eosinophils are one class of the standard tree.
+      ids: stems such as `"consep_1"`, in natural order; `source[i]` is `ids[i]`.
+
+    The samples' `mpp` is 0.5, nominal: the images are at 20x, from several scanners. `origin` is
+    the column `Source`, `fold` the column `Split`.
+
+    Raises:
+      FileNotFoundError: the data are not there.
+      ValueError: unknown split or fold, files that do not match each other or `info.csv`; on
+        reading, a damaged file, sizes that differ, or a nucleus without a class.
+    """
+
+    name = "lizard"
+
+    def __init__(
+        self,
+        root: str | Path,
+        split: str = "train",
+        fold: int = 3,
+        seed: int = 0,
+        val_fraction: float = 0.2,
+    ):
+        self.cut = label_sets.cut("lizard")
+        found = find(root, "*lizard*.zip", EXPECTED, [LAYOUT])
+        pairs = pair(found)
+        rows = _table(next(iter(found["table"].values())), [stem for (stem,) in pairs])
+        folds = {row["Split"] for row in rows.values()}
+        if str(fold) not in folds:
+            raise registry.unknown("fold of Lizard", str(fold), folds)
+        sides = {True: "test", False: "train"}
+        keyed: dict[Key, Pair] = {
+            (sides[rows[stem]["Split"] == str(fold)], stem): files
+            for (stem,), files in pairs.items()
+        }
+        super().__init__(published_split(keyed, split, seed, val_fraction))
+        self._rows = rows
+
+    def _labels(self, file: File) -> tuple[np.ndarray, np.ndarray]:
+        arrays = read_mat(file.files, file.name, ("inst_map", "id", "class"))
+        instances = instance_map(arrays["inst_map"], file.where)
+        ids, classes = (_vector(arrays[key], key, file) for key in ("id", "class"))
+        if len(ids) != len(classes) or len(np.unique(ids)) != len(ids):
+            raise ValueError(
+                f"{file.where}: {len(ids)} ids, {len(np.unique(ids))} of them distinct, for "
+                f"{len(classes)} classes"
+            )
+        if not (ids.all() and classes.all()):
+            raise ValueError(f"{file.where}: an id or class of 0, which is background")
+        present, places = np.unique(instances, return_inverse=True)
+        table = dict(zip(ids.tolist(), classes.tolist(), strict=True)) | {0: 0}
+        lost = [number for number in present.tolist() if number not in table]
+        if lost:
+            raise ValueError(
+                f"{file.where}: {len(lost)} nuclei of inst_map, such as {lost[0]}, are not in `id` "
+                "and so have no class"
+            )
+        of = np.array([table[number] for number in present.tolist()], np.int32)
+        return instances, of[places].reshape(instances.shape)
+
+    def _meta(self, name: str) -> dict[str, Any]:
+        row = self._rows[name.lower()]
+        return {"mpp": 0.5, "tissue": "Colon", "origin": row["Source"], "fold": int(row["Split"])}
+
+
+def _vector(array: np.ndarray, key: str, file: File) -> np.ndarray:
+    if array.size == 0:
+        return np.zeros(0, np.int32)
+    if array.size != max(array.shape):
+        raise ValueError(f"{file.where}: `{key}` of shape {array.shape}; expected (N, 1)")
+    return instance_map(array.reshape(1, -1), f"{file.where}, `{key}`")[0]
+
+
+def _table(file: File, stems: list[str]) -> dict[str, dict[str, str]]:
+    """The rows of `info.csv` by file name without suffix, in lower case."""
+    text = file.read().decode("utf-8-sig", errors="replace")
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    missing = set(COLUMNS) - set(reader.fieldnames or ())
+    if missing:
+        raise ValueError(f"{file.where}: no column {', '.join(sorted(missing))} in the first line")
+    rows: dict[str, dict[str, str]] = {}
+    for row in reader:
+        name = (row["Filename"] or "").lower()
+        stem = PurePosixPath(name).stem if name.endswith((".png", ".mat")) else name
+        if stem in rows:
+            raise ValueError(f"{file.where}: {stem!r} twice (line {reader.line_num})")
+        if row["Split"] not in ("1", "2", "3"):
+            raise ValueError(
+                f"{file.where}: fold {row['Split']!r} (line {reader.line_num}); expected 1, 2 or 3"
+            )
+        rows[stem] = row
+    alone = [stem for stem in stems if stem not in rows]
+    absent = [stem for stem in rows if stem not in stems]
+    if alone or absent:
+        raise ValueError(
+            f"{file.where}: {len(alone)} images are not listed and {len(absent)} listed ones are "
+            f"not there, such as {(alone + absent)[0]!r}; complete the data"
+        )
+    return rows

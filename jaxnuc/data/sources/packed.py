@@ -1,0 +1,188 @@
+"""Data sets that `python -m jaxnuc.data pack` has written: ArrayRecord shards and a manifest."""
+
+import json
+import os
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from array_record.python.array_record_module import ArrayRecordReader
+from tqdm import tqdm
+
+from jaxnuc.data import records, shards
+from jaxnuc.data.sample import Sample
+from jaxnuc.data.shards import AGAIN
+from jaxnuc.labels import Cut
+
+MANIFEST = "manifest.json"
+FORMAT = "jaxnuc packed samples"
+VERSION = 1
+
+_KEYS = ("name", "split", "cut", "ignores", "names", "shards", "counts")
+
+
+class Source:
+    """Samples of a packed data set, read at random.
+
+    The sizes of all shards and their numbers of records are compared with the manifest at once,
+    and the checksum of every record as it is read.
+
+    Args:
+      root: the folder with `manifest.json`; or one with a folder for each split, `root/<split>/
+        manifest.json`.
+      split: that was packed.
+      verify: compare the SHA-256 of every shard with the manifest, with a progress bar; it reads
+        all files once.
+
+    Attributes:
+      name: of the source that was packed.
+      ids: names of the samples.
+      split: as above.
+      cut: of the classes, None if there are none.
+      ignores: whether some samples have regions to ignore.
+      manifest: the whole manifest.
+
+    Raises:
+      FileNotFoundError: no manifest, as where the packing is not finished, or a shard is missing.
+      ValueError: another split or version; a shard that is not as the manifest says; on reading, a
+        damaged record. The message names the shard.
+    """
+
+    def __init__(self, root: str | Path, split: str = "train", verify: bool = False):
+        self._folder = _find(Path(root), split)
+        self.manifest = read_manifest(self._folder)
+        if self.manifest["split"] != split:
+            raise ValueError(
+                f"{self._folder / MANIFEST}: split {self.manifest['split']!r} was packed, not "
+                f"{split!r}; pack that one too, into {Path(root) / split}"
+            )
+        cut = self.manifest["cut"]
+        self.name, self.split = self.manifest["name"], split
+        self.ids: list[str] = self.manifest["names"]
+        self.cut = None if cut is None else Cut.from_json(cut)
+        self.ignores: bool = self.manifest["ignores"]
+        self._shards: list[dict[str, Any]] = self.manifest["shards"]
+        self._starts = np.cumsum([0, *(shard["records"] for shard in self._shards)])
+        if self._starts[-1] != len(self.ids):
+            raise ValueError(
+                f"{self._folder / MANIFEST}: {len(self.ids)} names for {self._starts[-1]} records; "
+                f"it was edited or is damaged: {AGAIN}"
+            )
+        for number in range(len(self._shards)):
+            self._check(number)
+        if verify:
+            self._verify()
+        self._forget()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < len(self):
+            raise IndexError(f"sample {index} of {len(self)} in {self._folder}")
+        number = int(np.searchsorted(self._starts, index, side="right")) - 1
+        position = int(index - self._starts[number])
+        path = self._path(number)
+        where = f"{path}: record {position}"
+        record = shards.read_record(self._reader(number), position, where)
+        sample = records.decode(record, where)
+        if sample.meta.get("name") != self.ids[index]:
+            raise ValueError(
+                f"{where}: holds {sample.meta.get('name')!r}, the manifest has "
+                f"{self.ids[index]!r}; files of two packings are mixed: {AGAIN}"
+            )
+        return sample
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: v for k, v in self.__dict__.items() if k not in ("_readers", "_lock")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._readers: dict[tuple[int, int], ArrayRecordReader] = {}
+        self._lock = threading.Lock()
+
+    def _path(self, number: int) -> Path:
+        return self._folder / self._shards[number]["file"]
+
+    def _reader(self, number: int) -> ArrayRecordReader:
+        """The shard's reader, opened once in each process; its reads are thread-safe."""
+        key = os.getpid(), number
+        if key not in self._readers:
+            with self._lock:
+                if key not in self._readers:
+                    self._readers[key] = self._open(number)
+        return self._readers[key]
+
+    def _open(self, number: int) -> ArrayRecordReader:
+        reader = shards.open_reader(self._path(number))
+        expected = self._shards[number]["records"]
+        if reader.num_records() != expected:
+            raise ValueError(
+                f"{self._path(number)}: {reader.num_records()} records, the manifest has "
+                f"{expected}; {AGAIN}"
+            )
+        return reader
+
+    def _check(self, number: int) -> None:
+        path, expected = self._path(number), self._shards[number]["bytes"]
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: this shard of the manifest is missing; {AGAIN}")
+        size = path.stat().st_size
+        if size != expected:
+            raise ValueError(f"{path}: {size} bytes, the manifest has {expected}; {AGAIN}")
+        self._open(number).close()
+
+    def _verify(self) -> None:
+        for number in tqdm(range(len(self._shards)), desc="verify", unit="shard", disable=None):
+            path, expected = self._path(number), self._shards[number]["sha256"]
+            found = shards.sha256(path)
+            if found != expected:
+                raise ValueError(
+                    f"{path}: SHA-256 {found[:8]}..., the manifest has {expected[:8]}...; {AGAIN}"
+                )
+
+
+def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a folder.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is no manifest, or of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable manifest ({error}); {AGAIN}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{path}: not the manifest of a packed data set; name its folder")
+    if manifest.get("version") != VERSION:
+        raise ValueError(
+            f"{path}: format version {manifest.get('version')}, this program reads {VERSION}; pack "
+            "the data again, or read them with the program that packed them"
+        )
+    missing = [key for key in _KEYS if key not in manifest]
+    if missing:
+        raise ValueError(f"{path}: no key {missing[0]!r}; {AGAIN}")
+    return manifest
+
+
+def _find(root: Path, split: str) -> Path:
+    for folder in (root, root / split):
+        if (folder / MANIFEST).is_file():
+            return folder
+    unfinished = next(iter([*root.glob("*.arrayrecord"), *root.glob(f"{split}/*.arrayrecord")]), "")
+    raise FileNotFoundError(
+        f"{root}: expected {MANIFEST} or {split}/{MANIFEST}, as `python -m jaxnuc.data pack` "
+        f"writes at its end"
+        + (
+            f"; {unfinished} is of a packing that has not finished: run it again"
+            if unfinished
+            else ""
+        )
+    )

@@ -1,0 +1,492 @@
+"""Mixtures: frequencies, epochs, classes, magnification; and that a position fixes a sample."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from jaxnuc import label_sets
+from jaxnuc.data import splits
+from jaxnuc.data.pipeline import batches
+from jaxnuc.data.resolution import SetMpp
+from jaxnuc.data.sample import Sample
+from jaxnuc.data.sources import mixture
+from jaxnuc.data.sources._mapping import Mapped
+from jaxnuc.data.sources._orders import Episodes, Epochs, Shares
+from jaxnuc.data.splits import open_split
+from jaxnuc.data.transforms import parse
+from jaxnuc.data.windows import Windows
+
+CHAIN = parse(["random_crop(12)", "flip_turn()", "colour_jitter()"])
+
+
+def painted(name="a", length=5, *, cut=None, mpp=0.25, side=16, endless=False):
+    """A source of which image i has the value i, and one nucleus of each class k > 0 if k <= i."""
+
+    class Painted:  # local, so that it travels to worker processes by value
+        def __init__(self):
+            self.name, self.endless, self.mpp = name, endless, mpp
+            if cut is not None:
+                self.cut = cut
+
+        def __len__(self):
+            return length
+
+        def __getitem__(self, index):
+            if not 0 <= index < length:
+                raise IndexError(index)
+            image = np.full((side, side + 2, 3), index % 256, np.uint8)
+            instances = np.zeros((side, side + 2), np.int32)
+            count = 1 if cut is None else len(cut.groups)
+            for k in range(1, min(index, count) + 1):
+                instances[2 * k : 2 * k + 2, 3:8] = 10 * k
+            classes = None if cut is None else instances // 10
+            value = self.mpp[index] if isinstance(self.mpp, dict) else self.mpp
+            return Sample(image, instances, classes, {"name": f"image {index}", "mpp": value})
+
+    return Painted()
+
+
+def encode(instances, classes, ignore=None):
+    return {"mask": (instances > 0)[..., None].astype(np.uint8)}
+
+
+def number(sample):
+    """The source and the image of a sample of `painted`."""
+    return sample.meta["source"], int(sample.image[0, 0, 0])
+
+
+def read(source, count, start=0):
+    return [number(source[i]) for i in range(start, start + count)]
+
+
+def assert_same(left, right):
+    for a, b in zip(left, right, strict=True):
+        np.testing.assert_array_equal(a["image"], b["image"])
+        np.testing.assert_array_equal(a["targets"]["mask"], b["targets"]["mask"])
+
+
+# Orders -----------------------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    weights=st.lists(st.integers(1, 40).map(lambda k: k / 8), min_size=1, max_size=5),
+    seed=st.integers(0, 2**32),
+)
+def test_shares_hold_in_every_stretch_and_count_each_part_without_gaps(weights, seed):
+    shares = Shares(weights, seed)
+    seen = [0] * len(weights)
+    for position in range(600):
+        part, turn = shares(position)
+        assert turn == seen[part]
+        seen[part] += 1
+        if position % 50 == 49:
+            # A block, and one more at each of its ends by rounding.
+            block = sum(weights) / min(weights) + 1
+            expected = np.array(weights) / sum(weights) * (position + 1)
+            assert (np.abs(seen - expected) <= block).all()
+
+
+def test_shares_are_exact_far_out():
+    """In integers: at 2**60 a float could not tell neighbours apart."""
+    shares = Shares([0.3, 0.7], 1)
+    turns = [shares(2**60 + i) for i in range(2000)]
+    parts = Counter(part for part, _ in turns)
+    assert abs(parts[0] - 600) <= 3
+    for k in (0, 1):
+        own = [turn for part, turn in turns if part == k]
+        assert own == list(range(own[0], own[0] + len(own)))
+    # Before 2**60 there are 0.3 * 2**60 of part 0, to within a block (4) and rounding.
+    first = next(turn for part, turn in turns if part == 0)
+    assert abs(first - 3 * 2**60 // 10) <= 5
+
+
+def test_simple_shares_are_exact_in_each_block():
+    parts = [Shares([2, 1], 3)(i)[0] for i in range(300)]
+    blocks = [tuple(parts[i : i + 3]) for i in range(0, 300, 3)]
+    assert all(block.count(0) == 2 for block in blocks)
+    assert set(blocks) == {(0, 0, 1), (0, 1, 0), (1, 0, 0)}
+
+
+def test_episodes_by_hand():
+    order = Episodes([3, 2])
+    expected = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3)]
+    assert [order(i) for i in range(10)] == expected
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 60), st.integers(0, 2**40), st.booleans())
+def test_each_epoch_is_a_permutation_also_by_equal_weights(count, epoch, weighted):
+    order = Epochs(count, (0, 1), np.full(count, 0.1) if weighted else None)
+    drawn = [order(epoch * count + i) for i in range(count)]
+    assert sorted(drawn) == list(range(count))
+
+
+def test_epochs_differ_and_are_found_in_any_order():
+    order = Epochs(20, (5, 1))
+    forward = [order(i) for i in range(100)]
+    fresh = Epochs(20, (5, 1))
+    backward = [fresh(i) for i in reversed(range(100))][::-1]
+    assert forward == backward
+    assert len({tuple(forward[i : i + 20]) for i in range(0, 100, 20)}) == 5
+    assert forward != [Epochs(20, (6, 1))(i) for i in range(100)]
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.floats(0.01, 10), min_size=1, max_size=30), st.integers(0, 2**20)
+)  # fmt: skip
+def test_weighted_epochs_round_the_expected_draws(weights, epoch):
+    count, order = len(weights), Epochs(len(weights), (1, 2), np.array(weights))
+    drawn = Counter(order(epoch * count + i) for i in range(count))
+    for i, weight in enumerate(weights):
+        expected = count * weight / sum(weights)
+        assert np.floor(expected - 1e-9) <= drawn[i] <= np.ceil(expected + 1e-9)
+
+
+def test_weighted_epochs_have_the_expected_mean():
+    weights, epochs = np.array([1.0, 2.5, 0.25, 4.0]), 2000
+    order = Epochs(4, (0, 1), weights)
+    drawn = np.bincount([order(i) for i in range(4 * epochs)])
+    # The rounding of each epoch is a Bernoulli draw, of standard deviation at most a half.
+    bound = 5 * 0.5 * np.sqrt(epochs)
+    assert (np.abs(drawn - 4 * epochs * weights / weights.sum()) < bound).all()
+
+
+def test_neighbours_of_a_weighted_epoch_are_drawn_independently():
+    """Of ten alike and one that takes half of the draws, not every second one in turn."""
+    weights = np.array([1.0] * 10 + [10.0])
+    order = Epochs(11, (0, 1), weights)
+    drawn = [{order(11 * e + i) for i in range(11)} for e in range(300)]
+    both = sum({0, 1} <= epoch for epoch in drawn)
+    # Each with probability 0.55; both with 0 or 0.55 if they were in step or in turn.
+    assert 45 < both < 135
+
+
+# The stream -------------------------------------------------------------------------------------
+
+
+def test_frequencies_and_epochs_of_a_mixture():
+    source = mixture.Source([painted("a", 7), painted("b", 4)], weights=[3, 1])
+    assert source.endless
+    assert source.name == "a+b"
+    seen = read(source, 4 * 28)
+    for part, length in (("a", 7), ("b", 4)):
+        own = [image for name, image in seen if name == part]
+        assert len(own) == {"a": 84, "b": 28}[part]
+        epochs = [own[i : i + length] for i in range(0, len(own), length)]
+        assert all(sorted(epoch) == list(range(length)) for epoch in epochs)
+        assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_the_stream_depends_on_seed_and_position_alone():
+    def make(seed):
+        return mixture.Source([painted("a"), painted("b", 9)], weights=[0.4, 0.6], seed=seed)
+
+    source, expected = make(1), read(make(1), 60)
+    assert [number(source[i]) for i in reversed(range(60))][::-1] == expected
+    assert read(make(2), 60) != expected
+
+
+def test_episodes_of_samples_and_of_epochs():
+    parts = [painted("a", 3), painted("b", 2)]
+    names = [n for n, _ in read(mixture.Source(parts, episode=4, weights=[1, 0.5]), 12)]
+    assert names == [*"aaaabb", *"aaaabb"]
+    source = mixture.Source(parts, episode="2 epochs")
+    seen = read(source, 20)
+    assert [n for n, _ in seen] == [*"aaaaaabbbb"] * 2
+    assert sorted(i for _, i in seen[:3]) == [0, 1, 2]
+    assert sorted(i for _, i in seen[6:8]) == [0, 1]
+
+
+def test_an_endless_source_goes_on_within_a_mixture():
+    parts = [painted("a", 3), painted("b", 100, endless=True)]
+    seen = [image for name, image in read(mixture.Source(parts), 40) if name == "b"]
+    assert seen == list(range(20))
+
+
+def test_outside_of_training_all_images_come_once_under_names_of_their_own():
+    source = mixture.Source([painted("a", 3), painted("b", 2), painted("a", 1)], split="val")
+    assert not source.endless
+    assert len(source) == 6
+    assert read(source, 6) == [("a", 0), ("a", 1), ("a", 2), ("b", 0), ("b", 1), ("a", 0)]
+    names = [source[i].meta["name"] for i in range(6)]
+    assert names[0] == "a-1/image 0"
+    assert names[3] == "b/image 0"
+    assert len(set(names)) == 6
+    with pytest.raises(IndexError, match="index 6"):
+        source[6]
+    assert len(list(source)) == 6
+    assert len(mixture.Source([painted("a", 3), painted()], stream=False)) == 8
+
+
+# Classes ----------------------------------------------------------------------------------------
+
+
+def test_classes_are_read_at_a_common_cut():
+    consep, monusac = label_sets.cut("consep"), label_sets.cut("monusac")
+    parts = [painted("consep", 8, cut=consep), painted("monusac", 5, cut=monusac), painted("x", 5)]
+    source = mixture.Source(parts, cut="superclasses", split="val")
+    superclasses = ("epithelial", "immune", "stromal", "other")
+    assert source.cut.groups == superclasses
+    by_hand = {
+        "consep": ["other", "immune", "epithelial", "epithelial", "stromal", "stromal", "stromal"],
+        "monusac": ["epithelial", "immune", "immune", "immune"],
+    }
+    for index, part, groups in ((7, 0, "consep"), (12, 1, "monusac")):
+        sample = source[index]
+        instances = parts[part][len(parts[part]) - 1].instances
+        for k, name in enumerate(by_hand[groups], 1):
+            assert set(sample.classes[instances == 10 * k]) == {superclasses.index(name) + 1}
+        assert (sample.classes[instances == 0] == 0).all()
+    # A source without classes: nuclei of an ignored class.
+    without = source[17]
+    np.testing.assert_array_equal(without.classes, np.where(without.instances > 0, -1, 0))
+    assert without.classes.dtype == np.int32
+
+
+def test_nuclei_of_no_class_of_the_cut_are_ignored_and_ignored_ones_stay():
+    pannuke, monusac = label_sets.cut("pannuke"), label_sets.cut("lizard")
+    part = painted("lizard", 7, cut=monusac)
+    only = label_sets.NUCLEI
+    common = type(pannuke).of(only, {"immune": ["immune"]})
+    sample = mixture.Source([part], cut=common, split="val")[6]
+    groups = {k: set(sample.classes[sample.instances == 10 * k]) for k in range(1, 6)}
+    assert groups == {1: {1}, 2: {-1}, 3: {1}, 4: {1}, 5: {-1}}
+    minus = replace(part[6], classes=np.where(part[6].instances > 0, -1, 0).astype(np.int32))
+    assert set(np.unique(mixture._ReadAt((0, 1, 2, -1))(minus).classes)) == {-1, 0}
+
+
+def test_classes_can_be_dropped_or_agree():
+    consep = label_sets.cut("consep")
+    parts = [painted("a", 8, cut=consep), painted("b")]
+    dropped = mixture.Source(parts, cut="none", split="val")
+    assert getattr(dropped, "cut", None) is None
+    assert all(sample.classes is None for sample in dropped)
+    merged = {"name": "consep", "merge": True}
+    assert mixture.Source(parts, cut=merged).cut == label_sets.cut("consep", merge=True)
+    same = mixture.Source([painted("a", cut=consep), painted("b", cut=label_sets.consep())])
+    assert same.cut == consep
+
+
+# Refusals ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("sources", "arguments", "message"),
+    [
+        ([], {}, "at least one source"),
+        ([painted(), painted("b", 0)], {}, "'b' of a mixture is empty"),
+        ([painted()], {"weights": [1, 2]}, "2 weights for the 1 sources"),
+        ([painted()], {"balance": []}, "0 balance for the 1 sources"),
+        ([painted()], {"weights": [0]}, r"weights \[0\]: positive"),
+        ([painted()], {"weights": ["2"]}, "positive numbers"),
+        ([painted()] * 2, {"weights": [1, 1e-7]}, "1e-07 of their sum"),
+        ([painted()], {"episode": -1}, "episode=-1"),
+        ([painted()], {"episode": "2 steps"}, "episode='2 steps'"),
+        ([painted()], {"episode": 3, "weights": [0.5]}, "weight 0.5 of 'a' is 1.5 samples"),
+        ([painted(endless=True)], {"episode": "1 epoch"}, "'a' is endless; give it in samples"),
+        ([painted(endless=True)], {"split": "val"}, "'a' is endless"),
+        ([painted(), painted("b", mpp=0.5)], {}, "'a'.*0.25 microns.*'b'.*has 0.5; give data.mpp"),
+        ([painted(mpp=None), painted("b")], {}, "'b'.*has 0.25.*'a'.*unknown; give \"mpp\""),
+        (
+            [painted(cut=label_sets.cut("consep")), painted("b", cut=label_sets.cut("pannuke"))],
+            {},
+            "'a' has classes.*malignant.*'b' has classes.*neoplastic.*superclasses",
+        ),
+        ([painted(cut=label_sets.cut("consep")), painted("b")], {}, "'b' has no classes; give"),
+        ([painted()], {"cut": "superclasses"}, "no source of the mixture has classes"),
+        ([painted(cut=label_sets.cut("consep"))], {"cut": "superclass"}, "did you mean 'supercl"),
+        ([painted(cut=label_sets.cut("consep"))], {"cut": {"merge": True}}, "needs a 'name'"),
+        (
+            [painted(cut=label_sets.cut("monusac"))],
+            {"cut": "consep"},
+            "classes of 'a' at the cut.*'Epithelial' into 'healthy', 'malignant'",
+        ),
+        ([painted()], {"balance": ["sqrt"]}, "'a' has no classes to balance"),
+        ([painted()], {"seed": -1}, "seed=-1"),
+    ],
+)
+def test_refuses(sources, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        mixture.Source(sources, **arguments)
+
+
+def test_magnification_within_ten_percent_passes_and_one_in_between_is_found_on_reading():
+    mixture.Source([painted(), painted("b", mpp=0.27)])
+    mixture.Source([painted(mpp=None), painted("b", mpp=None)])
+    odd = painted("odd", 3, mpp={0: 0.25, 1: 0.5, 2: 0.25})
+    source = mixture.Source([painted(), odd], split="val")
+    with pytest.raises(ValueError, match=r"'odd' .image 'odd/image 1'. has 0\.5"):
+        source[6]
+
+
+# From a configuration ---------------------------------------------------------------------------
+
+
+@pytest.fixture
+def roots(tmp_path):
+    """Two folders of images and label images, of 6 and 4 images."""
+    rng = np.random.default_rng(0)
+    for name, count, side in (("first", 6, 20), ("second", 4, 30)):
+        for kind in ("images", "labels"):
+            (tmp_path / name / kind).mkdir(parents=True)
+        for i in range(count):
+            image = rng.integers(0, 256, (side, side + i, 3), np.uint8)
+            labels = np.kron(rng.integers(0, 9, (4, 5)), np.ones((5, 5)))[:side, :side]
+            labels = np.pad(labels, [(0, side - 20), (0, side + i - labels.shape[1])])
+            Image.fromarray(image).save(tmp_path / name / "images" / f"{i}.png")
+            Image.fromarray(labels.astype(np.uint8)).save(tmp_path / name / "labels" / f"{i}.png")
+    return tmp_path
+
+
+def section(roots, **arguments):
+    """3 + 1 + 2 and 2 + 1 + 1 images; the second set is read in windows."""
+    common = {"name": "folder", "fractions": (0.5, 0.25, 0.25)}
+    sources = [
+        {**common, "root": str(roots / "first"), "mpp": 0.25, "weight": 2.0},
+        {**common, "root": str(roots / "second"), "mpp": 0.5, "windows": 16},
+    ]
+    return {"name": "mixture", "sources": sources, **arguments}
+
+
+def test_open_split_opens_a_mixture(roots):
+    train = open_split(section(roots, seed=3), "", "train", mpp=0.4)
+    assert train.endless
+    names = [sample.meta["source"] for sample in islice(train, 30)]
+    assert Counter(names) == {"first": 20, "second": 10}
+    assert {train[i].meta["mpp"] for i in range(9)} == {0.4}
+    first, second = train.parts
+    # 30 x (30..33) pixels of 0.5 are 38 x (38..41) of 0.4: 3 x 3 windows.
+    assert (len(first), len(second)) == (3, 2 * 9)
+    assert len(open_split(section(roots), "", "val", mpp=0.4)) == 1 + 1
+    test = open_split(section(roots), "", "test", mpp=0.4)
+    assert [s.meta["source"] for s in test] == ["first", "first", "second"]
+    assert test[2].instances.shape[0] == 38
+    again = open_split(section(roots, seed=3), "", "train", mpp=0.4, stream=False)
+    assert len(again) == 3 + 2
+
+
+def test_a_seed_from_outside_yields_to_that_of_the_section(roots):
+    def names(*arguments, **options):
+        source = open_split(section(roots, **options), "", "train", 0.5, *arguments)
+        return [sample.meta["name"] for sample in islice(source, 12)]
+
+    assert names(4) == names(seed=4)
+    assert names(4, seed=5) == names(seed=5) != names(4)
+
+
+def test_roots_of_a_mixture(roots, monkeypatch):
+    bare = {"name": "mixture", "sources": [{"name": "folder"}, {"name": "synthetic", "size": 16}]}
+    (roots / "first").rename(roots / "folder")
+    assert open_split(bare, str(roots), "train").name == "folder+synthetic"
+    monkeypatch.setenv(splits.ROOT, str(roots))
+    assert open_split(bare, "", "train").name == "folder+synthetic"
+    assert open_split({"name": "folder", "root": str(roots / "second")}, "", "all").name == "second"
+    inner = {"name": "mixture", "sources": [bare, {"name": "folder", "root": roots / "second"}]}
+    nested = open_split(inner, str(roots), "train")
+    assert Counter(s.meta["source"] for s in islice(nested, 40)) == {
+        "second": 20, "folder": 10, "synthetic": 10}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({}, "a mixture needs sources"),
+        ({"sources": []}, "a mixture needs sources"),
+        ({"sources": [{"weight": 1}]}, r"sources\[0\] of a mixture has no 'name'"),
+        (
+            {"sources": [{"name": "synthetic", "size": 8, "mp": 1}]},
+            "mp.*did you mean 'mpp'",
+        ),
+        ({"sources": [{"name": "synthetic"}], "episodes": 3}, "did you mean 'episode'"),
+        ({"sources": [{"name": "synthetic", "root": "x"}]}, "reads no files"),
+        ({"sources": [{"name": "synthetic", "mpp": -1.0}]}, "mpp=-1.0"),
+        ({"sources": [{"name": "synthetic", "windows": 8}]}, "endless: it cannot be cut"),
+    ],
+)
+def test_open_split_refuses(values, message):
+    with pytest.raises(ValueError, match=message):
+        open_split({"name": "mixture", **values}, "", "train")
+
+
+# Determinism ------------------------------------------------------------------------------------
+
+CUT = label_sets.cut("consep", merge=True)
+
+
+def everything(mpp=0.25):
+    """Weights, balance and common classes at once."""
+    parts = [
+        painted("a", 9, cut=CUT, mpp=mpp),
+        painted("b", 7, cut=CUT, mpp=mpp),
+        painted("c", 5, mpp=mpp),
+    ]
+    return mixture.Source(parts, [2, 1, 0.5], ["sqrt", "rare", None], cut="superclasses", seed=7)
+
+
+KINDS = {
+    "weights": lambda roots: mixture.Source([painted("a"), painted("b", 3)], [0.7, 0.3], seed=5),
+    "episodes": lambda roots: mixture.Source([painted("a"), painted("b", 3)], episode=3),
+    "epochs": lambda roots: mixture.Source([painted("a"), painted("b", 3)], episode="1 epoch"),
+    "balance": lambda roots: everything(),
+    "windows and resampled": lambda roots: open_split(section(roots), "", "train", mpp=0.4),
+    "windows alone": lambda roots: open_split(
+        {"name": "folder", "root": roots / "second", "windows": {"size": 16, "stride": 9}},
+        "",
+        "train",
+    ),
+}
+
+
+def stream(source, **arguments):
+    return batches(source, CHAIN, encode, 4, 11, **arguments)
+
+
+def take(count, iterator):
+    result = [next(iterator) for _ in range(count)]
+    iterator.close()
+    return result
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_restart_and_two_processes_give_the_same_stream(kind, roots):
+    whole = take(8, stream(KINDS[kind](roots)))
+    run = stream(KINDS[kind](roots))
+    for _ in range(3):
+        next(run)
+    state = json.loads(json.dumps(run.get_state()))
+    run.close()
+    fresh = stream(KINDS[kind](roots))
+    fresh.set_state(state)
+    assert_same(take(5, fresh), whole[3:])
+    parts = [
+        take(8, stream(KINDS[kind](roots), process_index=p, process_count=2)) for p in range(2)
+    ]
+    for k, batch in enumerate(whole):
+        union = np.concatenate([part[k]["image"] for part in parts])
+        assert sorted(x.tobytes() for x in union) == sorted(x.tobytes() for x in batch["image"])
+
+
+def test_workers_give_the_same_batches(roots):
+    inner = everything(mpp=0.4), open_split(section(roots), "", "train", mpp=0.4)
+    source = mixture.Source(inner, cut="none", episode=6)
+    expected = take(6, stream(source))
+    for workers in (1, 4):
+        assert_same(take(6, stream(source, workers=workers)), expected)
+
+
+def test_regions_to_ignore_are_announced_by_everything_that_wraps_a_source():
+    partly, whole = painted("partly"), painted("whole")
+    partly.ignores = True
+    assert Mapped(partly, SetMpp(0.5)).ignores
+    assert Windows(partly, 4).ignores
+    assert mixture.Source([whole, partly]).ignores
+    assert not mixture.Source([whole, painted("other")]).ignores
