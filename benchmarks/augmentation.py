@@ -35,13 +35,13 @@ EXAMPLES = {
     "median_blur": "median_blur(8, p=1)",
     "noise": "noise(0.1, p=1)",
     "jpeg": "jpeg(5, 30, p=1)",
-    "coarse_dropout": "coarse_dropout(p=1)",
-    "cut_paste": "cut_paste(p=1)",
+    "coarse_dropout": "coarse_dropout(20, p=1)",
+    "cut_paste": "cut_paste(30, p=1)",
 }
 NORMALIZE = {name: f"stain_normalize('{name}')" for name in ("macenko", "vahadane", "reinhard")}
-PICTURE, TILE, GAP = 5, 80, 3
-STAININGS = (4, 11, 18, 35, 40)  # pictures for normalisation, unlike each other
-COLOURS = 28  # a tile: the pictures are in the repository
+PICTURE, SIZE, TILE, GAP = 2, 160, 80, 3
+STAININGS = (2, 30, 34, 45, 60)  # pictures for normalisation, unlike each other
+COLOURS = 26  # a tile: the pictures are in the repository
 
 
 def milliseconds(text: str, sample: Sample, repeats: int = 15) -> float:
@@ -74,13 +74,13 @@ def save(picture: Image.Image, path: Path) -> int:
 
 def draw(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    original = generate(PICTURE, size=TILE, style="he")
+    original = generate(PICTURE, size=SIZE, style="he")
     total = 0
     for name, text in EXAMPLES.items():
         (transform,) = parse([text])
         draws = [transform(original, np.random.default_rng(seed)).image for seed in range(4)]
         total += save(strip([original.image, *draws]), folder / f"{name}.png")
-    images = [generate(index, size=TILE, style="he") for index in STAININGS]
+    images = [generate(index, size=SIZE, style="he") for index in STAININGS]
     rows = [strip([sample.image for sample in images])]
     for text in NORMALIZE.values():
         rows.append(

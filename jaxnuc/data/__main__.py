@@ -124,8 +124,8 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
         f"sizes (H x W): {_counts(found.sizes.most_common())}",
         f"microns per pixel: {_counts(sorted(found.mpp.items()))}",
     ]
-    if found.skipped_regions:
-        lines.append(f"regions skipped, of too few vertices: {found.skipped_regions}")
+    if found.left_out:
+        lines.append(f"regions left out: {_counts(found.left_out.items())}")
     for level in ("note", "error"):
         problems = sorted(found.of(level), key=lambda problem: problem.kind)
         for kind, group in groupby(problems, key=lambda problem: problem.kind):

@@ -24,6 +24,11 @@ LARGE, ENOUGH = 20, 5  # times the median area of at least so many nuclei
 # Means inside and outside of the nuclei, apart by so many standard deviations of a channel: the
 # images of public sets have 0.5 and more, nine in ten with the labels of another less than 0.3.
 CONTRAST = 0.3
+LEFT_OUT = {  # counts in the samples' meta
+    "skipped_regions": "of too few vertices",
+    "hidden_regions": "without a pixel of their own",
+    "other_regions": "of other labels than nuclei",
+}
 _CHUNK = 8  # images per task of a worker: the source is sent with each task
 
 
@@ -50,22 +55,22 @@ class Inspection:
     Attributes:
       images: number of images, with those that cannot be read.
       nuclei: number of nuclei.
-      skipped_regions: regions of the annotation files of too few vertices to be a nucleus.
       nuclei_per_class: by the names of the classes; of several, a nucleus has the most frequent.
       sizes: images by `"H x W"` in pixels.
       mpp: images by microns per pixel, `"unknown"` among them.
       splits: images by split.
+      left_out: regions of the annotation files that are no nuclei here, by the reason.
       problems: errors and notes, in the order of the images.
       pictures: of some images, for `jaxnuc.data.contact_sheet`.
     """
 
     images: int = 0
     nuclei: int = 0
-    skipped_regions: int = 0
     nuclei_per_class: Counter[str] = field(default_factory=Counter)
     sizes: Counter[str] = field(default_factory=Counter)
     mpp: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
+    left_out: Counter[str] = field(default_factory=Counter)
     problems: list[Problem] = field(default_factory=list)
     pictures: list[Picture] = field(default_factory=list)
 
@@ -75,14 +80,13 @@ class Inspection:
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the pictures, as dicts, lists, strings and integers."""
-        plain = {
-            key: value for key, value in vars(self).items() if isinstance(value, int | Counter)
-        }
-        for level in ("error", "note"):
-            plain[f"{level}s"] = [
+        levels = {
+            f"{level}s": [
                 {"image": p.image, "kind": p.kind, "text": p.text} for p in self.of(level)
             ]
-        return plain
+            for level in ("error", "note")
+        }
+        return {k: v for k, v in vars(self).items() if isinstance(v, int | Counter)} | levels
 
 
 def inspect(
@@ -95,9 +99,9 @@ def inspect(
 ) -> Inspection:
     """Reads and checks every image of a data set, with a progress bar.
 
-    Beside the problems of single images, see `check_sample`, it finds names that are not unique, and
-    images of the same pixels: a note within a split, an error between splits, as a network would
-    be judged by what it was trained on.
+    Beside the problems of single images, see `check_sample`, it finds names that are not unique,
+    and images of the same pixels: a note within a split, an error between splits, as a network
+    would be judged by what it was trained on.
 
     Args:
       splits: the parts of the data set, such as `{"train": source, "test": source}`.
@@ -141,6 +145,9 @@ def inspect(
             for key, value in vars(one).items():
                 setattr(found, key, iadd(getattr(found, key), value))
             bar.update()
+    order = dict.fromkeys(group for source in splits.values() for group in _groups(source))
+    per_class = found.nuclei_per_class
+    found.nuclei_per_class = Counter(dict.fromkeys(order, 0) | dict(per_class))
     return found
 
 
@@ -153,7 +160,7 @@ def check_sample(
     background; nuclei of no class or several; nuclei of more than `max_pieces` pieces.
 
     Notes: no nuclei; nuclei in pieces, of less than 3 pixels, or of more than 20 times the median
-    area of the image; classes outside of nuclei; skipped regions; nuclei that do not differ from
+    area of the image; classes outside of nuclei; regions left out; nuclei that do not differ from
     what is around them, as when the labels belong to another image.
 
     Args:
@@ -218,8 +225,9 @@ def _odd(sample: Sample, groups: int, max_pieces: int) -> Iterator[tuple[str, st
         yield "note", "nuclei in several pieces", _named(found.ids[some])
     if len(found.ids) >= ENOUGH and (large := found.areas > LARGE * np.median(found.areas)).any():
         yield "note", f"nuclei of more than {LARGE} times the median area", _named(found.ids[large])
-    if skipped := sample.meta.get("skipped_regions"):
-        yield "note", "skipped regions", f"{skipped} of too few vertices"
+    for key, why in LEFT_OUT.items():
+        if number := sample.meta.get(key):
+            yield "note", f"regions left out, {why}", str(number)
 
 
 def _named(ids: np.ndarray, most: int = 5) -> str:
@@ -259,9 +267,7 @@ def _read(
 ) -> list[tuple[str, bytes, bool, Inspection]]:
     """Of each image `split/name`, a digest of the pixels, whether it is shown, what was found."""
     ids: Any = getattr(source, "ids", None)
-    cut = getattr(source, "cut", None)
-    groups = cut.groups if cut is not None else ()
-    read = []
+    groups, read = _groups(source), []
     for index, wanted in zip(indices, shown, strict=True):
         where = f"{split}/{ids[index] if ids is not None else index}"
         one, digest = Inspection(images=1, splits=Counter([split])), b""
@@ -282,10 +288,15 @@ def _read(
     return read
 
 
+def _groups(source: Source) -> Sequence[str]:
+    cut = getattr(source, "cut", None)
+    return () if cut is None else cut.groups
+
+
 def _measure(one: Inspection, sample: Sample, groups: Sequence[str]) -> bytes:
     """Counts what is in a sample; returns a digest of its pixels, none if they are all alike."""
     one.nuclei = len(regions(sample.instances).ids)
-    one.skipped_regions = int(sample.meta.get("skipped_regions") or 0)
+    one.left_out.update({why: n for key, why in LEFT_OUT.items() if (n := sample.meta.get(key))})
     one.sizes[" x ".join(map(str, sample.instances.shape))] += 1
     mpp = sample.meta.get("mpp")
     one.mpp["unknown" if mpp is None else f"{mpp:.4g}"] += 1

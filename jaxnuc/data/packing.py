@@ -27,19 +27,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxnuc.data import inspection, records
+from jaxnuc.data import inspection, manifests, records
 from jaxnuc.data import shards as files
 from jaxnuc.data.sample import Source
-from jaxnuc.data.sources import packed
 from jaxnuc.data.splits import open_split
-from jaxnuc.files import replace_file
 from jaxnuc.workers import ordered_map
 
 SHARD_SIZE = 64.0  # MiB
 
 Read = Callable[[Source, int], bytes]
 
-_PLAN = ".packing.json"
 _PROBED = 8  # samples by which the size of all is estimated
 
 
@@ -67,7 +64,7 @@ def pack(
       samples: write the first so many; needed where the source is endless.
       shards: number of files; None for as many as `shard_size` gives.
       shard_size: of a file in MiB, about: the size of all is estimated from some samples.
-      allow: kinds of errors of `jaxnuc.data.inspection.check` that are let pass.
+      allow: kinds of errors of `jaxnuc.data.inspection.check_sample` that are let pass.
       workers: processes that read, check and compress; the files do not depend on it.
 
     Returns:
@@ -75,8 +72,8 @@ def pack(
 
     Raises:
       ValueError: an argument out of range; a folder of something else, or of other arguments; a
-        sample that `inspection.check` finds an error in, or `records.encode` refuses; a name that
-        is not unique; samples that differ from those of an earlier call that has finished.
+        sample that `inspection.check_sample` finds an error in, or `records.encode` refuses; a name
+        that is not unique; samples that differ from those of an earlier call that has finished.
     """
     count = _count(source, samples)
     read = functools.partial(_record, allow=tuple(allow))
@@ -86,8 +83,8 @@ def pack(
         raise ValueError(f"{shards} shards for {count} samples: 1 to {count} are possible")
     cut = getattr(source, "cut", None)
     plan = {
-        "format": packed.FORMAT,
-        "version": packed.VERSION,
+        "format": manifests.FORMAT,
+        "version": manifests.VERSION,
         "name": source.name,
         "split": split,
         "settings": records.checked_json(dict(settings or {}), "settings"),
@@ -96,7 +93,7 @@ def pack(
         "shard_count": shards,
     }
     output = Path(output)
-    earlier = _claim(output, plan)
+    earlier = manifests.claim(output, plan)
     ranges = [range(count * k // shards, count * (k + 1) // shards) for k in range(shards)]
     done = _kept(output, ranges, earlier)
     missing = [k for k in range(shards) if k not in done]
@@ -114,8 +111,7 @@ def pack(
         "shards": [shard.entry for shard in written],
         "names": [name for shard in written for name in shard.names],
     }
-    replace_file(output / packed.MANIFEST, json.dumps(manifest, indent=1).encode())
-    (output / _PLAN).unlink(missing_ok=True)
+    manifests.finish(output, manifest)
     return manifest
 
 
@@ -139,42 +135,6 @@ def _shards_of(read: Read, source: Source, count: int, shard_size: float) -> int
 
 def _name(number: int) -> str:
     return f"shard-{number:05d}.arrayrecord"
-
-
-def _claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Takes a folder for a plan; returns the shards' entries of an earlier call that finished."""
-    earlier: Mapping[str, Any]
-    if (output / packed.MANIFEST).exists():
-        earlier = packed.read_manifest(output)
-    elif (output / _PLAN).exists():
-        earlier = json.loads((output / _PLAN).read_text(encoding="utf-8"))
-    else:
-        output.mkdir(parents=True, exist_ok=True)
-        for strange in sorted(output.iterdir())[:1]:
-            raise ValueError(f"{output}: holds other files, such as {strange.name}; empty it first")
-        replace_file(output / _PLAN, json.dumps(plan).encode())
-        return {}
-    old, new = _flat({key: earlier.get(key) for key in plan}), _flat(plan)
-    for key in old | new:
-        if old.get(key) != new.get(key):
-            raise ValueError(
-                f"{output}: was packed with {key} = {_short(old.get(key))}, now it is "
-                f"{_short(new.get(key))}; pack into another folder, or with the same arguments"
-            )
-    return dict(enumerate(earlier.get("shards", ())))
-
-
-def _flat(value: Any, key: str = "") -> dict[str, Any]:
-    """Nested dicts as one, of the keys `a.b`."""
-    if not isinstance(value, dict) or not value:
-        return {key: value}
-    parts = (_flat(inner, f"{key}.{name}" if key else name) for name, inner in value.items())
-    return {name: inner for part in parts for name, inner in part.items()}
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 200 else f"{text[:200]}..."
 
 
 def _kept(
@@ -236,11 +196,12 @@ def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
     name = sample.meta.get("name")
     if not isinstance(name, str):
         raise ValueError(f"sample {index} of {source.name!r} has the name {name!r}, not a string")
-    for problem in inspection.check(sample, cut.groups if cut is not None else ()):
+    for problem in inspection.check_sample(sample, cut.groups if cut is not None else ()):
         if problem.level == "error" and problem.kind not in allow:
             raise ValueError(
-                f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; correct or "
-                f'remove it (`python -m jaxnuc.data inspect` lists all), or --allow "{problem.kind}"'
+                f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; "
+                "`python -m jaxnuc.data inspect` lists all; correct or remove them, or give "
+                f'--allow "{problem.kind}"'
             )
     if getattr(source, "endless", False):
         sample = replace(sample, meta={**sample.meta, "name": f"{index:08d}/{name}"})

@@ -178,7 +178,7 @@ def _factorise(tissue: np.ndarray, start: np.ndarray, penalty: float) -> np.ndar
 
 
 def _sparse_amounts(tissue: np.ndarray, matrix: np.ndarray, penalty: float) -> list[np.ndarray]:
-    """Two (N,): the best non-negative amounts. At most one of both bounds is ever active alone."""
+    """Two (N,): where the best amount of one is negative it is 0, and the other is best alone."""
     overlap = (matrix[0] * matrix[1]).sum()
     one, two = (_project(v, tissue) - penalty for v in matrix)
     first = (one - overlap * two) / (1 - overlap**2)

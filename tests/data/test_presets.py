@@ -1,11 +1,13 @@
 import pickle
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.synthetic import generate
-from jaxnuc.data.transforms import apply, parse
+from jaxnuc.data.transforms import KNOWN, apply, parse
 from jaxnuc.data.transforms.artefacts import Blur, MedianBlur
 from jaxnuc.data.transforms.combine import OneOf
 from jaxnuc.data.transforms.geometry import FlipTurn, RandomCrop
@@ -108,3 +110,15 @@ def test_refuses():
         parse(["one_of(['blurr()'])"])
     with pytest.raises(ValueError, match="a list of transforms"):
         parse(["one_of('blur()')"])
+
+
+def test_the_page_names_all_there_is_and_its_pictures_exist():
+    docs = Path(__file__).parents[2] / "docs"
+    page = (docs / "augmentation.md").read_text()
+    for name in KNOWN:
+        assert f"`{name}(" in page, name
+    for name in PRESETS:
+        assert f"`{name}`" in page, name
+    pictures = re.findall(r"!\[\]\((.*?)\)", page)
+    assert len(set(pictures)) == len(pictures) == 18
+    assert sum((docs / name).stat().st_size for name in pictures) < 300_000

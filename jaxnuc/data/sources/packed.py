@@ -1,9 +1,7 @@
 """Data sets that `python -m jaxnuc.data pack` has written: ArrayRecord shards and a manifest."""
 
-import json
 import os
 import threading
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +10,10 @@ from array_record.python.array_record_module import ArrayRecordReader
 from tqdm import tqdm
 
 from jaxnuc.data import records, shards
+from jaxnuc.data.manifests import MANIFEST, read_manifest
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.shards import AGAIN
 from jaxnuc.labels import Cut
-
-MANIFEST = "manifest.json"
-FORMAT = "jaxnuc packed samples"
-VERSION = 1
-
-_KEYS = ("name", "split", "cut", "ignores", "names", "shards", "counts")
 
 
 class Source:
@@ -145,31 +138,6 @@ class Source:
                 raise ValueError(
                     f"{path}: SHA-256 {found[:8]}..., the manifest has {expected[:8]}...; {AGAIN}"
                 )
-
-
-def read_manifest(folder: Path) -> Mapping[str, Any]:
-    """The manifest of a folder.
-
-    Raises:
-      FileNotFoundError: there is none.
-      ValueError: it is no manifest, or of another version.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path}: not a readable manifest ({error}); {AGAIN}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise ValueError(f"{path}: not the manifest of a packed data set; name its folder")
-    if manifest.get("version") != VERSION:
-        raise ValueError(
-            f"{path}: format version {manifest.get('version')}, this program reads {VERSION}; pack "
-            "the data again, or read them with the program that packed them"
-        )
-    missing = [key for key in _KEYS if key not in manifest]
-    if missing:
-        raise ValueError(f"{path}: no key {missing[0]!r}; {AGAIN}")
-    return manifest
 
 
 def _find(root: Path, split: str) -> Path:

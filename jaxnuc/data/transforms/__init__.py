@@ -31,8 +31,9 @@ from jaxnuc.data.transforms import (
     presets,
     stain,
 )
+from jaxnuc.data.transforms.combine import Transform
 
-Transform = Callable[[Sample, np.random.Generator], Sample]
+__all__ = ["KNOWN", "Transform", "apply", "parse"]
 
 # A preset is the list that it stands for.
 KNOWN: dict[str, Callable[..., Transform | tuple[str, ...]]] = {

@@ -1,0 +1,95 @@
+"""The manifest of a packed data set, and the plan that stands for it while it is written."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jaxnuc.data.shards import AGAIN
+from jaxnuc.files import replace_file
+
+MANIFEST = "manifest.json"
+FORMAT = "jaxnuc packed samples"
+VERSION = 1
+
+_PLAN = ".packing.json"
+_KEYS = ("name", "split", "cut", "ignores", "names", "shards", "counts")
+
+
+def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a folder.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: it is no manifest, or of another version.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not a readable manifest ({error}); {AGAIN}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{path}: not the manifest of a packed data set; name its folder")
+    if manifest.get("version") != VERSION:
+        raise ValueError(
+            f"{path}: format version {manifest.get('version')}, this program reads {VERSION}; pack "
+            "the data again, or read them with the program that packed them"
+        )
+    missing = [key for key in _KEYS if key not in manifest]
+    if missing:
+        raise ValueError(f"{path}: no key {missing[0]!r}; {AGAIN}")
+    return manifest
+
+
+def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """Takes a folder for a packing, which it may have begun earlier.
+
+    Args:
+      output: a folder; made where there is none.
+      plan: the first entries of the manifest.
+
+    Returns:
+      The entries of the shards by number; none if the packing has not been finished before.
+
+    Raises:
+      ValueError: the folder holds something else, or a packing of another plan.
+    """
+    earlier: Mapping[str, Any]
+    if (output / MANIFEST).exists():
+        earlier = read_manifest(output)
+    elif (output / _PLAN).exists():
+        earlier = json.loads((output / _PLAN).read_text(encoding="utf-8"))
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        strange = [path.name for path in output.iterdir() if not path.name.startswith(".")]
+        if strange:
+            raise ValueError(f"{output}: holds other files, such as {min(strange)}; empty it first")
+        replace_file(output / _PLAN, json.dumps(plan).encode())
+        return {}
+    old, new = _flat({key: earlier.get(key) for key in plan}), _flat(plan)
+    for key in old | new:
+        if old.get(key) != new.get(key):
+            raise ValueError(
+                f"{output}: was packed with {key} = {_short(old.get(key))}, now it is "
+                f"{_short(new.get(key))}; pack into another folder, or with the same arguments"
+            )
+    return dict(enumerate(earlier.get("shards", ())))
+
+
+def finish(output: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the manifest, whole or not at all."""
+    replace_file(output / MANIFEST, json.dumps(manifest, indent=1).encode())
+    (output / _PLAN).unlink(missing_ok=True)
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Nested dicts as one, of the keys `a.b`."""
+    if not isinstance(value, dict):
+        return {key: value}
+    parts = (_flat(inner, f"{key}.{name}" if key else name) for name, inner in value.items())
+    return {name: inner for part in parts for name, inner in part.items()}
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
