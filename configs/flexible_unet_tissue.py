@@ -2,7 +2,7 @@
 
 Network: the TensorFlow project "Slightly Flexible UNet" (antillia), with batch normalisation and
 mask and contour in place of a mask alone. No published figure; for a first look at a data set,
-a few minutes on 2 CPU cores. `crop` fits sets of small images, `scale` those of large nuclei.
+a few minutes on 2 CPU cores. Large images are read faster packed: `python -m jaxnuc.data pack`.
 
     python train.py --config=configs/flexible_unet_tissue.py:source=consep --workdir=runs/consep \
         --config.data.root=FOLDER_OR_ZIP
@@ -20,7 +20,11 @@ def get_config(text: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": "flexible_unet", "variant": "small"})
     config.representation = ConfigDict({"name": "contour", "min_size": 20})
     config.data.source = ConfigDict({"name": arg.source})
-    config.data.transforms = (f"random_crop({arg.crop})", f"preset({arg.preset!r})")
+    config.data.transforms = (
+        f"random_crop({arg.crop * 3 // 2})",
+        f"preset({arg.preset!r})",
+        f"random_crop({arg.crop})",
+    )
     config.batch_size = 8
     config.duration = f"{arg.steps} steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-3})

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
+from numbers import Real
 from operator import iadd
 from typing import Any, NamedTuple
 
@@ -190,7 +191,7 @@ def _malformed(sample: Sample, groups: int) -> Iterator[tuple[str, str]]:
         elif name == "classes" and not -1 <= array.min(initial=0) <= array.max(initial=0) <= groups:
             yield "unknown classes", f"{array.min()} to {array.max()}; expected -1 to {groups}"
     mpp = sample.meta.get("mpp")
-    if mpp is not None and not (math.isfinite(mpp) and mpp > 0):
+    if mpp is not None and not (isinstance(mpp, Real) and 0 < float(mpp) < math.inf):
         yield "microns per pixel", f"{mpp}; expected a positive number, or None"
 
 

@@ -19,12 +19,14 @@ class Shard(NamedTuple):
     Attributes:
       entry: its `file`, `records`, `bytes` and `sha256`.
       names: of its samples.
+      sources: the data sets that they are of, as their meta says.
       nuclei: how many all of them have.
       ignores: whether one has regions to ignore.
     """
 
     entry: dict[str, Any]
     names: list[str]
+    sources: list[str]
     nuclei: int
     ignores: bool
 
@@ -73,17 +75,19 @@ def read(path: Path, name: str | None = None) -> Shard:
       ValueError: it is damaged or of another kind.
     """
     reader = open_reader(path)
-    names, nuclei, ignores = [], 0, False
+    metas, nuclei, ignores = [], 0, False
     for position in range(reader.num_records()):
         where = f"{path}: record {position}"
         found = records.summary(read_record(reader, position, where), where)
-        names.append(found["meta"]["name"])
+        metas.append(found["meta"])
         nuclei += found["nuclei"]
         ignores |= found["ignores"]
     reader.close()
     size = path.stat().st_size
-    entry = {"file": name or path.name, "records": len(names), "bytes": size}
-    return Shard({**entry, "sha256": sha256(path)}, names, nuclei, ignores)
+    entry = {"file": name or path.name, "records": len(metas), "bytes": size}
+    names = [meta["name"] for meta in metas]
+    sources = [*dict.fromkeys(meta["source"] for meta in metas if "source" in meta)]
+    return Shard({**entry, "sha256": sha256(path)}, names, sources, nuclei, ignores)
 
 
 def open_reader(path: Path) -> ArrayRecordReader:

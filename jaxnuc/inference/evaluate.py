@@ -60,7 +60,8 @@ def evaluate(
     * `per_image.csv`: one line per image, in the source's order; what is not a number is `nan`.
     * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
 
-    Where every sample tells its tissue, the means over the tissues are among the figures.
+    Where every sample tells its tissue, and there are several, the means over the tissues are among
+    the figures.
 
     Args:
       segment: image (H, W, 3) uint8 -> an object with `instances` (H, W), integer; picklable
@@ -99,7 +100,8 @@ def evaluate(
     scores = list(tqdm(results, total=len(source), desc="evaluate", disable=not progress))
     names, groups = zip(*about_images, strict=True)
     evaluation = Evaluation(names, scores, groups)
-    tissue = "tissue" if "tissue" in evaluation.keys() else None  # noqa: SIM118
+    tissues = {g.get("tissue") for g in evaluation.groups}
+    tissue = "tissue" if len(tissues) > 1 and None not in tissues else None
     summary = evaluation.summary(tissue, level)
     if output is not None:
         folder = Path(output)

@@ -92,9 +92,9 @@ def test_every_flipped_bit_and_every_missing_end_is_found():
     for position in range(len(record)):
         damaged = bytearray(record)
         damaged[position] ^= 1 << position % 8
-        with pytest.raises(ValueError, match="a shard: .*(damaged|of version)"):
+        with pytest.raises(ValueError, match=r"a shard: .*(damaged|of version)"):
             records.decode(bytes(damaged), "a shard")
-        with pytest.raises(ValueError, match="a shard: .*(damaged|of version)"):
+        with pytest.raises(ValueError, match=r"a shard: .*(damaged|of version)"):
             records.summary(record[:position], "a shard")
     with pytest.raises(ValueError, match="damaged"):
         records.decode(record + b"\0")
@@ -132,7 +132,7 @@ def test_classes_of_whole_nuclei_take_hardly_any_room():
     ],
 )
 def test_refuses_a_meta_that_json_would_change(value, what):
-    with pytest.raises(ValueError, match=f"sample 'a': meta.*{what}"):
+    with pytest.raises(ValueError, match=f"sample 'a': .*{what}"):
         records.encode(small(meta={"name": "a", "x": value}))
 
 
