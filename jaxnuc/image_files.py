@@ -1,17 +1,35 @@
 """Names and contents of image files, as every package that reads them needs."""
 
 import io
+import math
 import re
-import struct
-import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import PurePosixPath
 
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import jpeg_factory
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
+# Only these are opened: Pillow knows dozens of formats, some of which start other programs.
+_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+_LOSSY_SUFFIXES = (".jpg", ".jpeg")
+_PYRAMIDS = (".svs",)  # several pages, the whole image first
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
 _TIFFFILE_CODECS = {
     tifffile.COMPRESSION.NONE,
@@ -20,6 +38,23 @@ _TIFFFILE_CODECS = {
     tifffile.COMPRESSION.PACKBITS,
     tifffile.COMPRESSION.LZMA,
 }
+_FAX = {2, 3, 4}  # compressions of black and white, of which 0 is white by convention
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "F")
+# Pillow turns TIFF images by their orientation tag; how to turn them back.
+_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+_ORIENTATION = 274
+
+
+class _Refused(ValueError):
+    """The file may be whole, but is of a kind that is not read."""
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -45,38 +80,190 @@ def is_junk(name: str) -> bool:
 def decode(data: bytes, where: str) -> np.ndarray:
     """Decodes the bytes of an image or `.npy` file without converting the values.
 
+    For labels and masks. Colours of a palette are left aside, and an image lies as it is stored,
+    whatever orientation its tags ask for.
+
     Args:
-      data: the content of the file.
-      where: its address; the suffix tells the format, and errors name it.
+      data: the content of the file: PNG, TIFF, JPEG or BMP whatever its suffix, or NPY.
+      where: its address; errors name it.
 
     Returns:
       (H, W) or (H, W, C), of the dtype in the file; a palette image gives its indices.
 
     Raises:
-      ValueError: the file is truncated, corrupt or of another format.
+      ValueError: the file is truncated, corrupt or of another format; it has several images,
+        more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, printing colours, or 16 bits in each of
+        several channels; Python objects in a NPY file; a TIFF whose 0 is white, which programs
+        read in opposite ways; a JPEG of another suffix, whose numbers are not the original ones.
     """
     suffix = PurePosixPath(where).suffix.lower()
-    try:
+    with _errors(where):
         if suffix == ".npy":
-            return np.load(io.BytesIO(data), allow_pickle=False)
-        if suffix in (".tif", ".tiff"):
+            return _npy(data)
+        kind, bits, stored = _kind(data), 8, None
+        if kind == "JPEG" and suffix not in _LOSSY_SUFFIXES:
+            raise _Refused(f"a JPEG in a {suffix} file; its numbers are changed: fetch the original")
+        if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                if tiff.pages.first.compression in _TIFFFILE_CODECS:
-                    return tiff.asarray()
-                if len(tiff.pages) > 1:  # of which Pillow would give the first
-                    raise ValueError(f"{len(tiff.pages)} pages; save each image on its own")
-        with Image.open(io.BytesIO(data)) as image:
-            return np.asarray(image)
-    except (
-        OSError,
-        EOFError,
-        SyntaxError,
-        ValueError,
-        IndexError,
-        struct.error,
-        zlib.error,
-    ) as error:
+                page = _page(tiff, suffix in _PYRAMIDS)
+                bits, stored = page.bitspersample, page.dtype
+                if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and (
+                    page.compression not in _FAX
+                ):
+                    raise _Refused(
+                        "a TIFF in which 0 is white: programs read it as it is or inverted; save "
+                        "it with 0 as black"
+                    )
+                if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
+                    array = page.asarray()
+                    return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
+        elif kind == "PNG":
+            bits = data[24]
+        image = _open(data, kind)
+        array = np.asarray(image)
+        if stored is not None and (stored == np.int8 or stored.itemsize != array.itemsize):
+            raise _Refused(f"{stored} in this compression; save it uncompressed or with Deflate")
+        # Pillow stretches grey of 2 and 4 bits to 0 .. 255.
+        return array // (255 // (2**bits - 1)) if bits in (2, 4) and image.mode == "L" else array
+
+
+def decode_colours(data: bytes, where: str) -> np.ndarray:
+    """Decodes the bytes of an image file to what one sees: a palette's colours, not its indices.
+
+    The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
+    TIFF), by which some programs turn it, is left aside.
+
+    Args:
+      data: the content of the file: PNG, TIFF, JPEG or BMP, whatever its suffix.
+      where: its address; errors name it.
+
+    Returns:
+      (H, W) uint8 grey, (H, W, C) uint8 grey and alpha, RGB, or RGB and alpha; (H, W) bool.
+
+    Raises:
+      ValueError: as `decode`; also more than 8 bits a channel, which would have to be rescaled.
+    """
+    suffix = PurePosixPath(where).suffix.lower()
+    with _errors(where):
+        kind = _kind(data)
+        if kind == "TIFF":
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                page = _page(tiff, suffix in _PYRAMIDS)
+                if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
+                    raise _Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
+        elif kind == "PNG" and data[24] > 8:
+            raise _Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
+        image = _open(data, kind)
+        if image.mode in ("P", "PA"):
+            image = image.convert("RGB")
+        return np.asarray(image)
+
+
+@contextmanager
+def _errors(where: str) -> Iterator[None]:
+    """Makes a ValueError with the address of whatever goes wrong."""
+    try:
+        yield
+    except _Refused as error:
+        raise ValueError(f"{where}: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # what parsers stumble over in a damaged file is of any type
+        suffix = PurePosixPath(where).suffix.lower()
         raise ValueError(
             f"{where}: cannot be decoded ({error}); it is truncated, corrupt or not a "
             f"{suffix or 'known'} file: fetch it again"
         ) from error
+
+
+def _kind(data: bytes) -> str:
+    for start, kind in _KINDS.items():
+        if data.startswith(start):
+            return kind
+    raise ValueError("neither PNG, TIFF, JPEG nor BMP" if data else "it is empty")
+
+
+def _open(data: bytes, kind: str) -> Image.Image:
+    """The image, loaded and as it is stored."""
+    image: ImageFile
+    if kind == "PNG":
+        PngImageFile(io.BytesIO(data)).verify()  # the checksums, which decoding does not look at
+        image = PngImageFile(io.BytesIO(data))
+        several = getattr(image, "n_frames", 1)
+        if several > 1:
+            raise _Refused(f"{several} images, an animation; save each on its own")
+        if data[24] > 8 and data[25] != 0:  # Pillow would drop half of the bits
+            raise _Refused("16 bits in each of several channels; save it with 8")
+    elif kind == "JPEG":
+        image = jpeg_factory(io.BytesIO(data))
+    elif kind == "BMP":
+        image = BmpImageFile(io.BytesIO(data))
+    else:
+        image = TiffImageFile(io.BytesIO(data))
+    _check_size(image.size)
+    if image.mode not in _MODES:
+        raise _Refused(f"an image of {image.mode} colours; convert it to RGB")
+    if kind != "TIFF":
+        image.load()
+        return image
+    turned = image.getexif().get(_ORIENTATION)
+    image.load()
+    return image.transpose(_BACK[turned]) if turned in _BACK else image
+
+
+def _page(tiff: tifffile.TiffFile, several: bool) -> tifffile.TiffPage:
+    """The one page of a file, or where several are allowed the first, checked."""
+    page = tiff.pages.first
+    _check_size((page.imagewidth, page.imagelength))
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise _Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
+    if not several:
+        pages = max(len(tiff.pages), tiff.series[0].size // max(page.size, 1))
+        if pages > 1:
+            raise _Refused(f"{pages} pages; save each image on its own")
+    if page.photometric in (
+        tifffile.PHOTOMETRIC.SEPARATED,
+        tifffile.PHOTOMETRIC.CIELAB,
+        tifffile.PHOTOMETRIC.ICCLAB,
+        tifffile.PHOTOMETRIC.ITULAB,
+    ):
+        raise _Refused(f"an image of {page.photometric.name} colours; convert it to RGB")
+    colours = 3 if page.photometric in (2, 6) else 1
+    if page.samplesperpixel > colours + 1:
+        raise _Refused(f"{page.samplesperpixel} channels, expected grey or RGB")
+    length = tiff.filehandle.size
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        # A part without bytes is read as zeros.
+        if count < 1 or start < 1 or start + count > length:
+            raise ValueError("a part of the image is missing")
+    return page
+
+
+def _check_size(sides: tuple[int, int]) -> None:
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and math.prod(sides) > most:
+        raise _Refused(
+            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read; cut it up, or, "
+            "if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
+
+
+def _npy(data: bytes) -> np.ndarray:
+    stream = io.BytesIO(data)
+    version = np.lib.format.read_magic(stream)
+    if version == (1, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
+    elif version == (2, 0):
+        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
+    else:
+        raise ValueError(f"format version {version}")
+    if dtype.hasobject:
+        raise _Refused(
+            "holds pickled Python objects, which may run any code when they are read; save it as "
+            "numbers"
+        )
+    count, start = math.prod(shape), stream.tell()
+    if min(shape, default=1) < 0 or start + count * dtype.itemsize > len(data):
+        raise ValueError(f"{len(data)} bytes are too few for {shape} {dtype}")
+    array = np.frombuffer(data, dtype, count, start)
+    return array.reshape(shape, order="F" if fortran else "C").copy()

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[1] / "jaxnuc"
 JAX = {"jax", "flax", "optax", "orbax"}
 # Helpers that every package may use.
-INNER = {f"jaxnuc.{name}" for name in ("registry", "files", "image_files", "workers")}
+INNER = {f"jaxnuc.{name}" for name in ("registry", "files", "image_files", "mat_files", "workers")}
 ALLOWED = {
     "models": set(),
     "losses": set(),

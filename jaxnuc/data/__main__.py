@@ -48,8 +48,8 @@ def open_splits(
       arguments: of the source, other than these.
 
     Returns:
-      The sources by split; and, for a source that cannot be opened as a whole, an error for each
-      split that is there and cannot be opened.
+      The sources by split; and, of a source that cannot be opened as a whole, a problem for each
+      of train, val and test that cannot be opened: a note where it is not there, else an error.
 
     Raises:
       ValueError: unknown source, argument or split, or files that do not match.
@@ -75,19 +75,22 @@ def open_splits(
         raise failed["train"]
     whole = opened.pop("all", None)
     if whole is None:
-        # A split that is not there is no error; one that is damaged is.
-        wrong = {
-            each: error
-            for each, error in failed.items()
-            if isinstance(error, ValueError) and not str(error).startswith("unknown split")
-        }
-        return opened, [Problem("error", "unreadable", str(e), each) for each, e in wrong.items()]
+        return opened, [
+            _unopened(e, s) for s, e in failed.items() if s not in ("unlabelled", "all")
+        ]
     if not opened:
         return {"all": whole}, []
     ids: Any = getattr(whole, "ids", [])
     known = {each for source in opened.values() for each in getattr(source, "ids", ())}
     rest = [index for index, each in enumerate(ids) if each not in known]
     return {**opened, REST: _Part(whole, rest)} if rest else opened, []
+
+
+def _unopened(error: Exception, split: str) -> Problem:
+    """A split that is not there is no error; one that is damaged is."""
+    absent = isinstance(error, FileNotFoundError) or str(error).startswith("unknown split")
+    level, kind = ("note", "split not there") if absent else ("error", "unreadable")
+    return Problem(level, kind, str(error), split)
 
 
 class _Part:
@@ -130,7 +133,7 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
         problems = sorted(found.of(level), key=lambda problem: problem.kind)
         for kind, group in groupby(problems, key=lambda problem: problem.kind):
             members = list(group)
-            lines.append(f"{level}: {kind} ({len(members)} images)")
+            lines.append(f"{level}: {kind} ({len(members)})")
             listed = members if level == "error" or all_notes else members[:10]
             lines += [f"  {problem.image}: {problem.text}" for problem in listed]
             if len(listed) < len(members):

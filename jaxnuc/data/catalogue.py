@@ -185,7 +185,7 @@ _RECORDS = (
         _NONE,
         _NC,
         "https://conic-challenge.grand-challenge.org",
-        "Graham et al., arXiv:2111.14485, 2021",
+        "Graham et al., CoNIC 2022, arXiv:2111.14485",
     ),
     Record(
         "cnseg",

@@ -1,10 +1,11 @@
 """The manifest of a packed data set, and the plan that stands for it while it is written."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from jaxnuc.data.catalogue import CATALOGUE
 from jaxnuc.data.shards import AGAIN
 from jaxnuc.files import replace_file
 
@@ -13,6 +14,7 @@ FORMAT = "jaxnuc packed samples"
 VERSION = 1
 
 _PLAN = ".packing.json"
+_TERMS = ("title", "licence", "published", "citation")
 _KEYS = ("name", "split", "cut", "ignores", "names", "shards", "counts")
 
 
@@ -74,6 +76,15 @@ def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
                 f"{_short(new.get(key))}; pack into another folder, or with the same arguments"
             )
     return dict(enumerate(earlier.get("shards", ())))
+
+
+def terms(names: Iterable[str]) -> dict[str, dict[str, str] | None]:
+    """Titles, licences and citations of data sets; None for one that is not in the catalogue."""
+    known = {name: CATALOGUE.get(name) for name in names}
+    return {
+        name: record and {key: getattr(record, key) for key in _TERMS}
+        for name, record in known.items()
+    }
 
 
 def finish(output: Path, manifest: Mapping[str, Any]) -> None:

@@ -29,7 +29,6 @@ from tqdm import tqdm
 
 from jaxnuc.data import inspection, manifests, records
 from jaxnuc.data import shards as files
-from jaxnuc.data.catalogue import CATALOGUE
 from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
 from jaxnuc.workers import ordered_map
@@ -108,7 +107,7 @@ def pack(
     manifest = {
         **plan,
         "ignores": getattr(source, "ignores", False) or any(shard.ignores for shard in written),
-        "data_sets": _terms(written),
+        "data_sets": manifests.terms(name for shard in written for name in shard.sources),
         "counts": {"samples": count, "nuclei": sum(shard.nuclei for shard in written)},
         "shards": [shard.entry for shard in written],
         "names": [name for shard in written for name in shard.names],
@@ -167,17 +166,6 @@ def _check_names(shards: Iterable[files.Shard], source: str) -> None:
             raise ValueError(
                 f"{times} samples of {source!r} have the name {name!r}; make the names unique"
             )
-
-
-def _terms(shards: Iterable[files.Shard]) -> dict[str, dict[str, str] | None]:
-    """Whose the samples are, by data set; None for one that is not in the catalogue."""
-    terms: dict[str, dict[str, str] | None] = {}
-    for name in dict.fromkeys(name for shard in shards for name in shard.sources):
-        known = CATALOGUE.get(name)
-        terms[name] = known and {
-            key: getattr(known, key) for key in ("title", "licence", "published", "citation")
-        }
-    return terms
 
 
 def _encoded(

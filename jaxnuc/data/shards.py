@@ -2,7 +2,8 @@
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,16 +41,21 @@ def write(path: Path, stream: Iterable[bytes], expected: Mapping[str, Any] | Non
       expected: the entry that it has to get.
 
     Raises:
-      ValueError: it gets another one, or cannot be read back; `path` is as before.
+      OSError: the disk is full, or the folder cannot be written; `path` is as before.
+      ValueError: the entry is another one, or the file cannot be read back; as before, too.
     """
     partial = path.with_name(f".{path.name}.partial")
     # One record a group for access at random; records are compressed; one thread keeps the order.
-    writer = ArrayRecordWriter(str(partial), "group_size:1,uncompressed,max_parallelism:1")
+    options = "group_size:1,uncompressed,max_parallelism:1"
+    with _disk(partial):
+        writer = ArrayRecordWriter(str(partial), options)
     count = 0
     for record in stream:
-        writer.write(record)
+        with _disk(partial):
+            writer.write(record)
         count += 1
-    writer.close()
+    with _disk(partial):
+        writer.close()
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     shard = read(partial, path.name)
@@ -62,6 +68,15 @@ def write(path: Path, stream: Iterable[bytes], expected: Mapping[str, Any] | Non
         )
     os.replace(partial, path)
     return shard
+
+
+@contextmanager
+def _disk(path: Path) -> Iterator[None]:
+    """Makes the writer's errors those of Python's files."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise OSError(f"{path}: cannot be written ({error})") from error
 
 
 def read(path: Path, name: str | None = None) -> Shard:

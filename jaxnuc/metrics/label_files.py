@@ -11,16 +11,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnuc.mat_files import mat_variables, read_mat
 from jaxnuc.registry import unknown
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
 
 # Names under which files of several arrays hold the instances.
 _KEYS = ("inst_map", "instance_map", "instances", "labels", "masks")
-
-# MATLAB's names of the arrays that can be label images.
-_NUMERIC = {f"{u}int{n}" for u in ("", "u") for n in (8, 16, 32, 64)} | {"double", "single"}
-_NUMERIC |= {"logical"}
 
 # What tools append to the name of the image.
 _ENDINGS = re.compile(
@@ -257,19 +254,9 @@ def _from_npz(data: bytes, path: Path) -> np.ndarray:
 
 
 def _from_mat(data: bytes, path: Path) -> np.ndarray:
-    from scipy.io import loadmat, whosmat
-
-    try:
-        arrays = whosmat(BytesIO(data))
-    except NotImplementedError as error:
-        raise ValueError(f"{path}: MATLAB 7.3; save it with -v7, or as PNG or TIFF") from error
-    except Exception as error:  # what the parser stumbles over in a damaged file is of any type
-        raise _damaged(path, error) from error
-    key = _chosen([name for name, _, kind in arrays if kind in _NUMERIC], path)
-    try:
-        return loadmat(BytesIO(data), variable_names=[key])[key]
-    except Exception as error:
-        raise _damaged(path, error) from error
+    variables = mat_variables(data, str(path))
+    key = _chosen([name for name, variable in variables.items() if variable.numeric], path)
+    return read_mat(data, str(path), [key])[key]
 
 
 def _decoded(data: bytes, path: Path) -> np.ndarray:

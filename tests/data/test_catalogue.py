@@ -22,7 +22,7 @@ def test_every_published_set_has_a_record_and_every_record_a_source():
 def test_record_agrees_with_what_its_source_says_of_itself(record):
     text = " ".join((importlib.import_module(f"jaxnuc.data.sources.{record.key}").__doc__).split())
     assert record.published.rstrip("/") in text
-    year = re.findall(r"\d{4}", record.citation)[-1]
+    year = re.findall(r"\b(?:19|20)\d\d\b", record.citation)[-1]
     assert year in text
     if record.licence.startswith("CC"):
         assert record.licence.removesuffix(" 1.0") in text

@@ -297,6 +297,20 @@ def test_killed_and_run_again_it_equals_an_uninterrupted_run(tmp_path):
     assert contents(killed) == contents(whole)
 
 
+def test_a_full_disk_is_an_error_and_no_shard(tmp_path, folder):
+    code = (
+        "import resource, sys; from jaxnuc.data.__main__ import main\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000)); sys.exit(main(sys.argv[1:]))"
+    )
+    command = ["pack", "folder", str(folder), str(tmp_path / "p"), "--shards", "1"]
+    run = subprocess.run([sys.executable, "-c", code, *command], capture_output=True, text=True)
+    assert run.returncode == 1
+    assert ".shard-00000.arrayrecord.partial: cannot be written (" in run.stderr
+    assert not shard(tmp_path / "p", 0).exists()
+    assert main(command) == 0
+    assert len(Packed(tmp_path / "p", verify=True)) == 9
+
+
 @pytest.mark.parametrize("number", [0, 1])
 def test_damaged_and_missing_shards_are_written_again(packed, capsys, number):
     before = contents(packed)
