@@ -33,7 +33,7 @@ def default() -> ConfigDict:
     config.data.mpp = (
         0.0  # microns per pixel to which all images are resampled; 0: left as they are
     )
-    config.data.normalize = "none"  # or "percentile", of whole images, in training and in use
+    config.data.normalize = "none"  # jaxnuc.data.normalize: of whole images, training and use
     config.data.transforms = ("random_crop(128)", "flip_turn()")  # in order, training only
     config.data.workers = 0  # input processes; 0: threads of this one
 

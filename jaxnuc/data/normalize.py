@@ -3,11 +3,14 @@
 It comes before any crop: percentiles of a small crop without nuclei would blow up its noise.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from jaxnuc import registry
+from jaxnuc.data import stains
 from jaxnuc.data.sample import Sample
 
 LOW, HIGH = 0.01, 0.998
@@ -32,12 +35,19 @@ def percentile(image: np.ndarray) -> np.ndarray:
     return np.clip(np.round(table), 0, 255).astype(np.uint8)[image]
 
 
-KNOWN = {"none": lambda image: image, "percentile": percentile}
+KNOWN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "none": lambda image: image,
+    "percentile": percentile,
+    **{method: partial(stains.normalize, method=method) for method in stains.METHODS},
+}
 
 
 @dataclass(frozen=True)
 class Normalize:
-    """Normalises images by name: `"none"` or `"percentile"`; a transform and a function of arrays.
+    """Normalises images by name; a transform and a function of arrays.
+
+    `"none"`; `"percentile"`, see there; or by their stains to the default target, `"macenko"`,
+    `"vahadane"` and `"reinhard"`, see `jaxnuc.data.stains.normalize`.
 
     Raises:
       ValueError: unknown name.

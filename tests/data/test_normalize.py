@@ -1,0 +1,51 @@
+"""Normalisation by name: what it does to whole images, in training and in use alike."""
+
+import numpy as np
+import pytest
+
+from jaxnuc.data import stains
+from jaxnuc.data.normalize import KNOWN, Normalize
+from jaxnuc.data.synthetic import generate
+
+SAMPLE = generate(3, size=96, style="he")
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_the_image_alone_changes_and_alike_in_both_ways(name):
+    normalize = Normalize(name)
+    image = normalize.image(SAMPLE.image)
+    assert (image.shape, image.dtype) == (SAMPLE.image.shape, np.uint8)
+    sample = normalize(SAMPLE, np.random.default_rng(0))
+    np.testing.assert_array_equal(sample.image, image)
+    np.testing.assert_array_equal(sample.instances, SAMPLE.instances)
+    assert (name == "none") == np.array_equal(image, SAMPLE.image)
+
+
+@pytest.mark.parametrize("name", stains.METHODS)
+def test_stains_are_those_of_the_default_target(name):
+    image = Normalize(name).image(SAMPLE.image)
+    np.testing.assert_array_equal(image, stains.normalize(SAMPLE.image, name))
+    if name == "reinhard":
+        mean, spread = stains.lab(image)
+        np.testing.assert_allclose(mean, stains.TARGET_LAB.mean, atol=4)
+        np.testing.assert_allclose(spread, stains.TARGET_LAB.std, atol=4)
+    else:
+        found = getattr(stains, name)(image).matrix
+        cosines = (found * stains.TARGET.matrix).sum(1) / (
+            np.linalg.norm(found, axis=1) * np.linalg.norm(stains.TARGET.matrix, axis=1)
+        )
+        assert np.rad2deg(np.arccos(cosines)).max() < 8
+
+
+def test_percentiles_span_the_range():
+    image = (SAMPLE.image // 4 + 30).astype(np.uint8)
+    stretched = Normalize("percentile").image(image)
+    assert stretched.min() == 0
+    assert stretched.max() == 255
+    flat = np.full((4, 4, 3), 7, np.uint8)
+    np.testing.assert_array_equal(Normalize("percentile").image(flat), flat)
+
+
+def test_an_unknown_name_is_refused():
+    with pytest.raises(ValueError, match=r"'macenco'; known: .*; did you mean 'macenko'"):
+        Normalize("macenco")
