@@ -38,6 +38,12 @@ _TIFFFILE_CODECS = {
     tifffile.COMPRESSION.PACKBITS,
     tifffile.COMPRESSION.LZMA,
 }
+_GREY = {
+    tifffile.PHOTOMETRIC.MINISWHITE,
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.PALETTE,
+}
+_JPEG = tifffile.COMPRESSION.JPEG  # of YCbCr, which the decoder makes RGB
 _FAX = {2, 3, 4}  # compressions of black and white, of which 0 is white by convention
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "F")
 # Pillow turns TIFF images by their orientation tag; how to turn them back.
@@ -88,7 +94,8 @@ def decode(data: bytes, where: str) -> np.ndarray:
       where: its address; errors name it.
 
     Returns:
-      (H, W) or (H, W, C), of the dtype in the file; a palette image gives its indices.
+      (H, W) or (H, W, C), of the dtype in the file; a palette image gives its indices, and a TIFF
+      of several images of one size the stack of them.
 
     Raises:
       ValueError: the file is truncated, corrupt or of another format; it has several images,
@@ -102,10 +109,10 @@ def decode(data: bytes, where: str) -> np.ndarray:
             return _npy(data)
         kind, bits, stored = _kind(data), 8, None
         if kind == "JPEG" and suffix not in _LOSSY_SUFFIXES:
-            raise _Refused(f"a JPEG in a {suffix} file; its numbers are changed: fetch the original")
+            raise _Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page = _page(tiff, suffix in _PYRAMIDS)
+                page, several = _page(tiff, suffix)
                 bits, stored = page.bitspersample, page.dtype
                 if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and (
                     page.compression not in _FAX
@@ -115,8 +122,12 @@ def decode(data: bytes, where: str) -> np.ndarray:
                         "it with 0 as black"
                     )
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
+                    if several and len(tiff.series) == 1:
+                        return tiff.asarray()
+                    _check_single(several)
                     array = page.asarray()
                     return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
+                _check_single(several)
         elif kind == "PNG":
             bits = data[24]
         image = _open(data, kind)
@@ -148,13 +159,15 @@ def decode_colours(data: bytes, where: str) -> np.ndarray:
         kind = _kind(data)
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page = _page(tiff, suffix in _PYRAMIDS)
+                page, several = _page(tiff, suffix)
+                _check_single(several)
                 if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
                     raise _Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
         elif kind == "PNG" and data[24] > 8:
             raise _Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
         image = _open(data, kind)
         if image.mode in ("P", "PA"):
+            image.info.pop("transparency", None)  # dropped, like any alpha
             image = image.convert("RGB")
         return np.asarray(image)
 
@@ -191,7 +204,7 @@ def _open(data: bytes, kind: str) -> Image.Image:
         image = PngImageFile(io.BytesIO(data))
         several = getattr(image, "n_frames", 1)
         if several > 1:
-            raise _Refused(f"{several} images, an animation; save each on its own")
+            raise _Refused(f"an animation ({several} images; save each image on its own)")
         if data[24] > 8 and data[25] != 0:  # Pillow would drop half of the bits
             raise _Refused("16 bits in each of several channels; save it with 8")
     elif kind == "JPEG":
@@ -211,32 +224,33 @@ def _open(data: bytes, kind: str) -> Image.Image:
     return image.transpose(_BACK[turned]) if turned in _BACK else image
 
 
-def _page(tiff: tifffile.TiffFile, several: bool) -> tifffile.TiffPage:
-    """The one page of a file, or where several are allowed the first, checked."""
+def _page(tiff: tifffile.TiffFile, suffix: str) -> tuple[tifffile.TiffPage, int]:
+    """The first page of a file, checked, and how many there are if they are images of their own."""
     page = tiff.pages.first
     _check_size((page.imagewidth, page.imagelength))
     if page.axes not in ("YX", "YXS", "SYX"):
         raise _Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
-    if not several:
-        pages = max(len(tiff.pages), tiff.series[0].size // max(page.size, 1))
-        if pages > 1:
-            raise _Refused(f"{pages} pages; save each image on its own")
-    if page.photometric in (
-        tifffile.PHOTOMETRIC.SEPARATED,
-        tifffile.PHOTOMETRIC.CIELAB,
-        tifffile.PHOTOMETRIC.ICCLAB,
-        tifffile.PHOTOMETRIC.ITULAB,
+    if page.photometric not in _GREY and (
+        page.photometric != tifffile.PHOTOMETRIC.RGB and page.compression != _JPEG
     ):
-        raise _Refused(f"an image of {page.photometric.name} colours; convert it to RGB")
-    colours = 3 if page.photometric in (2, 6) else 1
-    if page.samplesperpixel > colours + 1:
+        colours = tifffile.PHOTOMETRIC(page.photometric).name
+        raise _Refused(f"an image of {colours} colours; convert it to RGB")
+    if page.samplesperpixel > (2 if page.photometric in _GREY else 4):
         raise _Refused(f"{page.samplesperpixel} channels, expected grey or RGB")
     length = tiff.filehandle.size
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         # A part without bytes is read as zeros.
         if count < 1 or start < 1 or start + count > length:
             raise ValueError("a part of the image is missing")
-    return page
+    if suffix in _PYRAMIDS:
+        return page, 0
+    pages = max(len(tiff.pages), tiff.series[0].size // max(page.size, 1))
+    return page, pages if pages > 1 else 0
+
+
+def _check_single(pages: int) -> None:
+    if pages:
+        raise _Refused(f"several images ({pages} pages; save each image on its own)")
 
 
 def _check_size(sides: tuple[int, int]) -> None:

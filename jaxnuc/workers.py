@@ -1,6 +1,8 @@
 """Work done in other processes, with results in order and no more of it waiting than fits."""
 
 import multiprocessing
+import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -38,7 +40,7 @@ def ordered_map(
         yield from (function(*task) for task in tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=spawn)
+    executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent)
     waiting: deque[Future[T]] = deque()
     try:
         for task in tasks:
@@ -54,3 +56,15 @@ def ordered_map(
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _follow_parent() -> None:
+    """Ends this worker where the process that it works for is killed and cannot say so."""
+
+    def wait() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()

@@ -1,7 +1,10 @@
 """Work in other processes: order, bounds, errors."""
 
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -58,6 +61,27 @@ def test_errors_come_through_as_they_are(workers):
 def test_a_worker_that_dies_is_told_of():
     with pytest.raises(RuntimeError, match="one of 1 worker processes died"):
         list(ordered_map(die, [(1,)], 1))
+
+
+def test_workers_end_with_a_killed_parent(tmp_path):
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, time\n"
+        "from jaxnuc.workers import ordered_map\n"
+        "def pid(x):\n"
+        "    time.sleep(x)\n"
+        "    return os.getpid()\n"
+        "if __name__ == '__main__':\n"
+        "    for p in ordered_map(pid, [(0,), (60,)], 1):\n"
+        "        print(p, flush=True)\n"
+    )
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        worker = int(parent.stdout.readline())
+        parent.kill()
+    stopped = time.monotonic() + 20
+    while Path(f"/proc/{worker}").exists() and time.monotonic() < stopped:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{worker}").exists()
 
 
 def test_a_negative_number_is_refused():

@@ -16,8 +16,9 @@ from typing import Any
 from jaxnuc import registry
 from jaxnuc.data import packing, sources
 from jaxnuc.data.contact_sheet import write_contact_sheet
-from jaxnuc.data.inspection import PIECES, Inspection, Problem, inspect
+from jaxnuc.data.inspection import Inspection, inspect
 from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.sample_checks import PIECES, Problem
 from jaxnuc.files import replace_file
 
 SPLITS = ("train", "val", "test", "unlabelled")

@@ -117,8 +117,8 @@ class Files:
         info = self.member(name)
         if info.file_size > LARGEST:
             raise ValueError(
-                f"{self.where(name)}: {info.file_size} bytes when unpacked, more than the {LARGEST} "
-                f"that are read; unzip {self.path.name}, and give the folder"
+                f"{self.where(name)}: {info.file_size} bytes when unpacked, more than the "
+                f"{LARGEST} that are read; unzip {self.path.name}, and give the folder"
             )
         try:
             return self._archive().read(info)

@@ -16,6 +16,7 @@ VERSION = 1
 _PLAN = ".packing.json"
 _TERMS = ("title", "licence", "published", "citation")
 _KEYS = ("name", "split", "cut", "ignores", "names", "shards", "counts")
+_ENTRY = ("file", "records", "bytes", "sha256")  # of a shard
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
@@ -38,6 +39,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
             "the data again, or read them with the program that packed them"
         )
     missing = [key for key in _KEYS if key not in manifest]
+    missing += [key for entry in manifest.get("shards", ()) for key in _ENTRY if key not in entry]
     if missing:
         raise ValueError(f"{path}: no key {missing[0]!r}; {AGAIN}")
     return manifest

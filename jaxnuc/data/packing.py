@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxnuc.data import inspection, manifests, records
+from jaxnuc.data import manifests, records, sample_checks
 from jaxnuc.data import shards as files
 from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
@@ -64,7 +64,7 @@ def pack(
       samples: write the first so many; needed where the source is endless.
       shards: number of files; None for as many as `shard_size` gives.
       shard_size: of a file in MiB, about: the size of all is estimated from some samples.
-      allow: kinds of errors of `jaxnuc.data.inspection.check_sample` that are let pass.
+      allow: kinds of errors of `jaxnuc.data.sample_checks.check_sample` that are let pass.
       workers: processes that read, check and compress; the files do not depend on it.
 
     Returns:
@@ -72,8 +72,9 @@ def pack(
 
     Raises:
       ValueError: an argument out of range; a folder of something else, or of other arguments; a
-        sample that `inspection.check_sample` finds an error in, or `records.encode` refuses; a name
-        that is not unique; samples that differ from those of an earlier call that has finished.
+        sample that `sample_checks.check_sample` finds an error in, or `records.encode` refuses; a
+        name that is not unique; samples that differ from those of an earlier call that has
+        finished.
     """
     count = _count(source, samples)
     read = functools.partial(_record, allow=tuple(allow))
@@ -197,7 +198,7 @@ def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
     name = sample.meta.get("name")
     if not isinstance(name, str):
         raise ValueError(f"sample {index} of {source.name!r} has the name {name!r}, not a string")
-    for problem in inspection.check_sample(sample, cut.groups if cut is not None else ()):
+    for problem in sample_checks.check_sample(sample, cut.groups if cut is not None else ()):
         if problem.level == "error" and problem.kind not in allow:
             raise ValueError(
                 f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; "

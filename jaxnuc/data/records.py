@@ -3,7 +3,7 @@
 A record is a version byte, the CRC32 of all that follows, five lengths, and as many parts:
 
     header       JSON: meta, number of nuclei, dtypes
-    image        lossless WebP, smaller than PNG by a third and faster to decode
+    image        lossless WebP, of H&E two thirds of the size of PNG, and faster to decode
     instances    zlib of the smallest dtype that holds the ids
     classes      the same, of the class of each id; of a map where an id has no single class
     ignore       zlib of packed bits

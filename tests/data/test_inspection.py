@@ -11,7 +11,8 @@ from PIL import Image
 from jaxnuc.data import Sample
 from jaxnuc.data.__main__ import main, open_splits, report
 from jaxnuc.data.contact_sheet import CAPTIONS
-from jaxnuc.data.inspection import Inspection, check_sample, inspect
+from jaxnuc.data.inspection import Inspection, inspect
+from jaxnuc.data.sample_checks import check_sample
 from jaxnuc.data.sources import folder
 from jaxnuc.label_sets import cut
 

@@ -428,6 +428,7 @@ def test_shards_of_two_packings_are_not_mixed(packed, tmp_path):
         ({"format": "png"}, r"manifest.json: not the manifest of a packed data set"),
         ({"names": ["a"]}, r"manifest.json: 1 names for 7 records"),
         ({"cut": ...}, r"manifest.json: no key 'cut'"),
+        ({"shards": [{"file": "a"}]}, r"manifest.json: no key 'records'"),
     ],
 )
 def test_refuses_other_manifests(packed, change, message):

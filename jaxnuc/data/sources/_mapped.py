@@ -3,7 +3,6 @@
 import math
 import struct
 import zipfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -43,7 +42,7 @@ class MappedArray:
             start, size = 0, self._path.stat().st_size
         else:
             self._path = files.path
-            start, size = _stored_member(files.path, name, self.where)
+            start, size = _stored_member(files, name)
         with self._path.open("rb") as file:
             file.seek(start)
             try:
@@ -85,11 +84,10 @@ class MappedArray:
         return {**self.__dict__, "_map": None}
 
 
-def _stored_member(path: Path, name: str, where: str) -> tuple[int, int]:
+def _stored_member(files: Files, name: str) -> tuple[int, int]:
     """The first byte and the size of a file that a zip stores as it is."""
-    with zipfile.ZipFile(path) as archive:
-        info = archive.getinfo(name)
-    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1:
+    path, where, info = files.path, files.where(name), files.member(name)
+    if info.compress_type != zipfile.ZIP_STORED:
         raise ValueError(
             f"{where}: compressed, so that one image cannot be read without unpacking all before "
             f"it; unzip {path.name} and give the folder"
