@@ -17,7 +17,7 @@ OUTPUT = flags.DEFINE_string("output", None, "Folder to write; default WORKDIR/e
 SOURCE = flags.DEFINE_string("source", None, "A data set other than the one trained on.")
 ROOT = flags.DEFINE_string("root", None, "Where the data are, if elsewhere than in training.")
 OVERLAYS = flags.DEFINE_integer("overlays", 16, "Pictures to write, half worst and half best.")
-WORKERS = flags.DEFINE_integer("workers", None, "Processes that decode and score beside the device.")
+WORKERS = flags.DEFINE_integer("workers", None, "Processes that decode and score.")
 flags.mark_flags_as_required(["workdir"])
 
 

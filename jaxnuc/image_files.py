@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
+from typing import BinaryIO
 
 import numpy as np
 import tifffile
@@ -59,6 +60,12 @@ _BACK = {
 _ORIENTATION = 274
 
 
+_NPY_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
 class _Refused(ValueError):
     """The file may be whole, but is of a kind that is not read."""
 
@@ -104,9 +111,9 @@ def decode(data: bytes, where: str) -> np.ndarray:
         read in opposite ways; a JPEG of another suffix, whose numbers are not the original ones.
     """
     suffix = PurePosixPath(where).suffix.lower()
+    if suffix == ".npy":
+        return _npy(data, where)
     with _errors(where):
-        if suffix == ".npy":
-            return _npy(data)
         kind, bits, stored = _kind(data), 8, None
         if kind == "JPEG" and suffix not in _LOSSY_SUFFIXES:
             raise _Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
@@ -114,13 +121,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 page, several = _page(tiff, suffix)
                 bits, stored = page.bitspersample, page.dtype
-                if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and (
-                    page.compression not in _FAX
-                ):
-                    raise _Refused(
-                        "a TIFF in which 0 is white: programs read it as it is or inverted; save "
-                        "it with 0 as black"
-                    )
+                _check_black(page)
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
                     if several and len(tiff.series) == 1:
                         return tiff.asarray()
@@ -130,7 +131,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
                 _check_single(several)
         elif kind == "PNG":
             bits = data[24]
-        image = _open(data, kind)
+        image = _load(data, kind)
         array = np.asarray(image)
         if stored is not None and (stored == np.int8 or stored.itemsize != array.itemsize):
             raise _Refused(f"{stored} in this compression; save it uncompressed or with Deflate")
@@ -153,6 +154,7 @@ def decode_colours(data: bytes, where: str) -> np.ndarray:
 
     Raises:
       ValueError: as `decode`; also more than 8 bits a channel, which would have to be rescaled.
+        But any file may be a JPEG, and in grey of 8 bits 0 may be white.
     """
     suffix = PurePosixPath(where).suffix.lower()
     with _errors(where):
@@ -161,15 +163,33 @@ def decode_colours(data: bytes, where: str) -> np.ndarray:
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 page, several = _page(tiff, suffix)
                 _check_single(several)
+                if page.bitspersample == 1:
+                    _check_black(page)
                 if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
                     raise _Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
         elif kind == "PNG" and data[24] > 8:
             raise _Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
-        image = _open(data, kind)
+        image = _load(data, kind)
         if image.mode in ("P", "PA"):
             image.info.pop("transparency", None)  # dropped, like any alpha
             image = image.convert("RGB")
         return np.asarray(image)
+
+
+def image_size(data: bytes, where: str) -> tuple[int, int]:
+    """Height and width of an image file, as it is stored, from its header.
+
+    Raises:
+      ValueError: as `decode_colours`, as far as the header tells.
+    """
+    with _errors(where):
+        kind = _kind(data)
+        if kind == "TIFF":
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                page = _page(tiff, PurePosixPath(where).suffix.lower())[0]
+                return page.imagelength, page.imagewidth
+        width, height = _open(data, kind).size
+        return height, width
 
 
 @contextmanager
@@ -196,11 +216,10 @@ def _kind(data: bytes) -> str:
     raise ValueError("neither PNG, TIFF, JPEG nor BMP" if data else "it is empty")
 
 
-def _open(data: bytes, kind: str) -> Image.Image:
-    """The image, loaded and as it is stored."""
+def _open(data: bytes, kind: str) -> ImageFile:
+    """The image, of which only the header is read."""
     image: ImageFile
     if kind == "PNG":
-        PngImageFile(io.BytesIO(data)).verify()  # the checksums, which decoding does not look at
         image = PngImageFile(io.BytesIO(data))
         several = getattr(image, "n_frames", 1)
         if several > 1:
@@ -213,13 +232,18 @@ def _open(data: bytes, kind: str) -> Image.Image:
         image = BmpImageFile(io.BytesIO(data))
     else:
         image = TiffImageFile(io.BytesIO(data))
-    _check_size(image.size)
+    check_size(image.size)
     if image.mode not in _MODES:
         raise _Refused(f"an image of {image.mode} colours; convert it to RGB")
-    if kind != "TIFF":
-        image.load()
-        return image
-    turned = image.getexif().get(_ORIENTATION)
+    return image
+
+
+def _load(data: bytes, kind: str) -> Image.Image:
+    """The image as it is stored."""
+    if kind == "PNG":
+        PngImageFile(io.BytesIO(data)).verify()  # the checksums, which decoding does not look at
+    image = _open(data, kind)
+    turned = image.getexif().get(_ORIENTATION) if kind == "TIFF" else None
     image.load()
     return image.transpose(_BACK[turned]) if turned in _BACK else image
 
@@ -227,7 +251,7 @@ def _open(data: bytes, kind: str) -> Image.Image:
 def _page(tiff: tifffile.TiffFile, suffix: str) -> tuple[tifffile.TiffPage, int]:
     """The first page of a file, checked, and how many there are if they are images of their own."""
     page = tiff.pages.first
-    _check_size((page.imagewidth, page.imagelength))
+    check_size((page.imagewidth, page.imagelength))
     if page.axes not in ("YX", "YXS", "SYX"):
         raise _Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
     if page.photometric not in _GREY and (
@@ -248,12 +272,29 @@ def _page(tiff: tifffile.TiffFile, suffix: str) -> tuple[tifffile.TiffPage, int]
     return page, pages if pages > 1 else 0
 
 
+def _check_black(page: tifffile.TiffPage) -> None:
+    white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    if white and page.compression not in _FAX:
+        raise _Refused(
+            "a TIFF in which 0 is white: programs read it as it is or inverted; save it with 0 as "
+            "black"
+        )
+
+
 def _check_single(pages: int) -> None:
     if pages:
         raise _Refused(f"several images ({pages} pages; save each image on its own)")
 
 
-def _check_size(sides: tuple[int, int]) -> None:
+def check_size(sides: tuple[int, int]) -> None:
+    """Refuses images of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, which may be a bomb.
+
+    Args:
+      sides: width and height.
+
+    Raises:
+      ValueError: it has more.
+    """
     most = Image.MAX_IMAGE_PIXELS
     if most is not None and math.prod(sides) > most:
         raise _Refused(
@@ -262,22 +303,44 @@ def _check_size(sides: tuple[int, int]) -> None:
         )
 
 
-def _npy(data: bytes) -> np.ndarray:
-    stream = io.BytesIO(data)
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, fortran, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
-        raise ValueError(f"format version {version}")
+def npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Reads the header of a `.npy` file, up to its numbers.
+
+    Args:
+      stream: at the beginning of the file.
+      where: its address, for errors.
+
+    Returns:
+      Shape, whether the first axis is the fastest, dtype.
+
+    Raises:
+      ValueError: no such header, or one of Python objects, which are never unpickled.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in _NPY_HEADERS:
+            raise ValueError(f"format version {version}")
+        shape, fortran, dtype = _NPY_HEADERS[version](stream)
+        if min(shape, default=0) < 0:
+            raise ValueError(f"shape {shape}")
+    except Exception as error:  # Python's parser reads it: also MemoryError, where it is nested
+        raise ValueError(f"{where}: not a readable .npy file ({error}); fetch it again") from error
     if dtype.hasobject:
-        raise _Refused(
-            "holds pickled Python objects, which may run any code when they are read; save it as "
-            "numbers"
+        raise ValueError(
+            f"{where}: holds pickled Python objects, which may run any code when they are read; "
+            "save it as numbers or strings"
         )
+    return shape, fortran, dtype
+
+
+def _npy(data: bytes, where: str) -> np.ndarray:
+    stream = io.BytesIO(data)
+    shape, fortran, dtype = npy_header(stream, where)
     count, start = math.prod(shape), stream.tell()
-    if min(shape, default=1) < 0 or start + count * dtype.itemsize > len(data):
-        raise ValueError(f"{len(data)} bytes are too few for {shape} {dtype}")
+    if start + count * dtype.itemsize > len(data):
+        raise ValueError(
+            f"{where}: cannot be decoded ({len(data)} bytes are too few for {shape} {dtype}); it "
+            "is truncated: fetch it again"
+        )
     array = np.frombuffer(data, dtype, count, start)
     return array.reshape(shape, order="F" if fortran else "C").copy()

@@ -77,7 +77,7 @@ def test_truncated_file_is_named(suffix, tmp_path):
     np.save(path, noise) if suffix == ".npy" else Image.fromarray(noise).save(path)
     data = path.read_bytes()
     for length in (0, 5, len(data) // 2):
-        with pytest.raises(ValueError, match=rf"x\{suffix}: cannot be decoded"):
+        with pytest.raises(ValueError, match=rf"x\{suffix}: (cannot be decoded|not a readable)"):
             decode(data[:length], str(path))
 
 

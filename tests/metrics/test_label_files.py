@@ -126,7 +126,7 @@ def test_mat(dtype, compress, tmp_path):
 def test_mat_of_another_version(tmp_path):
     header = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(124) + b"\x00\x02IM"
     (tmp_path / "x.mat").write_bytes(header + b"\x89HDF" + bytes(600))
-    with pytest.raises(ValueError, match=r"x\.mat: cannot be read as a MAT file \(it has version 7\.3.*'-v7'"):
+    with pytest.raises(ValueError, match=r"x\.mat: cannot be read .* has version 7\.3.*'-v7'"):
         read_label_image(tmp_path / "x.mat")
 
 

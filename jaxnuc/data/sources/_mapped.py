@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.data.files import Files
+from jaxnuc.image_files import npy_header
 
 _LOCAL_HEADER = 30  # bytes of a zip's local file header before the name and the extra field
-_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 
 
 class MappedArray:
@@ -45,21 +42,8 @@ class MappedArray:
             start, size = _stored_member(files, name)
         with self._path.open("rb") as file:
             file.seek(start)
-            try:
-                version = np.lib.format.read_magic(file)
-                if version not in _HEADERS:
-                    raise ValueError(f"format version {version}")
-                self.shape, self._fortran, self.dtype = _HEADERS[version](file)
-            except (ValueError, EOFError) as error:
-                raise ValueError(
-                    f"{self.where}: not a readable .npy file ({error}); fetch it again"
-                ) from error
+            self.shape, self._fortran, self.dtype = npy_header(file, self.where)
             self._offset = file.tell()
-        if self.dtype.hasobject:
-            raise ValueError(
-                f"{self.where}: holds pickled Python objects, which may run any code when they are "
-                "read; save it as numbers or strings"
-            )
         if not self.shape or min(self.shape) < 1:
             raise ValueError(f"{self.where}: an empty array, of shape {self.shape}")
         needed = self._offset - start + math.prod(self.shape) * self.dtype.itemsize

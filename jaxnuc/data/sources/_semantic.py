@@ -1,19 +1,17 @@
 """Images beside binary masks: data sets that mark pixels, not instances."""
 
-import io
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from jaxnuc.data.files import Files, to_rgb
+from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._archives import open_files
 from jaxnuc.data.sources._label_images import same_stems
 from jaxnuc.data.sources._splitting import random_split
-from jaxnuc.image_files import IMAGE_SUFFIXES
+from jaxnuc.image_files import IMAGE_SUFFIXES, decode_colours
 from jaxnuc.postprocess import label_components
 
 THRESHOLD = 128  # JPEG moves black and white by tens of grey levels, never by half of the range
@@ -83,7 +81,7 @@ class SemanticSource:
     def __getitem__(self, index: int) -> Sample:
         name = self.ids[index]
         image_file, mask_file = self._pairs[name]
-        image = to_rgb(pixels(self._files, image_file), self._files.where(image_file))
+        image = self._files.rgb(image_file)
         mask = read_mask(self._files, mask_file, image.shape[:2])
         meta = {
             "name": name,
@@ -146,7 +144,8 @@ def read_mask(files: Files, name: str, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
       ValueError: a damaged file, another size, colours, or no mask.
     """
-    mask, where = pixels(files, name), files.where(name)
+    where = files.where(name)
+    mask = decode_colours(files.read(name), where)
     if mask.ndim == 3 and mask.shape[2] in (2, 4):
         mask = mask[..., :-1]
     if mask.ndim == 3:
@@ -159,21 +158,9 @@ def read_mask(files: Files, name: str, shape: tuple[int, ...]) -> np.ndarray:
     lossless = PurePosixPath(name).suffix.lower() not in (".jpg", ".jpeg")
     if lossless and high <= 1:
         return mask > 0
-    if high > 255 or (lossless and high < THRESHOLD):
+    if lossless and high < THRESHOLD:
         raise ValueError(f"{where}: values up to {high}, expected 0 and 255, or 0 and 1")
     return mask >= THRESHOLD
-
-
-def pixels(files: Files, name: str) -> np.ndarray:
-    """Decodes an image file; of a palette image the colours, not the indices."""
-    if PurePosixPath(name).suffix.lower() in (".png", ".bmp"):
-        try:
-            with Image.open(io.BytesIO(files.read(name))) as image:
-                if image.mode == "P":
-                    return np.asarray(image.convert("RGB"))
-        except (OSError, SyntaxError, ValueError):
-            pass  # damaged: the error is raised below, with the file's address
-    return files.array(name)
 
 
 def _by_key(files: Files, names: list[str], layout: Layout, kind: str) -> dict[str, str]:

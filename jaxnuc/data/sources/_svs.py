@@ -1,14 +1,14 @@
 """Small Aperio slides read whole, without OpenSlide."""
 
 import io
-import struct
 
 import numpy as np
 import tifffile
 from PIL import Image
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from jaxnuc.data.files import to_rgb
-from jaxnuc.image_files import decode
+from jaxnuc.image_files import check_size, decode_colours
 
 _JPEG_2000 = {33003: "YCbCr", 33005: "RGB"}  # Aperio's own numbers, and the tiles' colours
 
@@ -31,9 +31,11 @@ def read_svs(data: bytes, where: str) -> np.ndarray:
             page = tiff.pages.first
             if page.compression not in _JPEG_2000:
                 # Pillow gives the first image, which is the slide.
-                return to_rgb(decode(data, where), where)
+                return to_rgb(decode_colours(data, where), where)
             return _tiles(data, page, _JPEG_2000[page.compression])
-    except (OSError, ValueError, IndexError, SyntaxError, struct.error) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # what parsers stumble over in a damaged file is of any type
         if str(error).startswith(where):
             raise
         raise ValueError(
@@ -45,12 +47,15 @@ def read_svs(data: bytes, where: str) -> np.ndarray:
 def _tiles(data: bytes, page: tifffile.TiffPage, colours: str) -> np.ndarray:
     height, width = page.tilelength, page.tilewidth
     rows, columns = -(-page.imagelength // height), -(-page.imagewidth // width)
+    check_size((page.imagewidth, page.imagelength))
+    check_size((width, height))
     if len(page.dataoffsets) != rows * columns:
         raise ValueError(f"{len(page.dataoffsets)} tiles, expected {rows * columns}")
     slide = np.zeros((rows * height, columns * width, 3), np.uint8)
     places = zip(page.dataoffsets, page.databytecounts, strict=True)
     for k, (offset, count) in enumerate(places):
-        with Image.open(io.BytesIO(data[offset : offset + count])) as tile:
+        part = io.BytesIO(data[offset : offset + count])
+        with Jpeg2KImageFile(part) as tile:
             if tile.size != (width, height) or len(tile.getbands()) != 3:
                 raise ValueError(f"tile {k} is {tile.mode} of {tile.size} pixels")
             bands = tile.split()

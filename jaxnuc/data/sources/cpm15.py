@@ -5,7 +5,6 @@ redistributed with HoVer-Net (Graham et al., Medical Image Analysis 58, 2019), s
 https://github.com/vqdang/hover_net. No licence is stated.
 """
 
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -13,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from jaxnuc.data.sources._arrays import instance_map
 from jaxnuc.data.sources._cpm_text import text_labels, text_size
 from jaxnuc.data.sources._mat import mat_shapes, read_mat
 from jaxnuc.data.sources._pairs import File, Pair, PairedSource, find, named, pair
 from jaxnuc.data.sources._splitting import random_split
+from jaxnuc.image_files import image_size
 
 EXPECTED = (
     "expected `imageNN.png` with `imageNN_mask.txt`, as the challenge of MICCAI 2015 published "
@@ -93,7 +92,10 @@ def _number(name: str) -> int | None:
 
 def _matched_by_size(pairs: dict[str, Pair]) -> dict[str, Pair]:
     """The images with the labels of their size: by name, else the only ones left that fit."""
-    sizes = {name: (_image_size(i), _label_size(t)) for name, (i, t) in pairs.items()}
+    sizes = {
+        name: (image_size(image.read(), image.where), _label_size(label))
+        for name, (image, label) in pairs.items()
+    }
     wrong = [name for name, (image, label) in sizes.items() if image != label]
     if not wrong:
         return pairs
@@ -108,14 +110,6 @@ def _matched_by_size(pairs: dict[str, Pair]) -> dict[str, Pair]:
                 f"of {len(wrong)} images the labels do not fit: fetch the set again"
             )
     return pairs | {name: (pairs[name][0], by_size[sizes[name][0]]) for name in wrong}
-
-
-def _image_size(file: File) -> tuple[int, ...]:
-    try:
-        with Image.open(io.BytesIO(file.read())) as image:
-            return image.size[::-1]
-    except (OSError, SyntaxError, ValueError) as error:
-        raise ValueError(f"{file.where}: cannot be decoded ({error}); fetch it again") from error
 
 
 def _label_size(file: File) -> tuple[int, ...]:

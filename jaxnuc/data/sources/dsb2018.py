@@ -246,6 +246,12 @@ def _index(files: Files) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 
 def _require_masks(files: Files, images: dict[str, str], masks: dict[str, list[str]]) -> None:
+    alone = [name for name in masks if name not in images]
+    if alone:
+        raise ValueError(
+            f"{files.where(masks[alone[0]][0])}: a mask without an image in {alone[0]}/images "
+            f"({len(alone)} such folders); complete the data or remove them"
+        )
     for name, file in images.items():
         if name not in masks:
             raise ValueError(

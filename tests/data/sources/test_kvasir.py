@@ -126,7 +126,7 @@ def test_an_empty_noisy_mask_has_no_instance(root):
         (np.uint8(POLYPS.T) * 255, r"b\.png: a mask of \(48, 40\) pixels for an image of \(40, 48"),
         (IMAGE, "colours, expected a mask"),
         (np.uint8(POLYPS) * 100, "values up to 100, expected 0 and 255, or 0 and 1"),
-        (np.uint16(POLYPS) * 65535, "values up to 65535"),
+        (np.uint16(POLYPS) * 65535, "an image of 16 bits a channel"),
     ],
 )
 def test_what_is_no_mask(root, mask, message):
