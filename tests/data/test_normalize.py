@@ -37,11 +37,13 @@ def test_stains_are_those_of_the_default_target(name):
         assert np.rad2deg(np.arccos(cosines)).max() < 8
 
 
-def test_percentiles_span_the_range():
-    image = (SAMPLE.image // 4 + 30).astype(np.uint8)
-    stretched = Normalize("percentile").image(image)
-    assert stretched.min() == 0
-    assert stretched.max() == 255
+def test_percentiles_stretch_and_keep_hues():
+    rng = np.random.default_rng(0)
+    image = rng.integers(20, 60, (50, 60, 3), dtype=np.uint8)
+    image[0, 0] = 255  # one hot pixel must not decide
+    low, high = np.quantile(image, [0.01, 0.998], method="inverted_cdf")
+    expected = np.clip(np.round((image - float(low)) * 255 / (high - float(low))), 0, 255)
+    np.testing.assert_array_equal(Normalize("percentile").image(image), expected)
     flat = np.full((4, 4, 3), 7, np.uint8)
     np.testing.assert_array_equal(Normalize("percentile").image(flat), flat)
 

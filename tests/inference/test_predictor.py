@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import jaxnuc
-from jaxnuc.data.normalize import Normalize, percentile
+from jaxnuc.data.normalize import Normalize
 from jaxnuc.inference.predictor import Predictor, as_rgb, make_forward
 
 
@@ -70,16 +70,3 @@ def test_padding_leaves_the_inside_as_it_is(predictor):
         np.testing.assert_allclose(
             part[name][:80, :70], whole[name][:80, :70], atol=1e-5, rtol=1e-5
         )
-
-
-def test_percentiles_stretch_and_keep_hues():
-    rng = np.random.default_rng(0)
-    image = rng.integers(20, 60, (50, 60, 3), dtype=np.uint8)
-    image[0, 0] = 255  # one hot pixel must not decide
-    low, high = np.quantile(image, [0.01, 0.998], method="inverted_cdf")
-    expected = np.clip(np.round((image - float(low)) * 255 / (high - float(low))), 0, 255)
-    np.testing.assert_array_equal(percentile(image), expected)
-    flat = np.full((4, 4, 3), 7, np.uint8)
-    np.testing.assert_array_equal(percentile(flat), flat)
-    with pytest.raises(ValueError, match="known: none, percentile"):
-        Normalize("percentiles")
