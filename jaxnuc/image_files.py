@@ -1,21 +1,22 @@
 """Names and contents of image files, as every package that reads them needs."""
 
 import io
-import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import BinaryIO
 
 import numpy as np
 import tifffile
-from PIL import Image
+from PIL import Image, ImageMode
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
+
+from jaxnuc.npy_files import decode_npy
+from jaxnuc.tiff_files import Refused, check_black, check_single, check_size, first_page
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
@@ -30,7 +31,6 @@ _KINDS = {
     b"MM\0+": "TIFF",
 }
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
-_PYRAMIDS = (".svs",)  # several pages, the whole image first
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
 _TIFFFILE_CODECS = {
     tifffile.COMPRESSION.NONE,
@@ -39,13 +39,6 @@ _TIFFFILE_CODECS = {
     tifffile.COMPRESSION.PACKBITS,
     tifffile.COMPRESSION.LZMA,
 }
-_GREY = {
-    tifffile.PHOTOMETRIC.MINISWHITE,
-    tifffile.PHOTOMETRIC.MINISBLACK,
-    tifffile.PHOTOMETRIC.PALETTE,
-}
-_JPEG = tifffile.COMPRESSION.JPEG  # of YCbCr, which the decoder makes RGB
-_FAX = {2, 3, 4}  # compressions of black and white, of which 0 is white by convention
 _MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "F")
 # Pillow turns TIFF images by their orientation tag; how to turn them back.
 _BACK = {
@@ -60,24 +53,19 @@ _BACK = {
 _ORIENTATION = 274
 
 
-_NPY_HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
-
-
-class _Refused(ValueError):
-    """The file may be whole, but is of a kind that is not read."""
-
-
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sorts numbers inside of names by their value.
 
     >>> sorted(["a10.png", "a9.png", "a1.png"], key=natural_key)
     ['a1.png', 'a9.png', 'a10.png']
     """
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(p), "") if p.isdecimal() else (1, 0, p) for p in parts if p]
+    parts = [part for part in re.split(r"([0-9]+)", name) if part]
+    # By length and digits: `int` refuses thousands of them.
+    digits = [part.lstrip("0") if part.isdecimal() else None for part in parts]
+    return [
+        (1, 0, part) if number is None else (0, len(number), number)
+        for part, number in zip(parts, digits, strict=True)
+    ]
 
 
 def is_junk(name: str) -> bool:
@@ -112,29 +100,28 @@ def decode(data: bytes, where: str) -> np.ndarray:
     """
     suffix = PurePosixPath(where).suffix.lower()
     if suffix == ".npy":
-        return _npy(data, where)
+        return decode_npy(data, where)
     with _errors(where):
         kind, bits, stored = _kind(data), 8, None
         if kind == "JPEG" and suffix not in _LOSSY_SUFFIXES:
-            raise _Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
+            raise Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page, several = _page(tiff, suffix)
+                page, several = first_page(tiff, where)
                 bits, stored = page.bitspersample, page.dtype
-                _check_black(page)
+                check_black(page)
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
                     if several and len(tiff.series) == 1:
+                        check_size((several, page.size))
                         return tiff.asarray()
-                    _check_single(several)
+                    check_single(several)
                     array = page.asarray()
                     return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
-                _check_single(several)
+                check_single(several)
         elif kind == "PNG":
             bits = data[24]
-        image = _load(data, kind)
+        image = _load(data, kind, stored)
         array = np.asarray(image)
-        if stored is not None and (stored == np.int8 or stored.itemsize != array.itemsize):
-            raise _Refused(f"{stored} in this compression; save it uncompressed or with Deflate")
         # Pillow stretches grey of 2 and 4 bits to 0 .. 255.
         return array // (255 // (2**bits - 1)) if bits in (2, 4) and image.mode == "L" else array
 
@@ -156,19 +143,18 @@ def decode_colours(data: bytes, where: str) -> np.ndarray:
       ValueError: as `decode`; also more than 8 bits a channel, which would have to be rescaled.
         But any file may be a JPEG, and in grey of 8 bits 0 may be white.
     """
-    suffix = PurePosixPath(where).suffix.lower()
     with _errors(where):
         kind = _kind(data)
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page, several = _page(tiff, suffix)
-                _check_single(several)
+                page, several = first_page(tiff, where)
+                check_single(several)
                 if page.bitspersample == 1:
-                    _check_black(page)
+                    check_black(page)
                 if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
-                    raise _Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
+                    raise Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
         elif kind == "PNG" and data[24] > 8:
-            raise _Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
+            raise Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
         image = _load(data, kind)
         if image.mode in ("P", "PA"):
             image.info.pop("transparency", None)  # dropped, like any alpha
@@ -186,7 +172,7 @@ def image_size(data: bytes, where: str) -> tuple[int, int]:
         kind = _kind(data)
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page = _page(tiff, PurePosixPath(where).suffix.lower())[0]
+                page = first_page(tiff, where)[0]
                 return page.imagelength, page.imagewidth
         width, height = _open(data, kind).size
         return height, width
@@ -197,14 +183,14 @@ def _errors(where: str) -> Iterator[None]:
     """Makes a ValueError with the address of whatever goes wrong."""
     try:
         yield
-    except _Refused as error:
+    except Refused as error:
         raise ValueError(f"{where}: {error}") from None
     except MemoryError:
         raise
     except Exception as error:  # what parsers stumble over in a damaged file is of any type
         suffix = PurePosixPath(where).suffix.lower()
         raise ValueError(
-            f"{where}: cannot be decoded ({error}); it is truncated, corrupt or not a "
+            f"{where}: cannot be decoded ({error!s:.200}); it is truncated, corrupt or not a "
             f"{suffix or 'known'} file: fetch it again"
         ) from error
 
@@ -223,9 +209,9 @@ def _open(data: bytes, kind: str) -> ImageFile:
         image = PngImageFile(io.BytesIO(data))
         several = getattr(image, "n_frames", 1)
         if several > 1:
-            raise _Refused(f"an animation ({several} images; save each image on its own)")
+            raise Refused(f"an animation ({several} images; save each image on its own)")
         if data[24] > 8 and data[25] != 0:  # Pillow would drop half of the bits
-            raise _Refused("16 bits in each of several channels; save it with 8")
+            raise Refused("16 bits in each of several channels; save it with 8")
     elif kind == "JPEG":
         image = jpeg_factory(io.BytesIO(data))
     elif kind == "BMP":
@@ -234,113 +220,18 @@ def _open(data: bytes, kind: str) -> ImageFile:
         image = TiffImageFile(io.BytesIO(data))
     check_size(image.size)
     if image.mode not in _MODES:
-        raise _Refused(f"an image of {image.mode} colours; convert it to RGB")
+        raise Refused(f"an image of {image.mode} colours; convert it to RGB")
     return image
 
 
-def _load(data: bytes, kind: str) -> Image.Image:
-    """The image as it is stored."""
+def _load(data: bytes, kind: str, stored: np.dtype | None = None) -> Image.Image:
+    """The image as it lies in the file; where `stored` is given, with numbers of that size."""
     if kind == "PNG":
         PngImageFile(io.BytesIO(data)).verify()  # the checksums, which decoding does not look at
     image = _open(data, kind)
+    read = np.dtype(ImageMode.getmode(image.mode).typestr)
+    if stored is not None and (stored == np.int8 or stored.itemsize != read.itemsize):
+        raise Refused(f"{stored} in this compression; save it uncompressed or with Deflate")
     turned = image.getexif().get(_ORIENTATION) if kind == "TIFF" else None
     image.load()
     return image.transpose(_BACK[turned]) if turned in _BACK else image
-
-
-def _page(tiff: tifffile.TiffFile, suffix: str) -> tuple[tifffile.TiffPage, int]:
-    """The first page of a file, checked, and how many there are if they are images of their own."""
-    page = tiff.pages.first
-    check_size((page.imagewidth, page.imagelength))
-    if page.axes not in ("YX", "YXS", "SYX"):
-        raise _Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
-    if page.photometric not in _GREY and (
-        page.photometric != tifffile.PHOTOMETRIC.RGB and page.compression != _JPEG
-    ):
-        colours = tifffile.PHOTOMETRIC(page.photometric).name
-        raise _Refused(f"an image of {colours} colours; convert it to RGB")
-    if page.samplesperpixel > (2 if page.photometric in _GREY else 4):
-        raise _Refused(f"{page.samplesperpixel} channels, expected grey or RGB")
-    length = tiff.filehandle.size
-    for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
-        # A part without bytes is read as zeros.
-        if count < 1 or start < 1 or start + count > length:
-            raise ValueError("a part of the image is missing")
-    if suffix in _PYRAMIDS:
-        return page, 0
-    pages = max(len(tiff.pages), tiff.series[0].size // max(page.size, 1))
-    return page, pages if pages > 1 else 0
-
-
-def _check_black(page: tifffile.TiffPage) -> None:
-    white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
-    if white and page.compression not in _FAX:
-        raise _Refused(
-            "a TIFF in which 0 is white: programs read it as it is or inverted; save it with 0 as "
-            "black"
-        )
-
-
-def _check_single(pages: int) -> None:
-    if pages:
-        raise _Refused(f"several images ({pages} pages; save each image on its own)")
-
-
-def check_size(sides: tuple[int, int]) -> None:
-    """Refuses images of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, which may be a bomb.
-
-    Args:
-      sides: width and height.
-
-    Raises:
-      ValueError: it has more.
-    """
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and math.prod(sides) > most:
-        raise _Refused(
-            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read; cut it up, or, "
-            "if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
-        )
-
-
-def npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Reads the header of a `.npy` file, up to its numbers.
-
-    Args:
-      stream: at the beginning of the file.
-      where: its address, for errors.
-
-    Returns:
-      Shape, whether the first axis is the fastest, dtype.
-
-    Raises:
-      ValueError: no such header, or one of Python objects, which are never unpickled.
-    """
-    try:
-        version = np.lib.format.read_magic(stream)
-        if version not in _NPY_HEADERS:
-            raise ValueError(f"format version {version}")
-        shape, fortran, dtype = _NPY_HEADERS[version](stream)
-        if min(shape, default=0) < 0:
-            raise ValueError(f"shape {shape}")
-    except Exception as error:  # Python's parser reads it: also MemoryError, where it is nested
-        raise ValueError(f"{where}: not a readable .npy file ({error}); fetch it again") from error
-    if dtype.hasobject:
-        raise ValueError(
-            f"{where}: holds pickled Python objects, which may run any code when they are read; "
-            "save it as numbers or strings"
-        )
-    return shape, fortran, dtype
-
-
-def _npy(data: bytes, where: str) -> np.ndarray:
-    stream = io.BytesIO(data)
-    shape, fortran, dtype = npy_header(stream, where)
-    count, start = math.prod(shape), stream.tell()
-    if start + count * dtype.itemsize > len(data):
-        raise ValueError(
-            f"{where}: cannot be decoded ({len(data)} bytes are too few for {shape} {dtype}); it "
-            "is truncated: fetch it again"
-        )
-    array = np.frombuffer(data, dtype, count, start)
-    return array.reshape(shape, order="F" if fortran else "C").copy()

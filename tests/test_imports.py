@@ -10,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1] / "jaxnuc"
 JAX = {"jax", "flax", "optax", "orbax"}
 # Helpers that every package may use.
-INNER = {f"jaxnuc.{name}" for name in ("registry", "files", "image_files", "mat_files", "workers")}
+FILES = ("files", "image_files", "mat_files", "npy_files", "tiff_files")
+INNER = {f"jaxnuc.{name}" for name in ("registry", "workers", *FILES)}
 ALLOWED = {
     "models": set(),
     "losses": set(),

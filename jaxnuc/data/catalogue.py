@@ -15,7 +15,7 @@ class Record(NamedTuple):
     Attributes:
       key: name of the source that reads it.
       title: its name, and what it shows.
-      images: number of annotated images.
+      images: number of annotated images; None where it is not stated.
       nuclei: number of nuclei; None where it is not stated, or nothing is told apart.
       classes: their names as the authors list them, none if there are no classes.
       splits: those that are published, with their images.

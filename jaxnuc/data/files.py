@@ -75,7 +75,7 @@ class Files:
                 raise
             except Exception as error:  # a damaged directory: errors of many types
                 raise ValueError(
-                    f"{self.path}: not a readable zip file ({error}); download it again"
+                    f"{self.path}: not a readable zip file ({error!s:.200}); download it again"
                 ) from error
         return self._zip[1]
 
@@ -130,7 +130,7 @@ class Files:
             raise
         except Exception as error:  # a damaged stream: errors of many types
             raise ValueError(
-                f"{self.where(name)}: damaged in the zip ({error}); download it again"
+                f"{self.where(name)}: damaged in the zip ({error!s:.200}); download it again"
             ) from error
 
     def array(self, name: str) -> np.ndarray:
@@ -179,7 +179,8 @@ def _listed(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Ite
         return
     with os.scandir(folder) as entries:
         for entry in entries:
-            if entry.is_dir():
+            # A link may lead nowhere, or to itself, at which `entry.is_dir` fails.
+            if os.path.isdir(entry.path) if entry.is_symlink() else entry.is_dir():
                 yield from _listed(Path(entry.path), f"{prefix}{entry.name}/", above | {here})
-            elif entry.is_file():
+            elif os.path.isfile(entry.path) if entry.is_symlink() else entry.is_file():
                 yield prefix + entry.name

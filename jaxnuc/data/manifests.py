@@ -15,8 +15,16 @@ VERSION = 1
 
 _PLAN = ".packing.json"
 _TERMS = ("title", "licence", "published", "citation")
-_KEYS = ("name", "split", "cut", "ignores", "names", "shards", "counts")
-_ENTRY = ("file", "records", "bytes", "sha256")  # of a shard
+_KEYS: dict[str, Any] = {
+    "name": str,
+    "split": str,
+    "cut": dict | None,
+    "ignores": bool,
+    "names": list,
+    "shards": list,
+    "counts": dict,
+}
+_ENTRY: dict[str, Any] = {"file": str, "records": int, "bytes": int, "sha256": str}  # of a shard
 
 
 def read_manifest(folder: Path) -> Mapping[str, Any]:
@@ -29,7 +37,7 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path}: not a readable manifest ({error}); {AGAIN}") from error
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ValueError(f"{path}: not the manifest of a packed data set; name its folder")
@@ -38,11 +46,21 @@ def read_manifest(folder: Path) -> Mapping[str, Any]:
             f"{path}: format version {manifest.get('version')}, this program reads {VERSION}; pack "
             "the data again, or read them with the program that packed them"
         )
-    missing = [key for key in _KEYS if key not in manifest]
-    missing += [key for entry in manifest.get("shards", ()) for key in _ENTRY if key not in entry]
-    if missing:
-        raise ValueError(f"{path}: no key {missing[0]!r}; {AGAIN}")
+    _check_keys(manifest, _KEYS, path)
+    for entry in manifest["shards"]:
+        _check_keys(entry, _ENTRY, path)
+        if Path(entry["file"]).name != entry["file"]:
+            raise ValueError(f"{path}: the shard {entry['file']!r} is in another folder; {AGAIN}")
     return manifest
+
+
+def _check_keys(entry: Any, keys: Mapping[str, Any], path: Path) -> None:
+    for key, kind in keys.items():
+        if not isinstance(entry, dict) or key not in entry:
+            raise ValueError(f"{path}: no key {key!r}; {AGAIN}")
+        if not isinstance(entry[key], kind):
+            found = type(entry[key]).__name__
+            raise ValueError(f"{path}: {key!r} is of another type, {found}; {AGAIN}")
 
 
 def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:

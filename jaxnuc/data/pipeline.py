@@ -105,8 +105,8 @@ def batches(
         and it is neither shuffled nor repeated.
       transforms: applied to each sample in order; all results must have one size.
       encode: `(instances (H, W) int32, classes (H, W) int32 or None, ignore (H, W) bool or None)`
-        -> maps (H, W, C) by name. `ignore` is given for all samples of a source with the attribute
-        `ignores = True`, so that all batches hold the same maps, and for none of others.
+        -> maps (H, W, C) by name. `ignore` is given for all samples where the source or a transform
+        has the attribute `ignores = True`, so that all batches hold the same maps, else for none.
       batch_size: images a batch over all processes.
       seed: of the order and of the transforms.
       shuffle: a new order in every epoch; without it, the order of the source.
@@ -121,7 +121,8 @@ def batches(
       `get_state`, `set_state` and `close`.
 
     Raises:
-      ValueError: an argument out of range, an empty source; on reading, images of several sizes.
+      ValueError: an argument out of range, an empty source; on reading, images of several sizes, or
+        regions to ignore that neither the source nor a transform has announced.
     """
     if not 0 <= process_index < process_count:
         raise ValueError(
@@ -140,8 +141,9 @@ def batches(
         if shuffle:
             dataset = dataset.shuffle()
         dataset = dataset.repeat()
+    ignores = any(getattr(each, "ignores", False) for each in (source, *transforms))
     dataset = (
-        dataset.random_map(_Example(tuple(transforms), encode, getattr(source, "ignores", False)))
+        dataset.random_map(_Example(tuple(transforms), encode, ignores))
         .slice(slice(process_index, None, process_count))
         .batch(batch_size // process_count, drop_remainder=True, batch_fn=_stack)
     )
@@ -180,6 +182,12 @@ class _Example:
         if self.ignores and sample.ignore is None:
             sample = replace(sample, ignore=np.zeros(sample.instances.shape, bool))
         sample = apply(self.transforms, sample, rng)
+        if sample.ignore is not None and not self.ignores:
+            raise ValueError(
+                f"a transform has made regions to ignore in sample {sample.meta.get('name')!r}, but "
+                "none has the attribute `ignores = True`; set it, since all batches must hold the "
+                "same maps"
+            )
         targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
         return {"image": sample.image, "targets": targets}
 

@@ -75,6 +75,11 @@ def _open(
     own_windows = values.pop("windows", None)
     cls = registry.load("jaxnuc.data.sources", name, "source").Source
     parameters = inspect.signature(cls).parameters
+    if "split" in values:
+        raise ValueError(
+            f"split={values['split']!r} in the section of {name!r}: the split is the command's, "
+            "train and val in training; leave it out"
+        )
     for key in values:
         if key not in parameters:
             raise registry.unknown(f"argument of source {name!r}:", key, {*parameters, *SECTION})

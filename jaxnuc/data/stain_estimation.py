@@ -131,9 +131,9 @@ def _extremes(tissue: np.ndarray, percentile: float) -> np.ndarray | None:
     second, first = np.linalg.eigh(moments)[1].T[1:]
     first = first * np.sign(first.sum())
     # No density is negative, nor is the first direction: angles lie within +-90 degrees, and their
-    # tangents order as they do.
+    # tangents order as they do. Pure primary colours can be at 90 degrees.
     along, across = (_project(v, tissue) for v in (first, second))
-    tangents = np.percentile(across / along, [percentile, 100 - percentile])
+    tangents = np.percentile(across / np.maximum(along, 1e-6), [percentile, 100 - percentile])
     return _ordered(first + tangents[:, None] * second)
 
 
@@ -144,7 +144,10 @@ def _project(vector: np.ndarray, tissue: np.ndarray) -> np.ndarray:
 def _ordered(matrix: np.ndarray) -> np.ndarray | None:
     """Unit rows that are not negative, haematoxylin first; None where they nearly coincide."""
     matrix = np.maximum(matrix, 0)
-    matrix /= np.linalg.norm(matrix, axis=1, keepdims=True)
+    lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
+    if not lengths.all():
+        return None
+    matrix /= lengths
     if (matrix[0] * matrix[1]).sum() > np.cos(np.radians(LEAST_ANGLE)):
         return None
     return matrix if matrix[0, 0] >= matrix[1, 0] else matrix[::-1].copy()

@@ -1,7 +1,6 @@
 """What a data set of which one file was damaged may do, for the tests that damage files."""
 
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,26 +48,59 @@ def assert_same(samples, expected):
         assert sample.meta == other.meta
 
 
-@pytest.fixture
-def judge():
-    """`judge(source, root, arguments, named, outcome, before)` reads a set and asserts `outcome`.
+@pytest.fixture(scope="module")
+def valid_sets(request, tmp_path_factory):
+    """`valid_sets(name)`: a set of the test file's `SETS`, written and read once.
 
-    `"refused"`: an error that names the file `named`; `"same"`: the samples of `before`;
-    `"safe"`: either of these; `"valid"`: an error, or samples that are what a `Sample` is.
+    `SETS` has by name a function that writes the set below a folder, the source and its arguments,
+    which may be functions of the folder.
+    """
+    kept = {}
+
+    def get(name):
+        if name not in kept:
+            write, source, arguments = request.module.SETS[name]
+            root = tmp_path_factory.mktemp(name)
+            write(root)
+            arguments = {k: v(root) if callable(v) else v for k, v in arguments.items()}
+            kept[name] = root, source, arguments, read_all(source, root, arguments)
+        return kept[name]
+
+    return get
+
+
+@pytest.fixture
+def judge(valid_sets):
+    """`judge(name, change, files, outcome)` changes a set, reads it, and changes it back.
+
+    `change(root)` writes, moves or deletes `files`, given by their paths below the root. Outcomes:
+    `"refused"`, an error that names one of the files; `"same"`, the samples as before; `"safe"`,
+    either of these; `"valid"`, such an error, or samples of which each is what a `Sample` is.
     """
 
-    def run(source, root, arguments, named, outcome, before):
+    def run(name, change, files, outcome):
+        root, source, arguments, before = valid_sets(name)
+        whole = {
+            path: path.read_bytes() if path.exists() else None for path in map(root.joinpath, files)
+        }
+        change(root)
         start = time.perf_counter()
         try:
-            samples = read_all(source, Path(root), arguments)
+            samples = read_all(source, root, arguments)
         except (ValueError, FileNotFoundError) as error:
-            assert outcome != "same", error
-            assert named in str(error), error
-            assert len(str(error)) < 2000
+            assert outcome != "same", error  # noqa: PT017
+            text = str(error)
+            assert any(path.name in text for path in whole), text
+            assert len(text) < 2000
         else:
             assert outcome != "refused"
             if outcome in ("same", "safe"):
                 assert_same(samples, before)
+        finally:
+            for path, data in whole.items():
+                path.unlink(missing_ok=True)
+                if data is not None:
+                    path.write_bytes(data)
         assert time.perf_counter() - start < SLOWEST
 
     return run

@@ -104,6 +104,19 @@ def test_overlap_covers_no_more_than_its_share():
     assert covered > 5
 
 
+def test_copies_nothing_that_is_ignored_in_part():
+    sample = discs()
+    ignore = np.zeros((100, 110), bool)
+    ignore[20, 20] = True
+    sample = replace(sample, ignore=ignore)
+    for seed in range(10):
+        result = ALWAYS(sample, rng(seed))
+        assert {result.classes[result.instances == i].max() for i in new(result, sample)} == {2}
+    bare = replace(sample, instances=np.zeros_like(sample.instances), ignore=None)
+    pasted = CutPaste(p=1, pool=[replace(sample, ignore=~ignore)])
+    assert pasted(bare, rng()) is bare
+
+
 def test_copies_only_the_classes_wanted():
     for seed in range(5):
         result = CutPaste(5, only=[2], p=1)(discs(), rng(seed))
@@ -181,3 +194,9 @@ def test_refuses():
     near, far = (replace(discs(), meta={"name": str(m), "mpp": m}) for m in (0.25, 0.5))
     with pytest.raises(ValueError, match=r"nuclei of '0.5' \(0.5 .* on '0.25' \(0.25\)"):
         CutPaste(p=1, pool=[far])(near, rng())
+
+
+@pytest.mark.parametrize("only", [3, "rare", ("rare",), (0,), (-1,)])
+def test_refuses_what_is_no_class(only):
+    with pytest.raises(ValueError, match="a tuple of class groups, from 1, is expected"):
+        CutPaste(only=only)

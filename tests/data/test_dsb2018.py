@@ -129,8 +129,8 @@ def test_table_decides_the_split(root):
 @pytest.mark.parametrize(
     ("rows", "columns", "message"),
     [
-        ([("z", "train", "")], None, r"split\.csv: image_id 'z' \(line 2\) is not in"),
-        ([("a", "train", ""), ("a", "test", "")], None, r"'a' twice \(line 3\)"),
+        ([("z", "train", "")], None, r"split\.csv, line 2: image_id 'z' is not in"),
+        ([("a", "train", ""), ("a", "test", "")], None, r"line 3: image_id 'a' twice"),
         ([("a", "")], ("image_id", "modality"), "no column split"),
         ([], None, "lists no images"),
     ],

@@ -7,7 +7,6 @@ import gzip
 import io
 import struct
 import zlib
-from functools import cache
 
 import numpy as np
 import pytest
@@ -306,8 +305,14 @@ PICTURES = FOREIGN | {
     "TIFF": (encoded(lambda a: a[..., :3], "TIFF"), "same"),
     "BMP": (encoded(lambda a: a[..., :3], "BMP"), "same"),
     "JPEG": (encoded(lambda a: a[..., :3], "JPEG"), "valid"),
-    "CMYK JPEG": (encoded(lambda a: Image.fromarray(a[..., :3]).convert("CMYK"), "JPEG"), "refused"),
-    "CMYK TIFF": (encoded(lambda a: Image.fromarray(a[..., :3]).convert("CMYK"), "TIFF"), "refused"),
+    "CMYK JPEG": (
+        encoded(lambda a: Image.fromarray(a[..., :3]).convert("CMYK"), "JPEG"),
+        "refused",
+    ),
+    "CMYK TIFF": (
+        encoded(lambda a: Image.fromarray(a[..., :3]).convert("CMYK"), "TIFF"),
+        "refused",
+    ),
     "16 bit": (encoded(lambda a: a[..., 0].astype(np.uint16) * 257, "PNG"), "refused"),
     "16 bit RGB": (lambda data: png_header(14, 12, 16), "refused"),
     "float": (encoded(lambda a: a[..., 0].astype(np.float32), "TIFF"), "refused"),
@@ -320,12 +325,18 @@ PICTURES = FOREIGN | {
 }
 # Ids of an image file. A mask of 0 and 255 reads the same from 1 bit, ids do not.
 LABEL_IMAGES = FOREIGN | {
-    "RGB": (encoded(lambda a: np.random.default_rng(0).integers(0, 9, (12, 14, 3), np.uint8), "PNG"),
-            "refused"),
-    "CMYK TIFF": (encoded(lambda a: Image.fromarray(np.uint8(a)).convert("CMYK"), "TIFF"), "refused"),
+    "RGB": (
+        encoded(lambda a: np.random.default_rng(0).integers(0, 9, (12, 14, 3), np.uint8), "PNG"),
+        "refused",
+    ),
+    "CMYK TIFF": (
+        encoded(lambda a: Image.fromarray(np.uint8(a)).convert("CMYK"), "TIFF"),
+        "refused",
+    ),
     "JPEG": (encoded(lambda a: np.uint8(a), "JPEG"), "refused"),
     "palette": (
-        encoded(lambda a: Image.fromarray(np.uint8(a)).convert("P", palette=1), "PNG"), "valid"
+        encoded(lambda a: Image.fromarray(np.uint8(a)).convert("P", palette=1), "PNG"),
+        "valid",
     ),
     "16 bit": (encoded(lambda a: np.uint16(a), "PNG"), "same"),
     "TIFF": (encoded(lambda a: np.uint16(a), "TIFF"), "same"),
@@ -343,9 +354,7 @@ MASKS = FOREIGN | {
     "palette": (encoded(lambda a: Image.fromarray(a).convert("P"), "PNG"), "same"),
     "CMYK TIFF": (encoded(lambda a: Image.fromarray(a).convert("CMYK"), "TIFF"), "refused"),
     "JPEG": (encoded(lambda a: a, "JPEG"), "refused"),
-    "white is 0": (
-        lambda data: _tiff(np.asarray(Image.open(io.BytesIO(data))) > 0), "refused"
-    ),
+    "white is 0": (lambda data: _tiff(np.asarray(Image.open(io.BytesIO(data))) > 0), "refused"),
     "wrong size": (encoded(lambda a: a[1:], "PNG"), "refused"),
 }
 
@@ -379,7 +388,8 @@ NPY = {
         "refused",
     ),
     "below 0": (
-        lambda d: npy_header("{'descr':'<i8','fortran_order':False,'shape':(-1,-12)}"), "refused"
+        lambda d: npy_header("{'descr':'<i8','fortran_order':False,'shape':(-1,-12)}"),
+        "refused",
     ),
     "nested": (lambda d: npy_header("(" * 9000 + ")" * 9000), "refused"),
     "minus": (lambda d: npy_header("-" * 9500 + "1"), "refused"),
@@ -430,7 +440,8 @@ MAT = {
         "refused",
     ),
     "no class": (
-        of_mat(lambda v: v | {k: a * 0 for k, a in v.items() if k in CLASS_KEYS}), "refused"
+        of_mat(lambda v: v | {k: a * 0 for k, a in v.items() if k in CLASS_KEYS}),
+        "refused",
     ),
 }
 CLASS_KEYS = ("type_map", "class")
@@ -534,6 +545,7 @@ TARGETS = [
     ("pannuke", "Fold 1/images/fold1/types.npy", DAMAGE | TAIL | FLIPS),
     ("conic", "images.npy", DAMAGE | TAIL | FLIPS),
     ("conic", "labels.npy", DAMAGE | TAIL | FLIPS | NPY),
+    ("lizard", "Lizard_Labels/info.csv", DAMAGE | FLIPS),
     ("cnseg", "PatchSeg/train-labels/a.png", PNG | LABEL_IMAGES),
 ]
 CASES = {
@@ -541,3 +553,96 @@ CASES = {
     for name, file, mutations in TARGETS
     for kind, (mutate, outcome) in mutations.items()
 }
+
+# Files that belong together by name: the image, its labels.
+PAIRS = {
+    "folder": ("images/{}.png", "labels/{}.png"),
+    "folder_npy": ("images/{}.png", "labels/{}.npy"),
+    "folder_tif": ("images/{}.tif", "labels/{}.tif"),
+    "consep": ("CoNSeP/Train/Images/{}.png", "CoNSeP/Train/Labels/{}.mat"),
+    "nucls": ("NuCLS-mini/train/images/{}.png", "NuCLS-mini/train/labels/{}.npz"),
+    "kvasir": ("images/{}.jpg", "masks/{}.jpg"),
+    "cnseg": ("PatchSeg/train-images/{}.png", "PatchSeg/train-labels/{}.png"),
+    "lizard": ("Lizard_Images1/x_{}.png", "Lizard_Labels/Labels/x_{}.mat"),
+    "nuinsseg": (
+        "human liver/tissue images/x_{}.png",
+        "human liver/label masks modify/x_{}.tif",
+    ),
+    "tnbc": ("Slide_0{0}/0{0}_1.png", "GT_0{0}/0{0}_1.png"),
+    "bns2017": ("Slide_0{0}/0{0}_1.png", "GT_0{0}/0{0}_1.nii.gz"),
+    "cpm15": ("image0{}.png", "image0{}_mask.txt"),
+}
+NUMBERED = ("lizard", "nuinsseg", "tnbc", "bns2017", "cpm15")
+
+
+def removed(root, one, _):
+    (root / one).unlink()
+
+
+def moved(root, one, other):
+    (root / other).parent.mkdir(exist_ok=True)
+    (root / one).rename(root / other)
+
+
+def exchanged(root, one, other):
+    first, second = (root / one).read_bytes(), (root / other).read_bytes()
+    (root / one).write_bytes(second)
+    (root / other).write_bytes(first)
+
+
+# The labels of cpm15 are found by their size, so that its images may be, too.
+BY_SIZE = {"cpm15 image exchanged": "valid", "cpm15 labels exchanged": "same"}
+
+
+def mismatches():
+    for name, kinds in PAIRS.items():
+        first, second = ("1", "2") if name in NUMBERED else ("a", "b")
+        for kind, pattern in zip(("image", "labels"), kinds, strict=True):
+            files = [each.format(stem) for stem in (first, second, "9") for each in kinds]
+            for change, stem in ((removed, "9"), (moved, "9"), (exchanged, second)):
+                case = f"{name} {kind} {change.__name__}"
+                ends = pattern.format(first), pattern.format(stem)
+                yield case, (name, change, ends, files, BY_SIZE.get(case, "refused"))
+
+
+MISMATCHES = dict(mismatches())
+MISSING = [
+    ("pannuke", "Fold 1/masks/fold1/masks.npy"),
+    ("pannuke", "Fold 1/images/fold1/images.npy"),
+    ("pannuke", "Fold 1/images/fold1/types.npy"),
+    ("conic", "images.npy"),
+    ("conic", "labels.npy"),
+    ("conic", "patch_info.csv"),
+    ("isbi2014", "EDF/edfsetnuclei.mat"),
+    ("dsb2018", "a/images/a.png"),
+]
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_damaged_file(case, judge):
+    name, file, mutate, outcome = CASES[case]
+
+    def change(root):
+        (root / file).write_bytes(mutate((root / file).read_bytes()))
+
+    judge(name, change, [file], outcome)
+
+
+@pytest.mark.parametrize("case", MISMATCHES)
+def test_files_that_do_not_belong_together(case, judge):
+    name, change, ends, files, outcome = MISMATCHES[case]
+    judge(name, lambda root: change(root, *ends), files, outcome)
+
+
+@pytest.mark.parametrize(("name", "file"), MISSING)
+def test_missing_file(name, file, judge):
+    judge(name, lambda root: (root / file).unlink(), [file, "a/masks/m1.png"], "refused")
+
+
+def test_image_of_which_a_nucleus_is_missing_keeps_the_others(judge):
+    """Nobody can tell that a mask of its own is not there."""
+    judge("dsb2018", lambda root: (root / "a/masks/m1.png").unlink(), ["a/masks/m1.png"], "valid")
+
+
+def test_there_are_many_cases():
+    assert len(CASES) + len(MISMATCHES) + len(MISSING) > 750

@@ -410,6 +410,7 @@ def test_roots_of_a_mixture(roots, monkeypatch):
         ({"sources": [{"name": "synthetic", "root": "x"}]}, "reads no files"),
         ({"sources": [{"name": "synthetic", "mpp": -1.0}]}, "mpp=-1.0"),
         ({"sources": [{"name": "synthetic", "windows": 8}]}, "endless: it cannot be cut"),
+        ({"sources": [{"name": "synthetic", "split": "val"}]}, "split='val'.*leave it out"),
     ],
 )
 def test_open_split_refuses(values, message):

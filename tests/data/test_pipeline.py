@@ -103,6 +103,30 @@ def test_regions_to_ignore_must_be_announced():
         take(1, stream(Silent(), shuffle=False))
 
 
+@pytest.mark.parametrize(
+    "text", ["coarse_dropout(p=0.5)", "one_of(['coarse_dropout(p=1)', 'blur(p=1)'])"]
+)
+def test_what_a_transform_makes_to_ignore_is_in_all_batches(text):
+    def masked(instances, classes, ignore):
+        maps = {"id": instances[..., None]}
+        return maps if ignore is None else {**maps, "ignore": ignore[..., None]}
+
+    found = take(12, batches(Numbered(side=32), parse([text]), masked, 3, 0))
+    assert {frozenset(batch["targets"]) for batch in found} == {frozenset({"id", "ignore"})}
+    some = [sample.any() for batch in found for sample in batch["targets"]["ignore"]]
+    assert 5 < sum(some) < 31
+
+
+def test_what_a_transform_makes_to_ignore_must_be_announced():
+    def hide(sample, rng):
+        return dataclasses.replace(sample, ignore=np.zeros(sample.instances.shape, bool))
+
+    with pytest.raises(ValueError, match="a transform has made regions.* '0'.*`ignores = True`"):
+        take(1, stream(transforms=[hide], shuffle=False))
+    hide.ignores = True
+    take(1, stream(transforms=[hide]))
+
+
 def test_shapes_and_dtypes(folder):
     (batch,) = take(1, stream(folder, CHAIN, batch_size=3))
     assert (batch["image"].shape, batch["image"].dtype) == ((3, 16, 16, 3), np.uint8)

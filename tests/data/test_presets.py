@@ -99,6 +99,21 @@ def test_one_of_applies_exactly_one():
     assert min(counts) > 15
 
 
+def test_a_preset_is_one_choice():
+    sample = tissue("he", 48)
+    (transform,) = parse(["one_of([\"preset('he_light')\", 'invert(1)'])"])
+    inverted = 0
+    for seed in range(20):
+        draws = rng(seed)
+        names = ["invert(1)"] if draws.integers(2) else ["preset('he_light')"]
+        inverted += len(names[0]) == 9
+        expected = apply(parse(names), sample, draws)
+        result = pickle.loads(pickle.dumps(transform))(sample, rng(seed))
+        np.testing.assert_array_equal(result.image, expected.image)
+        np.testing.assert_array_equal(result.instances, expected.instances)
+    assert 0 < inverted < 20
+
+
 def test_refuses():
     with pytest.raises(ValueError, match=r"unknown preset 'hovernett'.*did you mean 'hovernet'"):
         parse(["preset('hovernett')"])

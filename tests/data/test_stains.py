@@ -57,6 +57,26 @@ def test_known_stains_are_found(estimate, matrix):
     assert (found.matrix >= 0).all()
 
 
+@pytest.mark.parametrize("estimate", ESTIMATES)
+def test_stains_at_right_angles(estimate):
+    """Pure cyan beside pure yellow: no pixel has a share in both."""
+    image = np.full((40, 40, 3), 255, np.uint8)
+    image[:20, :, 0], image[20:, :, 2] = 0, 90
+    found = estimate(image)
+    np.testing.assert_allclose(found.matrix, [[1, 0, 0], [0, 0, 1]], atol=1e-5)
+    same = normalize(image, estimate.__name__, found)
+    assert np.abs(same.astype(int) - image).max() <= 1
+
+
+@pytest.mark.parametrize("method", stains.METHODS)
+def test_any_few_colours_are_normalised_or_left(method):
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        colours = rng.integers(0, 2, (rng.integers(1, 5), 3), np.uint8) * 255
+        image = colours[rng.integers(0, len(colours), (24, 24))]
+        assert normalize(image, method).shape == image.shape
+
+
 def test_macenko_needs_no_pure_pixels_but_some_spread():
     found = macenko(stained(RUIFROK, pure=0))
     assert (degrees(found.matrix, unit(RUIFROK)) < 2).all()

@@ -137,7 +137,10 @@ def choose(
         raise ValueError(f"val_fraction={val_fraction}: a share in [0, 1) is expected")
     chosen = {"test": [*test], "all": [*train, *test]}.get(split, [*train])
     if not chosen:
-        raise ValueError(f"split {split!r} is empty: these data have none of its images")
+        raise ValueError(
+            f"split {split!r} is empty: these data have none of its images; complete them, or take "
+            "another split"
+        )
     if split in ("train", "val"):
         patients = sorted({patient(name) for name in chosen})
         shares = (1 - val_fraction, val_fraction, 0.0)

@@ -30,4 +30,5 @@ def open_files(root: str | Path, belongs: Callable[[str], bool], expected: str) 
             files = Files(root / zips[0])
             if any(map(belongs, files.names)):
                 return files
+            root = files.path
     raise FileNotFoundError(f"{root}: {expected}")

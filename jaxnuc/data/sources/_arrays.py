@@ -113,7 +113,9 @@ def read_npz(files: Files, name: str, keys: tuple[str, ...]) -> dict[str, np.nda
             there = list(arrays)
             found = {key: arrays[key] for key in keys if key in there}
     except Exception as error:  # a damaged zip, header or stream: errors of many types
-        raise ValueError(f"{where}: cannot be read as npz ({error}); fetch it again") from error
+        raise ValueError(
+            f"{where}: cannot be read as npz ({error!s:.200}); fetch it again"
+        ) from error
     missing = [key for key in keys if key not in found]
     if missing:
         raise ValueError(

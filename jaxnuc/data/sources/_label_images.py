@@ -87,14 +87,35 @@ def read_labels(files: Files, name: str, shape: tuple[int, ...]) -> np.ndarray:
       (H, W) int32, 0 is background.
 
     Raises:
-      ValueError: a damaged file, another size, channels, or values that are no ids.
+      ValueError: a damaged file, a JPEG, another size, channels, or values that are no ids.
     """
-    labels, where = files.array(name), files.where(name)
+    where = files.where(name)
+    if PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg"):
+        raise ValueError(f"{where}: a JPEG, which blurs ids; fetch the lossless label image")
+    labels = files.array(name)
     if labels.ndim != 2:
         raise ValueError(f"{where}: labels of shape {labels.shape}, expected one id per pixel")
-    if labels.shape != shape:
-        raise ValueError(f"{where}: labels of {labels.shape} pixels for an image of {shape}")
+    check_size("labels", labels, shape, where)
     return as_ids(labels, where)
+
+
+def check_size(what: str, array: np.ndarray, shape: tuple[int, ...], where: str) -> None:
+    """Refuses an annotation of another size than its image.
+
+    Args:
+      what: it is, for the error, such as `"labels"`.
+      array: (H, W).
+      shape: height and width of the image.
+      where: the address of the annotation's file.
+
+    Raises:
+      ValueError: the sizes differ.
+    """
+    if array.shape != shape:
+        raise ValueError(
+            f"{where}: {what} of {array.shape} pixels for an image of {shape}; they do not belong "
+            "together: fetch both again"
+        )
 
 
 def as_ids(labels: np.ndarray, where: str) -> np.ndarray:

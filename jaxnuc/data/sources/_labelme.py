@@ -61,11 +61,11 @@ def _shape(shape: Any, at: str) -> Shape:
         raise ValueError(f"{at} has no list `points`")
     label = shape.get("label")
     if not isinstance(label, str):
-        raise ValueError(f"{at} has the label {label!r}, expected a string")
-    outline = vertices(shape["points"], f"{at} ({label})")
+        raise ValueError(f"{at} has the label {label!r:.80}, expected a string")
+    outline = vertices(shape["points"], f"{at} ({label:.80})")
     kind = shape.get("shape_type") or "polygon"
     if kind != "polygon" and len(outline) > 2:
-        raise ValueError(f"{at} ({label}) is a {kind!r}; draw it as a polygon or remove it")
+        raise ValueError(f"{at} ({label:.80}) is a {kind!r:.80}; draw it as a polygon or remove it")
     return Shape(label, outline)
 
 
@@ -75,6 +75,6 @@ def _size(content: dict[str, Any], where: str) -> tuple[int, int] | None:
         return None
     if not (isinstance(height, int) and isinstance(width, int)):
         raise ValueError(
-            f"{where}: imageHeight={height!r}, imageWidth={width!r}; expected two integers"
+            f"{where}: imageHeight={height!r:.80}, imageWidth={width!r:.80}; expected two integers"
         )
     return height, width

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.data.files import Files
-from jaxnuc.image_files import npy_header
+from jaxnuc.npy_files import npy_header
 
 _LOCAL_HEADER = 30  # bytes of a zip's local file header before the name and the extra field
 
@@ -77,9 +77,10 @@ def _stored_member(files: Files, name: str) -> tuple[int, int]:
             f"it; unzip {path.name} and give the folder"
         )
     with path.open("rb") as file:
-        file.seek(info.header_offset)
+        file.seek(max(info.header_offset, 0))
         header = file.read(_LOCAL_HEADER)
-    if len(header) < _LOCAL_HEADER:
-        raise ValueError(f"{where}: cut off in the zip; fetch it again")
+    there = info.header_offset >= 0 and header[:4] == b"PK\3\4"
+    if not there or len(header) < _LOCAL_HEADER:
+        raise ValueError(f"{where}: not where the zip says; it is damaged: fetch it again")
     name_and_extra = sum(struct.unpack("<HH", header[-4:]))
     return info.header_offset + _LOCAL_HEADER + name_and_extra, info.file_size

@@ -45,6 +45,8 @@ def read_nifti(data: bytes, where: str) -> np.ndarray:
         body = stream.read(gap + size + 1)[gap:]  # the one more makes gzip compare its checksum
     except (OSError, EOFError, zlib.error) as error:
         raise ValueError(f"{where}: cannot be unpacked ({error}); fetch it again") from error
+    if len(body) > size:  # so that the checksum was not reached
+        raise ValueError(f"{where}: more bytes than {shape} {dtype} need; the header is damaged")
     if len(body) < size:
         raise ValueError(f"{where}: {len(body)} bytes are too few for {shape} {dtype}: truncated")
     voxels = np.frombuffer(body, dtype, count).reshape(shape, order="F")

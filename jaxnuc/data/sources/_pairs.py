@@ -11,6 +11,7 @@ import numpy as np
 from jaxnuc import registry
 from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.sources._label_images import check_size
 from jaxnuc.data.sources._splitting import SPLITS, random_split
 from jaxnuc.image_files import natural_key
 from jaxnuc.labels import Cut
@@ -173,7 +174,10 @@ def published_split(
     if split in ("train", "val"):
         chosen = random_split(chosen, split, seed, (1 - val_fraction, val_fraction, 0))
     if not chosen:
-        raise ValueError(f"split {split!r} is empty: these data have none of its images")
+        raise ValueError(
+            f"split {split!r} is empty: these data have none of its images; complete them, or take "
+            "another split"
+        )
     return {name: pairs[names[name]] for name in chosen}
 
 
@@ -211,11 +215,7 @@ class PairedSource:
         image_file, label_file = self._pairs[name]
         image = image_file.files.rgb(image_file.name)
         instances, natives = self._labels(label_file)
-        if instances.shape != image.shape[:2]:
-            raise ValueError(
-                f"{label_file.where}: labels of {instances.shape} pixels for an image of "
-                f"{image.shape[:2]} ({image_file.name})"
-            )
+        check_size("labels", instances, image.shape[:2], label_file.where)
         classes = None
         if self.cut is not None and natives is not None:
             try:

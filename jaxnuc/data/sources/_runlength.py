@@ -1,11 +1,12 @@
 """Nuclei as run lengths in a table, as Kaggle's competitions publish them."""
 
-import csv
 from collections import Counter
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+
+from jaxnuc.data.sources._tables import read_csv
 
 
 class Runs(NamedTuple):
@@ -42,28 +43,22 @@ def read_runs(path: Path) -> tuple[dict[str, list[Runs]], Counter[str]]:
     """
     nuclei: dict[str, list[Runs]] = {}
     ignored: Counter[str] = Counter()
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        missing = {"ImageId", "EncodedPixels"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {', '.join(sorted(missing))} in the first line")
-        for row in reader:
-            if (row.get("Usage") or "").strip().lower() == "ignored":
-                ignored[row["ImageId"]] += 1
-                continue
-            where = f"{path}, line {reader.line_num}"
-            shape = None
-            if row.get("Height") and row.get("Width"):
-                try:
-                    shape = int(row["Height"]), int(row["Width"])
-                except ValueError:
-                    raise ValueError(
-                        f"{where}: Height {row['Height']!r} and Width {row['Width']!r}, expected "
-                        "whole numbers"
-                    ) from None
-            found = nuclei.setdefault(row["ImageId"], [])
-            if (row["EncodedPixels"] or "").strip():
-                found.append(Runs(where, row["EncodedPixels"], shape))
+    for where, row in read_csv(path.read_bytes(), str(path), ("ImageId", "EncodedPixels")):
+        if row.get("Usage", "").strip().lower() == "ignored":
+            ignored[row["ImageId"]] += 1
+            continue
+        shape = None
+        if row.get("Height") and row.get("Width"):
+            try:
+                shape = int(row["Height"]), int(row["Width"])
+            except ValueError:
+                raise ValueError(
+                    f"{where}: Height {row['Height']!r} and Width {row['Width']!r}, expected whole "
+                    "numbers"
+                ) from None
+        found = nuclei.setdefault(row["ImageId"], [])
+        if row["EncodedPixels"].strip():
+            found.append(Runs(where, row["EncodedPixels"], shape))
     return nuclei, ignored
 
 

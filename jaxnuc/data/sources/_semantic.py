@@ -9,7 +9,7 @@ import numpy as np
 from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._archives import open_files
-from jaxnuc.data.sources._label_images import same_stems
+from jaxnuc.data.sources._label_images import check_size, same_stems
 from jaxnuc.data.sources._splitting import random_split
 from jaxnuc.image_files import IMAGE_SUFFIXES, decode_colours
 from jaxnuc.postprocess import label_components
@@ -152,8 +152,7 @@ def read_mask(files: Files, name: str, shape: tuple[int, ...]) -> np.ndarray:
         if np.ptp(mask.astype(np.int32), axis=2).max(initial=0) >= _COLOURFUL:
             raise ValueError(f"{where}: colours, expected a mask in black and white")
         mask = mask[..., 0]
-    if mask.shape != shape:
-        raise ValueError(f"{where}: a mask of {mask.shape} pixels for an image of {shape}")
+    check_size("a mask", mask, shape, where)
     high = mask.max(initial=0)
     lossless = PurePosixPath(name).suffix.lower() not in (".jpg", ".jpeg")
     if lossless and high <= 1:

@@ -1,10 +1,10 @@
 """`split.csv`: a data set's images by split and modality."""
 
-import csv
 from collections.abc import Container
 from pathlib import Path
 
 from jaxnuc import registry
+from jaxnuc.data.sources._tables import read_csv
 
 
 def read_table(data: Path, images: Container[str]) -> dict[str, dict[str, str]] | None:
@@ -13,22 +13,16 @@ def read_table(data: Path, images: Container[str]) -> dict[str, dict[str, str]] 
         path = data / "split.csv"
         if not path.exists():
             return None
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file)
-        missing = {"image_id", "split"} - set(reader.fieldnames or ())
-        if missing:
-            raise ValueError(f"{path}: no column {', '.join(sorted(missing))} in the first line")
-        table: dict[str, dict[str, str]] = {}
-        for row in reader:
-            name = row["image_id"]
-            if name not in images:
-                raise ValueError(
-                    f"{path}: image_id {name!r} (line {reader.line_num}) is not in {data}; "
-                    "remove the line or complete the data"
-                )
-            if name in table:
-                raise ValueError(f"{path}: image_id {name!r} twice (line {reader.line_num})")
-            table[name] = {"split": row["split"], "modality": row.get("modality") or ""}
+    table: dict[str, dict[str, str]] = {}
+    for line, row in read_csv(path.read_bytes(), str(path), ("image_id", "split")):
+        name = row["image_id"]
+        if name not in images:
+            raise ValueError(
+                f"{line}: image_id {name!r} is not in {data}; remove the line or complete the data"
+            )
+        if name in table:
+            raise ValueError(f"{line}: image_id {name!r} twice")
+        table[name] = {"split": row["split"], "modality": row.get("modality", "")}
     if not table:
         raise ValueError(f"{path}: lists no images; remove the file for a random split")
     return table

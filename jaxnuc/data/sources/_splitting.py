@@ -38,6 +38,7 @@ def random_split(names: list[str], split: str, seed: int, fractions: Sequence[fl
     part = np.split(order, cuts)[SPLITS.index(split)]
     if part.size == 0:
         raise ValueError(
-            f"split {split!r} is empty: {len(names)} images by fractions={tuple(fractions)}"
+            f"split {split!r} is empty: {len(names)} images by fractions={tuple(fractions)}; give "
+            "it a larger share, or take another split"
         )
     return [names[i] for i in np.sort(part)]

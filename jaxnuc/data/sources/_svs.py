@@ -8,7 +8,8 @@ from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
 from jaxnuc.data.files import to_rgb
-from jaxnuc.image_files import check_size, decode_colours
+from jaxnuc.image_files import decode_colours
+from jaxnuc.tiff_files import check_size
 
 _JPEG_2000 = {33003: "YCbCr", 33005: "RGB"}  # Aperio's own numbers, and the tiles' colours
 
@@ -39,8 +40,8 @@ def read_svs(data: bytes, where: str) -> np.ndarray:
         if str(error).startswith(where):
             raise
         raise ValueError(
-            f"{where}: cannot be decoded ({error}); it is truncated, corrupt or no Aperio slide: "
-            "fetch it again"
+            f"{where}: cannot be decoded ({error!s:.200}); it is truncated, corrupt or no Aperio "
+            "slide: fetch it again"
         ) from error
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxnuc import registry
 from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.sources._label_images import as_ids
+from jaxnuc.data.sources._label_images import as_ids, check_size
 from jaxnuc.data.sources._labelme import read_labelme
 from jaxnuc.data.sources._memory import Memory
 from jaxnuc.data.sources._polygons import Polygon, check_convention, rasterize
@@ -173,7 +173,7 @@ class Source:
             raise ValueError(f"{where}: outlines in an image of {found.size} pixels, not {shape}")
         for label, _ in found.shapes:
             if label not in NUCLEI:
-                raise ValueError(f"{where}: {registry.unknown('label', label, NUCLEI)}")
+                raise ValueError(f"{where}: {registry.unknown('label', label[:80], NUCLEI)}")
         polygons = [Polygon(outline) for label, outline in found.shapes if label in self._nuclei]
         instances, counts = rasterize(polygons, shape, self._convention, self._min_points)
         if counts["regions"] > counts["skipped_regions"] and not instances.any():
@@ -187,8 +187,7 @@ class Source:
         labels, where = self._files.array(file), self._files.where(file)
         if labels.ndim == 3 and (labels[..., :3] == labels[..., :1]).all():
             labels = labels[..., 0]  # grey, saved as colours
-        if labels.shape != shape:
-            raise ValueError(f"{where}: labels of {labels.shape} for an image of {shape} pixels")
+        check_size("labels", labels, shape, where)
         instances = as_ids(labels, where)
         if self._components:
             return label_components(instances), {}

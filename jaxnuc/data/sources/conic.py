@@ -4,8 +4,6 @@ Graham et al., "CoNIC: colon nuclei identification and counting challenge 2022" 
 Published under CC BY-NC-SA 4.0 at https://conic-challenge.grand-challenge.org.
 """
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -18,6 +16,7 @@ from jaxnuc.data.sources._archives import open_files
 from jaxnuc.data.sources._label_images import as_ids
 from jaxnuc.data.sources._mapped import MappedArray
 from jaxnuc.data.sources._splitting import random_split
+from jaxnuc.data.sources._tables import read_csv
 from jaxnuc.label_sets import NUCLEI, cut
 from jaxnuc.labels import LabelTree
 
@@ -29,7 +28,7 @@ EXPECTED = (
     "at https://conic-challenge.grand-challenge.org"
 )
 # The centre, the number of its image in Lizard, the number of the patch: consep_1-0000.
-_PATCH = re.compile(r"(?P<image>(?P<centre>[^-]+)_[0-9]+)-[0-9]+")
+_PATCH = re.compile(r"(?P<image>(?P<centre>[^-./\\]+)_[0-9]+)-[0-9]+")
 
 
 class Source:
@@ -152,13 +151,8 @@ def _separate_tree() -> LabelTree:
 
 def _rows(files: Files, name: str, columns: Sequence[str], n: int) -> list[list[str]]:
     """The named columns of a table of `n` lines."""
-    text = files.read(name).decode("utf-8-sig", errors="replace")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = [column for column in columns if column not in (reader.fieldnames or ())]
-    if missing:
-        there = ", ".join(reader.fieldnames or ())
-        raise ValueError(f"{files.where(name)}: no column {missing[0]!r}, only {there}")
-    rows = [[(row[column] or "").strip() for column in columns] for row in reader]
+    table = read_csv(files.read(name), files.where(name), columns)
+    rows = [[row[column].strip() for column in columns] for _, row in table]
     if len(rows) != n:
         raise ValueError(f"{files.where(name)}: {len(rows)} patches, but {n} in images.npy")
     return rows
@@ -180,5 +174,5 @@ def _counts(files: Files, name: str, n: int) -> np.ndarray:
     rows = _rows(files, name, CLASSES, n)
     try:
         return np.array(rows, np.int64).reshape(n, len(CLASSES))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise ValueError(f"{files.where(name)}: counts that are no numbers ({error})") from error

@@ -173,21 +173,22 @@ class Source:
         if self._runs:
             nuclei = [decode_runs(runs, (height, width)) for runs in self._runs.get(name, [])]
         else:
-            nuclei = [self._read_mask(file, (height, width)) for file in self._masks[name]]
+            nuclei = [self._read_mask(file, name, (height, width)) for file in self._masks[name]]
         instances = np.zeros((height, width), np.int32)
         # Larger first, so that the smaller lies on top.
         for i in sorted(range(len(nuclei)), key=lambda i: -nuclei[i].size):
             instances.flat[nuclei[i]] = i + 1
         return image, instances
 
-    def _read_mask(self, file: str, shape: tuple[int, int]) -> np.ndarray:
-        """The pixels of a mask, as indices into the image."""
+    def _read_mask(self, file: str, name: str, shape: tuple[int, int]) -> np.ndarray:
+        """The pixels of a mask of the image `name`, as indices into it."""
         mask = self._files.array(file)
         if mask.ndim == 3:
             mask = mask[..., 0]
         if mask.shape != shape:
             raise ValueError(
-                f"{self._files.where(file)}: a mask of {mask.shape} pixels for an image of {shape}"
+                f"{self._files.where(file)}: a mask of {mask.shape} pixels for an image of {shape} "
+                f"({self._images[name]})"
             )
         return np.flatnonzero(mask)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.sources._label_images import check_size
 from jaxnuc.data.sources._splitting import SPLITS, random_split
 from jaxnuc.image_files import IMAGE_SUFFIXES
 
@@ -79,12 +80,8 @@ class Source:
         name = self.ids[index]
         image = self._files.rgb(self._images[name])
         instances = self._read_labels(self._labels[name])
-        if instances.shape != image.shape[:2]:
-            raise ValueError(
-                f"{self._files.where(self._labels[name])}: labels of {instances.shape} pixels for "
-                f"an image of {image.shape[:2]} ({self._images[name]})"
-            )
-        return Sample(image, instances, None, {"name": name, "source": self.name})
+        check_size("labels", instances, image.shape[:2], self._files.where(self._labels[name]))
+        return Sample(image, instances, None, {"name": name, "source": self.name, "mpp": None})
 
     def _read_labels(self, file: str) -> np.ndarray:
         labels, where = self._files.array(file), self._files.where(file)

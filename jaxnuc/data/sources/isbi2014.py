@@ -13,6 +13,7 @@ import numpy as np
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._arrays import equal_components, instance_map
+from jaxnuc.data.sources._label_images import check_size
 from jaxnuc.data.sources._mat import read_mat
 from jaxnuc.data.sources._pairs import File, find
 from jaxnuc.data.sources._splitting import random_split
@@ -88,11 +89,7 @@ class Source:
         if self._masks is None:
             self._masks = _masks(self._labels, list(self._images))
         image, mask = file.files.rgb(file.name), self._masks[name]
-        if mask.shape != image.shape[:2]:
-            raise ValueError(
-                f"{file.where}: an image of {image.shape[:2]} pixels for a mask of {mask.shape} in "
-                f"{KEY}.mat"
-            )
+        check_size(f"a mask of {name}", mask, image.shape[:2], self._labels.where)
         parts = equal_components(mask) if self._separate else label_components(mask)
         meta = {"name": name, "source": self.name, "mpp": self._mpp, "tissue": "Cervix"}
         return Sample(image, fill_holes(parts), None, meta)

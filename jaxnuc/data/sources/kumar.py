@@ -7,7 +7,6 @@ split, with label maps, by the authors of HoVer-Net (Graham et al., Medical Imag
 2019).
 """
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +17,12 @@ from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._aperio import read_aperio
 from jaxnuc.data.sources._aperio_pairs import archives, choose, find_pairs, paint, patient
 from jaxnuc.data.sources._arrays import instance_map
+from jaxnuc.data.sources._label_images import check_size
 from jaxnuc.data.sources._mat import read_mat
 from jaxnuc.data.sources._memory import Memory
 from jaxnuc.data.sources._pairs import File, find, pair
 from jaxnuc.data.sources._polygons import check_convention
+from jaxnuc.data.sources._tables import read_csv
 
 PARTS = ("train", "test_same", "test_diff")
 SPLITS = ("train", "val", "test", "test_same", "test_diff", "all")
@@ -128,10 +129,7 @@ class Source:
         if file.suffix == ".mat":
             array = read_mat(file.files, file.name, ["inst_map"])["inst_map"]
             instances = instance_map(array, file.where)
-            if instances.shape != shape:
-                raise ValueError(
-                    f"{file.where}: labels of {instances.shape} pixels for an image of {shape}"
-                )
+            check_size("labels", instances, shape, file.where)
             return instances, {"mpp": 0.25}
         found = read_aperio(file.read(), file.where)
         instances, counts = paint(found.polygons, shape, self._convention, file.where)
@@ -142,32 +140,31 @@ def _read_table(path: Path, there: list[str], seed: int) -> tuple[dict[str, str]
     """The part and, where listed, the organ of each image in the table."""
     parts: dict[str, str] = {}
     organs: dict[str, str] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        if "image_id" not in columns or not columns & {"split", "organ"}:
+    for line, row in read_csv(path.read_bytes(), str(path), ["image_id"]):
+        name, columns = row["image_id"], row.keys()
+        if not columns & {"split", "organ"}:
             raise ValueError(
-                f"{path}: columns {', '.join(sorted(columns)) or 'none'}; expected image_id and "
-                "at least one of split and organ"
+                f"{path}: columns {', '.join(columns)}; expected image_id and at least one of "
+                "split and organ"
             )
-        for row in reader:
-            name, line = row["image_id"], f"{path}, line {reader.line_num}"
-            if name in parts:
-                raise ValueError(f"{line}: image_id {name!r} a second time")
-            if name not in there:
-                raise ValueError(
-                    f"{line}: no image with annotations of the name {name!r}; complete the data, "
-                    "or remove the line"
-                )
-            parts[name] = row.get("split") or ""
-            if "split" in columns and parts[name] not in PARTS:
-                raise ValueError(f"{line}: {registry.unknown('split', parts[name], PARTS)}")
-            if "organ" in columns:
-                organs[name] = (row["organ"] or "").casefold()
-                known = SAME_ORGANS + OTHER_ORGANS
-                if organs[name] not in known:
-                    raise ValueError(f"{line}: {registry.unknown('organ', organs[name], known)}")
-    if "split" not in columns:
+        if name in parts:
+            raise ValueError(f"{line}: image_id {name!r} a second time")
+        if name not in there:
+            raise ValueError(
+                f"{line}: no image with annotations of the name {name!r}; complete the data, or "
+                "remove the line"
+            )
+        parts[name] = row.get("split", "")
+        if "split" in columns and parts[name] not in PARTS:
+            raise ValueError(f"{line}: {registry.unknown('split', parts[name], PARTS)}")
+        if "organ" in columns:
+            organs[name] = row["organ"].casefold()
+            known = SAME_ORGANS + OTHER_ORGANS
+            if organs[name] not in known:
+                raise ValueError(f"{line}: {registry.unknown('organ', organs[name], known)}")
+    if not parts:
+        raise ValueError(f"{path}: lists no images")
+    if not any(parts.values()):
         parts = _by_organ(organs, seed)
     return {name: parts[name] for name in there if name in parts}, organs
 

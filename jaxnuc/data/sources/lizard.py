@@ -5,8 +5,6 @@ classification", ICCV Workshops 2021. Published at https://warwick.ac.uk/fac/cro
 for non-commercial use (CC BY-NC-SA 4.0).
 """
 
-import csv
-import io
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -16,6 +14,7 @@ from jaxnuc import label_sets, registry
 from jaxnuc.data.sources._arrays import instance_map
 from jaxnuc.data.sources._mat import read_mat
 from jaxnuc.data.sources._pairs import File, Key, Pair, PairedSource, find, pair, published_split
+from jaxnuc.data.sources._tables import read_csv
 
 EXPECTED = (
     "expected the folders Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/ with "
@@ -121,21 +120,14 @@ def _vector(array: np.ndarray, key: str, file: File) -> np.ndarray:
 
 def _table(file: File, stems: list[str]) -> dict[str, dict[str, str]]:
     """The rows of `info.csv` by file name without suffix, in lower case."""
-    text = file.read().decode("utf-8-sig", errors="replace")
-    reader = csv.DictReader(io.StringIO(text, newline=""))
-    missing = set(COLUMNS) - set(reader.fieldnames or ())
-    if missing:
-        raise ValueError(f"{file.where}: no column {', '.join(sorted(missing))} in the first line")
     rows: dict[str, dict[str, str]] = {}
-    for row in reader:
-        name = (row["Filename"] or "").lower()
+    for line, row in read_csv(file.read(), file.where, COLUMNS):
+        name = row["Filename"].lower()
         stem = PurePosixPath(name).stem if name.endswith((".png", ".mat")) else name
         if stem in rows:
-            raise ValueError(f"{file.where}: {stem!r} twice (line {reader.line_num})")
+            raise ValueError(f"{line}: {stem!r} twice")
         if row["Split"] not in ("1", "2", "3"):
-            raise ValueError(
-                f"{file.where}: fold {row['Split']!r} (line {reader.line_num}); expected 1, 2 or 3"
-            )
+            raise ValueError(f"{line}: fold {row['Split']!r}; expected 1, 2 or 3")
         rows[stem] = row
     alone = [stem for stem in stems if stem not in rows]
     absent = [stem for stem in rows if stem not in stems]

@@ -52,6 +52,7 @@ class Source:
       parts: the sources, with the classes of `cut`.
       cut: the classes of all samples, missing where there are none.
       endless: whether this is the stream.
+      ignores: whether samples of any source have regions to ignore.
 
     Raises:
       ValueError: no sources; their classes differ or cannot be read at `cut`; their microns per

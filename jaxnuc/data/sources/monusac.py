@@ -60,7 +60,7 @@ class Source:
     Attributes:
       name: `"monusac"`.
       cut: the label set: Epithelial, Lymphocyte, Macrophage, Neutrophil.
-      ids: the images' names, in natural order; `source[i]` is `ids[i]`.
+      ids: the images' names, in natural order, training images first; `source[i]` is `ids[i]`.
       unmatched: addresses of the files left out for lack of a partner.
       ignores: True, samples may have regions to ignore.
 

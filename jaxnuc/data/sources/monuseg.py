@@ -61,7 +61,7 @@ class Source:
     Attributes:
       name: `"monuseg"`.
       cut: None, the nuclei have no classes.
-      ids: the images' names, in natural order; `source[i]` is `ids[i]`.
+      ids: the images' names, in natural order, training images first; `source[i]` is `ids[i]`.
       unmatched: addresses of the files left out for lack of a partner.
 
     The samples' `meta` also holds `patient`, `modality`, and of the regions in the file the counts

@@ -9,11 +9,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._archives import open_files
 from jaxnuc.data.sources._label_images import in_folder, read_labels, same_stems
+from jaxnuc.data.sources._semantic import read_mask
 from jaxnuc.data.sources._splitting import random_split
 
 IMAGES = "tissue images"
@@ -42,6 +41,7 @@ class Source:
       name: `"nuinsseg"`.
       ids: the stems, `human_bladder_01`, ..., in natural order; where organs share a stem, the
         organ and the stem.
+      ignores: whether samples have regions to ignore: where vague areas are there and left out.
 
     Raises:
       FileNotFoundError: there are no images or no label images.
@@ -95,16 +95,6 @@ class Source:
             "modality": "H&E",
             "species": species if organ else None,
         }
-        ignore = self._read_vague(self._vague[key], image.shape[:2]) if key in self._vague else None
+        vague = self._vague.get(key)
+        ignore = None if vague is None else read_mask(self._files, vague, image.shape[:2])
         return Sample(image, instances, None, meta, ignore)
-
-    def _read_vague(self, file: str, shape: tuple[int, ...]) -> np.ndarray:
-        mask = self._files.array(file)
-        if mask.ndim == 3:
-            mask = mask[..., 0]
-        if mask.shape != shape:
-            raise ValueError(
-                f"{self._files.where(file)}: vague areas of {mask.shape} pixels for an image of "
-                f"{shape}"
-            )
-        return mask > 0

@@ -54,7 +54,12 @@ class Source:
         cut = self.manifest["cut"]
         self.name, self.split = self.manifest["name"], split
         self.ids: list[str] = self.manifest["names"]
-        self.cut = None if cut is None else Cut.from_json(cut)
+        try:
+            self.cut = None if cut is None else Cut.from_json(cut)
+        except (ValueError, TypeError, KeyError) as error:
+            raise ValueError(
+                f"{self._folder / MANIFEST}: no readable classes ({error}); {AGAIN}"
+            ) from error
         self.ignores: bool = self.manifest["ignores"]
         self._shards: list[dict[str, Any]] = self.manifest["shards"]
         self._starts = np.cumsum([0, *(shard["records"] for shard in self._shards)])
@@ -124,7 +129,7 @@ class Source:
     def _check(self, number: int) -> None:
         path, expected = self._path(number), self._shards[number]["bytes"]
         if not path.is_file():
-            raise FileNotFoundError(f"{path}: this shard of the manifest is missing; {AGAIN}")
+            raise FileNotFoundError(f"{path}: this shard of {MANIFEST} is missing; {AGAIN}")
         size = path.stat().st_size
         if size != expected:
             raise ValueError(f"{path}: {size} bytes, the manifest has {expected}; {AGAIN}")

@@ -168,6 +168,11 @@ class CoarseDropout:
         check_count("size", self.size)
         check_probability(self.p)
 
+    @property
+    def ignores(self) -> bool:
+        """Whether it makes regions to ignore."""
+        return self.ignore
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Rectangles may overlap, and end at the border."""
         h, w = sample.instances.shape

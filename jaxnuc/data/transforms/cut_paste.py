@@ -18,8 +18,8 @@ RIM = 2  # pixels over which a pasted nucleus fades into its new surroundings
 class CutPaste:
     """Pastes flipped and turned copies of nuclei, with their pixels and classes, as new nuclei.
 
-    Only nuclei with a whole outline are copied, none that the border cuts or that touches another,
-    which may hide a part of it. A copy gets a new id. It lies wholly inside the image, on
+    Only nuclei with a whole outline are copied, none that the border cuts, that is ignored in part,
+    or that touches another, which may hide a part of it. A copy gets a new id. It lies wholly inside the image, on
     background, touching no nucleus and nothing that is ignored; where a few tries find no such
     place it is left out. Beyond its outline it fades over two pixels, so that the cut is hardly
     seen.
@@ -35,7 +35,8 @@ class CutPaste:
       tries: places tried for each copy.
       p: probability.
       pool: samples (or a source) whose nuclei are copied in place of the image's own, one sample
-        at a time; their classes and microns per pixel must mean the same. From Python only.
+        at a time; their classes, microns per pixel and intensities (`data.normalize` does not
+        reach them) must mean the same. From Python only.
     """
 
     count: int = 10
@@ -46,6 +47,10 @@ class CutPaste:
     pool: Sequence[Sample] | Source = field(default=(), repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.only, int | str) or not all(
+            isinstance(k, int) and k > 0 for k in self.only
+        ):
+            raise ValueError(f"only={self.only!r}: a tuple of class groups, from 1, is expected")
         object.__setattr__(self, "only", tuple(self.only))
         check_count("count", self.count)
         check_count("tries", self.tries)
@@ -86,12 +91,14 @@ def _check_fit(sample: Sample, donor: Sample, by_class: bool) -> None:
 
 
 def _whole_nuclei(sample: Sample, only: Sequence[int]) -> list[tuple[int, np.ndarray]]:
-    """Ids and boxes (4,) of the nuclei of these classes that nothing cuts or touches."""
+    """Ids and boxes (4,) of the nuclei of these classes that nothing cuts, hides or touches."""
     found = regions(sample.instances)
     top, left, bottom, right = found.boxes.T
     h, w = sample.instances.shape
     whole = (top > 0) & (left > 0) & (bottom < h) & (right < w)
     whole &= ~np.isin(found.ids, _touching(sample.instances))
+    if sample.ignore is not None:
+        whole &= ~np.isin(found.ids, sample.instances[sample.ignore])
     nuclei = [(int(found.ids[k]), found.boxes[k]) for k in np.flatnonzero(whole)]
     return [n for n in nuclei if _class(sample, *n) in only] if only else nuclei
 

@@ -13,7 +13,7 @@ from jaxnuc.data.sample import Sample
 from jaxnuc.data.stain_estimation import estimator
 from jaxnuc.data.stains import METHODS, Lab, Stains, normalize, resolve, restain
 from jaxnuc.data.transforms._checks import check_probability, check_spread
-from jaxnuc.image_files import decode
+from jaxnuc.image_files import decode_colours
 
 Numbers = tuple[tuple[float, ...], ...]
 
@@ -119,7 +119,7 @@ class StainNormalize:
             return resolve(self.method)
         if not isinstance(self.target, str):
             return _numbers(self.method, self.target)
-        image = to_rgb(decode(Path(self.target).read_bytes(), self.target), self.target)
+        image = to_rgb(decode_colours(Path(self.target).read_bytes(), self.target), self.target)
         try:
             return resolve(self.method, image)
         except ValueError as error:

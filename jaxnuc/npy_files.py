@@ -1,0 +1,66 @@
+"""`.npy` files of which nothing is believed before it is checked, and nothing unpickled."""
+
+import io
+import math
+from typing import BinaryIO
+
+import numpy as np
+
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+
+
+def npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Reads the header of a `.npy` file, up to its numbers.
+
+    Args:
+      stream: at the beginning of the file.
+      where: its address, for errors.
+
+    Returns:
+      Shape, whether the first axis is the fastest, dtype.
+
+    Raises:
+      ValueError: no such header, or one of Python objects, which are never unpickled.
+    """
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version not in _HEADERS:
+            raise ValueError(f"format version {version}")
+        shape, fortran, dtype = _HEADERS[version](stream)
+        if min(shape, default=0) < 0 or not dtype.itemsize:
+            raise ValueError(f"shape {shape} of {dtype}")
+    except Exception as error:  # Python's parser reads it: also MemoryError, where it is nested
+        raise ValueError(
+            f"{where}: not a readable .npy file ({error!s:.200}); fetch it again"
+        ) from error
+    if dtype.hasobject:
+        raise ValueError(
+            f"{where}: holds pickled Python objects, which may run any code when they are read; "
+            "save it as numbers or strings"
+        )
+    return shape, fortran, dtype
+
+
+def decode_npy(data: bytes, where: str) -> np.ndarray:
+    """The array in the bytes of a `.npy` file.
+
+    Args:
+      data: the content of the file.
+      where: its address, for errors.
+
+    Raises:
+      ValueError: as `npy_header`, or the file is truncated.
+    """
+    stream = io.BytesIO(data)
+    shape, fortran, dtype = npy_header(stream, where)
+    count, start = math.prod(shape), stream.tell()
+    if start + count * dtype.itemsize > len(data):
+        raise ValueError(
+            f"{where}: cannot be decoded ({len(data)} bytes are too few for {shape} {dtype}); it "
+            "is truncated: fetch it again"
+        )
+    array = np.frombuffer(data, dtype, count, start)
+    return array.reshape(shape, order="F" if fortran else "C").copy()
