@@ -130,7 +130,10 @@ def image_weights(source: Source, balance: str | Mapping[str, Any]) -> np.ndarra
     Raises:
       ValueError: an unknown name or argument, or a source without classes.
     """
-    arguments = {"name": balance} if isinstance(balance, str) else dict(balance)
+    try:
+        arguments = {"name": balance} if isinstance(balance, str) else dict(balance)
+    except (TypeError, ValueError):
+        raise ValueError(f"balance={balance!r}: a name or a mapping is expected") from None
     name = str(arguments.pop("name", None))
     if name not in KNOWN:
         raise registry.unknown("balance", name, KNOWN)

@@ -280,6 +280,8 @@ def _argument(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not equals or not key.isidentifier() or key == "name":
         raise ValueError(f"--arguments {text!r}: KEY=VALUE is expected, such as cache=false")
+    if key in ("root", "split"):
+        raise ValueError(f"--arguments {text!r}: give ROOT before OUTPUT, and --split=NAME")
     try:
         return key, json.loads(value)
     except ValueError:

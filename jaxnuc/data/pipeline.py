@@ -184,9 +184,9 @@ class _Example:
         sample = apply(self.transforms, sample, rng)
         if sample.ignore is not None and not self.ignores:
             raise ValueError(
-                f"a transform has made regions to ignore in sample {sample.meta.get('name')!r}, but "
-                "none has the attribute `ignores = True`; set it, since all batches must hold the "
-                "same maps"
+                f"a transform has made regions to ignore in {sample.meta.get('name')!r}, but none "
+                "has the attribute `ignores = True`; set it, since all batches must hold the same "
+                "maps"
             )
         targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
         return {"image": sample.image, "targets": targets}

@@ -44,8 +44,8 @@ class Windows:
             raise ValueError(
                 f"stride {stride} is larger than the window {self._size}: pixels would be left out"
             )
-        if cache < 1:
-            raise ValueError(f"cache={cache}: 1 image or more is expected")
+        if not isinstance(cache, int) or cache < 1:
+            raise ValueError(f"windows: cache={cache!r}: 1 image or more is expected")
         self._source, self._stride, self._cache = source, stride, cache
         self.name = source.name
         for key in ("split", "cut", "ignores"):
@@ -110,7 +110,10 @@ def windows(source: Source, section: int | Mapping[str, Any]) -> Windows:
     Raises:
       ValueError: see `Windows`; also an unknown or missing argument.
     """
-    arguments = {"size": section} if isinstance(section, int) else dict(section)
+    try:
+        arguments = {"size": section} if isinstance(section, int) else dict(section)
+    except (TypeError, ValueError):
+        raise ValueError(f"windows={section!r}: a size or a mapping is expected") from None
     for key in arguments:
         if key not in ("size", "stride", "cache"):
             raise unknown("argument of windows:", key, ("size", "stride", "cache"))

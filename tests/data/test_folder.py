@@ -34,7 +34,8 @@ def test_png_tif_and_npy_labels(root):
         sample = source[i]
         np.testing.assert_array_equal(sample.image, IMAGE)
         np.testing.assert_array_equal(sample.instances, LABELS * factor)
-        assert (sample.instances.dtype, sample.meta["name"]) == (np.int32, source.ids[i])
+        assert sample.instances.dtype == np.int32
+        assert sample.meta == {"name": source.ids[i], "source": "cells", "mpp": None}
 
 
 def test_zip_and_split_layout(root):

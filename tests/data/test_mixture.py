@@ -312,6 +312,7 @@ def test_classes_can_be_dropped_or_agree():
         ),
         ([painted()], {"balance": ["sqrt"]}, "'a' has no classes to balance"),
         ([painted()], {"seed": -1}, "seed=-1"),
+        ([painted()], {"seed": 1.5}, r"seed=1\.5"),
     ],
 )
 def test_refuses(sources, arguments, message):

@@ -97,6 +97,7 @@ def test_by_name():
     [
         ("squareroot", "unknown balance 'squareroot'; known: rare, sqrt"),
         ({"extra": 2.0}, "unknown balance 'None'"),
+        (2, "balance=2: a name or a mapping is expected"),
         ({"name": "rare", "rare": 2}, "did you mean 'rarest'"),
         ({"name": "sqrt", "extra": 2}, "unknown argument of balance 'sqrt'"),
         ({"name": "rare", "rarest": 0}, "rarest=0"),

@@ -121,6 +121,14 @@ def test_the_manifest_tells_what_is_in_the_files(packed):
     assert len(list(packed.iterdir())) == 4
 
 
+@pytest.mark.parametrize("argument", ["split=test", "root=elsewhere"])
+def test_root_and_split_are_no_arguments_of_the_source(folder, tmp_path, capsys, argument):
+    command = ["pack", "folder", str(folder), str(tmp_path / "p"), "--arguments", argument]
+    assert main(command) == 1
+    assert f"'{argument}': give ROOT before OUTPUT, and --split=NAME" in capsys.readouterr().err
+    assert not (tmp_path / "p").exists()
+
+
 def test_command_with_workers_writes_the_same_files(folder, tmp_path, capsys):
     command = ["pack", "folder", str(folder), str(tmp_path / "b"), "--shards", "2"]
     assert main([*command, "--arguments", "images=images", "--workers", "2"]) == 0

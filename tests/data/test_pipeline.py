@@ -121,7 +121,7 @@ def test_what_a_transform_makes_to_ignore_must_be_announced():
     def hide(sample, rng):
         return dataclasses.replace(sample, ignore=np.zeros(sample.instances.shape, bool))
 
-    with pytest.raises(ValueError, match="a transform has made regions.* '0'.*`ignores = True`"):
+    with pytest.raises(ValueError, match=r"a transform has made regions.* '0'.*`ignores = True`"):
         take(1, stream(transforms=[hide], shuffle=False))
     hide.ignores = True
     take(1, stream(transforms=[hide]))

@@ -108,6 +108,8 @@ def test_from_a_configuration():
         ({"size": 4, "stride": 0}, "windows: stride: size=0"),
         ({"size": 4, "stride": 5}, r"stride \(5, 5\) is larger than the window \(4, 4\)"),
         ({"size": 4, "cache": 0}, "cache=0"),
+        ({"size": 4, "cache": "all"}, "cache='all'"),
+        ("4", "windows='4': a size or a mapping"),
         ({"size": 4, "step": 2}, "unknown argument of windows: 'step'"),
         ({"stride": 4}, "windows need a size"),
     ],

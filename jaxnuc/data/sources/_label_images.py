@@ -89,17 +89,23 @@ def read_labels(files: Files, name: str, shape: tuple[int, ...]) -> np.ndarray:
     Raises:
       ValueError: a damaged file, a JPEG, another size, channels, or values that are no ids.
     """
-    where = files.where(name)
-    if PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg"):
-        raise ValueError(f"{where}: a JPEG, which blurs ids; fetch the lossless label image")
-    labels = files.array(name)
+    labels, where = read_lossless(files, name), files.where(name)
     if labels.ndim != 2:
         raise ValueError(f"{where}: labels of shape {labels.shape}, expected one id per pixel")
     check_size("labels", labels, shape, where)
     return as_ids(labels, where)
 
 
-def check_size(what: str, array: np.ndarray, shape: tuple[int, ...], where: str) -> None:
+def read_lossless(files: Files, name: str) -> np.ndarray:
+    """The numbers in an image file, see `Files.array`; ValueError for a JPEG, which blurs them."""
+    if PurePosixPath(name).suffix.lower() in (".jpg", ".jpeg"):
+        raise ValueError(f"{files.where(name)}: a JPEG, which blurs labels; fetch lossless ones")
+    return files.array(name)
+
+
+def check_size(
+    what: str, array: np.ndarray, shape: tuple[int, ...], where: str, image: str = ""
+) -> None:
     """Refuses an annotation of another size than its image.
 
     Args:
@@ -107,14 +113,15 @@ def check_size(what: str, array: np.ndarray, shape: tuple[int, ...], where: str)
       array: (H, W).
       shape: height and width of the image.
       where: the address of the annotation's file.
+      image: the name of the image's file, where it does not follow from the annotation's.
 
     Raises:
       ValueError: the sizes differ.
     """
     if array.shape != shape:
         raise ValueError(
-            f"{where}: {what} of {array.shape} pixels for an image of {shape}; they do not belong "
-            "together: fetch both again"
+            f"{where}: {what} of {array.shape} pixels for an image of {shape}"
+            f"{image and f' ({image})'}; they do not belong together: fetch both again"
         )
 
 

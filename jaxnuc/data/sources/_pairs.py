@@ -215,7 +215,7 @@ class PairedSource:
         image_file, label_file = self._pairs[name]
         image = image_file.files.rgb(image_file.name)
         instances, natives = self._labels(label_file)
-        check_size("labels", instances, image.shape[:2], label_file.where)
+        check_size("labels", instances, image.shape[:2], label_file.where, image_file.name)
         classes = None
         if self.cut is not None and natives is not None:
             try:

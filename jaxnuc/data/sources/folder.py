@@ -80,7 +80,8 @@ class Source:
         name = self.ids[index]
         image = self._files.rgb(self._images[name])
         instances = self._read_labels(self._labels[name])
-        check_size("labels", instances, image.shape[:2], self._files.where(self._labels[name]))
+        where = self._files.where(self._labels[name])
+        check_size("labels", instances, image.shape[:2], where, self._images[name])
         return Sample(image, instances, None, {"name": name, "source": self.name, "mpp": None})
 
     def _read_labels(self, file: str) -> np.ndarray:

@@ -89,7 +89,7 @@ class Source:
         if self._masks is None:
             self._masks = _masks(self._labels, list(self._images))
         image, mask = file.files.rgb(file.name), self._masks[name]
-        check_size(f"a mask of {name}", mask, image.shape[:2], self._labels.where)
+        check_size(f"a mask in {KEY}.mat", mask, image.shape[:2], file.where)
         parts = equal_components(mask) if self._separate else label_components(mask)
         meta = {"name": name, "source": self.name, "mpp": self._mpp, "tissue": "Cervix"}
         return Sample(image, fill_holes(parts), None, meta)

@@ -76,8 +76,8 @@ class Source:
         for source in sources:
             if not len(source):
                 raise ValueError(f"source {source.name!r} of a mixture is empty")
-        if seed < 0:
-            raise ValueError(f"seed={seed} of a mixture: 0 or more is expected")
+        if not isinstance(seed, int) or seed < 0:
+            raise ValueError(f"seed={seed!r} of a mixture: an integer of 0 or more is expected")
         weights = _for_each("weights", weights, 1.0, len(sources))
         balance = _for_each("balance", balance, None, len(sources))
         common = _common_cut(sources, cut)

@@ -9,10 +9,18 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._archives import open_files
-from jaxnuc.data.sources._label_images import in_folder, read_labels, same_stems
-from jaxnuc.data.sources._semantic import read_mask
+from jaxnuc.data.sources._arrays import foreground
+from jaxnuc.data.sources._label_images import (
+    check_size,
+    in_folder,
+    read_labels,
+    read_lossless,
+    same_stems,
+)
 from jaxnuc.data.sources._splitting import random_split
 
 IMAGES = "tissue images"
@@ -95,6 +103,11 @@ class Source:
             "modality": "H&E",
             "species": species if organ else None,
         }
-        vague = self._vague.get(key)
-        ignore = None if vague is None else read_mask(self._files, vague, image.shape[:2])
+        ignore = self._read_vague(self._vague[key], image.shape[:2]) if key in self._vague else None
         return Sample(image, instances, None, meta, ignore)
+
+    def _read_vague(self, file: str, shape: tuple[int, ...]) -> np.ndarray:
+        where = self._files.where(file)
+        mask = foreground(read_lossless(self._files, file), where)
+        check_size("vague areas", mask, shape, where)
+        return mask

@@ -18,11 +18,11 @@ RIM = 2  # pixels over which a pasted nucleus fades into its new surroundings
 class CutPaste:
     """Pastes flipped and turned copies of nuclei, with their pixels and classes, as new nuclei.
 
-    Only nuclei with a whole outline are copied, none that the border cuts, that is ignored in part,
-    or that touches another, which may hide a part of it. A copy gets a new id. It lies wholly inside the image, on
-    background, touching no nucleus and nothing that is ignored; where a few tries find no such
-    place it is left out. Beyond its outline it fades over two pixels, so that the cut is hardly
-    seen.
+    Only nuclei with a whole outline are copied, none that the border cuts, that is ignored in part
+    or that touches another, which may hide a part of it. A copy gets a new id. It lies wholly
+    inside the image, on background, touching no nucleus and nothing that is ignored; where a few
+    tries find no such place it is left out. Beyond its outline it fades over two pixels, so that
+    the cut is hardly seen.
 
     After Dwibedi et al., "Cut, paste and learn: surprisingly easy synthesis for instance
     detection", ICCV 2017.

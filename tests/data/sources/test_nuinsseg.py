@@ -74,6 +74,26 @@ def test_labels_tissue_and_vague_areas(root, form):
     assert Source(path, "all", ignore_vague=False)[0].ignore is None
 
 
+@pytest.mark.parametrize(
+    ("folder", "suffix"), [("vague areas/mask binary", ".png"), ("label masks modify", ".tif")]
+)
+def test_jpeg_has_neither_labels_nor_vague_areas(root, folder, suffix):
+    file = root / "NuInsSeg" / ORGANS[0] / folder / f"human_bladder_1{suffix}"
+    file.unlink()
+    Image.fromarray(VAGUE * 255).save(file.with_suffix(".jpg"))
+    source = Source(root, "all")
+    assert source.ignores
+    with pytest.raises(ValueError, match=r"human_bladder_1\.jpg: a JPEG, which blurs labels"):
+        source[0]
+
+
+def test_alpha_marks_no_vague_area(root):
+    vague = root / "NuInsSeg" / ORGANS[0] / "vague areas" / "mask binary" / "human_bladder_1.png"
+    blue = np.dstack([VAGUE * 0, VAGUE * 0, VAGUE * 255, np.full_like(VAGUE, 255)])
+    save(vague, blue)
+    np.testing.assert_array_equal(Source(root, "all")[0].ignore, VAGUE > 0)
+
+
 def test_one_organ_alone(root):
     source = Source(root / "NuInsSeg" / "human bladder", "all")
     assert (source[0].meta["species"], source[0].meta["tissue"]) == ("human", "bladder")
@@ -103,7 +123,7 @@ def test_what_is_missing_is_named(root):
         Source(root)
     extra.unlink()
     save(organ / "vague areas" / "mask binary" / "human_bladder_1.png", VAGUE.T)
-    with pytest.raises(ValueError, match=r"vague areas of \(7, 6\) pixels"):
+    with pytest.raises(ValueError, match=r"bladder_1\.png: vague areas of \(7, 6\) pixels"):
         Source(root, "all")[0]
     (organ / "label masks modify" / "human_bladder_1.tif").unlink()
     with pytest.raises(ValueError, match=r"bladder_1\.png: no file of this stem in 'label masks m"):
