@@ -156,3 +156,13 @@ def test_refusals():
             target(labels, grid=(1, 0))
     with pytest.raises(ValueError, match="2 rays"):
         star_distances(labels, 2)
+
+
+def test_rays_longer_than_a_byte_counts():
+    line = np.ones((3, 700), np.int32)
+    right, left = star_distances(line, n_rays=4)[1, :, [0, 2]]
+    columns = np.arange(700)
+    np.testing.assert_array_equal(right, 699 - columns + 0.5)
+    np.testing.assert_array_equal(left, columns + 0.5)
+    square = star_distances(np.ones((520, 520), np.int32), n_rays=4)
+    np.testing.assert_array_equal(square[:, 0, 1], 519 - np.arange(520) + 0.5)
