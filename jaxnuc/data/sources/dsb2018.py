@@ -135,7 +135,12 @@ class Source:
                 self._cache[index] = _pack(*self._read(self.ids[index]))
             image, instances = _unpack(*self._cache[index])
         name = self.ids[index]
-        meta = {"name": name, "source": self.name, "mpp": None, "modality": self._modality.get(name)}
+        meta = {
+            "name": name,
+            "source": self.name,
+            "mpp": None,
+            "modality": self._modality.get(name),
+        }
         return Sample(image, instances, None, meta)
 
     def __getstate__(self) -> dict[str, Any]:
