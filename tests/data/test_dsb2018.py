@@ -74,7 +74,7 @@ def test_reads_the_published_layout(root, layout, cache):
         # Natural order: m9 (small) is 1, m10 (big) is 2; the small one is on top at (2, 2).
         np.testing.assert_array_equal(a.instances, np.where(SMALL, 1, BIG * 2))
         assert (a.instances.dtype, a.image.dtype, a.classes) == (np.int32, np.uint8, None)
-        assert a.meta == {"name": "a", "source": "dsb2018", "modality": None}
+        assert a.meta == {"name": "a", "source": "dsb2018", "mpp": None, "modality": None}
         a.image[:], a.instances[:] = 0, 0  # must not reach what the source keeps
 
 
@@ -233,7 +233,7 @@ def test_published_test_images_with_run_lengths(with_test, layout):
         np.testing.assert_array_equal(source[0].image, IMAGE[..., :3])
         np.testing.assert_array_equal(source[0].instances, np.where(SMALL, 2, BIG))
         assert not source[1].instances.any()
-        assert source[0].meta == {"name": "t1", "source": "dsb2018", "modality": None}
+        assert source[0].meta == {"name": "t1", "source": "dsb2018", "mpp": None, "modality": None}
     assert Source(root, "all", test="stage1").ids == ["a", "b", "c"]
     with pytest.raises(ValueError, match="modality='grey'"):
         Source(root, "test", test="stage1", modality="grey")
