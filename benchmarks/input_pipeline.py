@@ -40,10 +40,6 @@ def chain(source: Any, size: int, augment: str, seconds: float) -> None:
         name: representations.create(name).encode
         for name in registry.names("jaxnuc.representations")
     }
-    encoders |= {
-        "hv (HoVer-Net)": hover_maps,
-        "32 rays and EDT (StarDist)": lambda x: (star_distances(x, 32), edt_probability(x)),
-    }
 
     def sample(index: int, steps: list[Any]) -> Any:
         rng = np.random.default_rng(index)

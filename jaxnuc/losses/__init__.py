@@ -5,12 +5,17 @@ devices of a pmapped axis, so that the value does not depend on how many devices
 """
 
 from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy
+from jaxnuc.losses.hover import mean_squared_error, mean_squared_gradient_error
+from jaxnuc.losses.rays import ray_distance
 from jaxnuc.losses.region import pooled_sum, soft_dice, soft_iou, squared_ratio_dice, ssim
 
 __all__ = [
     "binary_cross_entropy",
     "cross_entropy",
+    "mean_squared_error",
+    "mean_squared_gradient_error",
     "pooled_sum",
+    "ray_distance",
     "soft_dice",
     "soft_iou",
     "squared_ratio_dice",

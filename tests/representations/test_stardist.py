@@ -1,0 +1,230 @@
+"""StarDist's representation: targets, the loss' structure, decoding, learning by heart."""
+
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from jaxnuc import metrics, models, optim, representations
+from jaxnuc.data.synthetic import generate
+from jaxnuc.postprocess import fill_holes
+from jaxnuc.training import state
+from jaxnuc.training.step import as_input, make_train_step
+
+CASES = ("touching", "border_gap_ids", "small_and_holes", "one_object_fills_the_image", "empty")
+
+
+def as_maps(targets):
+    """The network's output that says what the targets say."""
+    p = np.clip(targets["prob"], 1e-6, 1 - 1e-6)
+    return {"prob": np.log(p) - np.log1p(-p), "dist": targets["dist"]}
+
+
+def discs(*circles, shape=(40, 48)):
+    rows, cols = np.indices(shape)
+    labels = np.zeros(shape, np.int32)
+    for i, (row, col, radius) in enumerate(circles, start=1):
+        labels[np.hypot(rows - row, cols - col) <= radius] = i
+    return labels
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_targets_of_the_reference(golden, case):
+    arrays, _ = golden("stardist")
+    labels = arrays[f"target__{case}__label"]
+    targets = representations.create("stardist").encode(labels.astype(np.int32))
+    assert {k: (v.shape, v.dtype) for k, v in targets.items()} == {
+        "prob": ((*labels.shape, 1), np.float32),
+        "dist": ((*labels.shape, 32), np.float32),
+    }
+    expected = arrays[f"target__{case}__prob_grid1"]
+    np.testing.assert_allclose(targets["prob"][..., 0], expected, atol=1e-6)
+    expected = arrays[f"target__{case}__dist32_grid1"]
+    np.testing.assert_allclose(targets["dist"], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_rays", [32, 64])
+def test_decodes_what_it_encodes(n_rays):
+    sample = generate(3, size=192)
+    representation = representations.create("stardist", n_rays=n_rays)
+    instances = fill_holes(sample.instances)
+    found = representation.decode(as_maps(representation.encode(instances)))
+    scores = metrics.score(instances, found.instances)
+    assert scores.pq > 0.9, scores
+    assert found.instances.dtype == np.int32
+    assert found.classes is None
+    assert found.scores.shape == (found.instances.max(),)
+
+
+@pytest.mark.parametrize("threshold", ["0.3", "0.4"])
+@pytest.mark.parametrize("case", ["robust_grid1_rays32", "robust_sparse_rays32", "no_candidate"])
+def test_decodes_as_the_reference(golden, case, threshold):
+    arrays, _ = golden("stardist")
+    nms = {k.removeprefix(f"nms__{case}__"): v for k, v in arrays.items() if case in k}
+    dist = nms["dist_f16"].astype(np.float32)
+    representation = representations.create("stardist", nms_thresh=float(threshold))
+    maps = as_maps({"prob": nms["prob"].astype(np.float64)[..., None], "dist": dist})
+    found = representation.decode(maps)
+    expected = nms[f"label_{threshold}"]
+    assert (found.instances > 0).any() == expected.any()
+    assert np.mean(found.instances != expected) < 0.02  # of how outlines are filled
+    np.testing.assert_allclose(found.scores, nms[f"scores_{threshold}"], rtol=1e-5)
+
+
+def test_scores_follow_the_ids():
+    """The small nucleus is dropped, the one under another has no pixel, the rest moves up."""
+    labels = discs((10, 10, 6), (10, 30, 2), (28, 12, 7), (28, 34, 8))
+    representation = representations.create("stardist", min_size=30, nms_thresh=1.0)
+    targets = representation.encode(labels)
+    prob = np.zeros((*labels.shape, 1))
+    for (row, col), p in {
+        (10, 10): 0.7,
+        (10, 30): 0.9,  # of 13 pixels
+        (28, 12): 0.8,
+        (28, 34): 0.95,
+        (28, 35): 0.6,  # the same nucleus again
+    }.items():
+        prob[row, col] = p
+    found = representation.decode(as_maps({"prob": prob, "dist": targets["dist"]}))
+    np.testing.assert_allclose(found.scores, [0.95, 0.8, 0.7], rtol=1e-5)
+    assert found.scores.dtype == np.float32
+    assert [found.instances[p] for p in ((28, 34), (28, 12), (10, 10), (10, 30))] == [1, 2, 3, 0]
+    assert len(representations.create("stardist").decode(as_maps(targets)).scores) == 4
+
+
+def test_thresholds_reach_the_decoding():
+    prob, dist = np.zeros((40, 48, 1)), np.full((40, 48, 32), 8.0)
+    prob[14, 16], prob[14, 24], prob[26, 38] = 0.9, 0.8, 0.3  # the first two share 39 %
+    maps = as_maps({"prob": prob, "dist": dist})
+
+    def count(**arguments):
+        return len(representations.create("stardist", **arguments).decode(maps).scores)
+
+    assert count() == 2
+    assert count(nms_thresh=0.3) == 1
+    assert count(prob_thresh=0.2) == 3
+    assert count(prob_thresh=0.85) == 1
+    assert count(min_size=150) == 1  # what the first leaves of the second has fewer pixels
+
+
+def test_negative_distances_are_no_polygon():
+    maps = {"prob": np.full((9, 9, 1), 3.0), "dist": np.full((9, 9, 8), -5.0)}
+    found = representations.create("stardist", n_rays=8).decode(maps)
+    # Clipped to a thousandth of a pixel: what is left of each is its centre.
+    np.testing.assert_array_equal(found.instances > 0, np.pad(np.ones((5, 5), bool), 2))
+
+
+@pytest.mark.parametrize("arguments", [{}, {"dist_loss": "mse", "background": 0.01}])
+def test_ignored_pixels_are_as_if_they_were_not_there(arguments):
+    representation = representations.create("stardist", n_rays=8, **arguments)
+    labels = discs((5, 4, 3), (8, 11, 3), shape=(14, 16))
+    ignore = np.zeros(labels.shape, bool)
+    ignore[:, 8:] = True
+    whole = {k: v[None] for k, v in representation.encode(labels, None, ignore).items()}
+    assert whole["valid"].dtype == np.uint8
+    left = {k: v[:, :, :8] for k, v in whole.items() if k != "valid"}
+    rng = np.random.default_rng(0)
+    maps = {
+        k: rng.normal(1, 2, (1, 14, 16, c)).astype(np.float32)
+        for k, c in representation.outputs.items()
+    }
+
+    def total(maps, targets):
+        return representation.loss(maps, targets)[0]
+
+    expected = total({k: v[:, :, :8] for k, v in maps.items()}, left)
+    found, gradients = jax.value_and_grad(total)(maps, whole)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    for gradient in gradients.values():
+        assert np.abs(gradient[:, :, :8]).max() > 0
+        assert not np.abs(gradient[:, :, 8:]).any()
+    everything = total(maps, {k: v for k, v in whole.items() if k != "valid"})
+    assert abs(everything - expected) > 1e-4
+
+
+def test_side_maps_and_weights():
+    rng = np.random.default_rng(0)
+    plain = representations.create("stardist", n_rays=8)
+    targets = {k: v[None] for k, v in plain.encode(discs((9, 9, 5), shape=(16, 16))).items()}
+    maps, side = (
+        {k: rng.normal(0, 2, (1, 16, 16, c)).astype(np.float32) for k, c in plain.outputs.items()}
+        for _ in range(2)
+    )
+    total, parts = plain.loss(maps, targets)
+    np.testing.assert_allclose(total, parts["prob/bce"] + 0.2 * parts["dist/mae"], rtol=1e-6)
+    other, _ = plain.loss(side, targets)
+    supervised = representations.create("stardist", n_rays=8, side_weight=0.5)
+    both, named = supervised.loss({**maps, "side": {k: [m] for k, m in side.items()}}, targets)
+    np.testing.assert_allclose(both, total + 0.5 * other, rtol=1e-6)
+    np.testing.assert_allclose(named["side"], 0.5 * other, rtol=1e-6)
+    assert {k: named[k] for k in parts} == parts
+    heavy = representations.create("stardist", n_rays=8, prob_weight=3.0, dist_weight=0.5)
+    weighted, same = heavy.loss(maps, targets)
+    expected = 3 * parts["prob/bce"] + 0.5 * parts["dist/mae"]
+    np.testing.assert_allclose(weighted, expected, rtol=1e-6)
+    assert same == parts
+
+
+@pytest.mark.parametrize("broken", ["prob", "dist"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_maps_that_are_no_numbers_are_refused(broken, value):
+    representation = representations.create("stardist")
+    maps = {m: np.zeros((5, 6, c), np.float32) for m, c in representation.outputs.items()}
+    maps[broken][2, 3, 0] = value
+    with pytest.raises(ValueError, match=rf"map '{broken}' holds \d NaN and \d infinite numbers"):
+        representation.decode(maps)
+
+
+def test_maps_of_other_rays_are_refused():
+    maps = {"prob": np.zeros((5, 6, 1)), "dist": np.zeros((5, 6, 16))}
+    with pytest.raises(ValueError, match=r"map 'dist' must be \(H, W, 32\), got shape \(5, 6, 16"):
+        representations.create("stardist").decode(maps)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"n_rays": 2}, "n_rays=2 make no polygon; at least 3"),
+        ({"dist_loss": "l1"}, "dist_loss='l1'; known: mae, mse"),
+        ({"prob_thresh": 1.5}, r"prob_thresh 1.5 is not within \[0, 1\]"),
+        ({"nms_thresh": -1}, r"nms_thresh -1 is not within \[0, 1\]"),
+        ({"rays": 32}, "did you mean 'n_rays'"),
+    ],
+)
+def test_what_does_not_exist_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        representations.create("stardist", **arguments)
+
+
+def test_encoding_and_decoding_do_not_import_jax():
+    code = (
+        "import sys, numpy as np; from jaxnuc import representations as r\n"
+        "s = r.create('stardist'); s.decode(s.encode(np.eye(8, dtype=np.int32)))\n"
+        "assert not {'jax', 'flax'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_one_image_by_heart():
+    instances = discs((12, 13, 9), (12, 36, 10), (33, 15, 10), (34, 37, 8), shape=(46, 50))
+    noise = np.random.default_rng(0).integers(-20, 20, (46, 50, 3))
+    image = (np.where(instances, 170, 60)[..., None] + noise).astype(np.uint8)[None]
+
+    bridge = representations.create("stardist")
+    model = models.create(
+        "flexible_unet", bridge.outputs, variant="small", layers=3, base_filters=8
+    )
+    rate = optax.cosine_decay_schedule(1e-2, 300)
+    optimizer = optim.make({"name": "adam", "learning_rate": 1e-2}, rate)
+    current = state.create(model, optimizer, seed=0, ema=False)
+    targets = {name: m[None] for name, m in bridge.encode(instances).items()}
+    step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
+    for _ in range(300):
+        current, _ = step(current, {"image": image, "targets": targets}, jax.random.key(0))
+
+    apply = jax.jit(lambda v, x: model.apply(v, as_input(x), train=False))
+    maps = {name: np.asarray(m[0]) for name, m in apply(current.variables(), image).items()}
+    assert metrics.score(instances, bridge.decode(maps).instances).pq > 0.9
