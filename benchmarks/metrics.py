@@ -11,6 +11,7 @@ least of several runs on one core.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 from natural import nuclei, perturbed
@@ -64,21 +65,17 @@ def main() -> None:
     sizes = [int(size) for size in parser.parse_args().sizes.split(",")]
     print(f"{'size':>5} {'nuclei':>6} {'':<34} {'ms':>9} {'ns/pixel':>9} {'x floor':>8}")
     for size in sizes:
-        truth, prediction = nuclei(size), perturbed(size)
+        maps = truth, _ = nuclei(size), perturbed(size)
         rows = {
-            "floor: one pass that counts pairs": (lambda: count_pairs(truth, prediction), 15),  # noqa: B023
-            "contingency table": (lambda: contingency_table(truth, prediction), 15),  # noqa: B023
-            "all scores": (lambda: score(truth, prediction), 15),  # noqa: B023
+            "floor: one pass that counts pairs": (partial(count_pairs, *maps), 15),
+            "contingency table": (partial(contingency_table, *maps), 15),
+            "all scores": (partial(score, *maps), 15),
         }
         if size <= LOOP_UP_TO:
-            rows["loop over nuclei (Dice, AJI, PQ)"] = (
-                lambda: loop_over_nuclei(truth, prediction),  # noqa: B023
-                1,
-            )
-            ours = score(truth, prediction)
-            np.testing.assert_allclose(
-                loop_over_nuclei(truth, prediction), (ours.dice, ours.aji, ours.pq), rtol=1e-12
-            )
+            rows["loop over nuclei (Dice, AJI, PQ)"] = (partial(loop_over_nuclei, *maps), 1)
+            ours = score(*maps)
+            expected = (ours.dice, ours.aji, ours.pq)
+            np.testing.assert_allclose(loop_over_nuclei(*maps), expected, rtol=1e-12)
         times = {name: seconds(*row) for name, row in rows.items()}
         floor = next(iter(times.values()))
         for name, t in times.items():

@@ -1,6 +1,6 @@
 """What the representations share: probabilities, scores, deep supervision."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ def mean_scores(probability: np.ndarray, instances: np.ndarray) -> np.ndarray:
     return (sums[1:] / np.bincount(labels, minlength=1)[1:]).astype(np.float32)
 
 
+Loss = Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]]
 VALID = "valid"  # name of the target that says where there is anything to learn
 
 
@@ -39,17 +40,16 @@ def with_valid(targets: dict[str, np.ndarray], ignore: np.ndarray | None) -> dic
 def supervise(
     maps: Mapping[str, Any],
     targets: Mapping[str, Any],
-    names: Iterable[str],
-    loss: Callable[[Any, Any, Any], tuple[Any, dict[str, Any]]],
+    losses: Mapping[str, Loss],
     side_weight: float,
 ) -> tuple[Any, dict[str, Any]]:
-    """Sums a loss over maps and their side maps.
+    """Sums the losses of maps and of their side maps.
 
     Args:
       maps: the network's output; `side` holds `{map: [logits, ...]}` where it has any.
       targets: `{map: target}`, and `valid` where there are pixels to ignore.
-      names: of the maps.
-      loss: `(logits, target, valid) -> (scalar, parts)`; valid is float (B, H, W, 1) or None.
+      losses: `(logits, target, valid) -> (scalar, parts)` of each map; valid is float
+        (B, H, W, 1) or None.
       side_weight: weight of each side map; the outputs weigh 1.
 
     Returns:
@@ -59,7 +59,7 @@ def supervise(
     side: Any = 0.0
     parts: dict[str, Any] = {}
     valid = targets[VALID].astype(np.float32) if VALID in targets else None
-    for name in names:
+    for name, loss in losses.items():
         target = targets[name]
         value, named = loss(maps[name], target, valid)
         total = total + value

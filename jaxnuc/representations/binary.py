@@ -75,7 +75,7 @@ class Representation:
                 parts["iou"] = losses.soft_iou(p, t, axis_name=axis_name)
             return jnp.stack(list(parts.values())).mean(), parts
 
-        return _maps.supervise(maps, targets, self.outputs, one, self.side_weight)
+        return _maps.supervise(maps, targets, {"mask": one}, self.side_weight)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Threshold, 8-connected components, minimum size."""

@@ -123,7 +123,8 @@ class Representation:
                 dice = losses.squared_ratio_dice(p[..., -1:], t[..., -1:])
             return entropy + dice, {"ce": entropy, "dice": dice}
 
-        return _maps.supervise(maps, targets, self.outputs, one, self.side_weight)
+        losses_of = dict.fromkeys(self.outputs, one)
+        return _maps.supervise(maps, targets, losses_of, self.side_weight)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Algorithm 1 on both maps above the threshold."""

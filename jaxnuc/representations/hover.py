@@ -116,11 +116,8 @@ class Representation:
             total = self.mse_weight * mse + self.msge_weight * msge
             return total, {"mse": mse, "msge": msge}
 
-        total, parts = _maps.supervise(maps, targets, ("np",), pixels, self.side_weight)
-        more, others = _maps.supervise(maps, targets, ("hv",), distances, self.side_weight)
-        if "side" in maps:
-            others["side"] = parts["side"] + others["side"]
-        return total + more, parts | others
+        losses_of: dict[str, _maps.Loss] = {"np": pixels, "hv": distances}
+        return _maps.supervise(maps, targets, losses_of, self.side_weight)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Markers away from the falls of the maps, and a watershed from them."""

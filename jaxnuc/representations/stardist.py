@@ -117,11 +117,8 @@ class Representation:
             return self.dist_weight * error, {self.dist_loss: error}
 
         masked = {**targets, "dist": (targets["dist"], targets["prob"])}
-        total, parts = _maps.supervise(maps, targets, ("prob",), probability, self.side_weight)
-        more, others = _maps.supervise(maps, masked, ("dist",), distance, self.side_weight)
-        if "side" in maps:
-            others["side"] = parts["side"] + others["side"]
-        return total + more, parts | others
+        losses_of: dict[str, _maps.Loss] = {"prob": probability, "dist": distance}
+        return _maps.supervise(maps, masked, losses_of, self.side_weight)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Polygons after non-maximum suppression, painted in order; ids by descending score."""
