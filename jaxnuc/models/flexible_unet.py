@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, logits, max_pool_ceil
+from jaxnuc.models._blocks import DoubleSize, Dtype, logits, max_pool_ceil
 
 VARIANTS = {
     "neoplastic": {},
@@ -60,26 +60,6 @@ class DoubleConv(nn.Module):
             if first:
                 x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return x
-
-
-class DoubleSize(nn.Module):
-    """Transposed 2x2 convolution of stride 2: `(B, H, W, C) -> (B, 2H, 2W, features)`.
-
-    Kernel and stride are equal, so that no outputs overlap and it is one matrix product a pixel
-    followed by a rearrangement: the same numbers, and much faster than a general one on a CPU.
-    """
-
-    features: int
-    dtype: Dtype
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        b, h, w, c = x.shape
-        init = nn.initializers.glorot_uniform(in_axis=2, out_axis=3)
-        kernel = self.param("kernel", init, (2, 2, c, self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
-        y = jnp.einsum("bhwc,ijcf->bhiwjf", x, kernel.astype(self.dtype))
-        return y.reshape(b, 2 * h, 2 * w, self.features) + bias.astype(self.dtype)
 
 
 class Model(nn.Module):

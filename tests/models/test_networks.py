@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnuc import models
-from jaxnuc.models import _blocks, flexible_unet, harunet
+from jaxnuc.models import _blocks, harunet
 
 # Thin networks with the full graphs.
 THIN_STAGES = {
@@ -86,7 +86,7 @@ def test_resize_bilinear_uses_half_pixel_centres():
 
 
 def test_double_size_is_a_transposed_convolution():
-    layer = flexible_unet.DoubleSize(3, jnp.float32)
+    layer = _blocks.DoubleSize(3, jnp.float32)
     x = jax.random.normal(jax.random.key(0), (2, 5, 4, 6))
     variables = layer.init(jax.random.key(1), x)
     kernel = variables["params"]["kernel"]

@@ -1,0 +1,98 @@
+"""AL-Net (attention learning): context coding in the encoder, attention learning on the skips.
+
+Source: Zhao et al., "AL-Net: Attention learning network based on multi-task learning for cervical
+nucleus segmentation", IEEE JBHI 26(6), 2022. The nucleus region is the task of the decoder; its
+boundary, the auxiliary task, is read from the attention features.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._attention import AttentionLearn, ContextCode
+from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, upsample_nearest
+from jaxnuc.models._resnet import RESNET34, ResNet
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "small": {"blocks": (1, 1, 1, 1), "base_width": 16, "attention_width": 8},
+}
+
+
+class Model(nn.Module):
+    """AL-Net, attention learning.
+
+    Attributes:
+      outputs: channels of each map; the paper has `{"mask": 1, "contour": 1}`.
+      attention_outputs: maps with these names are sums of 1x1 heads of the attention features at
+        each level; all others are 1x1 heads of the decoder.
+      blocks: number of basic residual blocks in each of the four layers of the encoder.
+      base_width: channels at half resolution; the deepest level has 8 times as many.
+      reduction: of the channels in the excitation of the context coding.
+      attention_width: channels of the finest level of the codec in the attention learning.
+      input_scale: images are `input_scale * images + input_offset` first.
+      input_offset: as above; 1 and 0 leave the images as they are.
+      bgr: channels in the order blue, green, red, as OpenCV reads them and as the published code
+        feeds them.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    attention_outputs: Sequence[str] = ("contour",)
+    blocks: Sequence[int] = RESNET34["blocks"]
+    base_width: int = 64
+    reduction: int = 8
+    attention_width: int = 16
+    input_scale: float = 3.2
+    input_offset: float = -1.6
+    bgr: bool = False
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        common = {"axis_name": self.axis_name, "dtype": self.dtype}
+        # Made here, called within the encoder: the next layer takes the coded map.
+        contexts = [
+            ContextCode(self.reduction, self.dtype, name=f"context{i}") for i in (1, 2, 3, 4)
+        ]
+        x = images[..., ::-1] if self.bgr else images
+        *skips, x = ResNet(
+            self.blocks, RESNET34["block"], self.base_width, name="encoder", **common
+        )(
+            x * self.input_scale + self.input_offset,
+            train,
+            between=lambda level, y: contexts[level](y),
+        )
+        attended = [
+            AttentionLearn(self.attention_width, name=f"attention{i}", **common)(skip, train)
+            for i, skip in enumerate(skips, start=1)
+        ]
+
+        def conv(y: jax.Array, features: int, name: str) -> jax.Array:
+            return ConvNormAct(features, use_bias=True, name=name, **common)(y, train)
+
+        for level in range(4, 0, -1):
+            skip = attended[level - 1]
+            x = conv(upsample_nearest(x, skip), skip.shape[-1], f"up{level + 1}")
+            x = jnp.concatenate([skip, x], axis=-1)
+            x = conv(x, skip.shape[-1], f"decoder{level + 1}")
+        x = conv(upsample_nearest(x, images), self.base_width, "up1")
+
+        def head(y: jax.Array, channels: int, name: str) -> jax.Array:
+            return logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)(y))
+
+        maps = {}
+        for name, channels in self.outputs.items():
+            if name in self.attention_outputs:
+                # A 1x1 before the upsampling is the paper's 1x1 behind it, on fewer pixels.
+                maps[name] = sum(
+                    upsample_nearest(head(y, channels, f"{name}_head{i}"), images, factor=2**i)
+                    for i, y in enumerate(attended, start=1)
+                )
+            else:
+                maps[name] = head(x, channels, f"{name}_head")
+        return maps

@@ -1,0 +1,65 @@
+"""Attention U-Net: a U-Net whose skips are gated by the decoder.
+
+Source: Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", 2018; in two
+dimensions and at the sizes at which it is compared with in nucleus segmentation.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, max_pool_ceil, upsample_nearest
+from jaxnuc.models._gates import AttentionGate
+from jaxnuc.models.unet import DoubleConv
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "small": {"widths": (16, 32, 64, 128), "smallest_gate": 8},
+}
+
+
+class Model(nn.Module):
+    """Attention U-Net.
+
+    Attributes:
+      outputs: channels of each map; one 1x1 head a map.
+      widths: channels of each level, from full resolution down.
+      smallest_gate: a gate's inner width is half its level's, but at least this.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    widths: Sequence[int] = (32, 64, 128, 256, 512)
+    smallest_gate: int = 32
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        common = {"axis_name": self.axis_name, "dtype": self.dtype}
+        x = images.astype(self.dtype)
+        skips = []
+        for level, width in enumerate(self.widths):
+            x = x if level == 0 else max_pool_ceil(x)
+            x = DoubleConv(width, name=f"down{level}", **common)(x, train)
+            skips.append(x)
+        for level in reversed(range(len(self.widths) - 1)):
+            skip, width = skips[level], self.widths[level]
+            g = upsample_nearest(x, skip)
+            g = ConvNormAct(width, use_bias=True, name=f"double{level}", **common)(g, train)
+            skip = AttentionGate(
+                max(width // 2, self.smallest_gate),
+                use_bias=True,
+                norm_psi=True,
+                name=f"gate{level}",
+                **common,
+            )(skip, g, train)
+            x = jnp.concatenate([skip, g], axis=-1)
+            x = DoubleConv(width, name=f"up{level}", **common)(x, train)
+        return {
+            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
+            for name, channels in self.outputs.items()
+        }

@@ -1,0 +1,116 @@
+"""CE-Net: a residual encoder, dense atrous convolution, multi-kernel pooling, additive skips.
+
+Source: Gu et al., "CE-Net: Context encoder network for 2D medical image segmentation", IEEE TMI
+38(10), 2019.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._attention import DenseAtrous
+from jaxnuc.models._blocks import ConvNormAct, Dtype, batch_norm, logits, resize_bilinear
+from jaxnuc.models._resnet import RESNET34, ResNet
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "small": {"blocks": (1, 1, 1, 1), "base_width": 16},
+}
+
+
+def double_by_transposed(features: int, kernel: int, dtype: Dtype) -> nn.ConvTranspose:
+    """Transposed convolution of stride 2, 3x3 or 4x4, that doubles both sides.
+
+    In torch's terms: padding 1, and output padding 1 where the kernel is odd.
+    """
+    pad = (kernel - 2, 2)
+    return nn.ConvTranspose(features, (kernel, kernel), (2, 2), padding=(pad, pad), dtype=dtype)
+
+
+class MultiKernelPooling(nn.Module):
+    """Residual multi-kernel pooling: appends one channel a window to `x` (paper, section II-C).
+
+    Maximum over windows of several sizes, one 1x1 convolution for all, and bilinear back.
+    """
+
+    windows: Sequence[int]
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        _, h, w, _ = x.shape
+        point = nn.Conv(1, (1, 1), dtype=self.dtype)
+        maps = []
+        for window in self.windows:
+            # The paper's maps are larger than any window; in small images a window is the map.
+            sides = (min(window, h), min(window, w))
+            maps.append(resize_bilinear(point(nn.max_pool(x, sides, sides)), x))
+        return jnp.concatenate([*maps, x], axis=-1)
+
+
+class DecoderBlock(nn.Module):
+    """1x1 to a quarter of the channels, transposed 3x3 of stride 2, 1x1; doubles both sides."""
+
+    features: int
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        def point(y: jax.Array, features: int) -> jax.Array:
+            return ConvNormAct(
+                features, kernel=1, use_bias=True, axis_name=self.axis_name, dtype=self.dtype
+            )(y, train)
+
+        quarter = x.shape[-1] // 4
+        x = double_by_transposed(quarter, 3, self.dtype)(point(x, quarter))
+        x = nn.relu(batch_norm(self, train)(x))
+        return point(x, self.features)
+
+
+class Model(nn.Module):
+    """CE-Net.
+
+    Attributes:
+      outputs: channels of each map; each has its own 3x3 head.
+      blocks: number of basic residual blocks in each of the four layers of the encoder.
+      base_width: channels at half resolution; the deepest level has 8 times as many.
+      windows: of the multi-kernel pooling.
+      input_scale: images are `input_scale * images + input_offset` first.
+      input_offset: as above; 1 and 0 leave the images as they are.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    blocks: Sequence[int] = RESNET34["blocks"]
+    base_width: int = 64
+    windows: Sequence[int] = (2, 3, 5, 6)
+    input_scale: float = 3.2
+    input_offset: float = -1.6
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        common = {"axis_name": self.axis_name, "dtype": self.dtype}
+        _, height, width, _ = images.shape
+        stem, *skips, x = ResNet(
+            self.blocks, RESNET34["block"], self.base_width, name="encoder", **common
+        )(images * self.input_scale + self.input_offset, train)
+        x = DenseAtrous(self.dtype, name="dense_atrous")(x)
+        x = MultiKernelPooling(self.windows, self.dtype, name="pooling")(x)
+        for level, skip in zip((4, 3, 2), reversed(skips), strict=True):
+            _, h, w, c = skip.shape
+            x = DecoderBlock(c, name=f"decoder{level}", **common)(x, train)[:, :h, :w] + skip
+        _, h, w, c = stem.shape
+        x = DecoderBlock(c, name="decoder1", **common)(x, train)[:, :h, :w]
+        half = self.base_width // 2
+        x = nn.relu(double_by_transposed(half, 4, self.dtype)(x))[:, :height, :width]
+        x = nn.relu(nn.Conv(half, (3, 3), dtype=self.dtype)(x))
+        return {
+            name: logits(nn.Conv(channels, (3, 3), dtype=self.dtype, name=f"{name}_head")(x))
+            for name, channels in self.outputs.items()
+        }

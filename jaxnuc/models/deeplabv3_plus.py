@@ -1,0 +1,102 @@
+"""DeepLabV3+: a dilated residual encoder, atrous spatial pyramid pooling, a light decoder.
+
+Source: Chen, Zhu, Papandreou, Schroff, Adam, "Encoder-decoder with atrous separable convolution for
+semantic image segmentation", ECCV 2018, in its form with a residual network (section 4.1).
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, resize_bilinear
+from jaxnuc.models._resnet import RESNET18, RESNET50, RESNET101, ResNet
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "resnet101": RESNET101,
+    "small": {**RESNET18, "base_width": 16, "features": 64, "low_features": 16},
+}
+
+
+class PyramidPooling(nn.Module):
+    """Atrous spatial pyramid pooling: a 1x1, a dilated 3x3 a rate and the image's mean, fused."""
+
+    features: int
+    rates: Sequence[int]
+    dropout_rate: float
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        def conv(y: jax.Array, name: str, kernel: int = 1, dilation: int = 1) -> jax.Array:
+            return ConvNormAct(
+                self.features,
+                kernel,
+                dilation,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=name,
+            )(y, train)
+
+        branches = [conv(x, "point")]
+        branches += [conv(x, f"rate{rate}", 3, rate) for rate in self.rates]
+        mean = conv(x.mean(axis=(1, 2), keepdims=True), "image")
+        branches.append(jnp.broadcast_to(mean, branches[0].shape))
+        x = conv(jnp.concatenate(branches, axis=-1), "fuse")
+        return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+
+
+class Model(nn.Module):
+    """DeepLabV3+.
+
+    Attributes:
+      outputs: channels of each map; one 1x1 head a map, bilinear to the size of the images.
+      blocks: number of residual blocks in each of the four layers of the encoder.
+      block: `"bottleneck"` or `"basic"`.
+      base_width: channels of the encoder's stem.
+      output_stride: of the encoder: 32, 16 or 8.
+      rates: of the dilated 3x3; the paper doubles them at an output stride of 8.
+      features: channels of the pyramid and of the decoder.
+      low_features: channels to which the map of layer 1 is reduced before the decoder.
+      dropout_rate: behind the pyramid, as in the published code.
+      input_scale: images are `input_scale * images + input_offset` first, as in the published code.
+      input_offset: as above; 1 and 0 leave the images as they are.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    blocks: Sequence[int] = RESNET50["blocks"]
+    block: str = RESNET50["block"]
+    base_width: int = 64
+    output_stride: int = 16
+    rates: Sequence[int] = (6, 12, 18)
+    features: int = 256
+    low_features: int = 48
+    dropout_rate: float = 0.1
+    input_scale: float = 2.0
+    input_offset: float = -1.0
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        common = {"axis_name": self.axis_name, "dtype": self.dtype}
+        _, low, *_, x = ResNet(
+            self.blocks, self.block, self.base_width, self.output_stride, name="encoder", **common
+        )(images * self.input_scale + self.input_offset, train)
+        x = PyramidPooling(self.features, self.rates, self.dropout_rate, name="pyramid", **common)(
+            x, train
+        )
+        low = ConvNormAct(self.low_features, kernel=1, name="low", **common)(low, train)
+        x = jnp.concatenate([resize_bilinear(x, low), low], axis=-1)
+        for i in (1, 2):
+            x = ConvNormAct(self.features, name=f"decoder{i}", **common)(x, train)
+        maps = {}
+        for name, channels in self.outputs.items():
+            head = nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x)
+            maps[name] = resize_bilinear(logits(head), images)
+        return maps

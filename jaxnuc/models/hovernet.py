@@ -1,0 +1,330 @@
+"""HoVer-Net: a residual encoder and, for every map, a decoder of dense units.
+
+Source: Graham et al., "HoVer-Net: Simultaneous segmentation and classification of nuclei in
+multi-tissue histology images", Medical Image Analysis 58, 2019, and the code published with it:
+variants `full` (mode `original`, 270 -> 80 pixels), `fast` (256 -> 164), and `conic` (256 -> 256),
+the baseline of the CoNIC challenge.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+
+from jaxnuc.models._blocks import Dtype, batch_norm, logits, upsample_nearest
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "fast": {"mode": "fast"},
+    "conic": {"mode": "conic"},
+    "small": {"mode": "fast", "width": 8, "units": (2, 2, 2, 2)},
+    "small_original": {"width": 8, "units": (2, 2, 2, 2)},
+}
+
+# What the first phase of training leaves as it is, by the path below `params` joined by "/":
+# groups d1 to d3 and the units of d0, but neither d0's shortcut nor its closing normalisation.
+FROZEN_FIRST = r"^(d[1-3]/.*|d0/unit\d+/.*)$"
+
+GROUPS = 4  # of the wide convolution of a dense unit
+DENSE_UNITS = {"u3": 8, "u2": 4}
+STRIDES = (1, 2, 2, 2)  # of the encoder's groups
+
+
+class Mode(NamedTuple):
+    """What one of the published networks is.
+
+    `kernel` and `padding` are of the decoders, `stem` pads the first convolution, `preactivated`
+    tells the order within residual units, `margin` is the side of the input minus that of the maps.
+    """
+
+    kernel: int
+    padding: str
+    stem: str
+    preactivated: bool
+    margin: int
+
+
+MODES = {
+    "original": Mode(kernel=5, padding="VALID", stem="VALID", preactivated=True, margin=190),
+    "fast": Mode(kernel=3, padding="VALID", stem="SAME", preactivated=True, margin=92),
+    "conic": Mode(kernel=3, padding="SAME", stem="SAME", preactivated=False, margin=0),
+}
+
+kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def conv(
+    features: int,
+    kernel: int,
+    dtype: Dtype,
+    name: str,
+    stride: int = 1,
+    padding: str | Sequence[tuple[int, int]] = "SAME",
+) -> nn.Conv:
+    """A convolution as all but the last of each decoder are: no bias, He normal by fan-out."""
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        strides=stride,
+        padding=padding,
+        use_bias=False,
+        kernel_init=kernel_init,
+        dtype=dtype,
+        name=name,
+    )
+
+
+def centre_crop(x: jax.Array, height: int, width: int) -> jax.Array:
+    """The middle of `x: (B, H, W, C)`; of an odd surplus the larger part goes below and right."""
+    _, h, w, _ = x.shape
+    top, left = (h - height) // 2, (w - width) // 2
+    return x[:, top : top + height, left : left + width]
+
+
+def add_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
+    """Doubles the size of `x` and adds the middle of `skip`; the smaller of the two sizes stays."""
+    y = upsample_nearest(x, like=skip)
+    _, h, w, _ = y.shape
+    return y + centre_crop(skip, h, w)
+
+
+class Bottleneck(nn.Module):
+    """The residual of a unit, without its shortcut: 1x1, 3x3, 1x1 with 4 times the features.
+
+    Pre-activated (original, fast), or with a normalisation at the end (conic). The first unit of
+    a group takes its input as it is.
+    """
+
+    features: int
+    stride: int = 1
+    preactivated: bool = True
+    first: bool = False
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        _, h, w, _ = x.shape
+        padding = [(1, 1), (1, 1)]
+        if self.stride == 2 and self.preactivated:
+            # As TensorFlow pads even sides. It would pad odd ones by (1, 1), which would move the
+            # grid by a pixel; so the second window begins at pixel 2 whatever the size is. The
+            # published sizes have no odd sides here.
+            padding = [(0, 1 + h % 2), (0, 1 + w % 2)]
+        if self.preactivated and not self.first:
+            x = nn.relu(batch_norm(self, train, "norm0")(x))
+        x = conv(self.features, 1, self.dtype, "conv1")(x)
+        x = nn.relu(batch_norm(self, train, "norm1")(x))
+        x = conv(self.features, 3, self.dtype, "conv2", self.stride, padding)(x)
+        x = nn.relu(batch_norm(self, train, "norm2")(x))
+        x = conv(4 * self.features, 1, self.dtype, "conv3")(x)
+        return x if self.preactivated else batch_norm(self, train, "norm3")(x)
+
+
+class ResidualGroup(nn.Module):
+    """Residual units of one size: `(B, H, W, C) -> (B, ceil(H / stride), ..., 4 * features)`."""
+
+    features: int
+    units: int
+    stride: int = 1
+    preactivated: bool = True
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        shortcut = conv(4 * self.features, 1, self.dtype, "shortcut", self.stride)(x)
+        if not self.preactivated:
+            shortcut = batch_norm(self, train, "shortcut_norm")(shortcut)
+        for i in range(self.units):
+            residual = Bottleneck(
+                self.features,
+                self.stride if i == 0 else 1,
+                self.preactivated,
+                first=i == 0,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=f"unit{i}",
+            )(x, train)
+            x = residual + (shortcut if i == 0 else x)
+            if not self.preactivated:
+                x = nn.relu(x)
+        if self.preactivated:
+            x = nn.relu(batch_norm(self, train, "closing_norm")(x))
+        return x
+
+
+class GroupedConv(nn.Module):
+    """A convolution in groups: parameters and values of `nn.Conv(feature_group_count=groups)`.
+
+    Written as one convolution a group: XLA on a CPU differentiates that 20 to 50 times faster.
+    """
+
+    features: int
+    kernel: int
+    groups: int
+    padding: str = "SAME"
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.kernel, self.kernel, x.shape[-1] // self.groups, self.features)
+        kernel = self.param("kernel", kernel_init, shape, jnp.float32).astype(self.dtype)
+        inputs = jnp.split(x, self.groups, axis=-1)
+        kernels = jnp.split(kernel, self.groups, axis=-1)
+        parts = [
+            lax.conv_general_dilated(
+                part, own, (1, 1), self.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+            )
+            for part, own in zip(inputs, kernels, strict=True)
+        ]
+        return jnp.concatenate(parts, axis=-1)
+
+
+class DenseBlock(nn.Module):
+    """Units that each add `growth` channels to the middle of what came before, and a closing norm.
+
+    A unit: norm, ReLU, 1x1 to 4 times `growth`, norm, ReLU, a convolution in groups.
+    """
+
+    units: int
+    growth: int
+    kernel: int
+    padding: str
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for i in range(self.units):
+            y = nn.relu(batch_norm(self, train, f"unit{i}_norm1")(x))
+            y = conv(4 * self.growth, 1, self.dtype, f"unit{i}_conv1")(y)
+            y = nn.relu(batch_norm(self, train, f"unit{i}_norm2")(y))
+            y = GroupedConv(
+                self.growth, self.kernel, GROUPS, self.padding, self.dtype, name=f"unit{i}_conv2"
+            )(y)
+            _, h, w, _ = y.shape
+            x = jnp.concatenate([centre_crop(x, h, w), y], axis=-1)
+        return nn.relu(batch_norm(self, train, "closing_norm")(x))
+
+
+class Decoder(nn.Module):
+    """From the encoder's maps to the logits of one map; `width` is that of its last features."""
+
+    channels: int
+    width: int
+    kernel: int
+    padding: str
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, skips: Sequence[jax.Array], train: bool) -> jax.Array:
+        d0, d1, d2 = skips
+        for level, skip, features in (("u3", d2, 4 * self.width), ("u2", d1, 2 * self.width)):
+            x = add_skip(x, skip)
+            x = conv(features, self.kernel, self.dtype, f"{level}_in", padding=self.padding)(x)
+            x = DenseBlock(
+                DENSE_UNITS[level],
+                self.width // 2,
+                self.kernel,
+                self.padding,
+                self.axis_name,
+                self.dtype,
+                name=f"{level}_dense",
+            )(x, train)
+            x = conv(2 * features, 1, self.dtype, f"{level}_out")(x)
+        x = conv(self.width, self.kernel, self.dtype, "u1")(add_skip(x, d0))
+        x = nn.relu(batch_norm(self, train, "u0_norm")(x))
+        return nn.Conv(self.channels, (1, 1), kernel_init=kernel_init, dtype=self.dtype, name="u0")(
+            x
+        )
+
+
+class Model(nn.Module):
+    """HoVer-Net; every map has a decoder of its own.
+
+    Attributes:
+      outputs: channels of each map; `{"np": 2, "hv": 2}` in the paper, with `"class"` for the type
+        branch (its channels count the background).
+      mode: `"original"` and `"fast"` have decoders without padding: `margin` is 190 and 92, and
+        the sides of the maps are multiples of 4. `"conic"` pads, and takes any size; its encoder
+        has the common order of residual units, convolution first.
+      width: of the first features, a multiple of 8; all others follow it.
+      units: residual units in each of the four groups of the encoder.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    mode: str = "original"
+    width: int = 64
+    units: Sequence[int] = (3, 4, 6, 3)
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @property
+    def margin(self) -> int:
+        """Side of the input minus side of the maps, in pixels."""
+        return self._mode().margin
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        mode = self._mode()
+        self._check(images.shape[1:3])
+        x = conv(self.width, 7, self.dtype, "conv0", padding=mode.stem)(images.astype(self.dtype))
+        x = nn.relu(batch_norm(self, train, "conv0_norm")(x))
+        skips = []
+        for level, (units, stride) in enumerate(zip(self.units, STRIDES, strict=True)):
+            x = ResidualGroup(
+                self.width * 2**level,
+                units,
+                stride,
+                mode.preactivated,
+                self.axis_name,
+                self.dtype,
+                name=f"d{level}",
+            )(x, train)
+            skips.append(x)
+        x = conv(16 * self.width, 1, self.dtype, "conv_bot")(x)
+        maps = {}
+        for name, channels in self.outputs.items():
+            decoder = Decoder(
+                channels,
+                self.width,
+                mode.kernel,
+                mode.padding,
+                self.axis_name,
+                self.dtype,
+                name=f"{name}_decoder",
+            )
+            maps[name] = logits(decoder(x, skips[:3], train))
+        return maps
+
+    def _mode(self) -> Mode:
+        if self.mode not in MODES:
+            raise ValueError(f"mode={self.mode!r}; known: {', '.join(MODES)}")
+        return MODES[self.mode]
+
+    def _check(self, sides: Sequence[int]) -> None:
+        if self.width < 8 or self.width % 8:
+            raise ValueError(f"width={self.width} must be a positive multiple of 8")
+        if len(self.units) != len(STRIDES) or min(self.units) < 1:
+            raise ValueError(
+                f"units={tuple(self.units)} must be {len(STRIDES)} numbers, each at least 1"
+            )
+        if not self.margin:
+            return
+        for side in sides:
+            out = side - self.margin
+            if out < 4 or out % 4:
+                below = out // 4 * 4 + self.margin
+                fitting = [s for s in (below, below + 4) if s > self.margin] or [self.margin + 4]
+                raise ValueError(
+                    f"a side of {side} pixels does not fit: mode {self.mode!r} takes "
+                    f"{self.margin} from it, and what stays must be a multiple of 4, at least 4; "
+                    f"nearest: {' or '.join(map(str, fitting))}"
+                )

@@ -1,0 +1,123 @@
+"""StarDist's U-Net: shared features with a head a map, and a branch of its own for classes.
+
+Sources: Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018, with the defaults
+of the published code; Weigert and Schmidt, "Nuclei instance segmentation and classification in
+histopathology images with StarDist", ISBIC 2022, for the variant `conic`.
+"""
+
+from collections.abc import Mapping
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import Dtype, logits, max_pool_ceil, upsample_nearest
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "conic": {"n_depth": 4, "base": 64, "features": 256, "head_blocks": 2},
+    "small": {"base": 16, "features": 64},
+}
+
+GRIDS = (1, 2, 4)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, added to their input, which a 1x1 brings to their width if need be."""
+
+    features: int
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        def conv(x: jax.Array, kernel: int) -> jax.Array:
+            return nn.Conv(
+                self.features,
+                (kernel, kernel),
+                kernel_init=nn.initializers.he_normal(),
+                dtype=self.dtype,
+            )(x)
+
+        y = conv(nn.relu(conv(x, 3)), 3)
+        return nn.relu(y + (x if x.shape[-1] == self.features else conv(x, 1)))
+
+
+class Model(nn.Module):
+    """StarDist's network.
+
+    Attributes:
+      outputs: channels of each map; `{"prob": 1, "dist": 32}` in the paper. A map `class`, whose
+        channels count the background, has features of its own beside those of all others.
+      grid: 1, 2 or 4: the maps have one value for so many pixels each way, those at
+        `(grid * row, grid * column)`; their sides are rounded up.
+      n_depth: how often the U-Net halves its input.
+      base: channels of its first level; they double at each level.
+      features: channels of the layer before the heads.
+      head_blocks: residual blocks in each head; those of `dist` are as wide as the map, others
+        have half of `base`.
+      in_channels: 3, or 1 for a network of grey images: it sees the mean of the colours.
+      axis_name: of the pmapped axis, as for every network; there are no statistics to share.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    grid: int = 1
+    n_depth: int = 3
+    base: int = 32
+    features: int = 128
+    head_blocks: int = 0
+    in_channels: int = 3
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        self._check()
+
+        def conv(x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
+            init = nn.initializers.glorot_uniform()
+            return nn.Conv(
+                features, (kernel, kernel), kernel_init=init, dtype=self.dtype, name=name
+            )(x)
+
+        def convs(x: jax.Array, first: int, second: int, name: str) -> jax.Array:
+            x = nn.relu(conv(x, first, f"{name}_conv1"))
+            return nn.relu(conv(x, second, f"{name}_conv2"))
+
+        x = images.astype(self.dtype)
+        if self.in_channels == 1:
+            x = x.mean(axis=-1, keepdims=True)
+        for step in range(self.grid.bit_length() - 1):
+            x = max_pool_ceil(convs(x, self.base, self.base, f"grid{step}"))
+        width = [self.base * 2**level for level in range(self.n_depth + 1)]
+        skips = []
+        for level in range(self.n_depth):
+            x = convs(x, width[level], width[level], f"down{level}")
+            skips.append(x)
+            x = max_pool_ceil(x)
+        x = convs(x, width[-1], width[-2], "middle")
+        for level in reversed(range(self.n_depth)):
+            skip = skips[level]
+            x = jnp.concatenate([upsample_nearest(x, like=skip), skip], axis=-1)
+            x = convs(x, width[level], width[max(level - 1, 0)], f"up{level}")
+
+        maps = {}
+        shared: dict[str, jax.Array] = {}
+        for name, channels in self.outputs.items():
+            source = "class_features" if name == "class" else "features"
+            if source not in shared:
+                shared[source] = nn.relu(conv(x, self.features, source))
+            y = shared[source]
+            for block in range(self.head_blocks):
+                features = channels if name == "dist" else self.base // 2
+                y = ResidualBlock(features, self.dtype, name=f"{name}_block{block}")(y)
+            maps[name] = logits(conv(y, channels, f"{name}_head", kernel=1))
+        return maps
+
+    def _check(self) -> None:
+        if self.grid not in GRIDS:
+            raise ValueError(f"grid={self.grid!r}; known: {', '.join(map(str, GRIDS))}")
+        if self.in_channels not in (1, 3):
+            raise ValueError(f"in_channels={self.in_channels!r}; known: 1 (mean of the colours), 3")
+        if self.n_depth < 1:
+            raise ValueError(f"n_depth={self.n_depth} must be at least 1")

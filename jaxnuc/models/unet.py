@@ -1,0 +1,139 @@
+"""The U-Net, as it is commonly built now (`full`) and with the unpadded convolutions of the paper.
+
+Sources: Ronneberger, Fischer, Brox, "U-Net: Convolutional Networks for Biomedical Image
+Segmentation", 2015; variant `valid` is the one that Graham et al., "HoVer-Net: Simultaneous
+segmentation and classification of nuclei in multi-tissue histology images", 2019, compare with.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import DoubleSize, Dtype, batch_norm, logits, max_pool_ceil
+
+VARIANTS: dict[str, dict] = {
+    "full": {},
+    "valid": {
+        "padding": "valid",
+        "batch_norm": False,
+        "halve_on_the_way_up": False,
+        "dropout_rate": 0.5,
+    },
+    "small": {"widths": (16, 32, 64, 128)},
+}
+
+
+class DoubleConv(nn.Module):
+    """Twice: 3x3 convolution with bias, batch normalisation if any, ReLU.
+
+    `(B, H, W, C) -> (B, H, W, features)`, or 4 px smaller each way where `padding="valid"`.
+    """
+
+    features: int
+    padding: str = "same"
+    batch_norm: bool = True
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+        for _ in range(2):
+            x = nn.Conv(
+                self.features,
+                (3, 3),
+                padding=self.padding.upper(),
+                kernel_init=nn.initializers.he_normal(),
+                dtype=self.dtype,
+            )(x)
+            if self.batch_norm:
+                x = batch_norm(self, train)(x)
+            x = nn.relu(x)
+        return x
+
+
+class Model(nn.Module):
+    """U-Net.
+
+    Attributes:
+      outputs: channels of each map; one 1x1 head a map.
+      widths: channels of each level, from full resolution down.
+      padding: `"same"`: maps have the size of the image; `"valid"`: convolutions see no padding and
+        maps are `margin` px smaller. Any side above the margin fits; those of 16 k + 12 (five
+        levels) are pooled without a remainder, as in the publication (268 to 84).
+      batch_norm: a normalisation behind each convolution.
+      halve_on_the_way_up: whether the transposed convolutions take the channels of the level they
+        lead to, as in the paper, or keep those of the level they come from.
+      dropout_rate: behind the deepest convolutions.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    widths: Sequence[int] = (64, 128, 256, 512, 1024)
+    padding: str = "same"
+    batch_norm: bool = True
+    halve_on_the_way_up: bool = True
+    dropout_rate: float = 0.0
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @property
+    def margin(self) -> int:
+        """Input side minus output side in pixels, half of it at each end: 184 for `valid`."""
+        if self.padding == "same":
+            return 0
+        # Two convolutions take 4 px of their level: in all levels down, in all but one up.
+        levels = len(self.widths)
+        return 4 * (2**levels - 1) + 4 * (2 ** (levels - 1) - 1)
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        self._check(images)
+
+        def convs(x: jax.Array, level: int, name: str) -> jax.Array:
+            return DoubleConv(
+                self.widths[level],
+                self.padding,
+                self.batch_norm,
+                self.axis_name,
+                self.dtype,
+                name=name,
+            )(x, train)
+
+        x = images.astype(self.dtype)
+        skips = []
+        for level in range(len(self.widths)):
+            x = convs(x if level == 0 else max_pool_ceil(x), level, f"down{level}")
+            skips.append(x)
+        x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
+
+        lost = 2 if self.padding == "valid" else 0  # by two convolutions, at the left and the top
+        start = 0  # where x begins in the coordinates of the skip of its level
+        for level in reversed(range(len(self.widths) - 1)):
+            width = self.widths[level] if self.halve_on_the_way_up else x.shape[-1]
+            x = DoubleSize(width, self.dtype, name=f"double{level}")(x)
+            start = 2 * (start + lost)
+            skip = skips[level][:, start:, start:]
+            # Padded, x can be a pixel larger than the skip; unpadded, the skip is the larger one.
+            h, w = min(x.shape[1], skip.shape[1]), min(x.shape[2], skip.shape[2])
+            x = jnp.concatenate([x[:, :h, :w], skip[:, :h, :w]], axis=-1)
+            x = convs(x, level, f"up{level}")
+            start += lost
+        # Unpadded, a few px more than the margin allows come out where pooling met an odd side.
+        x = x[:, : images.shape[1] - self.margin, : images.shape[2] - self.margin]
+        return {
+            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
+            for name, channels in self.outputs.items()
+        }
+
+    def _check(self, images: jax.Array) -> None:
+        if self.padding not in ("same", "valid"):
+            raise ValueError(f"padding={self.padding!r}; known: same, valid")
+        _, h, w, _ = images.shape
+        if min(h, w) <= self.margin:
+            raise ValueError(
+                f"an image of {h} x {w} px does not fit: the maps are {self.margin} px smaller; "
+                f"the nearest side that fits is {self.margin + 1}"
+            )

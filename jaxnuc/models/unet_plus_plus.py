@@ -1,0 +1,97 @@
+"""U-Net++: the gap between encoder and decoder is filled with nodes, each linked to all before.
+
+Source: Zhou, Siddiquee, Tajbakhsh, Liang, "UNet++: A Nested U-Net Architecture for Medical Image
+Segmentation", 2018.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc.models._blocks import Dtype, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models.unet import DoubleConv
+
+VARIANTS: dict[str, dict] = {"full": {}, "small": {"widths": (16, 32, 64, 128)}}
+
+
+def resize_between_corners(x: jax.Array, like: jax.Array) -> jax.Array:
+    """Bilinear to the height and width of `like`, corner pixels on corner pixels.
+
+    Elsewhere `align_corners=True`: of n pixels made from m, pixel i lies at `i (m - 1) / (n - 1)`.
+    """
+    b, _, _, c = x.shape
+    _, h, w, _ = like.shape
+    if x.shape[1:3] == (h, w):
+        return x
+    scale, shift = [], []
+    for before, after in zip(x.shape[1:3], (h, w), strict=True):
+        if before > 1:
+            scale.append((after - 1) / (before - 1))
+            shift.append((1 - scale[-1]) / 2)  # from the half-pixel centres that JAX assumes
+        else:  # a single pixel fills the side
+            scale.append(float(after))
+            shift.append(0.0)
+    return jax.image.scale_and_translate(
+        x, (b, h, w, c), (1, 2), jnp.array(scale), jnp.array(shift), "linear", antialias=False
+    )
+
+
+class Model(nn.Module):
+    """U-Net++.
+
+    Attributes:
+      outputs: channels of each map; one 1x1 head a map, on the last node of full resolution.
+      widths: channels of each level, from full resolution down.
+      deep_supervision: gives the other decoder nodes of full resolution heads too; training gets
+        their maps as side maps, from the shallowest node on. The output stays that of the last
+        node, the paper's fast mode; its accurate mode averages all heads.
+      align_corners: whether maps are enlarged corner on corner, or by half-pixel centres.
+      axis_name: pmapped axis over which batch statistics are taken.
+      dtype: of the computation; parameters and logits are float32.
+    """
+
+    outputs: Mapping[str, int]
+    widths: Sequence[int] = (32, 64, 128, 256, 512)
+    deep_supervision: bool = False
+    align_corners: bool = True
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+        resize = resize_between_corners if self.align_corners else resize_bilinear
+
+        def node(x: jax.Array, level: int, column: int) -> jax.Array:
+            return DoubleConv(
+                self.widths[level],
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+                name=f"node{level}_{column}",
+            )(x, train)
+
+        def head(x: jax.Array, channels: int, name: str) -> jax.Array:
+            return logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)(x))
+
+        x = images.astype(self.dtype)
+        rows: list[list[jax.Array]] = []  # the nodes of each level
+        for level in range(len(self.widths)):
+            x = node(x if level == 0 else max_pool_ceil(x), level, 0)
+            rows.append([x])
+        for column in range(1, len(self.widths)):
+            for level in range(len(self.widths) - column):
+                row = rows[level]
+                below = resize(rows[level + 1][column - 1], row[0])
+                row.append(node(jnp.concatenate([*row, below], axis=-1), level, column))
+
+        *others, last = rows[0][1:]
+        maps: dict = {name: head(last, c, f"{name}_head") for name, c in self.outputs.items()}
+        if self.deep_supervision:
+            side = {
+                name: [head(x, c, f"{name}_side{i}") for i, x in enumerate(others, start=1)]
+                for name, c in self.outputs.items()
+            }
+            if train:
+                maps["side"] = side
+        return maps
