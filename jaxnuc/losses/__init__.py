@@ -4,14 +4,31 @@ Where a loss pools sums over the batch before it forms a ratio, `axis_name` adds
 devices of a pmapped axis, so that the value does not depend on how many devices share the batch.
 """
 
+from jaxnuc.losses.boundary import band_cross_entropy, gradient_manifold
 from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy
+from jaxnuc.losses.grouped import (
+    group_table,
+    grouped_cross_entropy,
+    grouped_dice,
+    grouped_focal,
+    grouped_focal_tversky,
+    grouped_tversky,
+)
 from jaxnuc.losses.hover import mean_squared_error, mean_squared_gradient_error
 from jaxnuc.losses.rays import ray_distance
 from jaxnuc.losses.region import pooled_sum, soft_dice, soft_iou, squared_ratio_dice, ssim
 
 __all__ = [
+    "band_cross_entropy",
     "binary_cross_entropy",
     "cross_entropy",
+    "gradient_manifold",
+    "group_table",
+    "grouped_cross_entropy",
+    "grouped_dice",
+    "grouped_focal",
+    "grouped_focal_tversky",
+    "grouped_tversky",
     "mean_squared_error",
     "mean_squared_gradient_error",
     "pooled_sum",

@@ -13,12 +13,19 @@ def pooled_sum(
     return total if axis_name is None else lax.psum(total, axis_name)
 
 
+def weighted_mean(x: jax.Array, weights: jax.Array, axis_name: str | None) -> jax.Array:
+    """`sum(w x) / sum(w)` over all elements and devices; 0 where all weights are."""
+    total = pooled_sum(weights, axis_name)
+    return pooled_sum(x * weights, axis_name) / jnp.where(total == 0, 1, total)
+
+
 def soft_dice(
     probabilities: jax.Array,
     targets: jax.Array,
     *,
     smooth: float = 1e-6,
     per_class: bool = False,
+    per_image: bool = False,
     axis_name: str | None = None,
 ) -> jax.Array:
     """`1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth)` over batch and pixels.
@@ -28,12 +35,14 @@ def soft_dice(
       targets: (B, H, W, C) in [0, 1].
       smooth: added to both sides of the ratio; 1 in the Keras projects, 1e-6 in HARU-Net's code.
       per_class: one ratio a channel, then their mean; otherwise one ratio over all channels.
-      axis_name: pmapped axis that shares the batch.
+      per_image: one ratio an image, then their mean; otherwise one ratio over the batch.
+      axis_name: pmapped axis that shares the batch; of no effect where there is a ratio an image.
 
     Returns:
       Scalar; 0 where both are empty.
     """
-    axis = tuple(range(probabilities.ndim - 1)) if per_class else None
+    axis = tuple(range(per_image, probabilities.ndim - per_class))
+    axis_name = None if per_image else axis_name
     overlap = pooled_sum(probabilities * targets, axis_name, axis)
     total = pooled_sum(probabilities + targets, axis_name, axis)
     return (1 - (2 * overlap + smooth) / (total + smooth)).mean()
@@ -56,9 +65,8 @@ def squared_ratio_dice(probabilities: jax.Array, targets: jax.Array) -> jax.Arra
     pixels. Where both are 0 a pixel adds nothing.
     """
     squares = probabilities**2 + targets**2
-    ratio = jnp.where(
-        squares > 0, 2 * probabilities * targets / jnp.where(squares > 0, squares, 1), 0
-    )
+    some = squares > 1e-12  # the gradient divides by the square of this, which must not be 0
+    ratio = jnp.where(some, 2 * probabilities * targets / jnp.where(some, squares, 1), 0)
     return 1 - ratio.sum() / probabilities.shape[0]
 
 

@@ -1,0 +1,154 @@
+"""Losses that look only at the boundaries of regions.
+
+AL-Net (adaptive) is known by its abstract alone, which names a boundary stage with "gradient
+manifold constraints" and no formula. These are our reconstruction of it.
+
+References:
+  Chen et al., AL-Net, Electronics 14(17):3507, 2025.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax import lax
+
+from jaxnuc.losses.region import weighted_mean
+
+_EPSILON = 1e-6
+
+
+def band_cross_entropy(
+    logits: jax.Array,
+    targets: jax.Array,
+    width: int = 3,
+    *,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Binary cross entropy of the pixels near the boundary of the ground truth.
+
+    A pixel is near if one of the other side lies within `width` px of it in the chessboard metric:
+    at a straight edge these are `width` pixels on each side. The image's border is no boundary, and
+    neither is that of an ignored region.
+
+    Args:
+      logits: (B, H, W, C) float, each channel with a boundary of its own.
+      targets: (B, H, W, C) in [0, 1]; a region is where they exceed 0.5.
+      width: in pixels, at least 1.
+      weights: of the pixels, broadcast against `logits`; pixels of weight 0 are on no side.
+      axis_name: pmapped axis that shares the batch.
+
+    Returns:
+      Scalar, the mean over the band of the whole batch; 0 where it is empty.
+
+    Raises:
+      ValueError: the band has no width.
+    """
+    if width < 1:
+        raise ValueError(f"width={width} px leaves no band; the narrowest has 1")
+    weights = _of_pixels(weights, logits)
+    inside, known = targets > 0.5, weights > 0
+    band = _near(inside & known, width) & _near(~inside & known, width)
+    entropy = optax.sigmoid_binary_cross_entropy(logits, targets)
+    return weighted_mean(entropy, weights * band, axis_name)
+
+
+def gradient_manifold(
+    probabilities: jax.Array,
+    targets: jax.Array,
+    sigma: float = 1.0,
+    band: float = 0.05,
+    off_band: float = 0.1,
+    *,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Level lines must run as the true boundary does, and edges be as steep as the smoothed truth.
+
+    With g the targets smoothed by a Gaussian, u and v the slopes of the probabilities and of g (3x3
+    Sobel, divided by 8), and w = |v| / max |v| over the image, of the pixels with `|v| > band` the
+    mean of `w (1 - <u, v> / (|u| |v| + 1e-6)) + ||u| - |v||`; of the others `off_band` times the
+    mean of |u|. The unit normals u / |u| and v / |v| lie on a circle, the manifold.
+
+    Nothing from outside the image comes in: g is the Gaussian mean over the pixels there are, and a
+    pixel counts only if all its neighbours are in the image. Where u is 0, its gradient is finite
+    but as steep as `|v| / 1e-6`; through a sigmoid it is so only at a map that is flat and unsure.
+
+    Args:
+      probabilities: (B, H, W, C) in [0, 1], each channel on its own.
+      targets: (B, H, W, C) in [0, 1].
+      sigma: of the Gaussian in pixels, above 0; it is cut off at 4 sigma.
+      band: least slope of g at a boundary; that of a straight edge is 0.32 for sigma 1.
+      off_band: weight of the slopes elsewhere.
+      weights: of the pixels, broadcast against `probabilities`. Those of weight 0 are treated as
+        outside the image.
+      axis_name: pmapped axis that shares the batch.
+
+    Returns:
+      Scalar. Without any boundary only the slopes elsewhere remain.
+    """
+    weights = _of_pixels(weights, probabilities)
+    known = (weights > 0).astype(probabilities.dtype)
+    mass = _smooth(known, sigma)
+    smoothed = _smooth(targets * known, sigma) / jnp.where(mass > 0, mass, 1)
+    weights = weights * _all_neighbours(known)
+
+    u, v = _sobel(probabilities), _sobel(smoothed)
+    steep, truth = _norm(u), _norm(v)
+    near = truth > band
+    largest = jnp.max(truth * (weights > 0), axis=(1, 2), keepdims=True)
+    share = truth / jnp.where(largest > 0, largest, 1)
+    turned = 1 - (u * v).sum(0) / (steep * truth + _EPSILON)
+    on = weighted_mean(share * turned + jnp.abs(steep - truth), weights * near, axis_name)
+    off = weighted_mean(steep, weights * ~near, axis_name)
+    return on + off_band * off
+
+
+def _of_pixels(weights: jax.Array | None, maps: jax.Array) -> jax.Array:
+    if weights is None:
+        return jnp.ones_like(maps)
+    return jnp.broadcast_to(weights, maps.shape).astype(maps.dtype)
+
+
+def _near(region: jax.Array, reach: int) -> jax.Array:
+    """(B, H, W, C) bool: whether there is a pixel of the region in the square around each pixel."""
+    near, side = region, 2 * reach + 1
+    for window in ((1, side, 1, 1), (1, 1, side, 1)):
+        near = lax.reduce_window(near, False, lax.bitwise_or, window, (1, 1, 1, 1), "SAME")
+    return near
+
+
+def _filtered(maps: jax.Array, taps: np.ndarray, axis: int) -> jax.Array:
+    """Correlation along an axis, 0 outside."""
+    reach, size = len(taps) // 2, maps.shape[axis]
+    padded = jnp.pad(maps, [(reach, reach) if a == axis else (0, 0) for a in range(maps.ndim)])
+    # Sums of shifted maps: fused by XLA, and float32 on every device, which convolutions are not.
+    shifted = [lax.slice_in_dim(padded, k, k + size, axis=axis) for k in range(len(taps))]
+    return sum((float(tap) * x for tap, x in zip(taps, shifted, strict=True)), jnp.zeros_like(maps))
+
+
+def _smooth(maps: jax.Array, sigma: float) -> jax.Array:
+    reach = int(4 * sigma + 0.5)
+    taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    taps /= taps.sum()
+    return _filtered(_filtered(maps, taps, 1), taps, 2)
+
+
+def _sobel(maps: jax.Array) -> jax.Array:
+    """(2, B, H, W, C) slopes along rows and columns."""
+    blur, rise = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2
+    return jnp.stack([_filtered(_filtered(maps, rise, a), blur, 3 - a) for a in (1, 2)])
+
+
+def _all_neighbours(known: jax.Array) -> jax.Array:
+    """1 where the whole 3x3 square is known and in the image."""
+    ones = np.ones(3)
+    return _filtered(_filtered(known, ones, 1), ones, 2) > 8.5
+
+
+def _norm(vectors: jax.Array) -> jax.Array:
+    """Lengths along axis 0; the gradient of length 0 is 0."""
+    squares = (vectors**2).sum(0)
+    positive = squares > 1e-30
+    return jnp.where(positive, jnp.sqrt(jnp.where(positive, squares, 1)), 0)

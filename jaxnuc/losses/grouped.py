@@ -1,0 +1,399 @@
+"""Losses of class maps over the leaves of a label tree, where groups of leaves are annotated.
+
+Logits are those of background and leaves. The probability of a group is the sum of its leaves'.
+Which groups there are may differ from example to example, as data sets are mixed: `table` holds the
+group matrix of each label set, or cut through the tree, and `cuts` says which one an example has.
+With the identity as its only matrix, these are the ordinary losses of classes.
+
+How cuts combine: with n_k the summed weights of the pixels that have cut k, and L_k the loss of the
+examples with cut k alone, the loss of a batch is `sum_k n_k L_k / sum_k n_k`; where pixels are
+summed it is `sum_k L_k`. Ratios are pooled over the examples of one cut.
+
+References:
+  Parulekar et al., Combining Datasets with Different Label Sets for Improved Nucleus Segmentation
+  and Classification, 2023.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+from numpy.typing import ArrayLike
+
+from jaxnuc.losses.region import pooled_sum, weighted_mean
+
+_NEVER = -1e30  # the logarithm of no probability at all, finite so that its gradient is 0
+
+
+def group_table(matrices: Sequence[ArrayLike]) -> np.ndarray:
+    """Stacks the group matrices of several cuts, padded with rows of zeros.
+
+    Args:
+      matrices: of each cut (groups, L), 1 where a group holds a leaf; group 0 is background.
+
+    Returns:
+      (K, G, L) uint8, G the largest number of groups.
+
+    Raises:
+      ValueError: the matrices have different numbers of leaves.
+
+    Example:
+      >>> group_table([[[1, 0, 0], [0, 1, 1]], np.eye(3)])[0]
+      array([[1, 0, 0],
+             [0, 1, 1],
+             [0, 0, 0]], dtype=uint8)
+    """
+    arrays = [np.asarray(matrix, np.uint8) for matrix in matrices]
+    leaves = {array.shape[1] for array in arrays}
+    if len(leaves) != 1:
+        raise ValueError(f"group matrices of {sorted(leaves)} leaves; all must be of one tree")
+    most = max(len(array) for array in arrays)
+    return np.stack([np.pad(array, ((0, most - len(array)), (0, 0))) for array in arrays])
+
+
+def grouped_cross_entropy(
+    logits: jax.Array,
+    labels: jax.Array,
+    cuts: jax.Array,
+    table: ArrayLike,
+    reduction: str = "mean",
+    *,
+    focal_gamma: float = 0.0,
+    weights: jax.Array | None = None,
+    class_weights: ArrayLike | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Cross entropy of the groups: minus the logarithm of the probability of the right group.
+
+    Args:
+      logits: (B, H, W, L) float of background and leaves.
+      labels: (B, H, W) integer group of each pixel in its example's cut, 0 background, -1 ignored.
+        Any other number makes the loss NaN.
+      cuts: (B,) integer, the cut of each example.
+      table: (K, G, L), 1 where group g of cut k holds leaf l; rows of zeros pad a cut that has
+        fewer than G groups and add to nothing. See `group_table`.
+      reduction: `"mean"` over the pixels that are not ignored; `"mean_all"`, the ignored ones
+        counting as pixels of loss 0, as in StarDist; or `"sum"`.
+      focal_gamma: exponent of the factor `(1 - p)^gamma`, p the probability of the right group.
+      weights: (B, H, W) of the pixels; `"mean"` is the weighted one, 0 where all weights are.
+      class_weights: (K, G), or (G,) for all cuts, of the right group. The mean is not divided by
+        them, as in StarDist. None: all are 1.
+      axis_name: pmapped axis that shares the batch.
+
+    Returns:
+      Scalar.
+
+    Raises:
+      ValueError: unknown reduction, or shapes that do not fit together.
+    """
+    x = _read(logits, labels, cuts, table, weights, class_weights)
+    # The logarithm of a clipped sum would have no gradient where the right group is most unlikely.
+    loss = -jax.nn.logsumexp(jnp.where(x.own_leaves, x.log_leaves, _NEVER), axis=-1)
+    if focal_gamma:
+        others = jax.nn.logsumexp(jnp.where(x.own_leaves, _NEVER, x.log_leaves), axis=-1)
+        loss = loss * jnp.exp(focal_gamma * others)
+    return _reduce(loss * (x.targets * x.class_weights).sum(-1), x.weights, reduction, axis_name)
+
+
+def grouped_focal(
+    logits: jax.Array,
+    labels: jax.Array,
+    cuts: jax.Array,
+    table: ArrayLike,
+    reduction: str = "mean",
+    *,
+    gamma: float = 2.0,
+    weights: jax.Array | None = None,
+    class_weights: ArrayLike | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Focal loss of the groups: their cross entropy times `(1 - p)^gamma`.
+
+    Args:
+      logits: as in `grouped_cross_entropy`.
+      labels: as in `grouped_cross_entropy`.
+      cuts: as in `grouped_cross_entropy`.
+      table: as in `grouped_cross_entropy`.
+      reduction: as in `grouped_cross_entropy`.
+      gamma: the exponent, not negative.
+      weights: as in `grouped_cross_entropy`.
+      class_weights: as in `grouped_cross_entropy`; the paper's alpha.
+      axis_name: as in `grouped_cross_entropy`.
+
+    Returns:
+      Scalar.
+
+    References:
+      Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5.
+    """
+    return grouped_cross_entropy(
+        logits,
+        labels,
+        cuts,
+        table,
+        reduction,
+        focal_gamma=gamma,
+        weights=weights,
+        class_weights=class_weights,
+        axis_name=axis_name,
+    )
+
+
+def grouped_focal_tversky(
+    logits: jax.Array,
+    labels: jax.Array,
+    cuts: jax.Array,
+    table: ArrayLike,
+    reduction: str = "mean",
+    *,
+    form: str = "elementwise",
+    alpha: float = 0.7,
+    epsilon: float = 1e-6,
+    gamma: float = 1.0,
+    clip: bool = False,
+    weights: jax.Array | None = None,
+    class_weights: ArrayLike | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Focal Tversky loss of every pixel, with t 1 for its group, 0 for others, y probabilities.
+
+    Args:
+      logits: as in `grouped_cross_entropy`.
+      labels: as in `grouped_cross_entropy`.
+      cuts: as in `grouped_cross_entropy`.
+      table: as in `grouped_cross_entropy`.
+      reduction: as in `grouped_cross_entropy`. Both means are over the pixels and, `form`
+        elementwise, over the groups of a pixel's own cut; `"sum"` is over both.
+      form: `"elementwise"`, as in StarDist's CoNIC variant: for every group
+        `(1 - (t y + epsilon) / (alpha t + (1 - alpha) y + epsilon))^gamma`; or `"paper"`: with
+        the sums over the groups inside the ratio.
+      alpha: in [0, 1]; what is missed counts alpha and what is made up 1 - alpha.
+      epsilon: above 0, added to both sides of the ratio; in the numerator of `"paper"` once a
+        group. A wrong group costs half at the probability `epsilon / (1 - alpha)`.
+      gamma: the exponent, above 0.
+      clip: the ratio to [epsilon, 1 - epsilon], as the CoNIC variant's code does.
+      weights: as in `grouped_cross_entropy`.
+      class_weights: as in `grouped_cross_entropy`; elementwise, of every group's term.
+      axis_name: as in `grouped_cross_entropy`.
+
+    Returns:
+      Scalar.
+
+    Raises:
+      ValueError: unknown form or reduction, or shapes that do not fit together.
+
+    References:
+      Parulekar et al., 2023, Eq. 4; Weigert and Schmidt, "Nuclei Instance Segmentation and
+      Classification in Histopathology Images with StarDist", 2022, and its code.
+    """
+    if form not in ("elementwise", "paper"):
+        raise ValueError(f"form={form!r}; known: elementwise, paper")
+    x = _read(logits, labels, cuts, table, weights, class_weights)
+    t, y = x.targets, x.groups
+    # 1 - y of the right group, without the cancellation of a difference.
+    missed = jnp.where(x.own_leaves, 0, jnp.exp(x.log_leaves)).sum(-1)
+    # Both are 1 minus the ratio, multiplied out: nearly right pixels keep their digits.
+    if form == "elementwise":
+        wrong = jnp.where(t > 0, alpha * missed[..., None], (1 - alpha) * y)
+        base = wrong / (alpha * t + (1 - alpha) * y + epsilon)
+    else:
+        made_up = ((1 - t) * y).sum(-1)
+        excess = (x.present.sum(-1) - 1) * epsilon
+        base = (alpha * missed + (1 - alpha) * made_up - excess) / (
+            alpha + (1 - alpha) * y.sum(-1) + epsilon
+        )
+    if clip:
+        base = jnp.clip(base, epsilon, 1 - epsilon)
+    if gamma != 1:
+        # The base of Eq. 4 is slightly negative for pixels that are right, and has no such power.
+        positive = base > 1e-30
+        base = jnp.where(positive, jnp.where(positive, base, 1) ** gamma, 0)
+    if form == "paper":
+        per_pixel = base * (t * x.class_weights).sum(-1)
+    else:
+        per_pixel = (base * x.class_weights * x.present).sum(-1)
+        if reduction != "sum":
+            per_pixel = per_pixel / x.present.sum(-1)
+    return _reduce(per_pixel, x.weights, reduction, axis_name)
+
+
+def grouped_tversky(
+    logits: jax.Array,
+    labels: jax.Array,
+    cuts: jax.Array,
+    table: ArrayLike,
+    over_groups: str = "mean",
+    *,
+    alpha: float = 0.7,
+    smooth: float = 1e-6,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Tversky loss of whole groups, with sums over all pixels of the examples of a cut.
+
+    Of every group of every cut, background among them: `1 - (sum(t y) + smooth) / (alpha sum(t) +
+    (1 - alpha) sum(y) + smooth)`, t 1 where the pixel is of the group and y its probability.
+
+    Args:
+      logits: as in `grouped_cross_entropy`.
+      labels: as in `grouped_cross_entropy`.
+      cuts: as in `grouped_cross_entropy`.
+      table: as in `grouped_cross_entropy`.
+      over_groups: `"mean"` or `"sum"` over the groups of a cut.
+      alpha: in [0, 1]; what is missed counts alpha and what is made up 1 - alpha.
+      smooth: added to both sides of the ratio.
+      weights: as in `grouped_cross_entropy`; each pixel's share in all sums.
+      axis_name: as in `grouped_cross_entropy`.
+
+    Returns:
+      Scalar; 0 where all pixels are ignored.
+
+    Raises:
+      ValueError: unknown `over_groups`, or shapes that do not fit together.
+    """
+    if over_groups not in ("mean", "sum"):
+        raise ValueError(f"over_groups={over_groups!r}; known: mean, sum")
+    x = _read(logits, labels, cuts, table, weights, None)
+    present = jnp.asarray(table).any(-1)
+    of_cut = jax.nn.one_hot(cuts, len(present))[..., None]
+
+    def summed(per_pixel: jax.Array) -> jax.Array:
+        """(B, H, W, G) to the weighted sums of each cut, (K, G)."""
+        of_example = (per_pixel * x.weights[..., None]).sum((1, 2))
+        return pooled_sum(of_cut * of_example[:, None], axis_name, (0,))
+
+    hit, truth, predicted = (summed(m) for m in (x.targets * x.groups, x.targets, x.groups))
+    union = alpha * truth + (1 - alpha) * predicted + smooth
+    losses = present * (1 - (hit + smooth) / jnp.where(union > 0, union, 1))
+    losses = losses.sum(-1) / (present.sum(-1) if over_groups == "mean" else 1)
+    share = summed(jnp.ones_like(x.weights[..., None]))[:, 0]
+    return weighted_mean(losses, share, None)  # the sums are those of all devices already
+
+
+def grouped_dice(
+    logits: jax.Array,
+    labels: jax.Array,
+    cuts: jax.Array,
+    table: ArrayLike,
+    over_groups: str = "mean",
+    *,
+    smooth: float = 1e-3,
+    weights: jax.Array | None = None,
+    axis_name: str | None = None,
+) -> jax.Array:
+    """Dice loss of whole groups, with sums over all pixels of the examples of a cut.
+
+    As `grouped_tversky`, of `1 - (2 sum(t y) + smooth) / (sum(t) + sum(y) + smooth)`.
+
+    Args:
+      logits: as in `grouped_cross_entropy`.
+      labels: as in `grouped_cross_entropy`.
+      cuts: as in `grouped_cross_entropy`.
+      table: as in `grouped_cross_entropy`.
+      over_groups: `"mean"`, or `"sum"` over the groups of a cut, as HoVer-Net does.
+      smooth: added to both sides of the ratio; 1e-3 in HoVer-Net.
+      weights: as in `grouped_tversky`.
+      axis_name: as in `grouped_cross_entropy`.
+
+    Returns:
+      Scalar; 0 where all pixels are ignored.
+
+    Raises:
+      ValueError: unknown `over_groups`, or shapes that do not fit together.
+    """
+    return grouped_tversky(
+        logits,
+        labels,
+        cuts,
+        table,
+        over_groups,
+        alpha=0.5,
+        smooth=smooth / 2,
+        weights=weights,
+        axis_name=axis_name,
+    )
+
+
+class _Pixels(NamedTuple):
+    """A batch read by its cuts.
+
+    Attributes:
+      log_leaves: (B, H, W, L) logarithms of the probabilities of background and leaves.
+      groups: (B, H, W, G) probabilities of the groups, 0 for padding.
+      targets: (B, H, W, G), 1 for the right group.
+      own_leaves: (B, H, W, L) bool, the leaves of the right group.
+      present: (B, 1, 1, G), 0 for padding.
+      weights: (B, H, W), 0 for ignored pixels.
+      class_weights: (B, 1, 1, G).
+    """
+
+    log_leaves: jax.Array
+    groups: jax.Array
+    targets: jax.Array
+    own_leaves: jax.Array
+    present: jax.Array
+    weights: jax.Array
+    class_weights: jax.Array
+
+
+def _read(
+    logits: jax.Array,
+    labels: jax.Array,
+    cuts: jax.Array,
+    table: ArrayLike,
+    weights: jax.Array | None,
+    class_weights: ArrayLike | None,
+) -> _Pixels:
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    labels = labels.astype(jnp.int32)
+    matrices = jnp.asarray(table, logits.dtype)
+    leaves = logits.shape[-1]
+    if matrices.ndim != 3 or matrices.shape[-1] != leaves:
+        raise ValueError(
+            f"table of shape {matrices.shape} for logits of {leaves} leaves; it must be "
+            f"(cuts, groups, {leaves}): see group_table"
+        )
+    if labels.shape != logits.shape[:-1] or cuts.shape != labels.shape[:1]:
+        raise ValueError(
+            f"logits {logits.shape}, labels {labels.shape} and cuts {cuts.shape} do not belong "
+            "together: they must be (B, H, W, L), (B, H, W) and (B,)"
+        )
+    k, g, _ = matrices.shape
+    own = jnp.take(matrices, cuts, axis=0)  # (B, G, L)
+    present = own.max(-1)[:, None, None]
+    targets = jax.nn.one_hot(labels, g, dtype=logits.dtype) * present
+    # No label of a wrong cut goes by unnoticed.
+    known = jnp.where(targets.any(-1), 1, jnp.where(labels == -1, 0, jnp.nan))
+    if weights is not None:
+        known = known * jnp.broadcast_to(weights, labels.shape)
+    if class_weights is None:
+        own_weights = jnp.ones_like(present)
+    else:
+        of_cuts = jnp.broadcast_to(jnp.asarray(class_weights, logits.dtype), (k, g))
+        own_weights = jnp.take(of_cuts, cuts, axis=0)[:, None, None]
+    log_leaves = jax.nn.log_softmax(logits)
+    # TPUs multiply matrices in bfloat16 unless told otherwise.
+    exact = lax.Precision.HIGHEST
+    return _Pixels(
+        log_leaves=log_leaves,
+        groups=jnp.einsum("bhwl,bgl->bhwg", jnp.exp(log_leaves), own, precision=exact),
+        targets=targets,
+        own_leaves=jnp.einsum("bhwg,bgl->bhwl", targets, own) > 0,
+        present=present,
+        weights=known,
+        class_weights=own_weights,
+    )
+
+
+def _reduce(
+    per_pixel: jax.Array, weights: jax.Array, reduction: str, axis_name: str | None
+) -> jax.Array:
+    if reduction not in ("mean", "mean_all", "sum"):
+        raise ValueError(f"reduction={reduction!r}; known: mean, mean_all, sum")
+    if reduction == "mean":
+        return weighted_mean(per_pixel, weights, axis_name)
+    total = pooled_sum(per_pixel * weights, axis_name)
+    return total if reduction == "sum" else total / pooled_sum(jnp.ones_like(weights), axis_name)

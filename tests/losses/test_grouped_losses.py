@@ -1,0 +1,307 @@
+"""Losses of groups of leaves against values of the reference, literal sums and hand-made splits."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnuc import losses
+
+SETS = ["pannuke", "monusac", "consep", "leaves"]
+FINE = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
+COARSE = [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]  # two leaves are in no group
+POOLED = [losses.grouped_tversky, losses.grouped_dice]
+EVERY = [
+    losses.grouped_cross_entropy,
+    functools.partial(losses.grouped_cross_entropy, focal_gamma=0.5),
+    losses.grouped_focal,
+    losses.grouped_focal_tversky,
+    functools.partial(losses.grouped_focal_tversky, gamma=0.75),
+    functools.partial(losses.grouped_focal_tversky, gamma=1.3, clip=True),
+    functools.partial(losses.grouped_focal_tversky, form="paper", gamma=0.75),
+    *POOLED,
+]
+NAMES = ["ce", "ce_root", "focal", "tversky", "tversky_root", "clipped", "paper", "pooled", "dice"]
+GRADIENTS = {loss: jax.jit(jax.value_and_grad(loss), static_argnums=4) for loss in EVERY}
+every_loss = pytest.mark.parametrize("loss", EVERY, ids=NAMES)
+
+
+def plain(classes, examples):
+    """The cuts and the table of ordinary classes."""
+    return np.zeros(examples, np.int32), np.eye(classes, dtype=np.uint8)[None]
+
+
+def random_batch(seed=0):
+    """Two examples with groups of their own; some pixels ignored, one saturated."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 3, (2, 4, 5, 5)).astype(np.float32)
+    labels = np.stack([rng.integers(-1, 4, (4, 5)), rng.integers(-1, 2, (4, 5))])
+    return logits, labels, np.array([0, 1]), losses.group_table([FINE, COARSE])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_groups_of_the_reference(golden, name):
+    arrays, scalars = golden("losses")
+    logits, labels = arrays["grouped__logits"], arrays[f"grouped__{name}__label"]
+    table = arrays[f"grouped__{name}__G"][None]
+    cuts = np.zeros(len(labels), np.int32)
+    batch = (logits, labels, cuts, table)
+    for key, expected in scalars["grouped"][name].items():
+        gamma = float(key.split("_")[1])
+        given = {"alpha": 0.5, "epsilon": 1e-3} if "alpha" in key else {}
+        tversky = functools.partial(losses.grouped_focal_tversky, *batch, gamma=gamma, **given)
+        found = {
+            "mce_mean": losses.grouped_cross_entropy(*batch),
+            "mce_sum": losses.grouped_cross_entropy(*batch, "sum"),
+            "mft_elementwise_mean": tversky(),
+            "mft_elementwise_sum": tversky("sum"),
+            "mft_elementwise_mean_clipped": tversky(clip=True),
+            "mft_paper_mean": tversky(form="paper"),
+            "mft_paper_sum": tversky("sum", form="paper"),
+        }
+        found["total_elementwise"] = found["mce_mean"] + found["mft_elementwise_mean"]
+        for part, value in found.items():
+            np.testing.assert_allclose(value, expected[part], rtol=1e-6, err_msg=f"{key} {part}")
+
+    total = lambda z: (
+        losses.grouped_cross_entropy(z, *batch[1:]) + losses.grouped_focal_tversky(z, *batch[1:])
+    )
+    gradient = jax.jit(jax.grad(total))(logits)
+    expected = arrays[f"grouped__{name}__grad_total"]
+    np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
+
+
+def test_classes_of_stardist(golden):
+    arrays, scalars = golden("losses")
+    expected = scalars["stardist"]["float64"]
+    logits = np.log(arrays["stardist__class_prob"].astype(np.float64)).astype(np.float32)
+    labels = arrays["stardist__class_true"].astype(np.int32)
+    weights = arrays["stardist__class_weights"]
+    ignored = np.where(arrays["stardist__ignore"], -1, labels)
+    assert 0 < (ignored < 0).sum() < labels.size
+    cuts, table = plain(7, 2)
+    entropy = lambda labels, *args, **k: losses.grouped_cross_entropy(
+        logits, labels, cuts, table, *args, **k
+    )
+    tversky = lambda **k: losses.grouped_focal_tversky(logits, labels, cuts, table, **k)
+    # The reference divides by the sum of p + 1e-7: with 7 classes its logarithms are 7e-7 larger.
+    p = np.take_along_axis(
+        arrays["stardist__class_prob"].astype(np.float64), labels[..., None], axis=-1
+    )
+    focal = lambda p: -((1 - p) * np.log(p)).mean()
+    np.testing.assert_allclose(focal(p / (1 + 7e-7)), expected["conic_ce_focal_gamma_1"], rtol=1e-7)
+    found = losses.grouped_focal(logits, labels, cuts, table, gamma=1.0)
+    np.testing.assert_allclose(found, focal(p), rtol=1e-6)
+    found = {
+        "class_ce": entropy(labels),
+        "class_ce_weighted": entropy(labels, class_weights=weights),
+        "class_ce_with_ignore": entropy(ignored, "mean_all"),
+        "conic_tversky": tversky(clip=True),
+        "conic_tversky_weighted": tversky(clip=True, class_weights=weights),
+        "conic_tversky_exponent_1_2": tversky(clip=True, gamma=1.2),
+        "conic_tversky_exponent_1_33": tversky(clip=True, gamma=1.33),
+        "conic_tversky_without_clip": tversky(),
+        "conic_class_total": entropy(labels) + tversky(clip=True),
+    }
+    for name, value in found.items():
+        np.testing.assert_allclose(value, expected[name], rtol=1e-6, err_msg=name)
+    np.testing.assert_allclose(entropy(labels), losses.cross_entropy(logits, labels), rtol=1e-6)
+
+
+def test_types_of_hovernet(golden):
+    arrays, scalars = golden("losses")
+    expected = scalars["hover"]["float64"]
+    logits, labels = arrays["hover__tp_logits"], arrays["hover__tp_true"]
+    cuts, table = plain(5, 2)
+
+    def parts(logits):
+        entropy = losses.grouped_cross_entropy(logits, labels, cuts, table)
+        return entropy, losses.grouped_dice(logits, labels, cuts, table, "sum")
+
+    entropy, dice = parts(logits)
+    np.testing.assert_allclose(entropy, expected["tp_ce"], rtol=1e-6)
+    np.testing.assert_allclose(dice, expected["tp_dice"], rtol=1e-6)
+    gradient = jax.jit(jax.grad(lambda z: sum(parts(z))))(logits)
+    np.testing.assert_allclose(gradient, arrays["hover__grad_tp"], rtol=1e-5, atol=1e-8)
+    mean = losses.grouped_dice(logits, labels, cuts, table)
+    p, t = jax.nn.softmax(logits), jax.nn.one_hot(labels, 5)
+    np.testing.assert_allclose(mean, losses.soft_dice(p, t, smooth=1e-3, per_class=True), rtol=1e-6)
+
+
+def literal(logits, labels, cuts, table, pixel_weights, class_weights):
+    """Cross entropy, focal loss, Tversky of pixels, and of groups, in float64, pixel by pixel."""
+    z = logits.astype(np.float64)
+    y = np.exp(z - np.logaddexp.reduce(z, axis=-1)[..., None])
+    entropies, focals, tverskys, weights = [], [], [], []
+    sums = np.zeros((*table.shape[:2], 3))
+    shares = np.zeros(len(table))
+    for b, row, column in np.argwhere(labels >= 0):
+        cut, own, weight = cuts[b], labels[b, row, column], pixel_weights[b, row, column]
+        groups = [g for g in range(table.shape[1]) if table[cut, g].any()]
+        terms = []
+        for g in groups:
+            t, p = float(g == own), y[b, row, column][table[cut, g] > 0].sum()
+            term = 1 - (t * p + 1e-6) / (0.7 * t + 0.3 * p + 1e-6)
+            terms.append(class_weights[cut, g] * term)
+            sums[cut, g] += weight * np.array([t * p, t, p])
+        right = y[b, row, column][table[cut, own] > 0].sum()
+        entropies.append(-class_weights[cut, own] * np.log(right))
+        focals.append(entropies[-1] * (1 - right) ** 2)
+        tverskys.append(np.mean(terms))
+        weights.append(weight)
+        shares[cut] += weight
+    pooled = 0.0
+    for k in range(len(table)):
+        ratios = []
+        for g in range(table.shape[1]):
+            if table[k, g].any():
+                hit, truth, predicted = sums[k, g]
+                ratios.append(1 - (hit + 0.1) / (0.6 * truth + 0.4 * predicted + 0.1))
+        pooled += shares[k] / shares.sum() * np.mean(ratios)
+    means = [np.average(values, weights=weights) for values in (entropies, focals, tverskys)]
+    return [*means, pooled]
+
+
+def test_two_cuts_with_weights_pixel_by_pixel():
+    logits, labels, _, table = random_batch()
+    logits, labels = np.concatenate([logits, logits[::-1] * 0.7]), np.concatenate([labels] * 2)
+    cuts = np.array([0, 1, 0, 1])
+    table = np.concatenate([table, table[:1]])  # a cut that no example has
+    rng = np.random.default_rng(1)
+    weights = rng.random(labels.shape).astype(np.float32)
+    class_weights = rng.random(table.shape[:2]).astype(np.float32)
+    batch = (logits, labels, cuts, table)
+    given = {"weights": weights, "class_weights": class_weights}
+    found = [
+        jax.jit(losses.grouped_cross_entropy)(*batch, **given),
+        jax.jit(losses.grouped_focal)(*batch, **given),
+        jax.jit(losses.grouped_focal_tversky)(*batch, **given),
+        jax.jit(losses.grouped_tversky)(*batch, alpha=0.6, smooth=0.1, weights=weights),
+    ]
+    np.testing.assert_allclose(found, literal(*batch, weights, class_weights), rtol=2e-6)
+
+
+@every_loss
+def test_a_batch_is_the_mean_of_its_cuts_by_pixels(loss):
+    logits, labels, cuts, table = random_batch()
+    value, gradient = GRADIENTS[loss](logits, labels, cuts, table)
+    expected, gradients, pixels = 0.0, [], (labels >= 0).sum((1, 2))
+    assert pixels[0] != pixels[1]
+    for k, matrix in enumerate((FINE, COARSE)):  # each by itself, without padding
+        alone = losses.group_table([matrix])
+        one = (logits[k : k + 1], labels[k : k + 1], np.zeros(1, int), alone)
+        part, slope = GRADIENTS[loss](*one)
+        expected += pixels[k] / pixels.sum() * part
+        gradients.append(pixels[k] / pixels.sum() * slope)
+    np.testing.assert_allclose(value, expected, rtol=1e-6)
+    np.testing.assert_allclose(gradient, np.concatenate(gradients), rtol=1e-5, atol=1e-8)
+    if loss not in POOLED:
+        total = lambda labels: GRADIENTS[loss](logits, labels, cuts, table, "sum")[0]
+        halves = [total(np.where([[[k]], [[not k]]], -1, labels)) for k in (True, False)]
+        np.testing.assert_allclose(total(labels), sum(halves), rtol=1e-6)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_merged_groups_never_cost_more(seed):
+    rng = np.random.default_rng(seed)
+    logits, labels, cuts, _ = random_batch(seed)
+    fine = rng.permutation(np.eye(5, dtype=np.uint8))[None, :4]
+    first, second = rng.choice(4, 2, replace=False)
+    merged = fine.copy()
+    merged[0, first] += merged[0, second]
+    merged[0, second] = 0
+    cuts = np.zeros(2, int)
+    read = np.where(labels == second, first, labels)
+    before = losses.grouped_cross_entropy(logits, labels, cuts, fine)
+    after = losses.grouped_cross_entropy(logits, read, cuts, merged)
+    assert after < before
+
+
+@every_loss
+@pytest.mark.parametrize("height", [80.0, 1.0, 0.0])
+def test_gradients_are_finite(loss, height):
+    """Right and wrong one-hot pixels, one-pixel groups, nothing but background, all ignored."""
+    signs = np.where(np.eye(5)[np.arange(20).reshape(1, 4, 5) % 5], 1, -1)
+    logits = (height * np.concatenate([signs, signs])).astype(np.float32)
+    one_pixel = np.zeros((4, 5), int)
+    one_pixel[1, 2] = 1
+    cuts, table = np.array([0, 1]), losses.group_table([FINE, COARSE])
+    for labels in (one_pixel, 0 * one_pixel, 0 * one_pixel - 1):
+        labels = np.stack([labels, labels])
+        value, gradient = GRADIENTS[loss](logits, labels, cuts, table)
+        assert np.isfinite(value)
+        assert np.isfinite(gradient).all()
+        if (labels < 0).all():
+            assert value == 0
+            assert not np.asarray(gradient).any()
+
+
+def test_the_worst_pixel_still_learns():
+    logits = np.full((1, 1, 1, 5), -80, np.float32)
+    logits[..., 0] = 80
+    batch = (np.full((1, 1, 1), 2), np.zeros(1, int), losses.group_table([FINE]))
+    value, gradient = jax.value_and_grad(losses.grouped_cross_entropy)(logits, *batch)
+    np.testing.assert_allclose(value, 160 - np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(gradient[0, 0, 0], [1, 0, -0.5, -0.5, 0], atol=1e-6)
+
+
+def test_the_base_of_the_paper_is_cut_at_zero(golden):
+    """A pixel that is right lies below 0, by epsilon for each group but one."""
+    logits = 80 * np.eye(4, dtype=np.float32)[None, None, :1]
+    batch = (logits, np.zeros((1, 1, 1), int), *plain(4, 1))
+    linear = losses.grouped_focal_tversky(*batch, form="paper", epsilon=1e-3)
+    np.testing.assert_allclose(linear, -3e-3 / 1.001, rtol=1e-5)
+    assert losses.grouped_focal_tversky(*batch, form="paper", epsilon=1e-3, gamma=1.2) == 0
+
+
+@every_loss
+def test_the_number_of_devices_does_not_change_the_loss(loss):
+    logits, labels, cuts, table = random_batch()
+    weights = np.random.default_rng(2).random(labels.shape).astype(np.float32)
+
+    def run(logits, labels, cuts, weights, axis_name=None):
+        return loss(logits, labels, cuts, table, weights=weights, axis_name=axis_name)
+
+    value, gradient = jax.jit(jax.value_and_grad(run))(logits, labels, cuts, weights)
+    arrays = [a[:, None] for a in (logits, labels, cuts, weights)]
+    shared = jax.value_and_grad(functools.partial(run, axis_name="batch"))
+    values, gradients = jax.jit(jax.vmap(shared, axis_name="batch"))(*arrays)
+    np.testing.assert_allclose(values, [value] * 2, rtol=1e-6)
+    np.testing.assert_allclose(gradients[:, 0] / 2, gradient, rtol=1e-5, atol=1e-8)
+
+
+@every_loss
+def test_a_label_of_another_cut_does_not_go_unnoticed(loss):
+    logits, labels, cuts, table = random_batch()
+    labels[1, 0, 0] = 2  # the coarse cut has groups 0 and 1
+    assert np.isnan(GRADIENTS[loss](logits, labels, cuts, table)[0])
+
+
+def test_bfloat16_logits_are_read_in_float32():
+    logits, labels, cuts, table = random_batch()
+    logits = jnp.asarray(logits, jnp.bfloat16)
+    for loss in (losses.grouped_cross_entropy, losses.grouped_dice):
+        found = loss(logits, labels, cuts, table)
+        assert found.dtype == jnp.float32
+        np.testing.assert_array_equal(found, loss(logits.astype("float32"), labels, cuts, table))
+
+
+def test_what_cannot_be_meant():
+    logits, labels, cuts, table = random_batch()
+    for arguments, message in [
+        ((logits, labels, cuts, table[0]), r"table of shape \(4, 5\) for logits of 5 leaves"),
+        ((logits[..., :4], labels, cuts, table), r"it must be \(cuts, groups, 4\)"),
+        ((logits, labels[..., None], cuts, table), "do not belong together"),
+        ((logits, labels, cuts[:1], table), "do not belong together"),
+        ((logits, labels, cuts, table, "max"), "reduction='max'; known: mean, mean_all, sum"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            losses.grouped_cross_entropy(*arguments)
+    with pytest.raises(ValueError, match="form='eq4'; known: elementwise, paper"):
+        losses.grouped_focal_tversky(logits, labels, cuts, table, form="eq4")
+    with pytest.raises(ValueError, match="over_groups='max'; known: mean, sum"):
+        losses.grouped_dice(logits, labels, cuts, table, "max")
+    with pytest.raises(ValueError, match=r"group matrices of \[3, 5\] leaves"):
+        losses.group_table([FINE, np.eye(3)])
