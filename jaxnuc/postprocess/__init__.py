@@ -6,7 +6,7 @@ The functions take and return arrays of one image; none scans it once per instan
 * of mask and contour: `grow_from_contours` (HARU-Net), `label_inside_contours` (DCAN),
   `separate_overlaps` (CNSeg)
 * of distances: `hover_watershed` (HoVer-Net), `dynamic_watershed` (DIST), `separate_by_distance`
-* of star-convex polygons: `detect_polygons`, `render_polygons` (StarDist)
+* of star-convex polygons: `detect_polygons`, `render_polygons`, `refine_shapes` (StarDist)
 * of label maps: `regions`, `class_votes`, `relabel`, `remove_small`, `fill_holes`,
   `dilate_instances`
 """
@@ -30,6 +30,7 @@ from jaxnuc.postprocess.regions import (
     relabel,
     weighted_class_votes,
 )
+from jaxnuc.postprocess.shape_refinement import refine_shapes
 
 __all__ = [
     "class_votes",
@@ -43,6 +44,7 @@ __all__ = [
     "label_inside_contours",
     "label_probability",
     "non_maximum_suppression",
+    "refine_shapes",
     "regions",
     "relabel",
     "remove_small",

@@ -5,19 +5,24 @@ A representation has four members, and the rest of the library knows it only by 
 - `outputs`: `{map: channels}`, what the network is to produce;
 - `encode(instances, classes, ignore)`: label maps (H, W) to target maps `{name: (H, W, C)}`; NumPy.
   With `ignore`, the map `valid` is among them; the loss leaves out the pixels in which it is 0;
-- `loss(maps, targets, axis_name)`: a batch of maps and targets to a scalar and named parts; JAX;
+- `loss(maps, targets, axis_name, factors)`: a batch of maps and targets to a scalar and named
+  parts; JAX. `factors` is what a loss schedule says at this step, by name
+  (`jaxnuc.losses.schedules`): `"side"` multiplies the weight of the side maps of every
+  representation, others are in the representation's attribute `factors`;
 - `decode(maps)`: the maps of one image, NumPy logits (H, W, C), to `Nuclei`; NumPy.
 
 `encode` runs in the input workers: no module here imports JAX before a loss is computed.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from jaxnuc import registry
+from jaxnuc.labels import Cut
+from jaxnuc.postprocess.masks import Mask
 
 
 class Nuclei(NamedTuple):
@@ -27,11 +32,17 @@ class Nuclei(NamedTuple):
       instances: (H, W) int32 label map, 0 background, ids 1..N.
       classes: (N,) int32 class of each nucleus in the order of ids, or None.
       scores: (N,) float32 in [0, 1] in the order of ids.
+      class_probabilities: (N, C) float32, background first, rows of sum 1; None without classes.
+      points: (N, 2) float32 (row, col) in pixels, where a representation detects nuclei at points.
+      masks: the nuclei one by one where they may overlap, in the order of ids.
     """
 
     instances: np.ndarray
     classes: np.ndarray | None
     scores: np.ndarray
+    class_probabilities: np.ndarray | None = None
+    points: np.ndarray | None = None
+    masks: tuple[Mask, ...] | None = None
 
 
 class Representation(Protocol):
@@ -48,14 +59,30 @@ class Representation(Protocol):
     ) -> dict[str, np.ndarray]: ...
 
     def loss(
-        self, maps: Mapping[str, Any], targets: Mapping[str, Any], axis_name: str | None = None
+        self,
+        maps: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        axis_name: str | None = None,
+        factors: Mapping[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]: ...
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei: ...
 
 
-def create(name: str, **arguments: Any) -> Representation:
+def create(
+    name: str,
+    classes: Mapping[str, Any] | None = None,
+    cuts: Sequence[Cut] = (),
+    **arguments: Any,
+) -> Representation:
     """Makes a representation: `create("contour", channels=2)`.
+
+    Args:
+      name: a file of this package: `binary`, `contour`, `distance`, `hover`, `stardist`.
+      classes: of the class map beside its maps, `{"name": "groups", **arguments}`: see
+        `_classes.with_classes`; None or the name `"none"`: no class map.
+      cuts: the label sets of the data, for the class map.
+      **arguments: any field of the representation.
 
     Raises:
       ValueError: unknown name, argument or value; the message lists the known ones.
@@ -65,4 +92,9 @@ def create(name: str, **arguments: Any) -> Representation:
     for argument in arguments:
         if argument not in fields:
             raise registry.unknown(f"argument of {name}", argument, fields)
-    return module.Representation(**arguments)
+    representation: Representation = module.Representation(**arguments)
+    if classes is None or classes["name"] == "none":
+        return representation
+    from jaxnuc.representations import _classes
+
+    return _classes.with_classes(representation, cuts, **classes)

@@ -42,6 +42,7 @@ def supervise(
     targets: Mapping[str, Any],
     losses: Mapping[str, Loss],
     side_weight: float,
+    factors: Mapping[str, Any] | None = None,
 ) -> tuple[Any, dict[str, Any]]:
     """Sums the losses of maps and of their side maps.
 
@@ -51,12 +52,14 @@ def supervise(
       losses: `(logits, target, valid) -> (scalar, parts)` of each map; valid is float
         (B, H, W, 1) or None.
       side_weight: weight of each side map; the outputs weigh 1.
+      factors: `side`, where there is one, multiplies `side_weight`.
 
     Returns:
       The total, and the parts as `map/part` of the outputs with `side` for the rest.
     """
     total: Any = 0.0
     side: Any = 0.0
+    side_weight = side_weight * (factors or {}).get("side", 1.0)
     parts: dict[str, Any] = {}
     valid = targets[VALID].astype(np.float32) if VALID in targets else None
     for name, loss in losses.items():

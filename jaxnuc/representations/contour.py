@@ -1,6 +1,9 @@
-"""A foreground map and a contour map; nuclei grow from the foreground within the contours.
+"""A foreground map and a contour map; nuclei are what lies within the contours.
 
-Source: Chen et al., "Enhancing Nucleus Segmentation with HARU-Net", sections 3.5 and 3.6.
+Sources: Chen et al., "Enhancing Nucleus Segmentation with HARU-Net", sections 3.5 and 3.6; Zhao et
+al., "AL-Net: Attention learning network based on multi-task learning for cervical nucleus
+segmentation", IEEE JBHI 26(6):2693, 2022; Chen et al., "DCAN: Deep contour-aware networks for
+accurate gland segmentation", CVPR 2016.
 """
 
 from collections.abc import Mapping
@@ -9,68 +12,103 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.postprocess import grow_from_contours, remove_small
+from jaxnuc.postprocess import label_inside_contours, separate_overlaps
+from jaxnuc.postprocess.overlap_separation import Separation
 from jaxnuc.representations import Nuclei, _maps
+from jaxnuc.representations._contour_targets import alnet_maps, contour_map, dcan_contour
+from jaxnuc.representations._decoders import Decoder, choose, growth, mask_scores, unused
 
-
-def contour_map(instances: np.ndarray) -> np.ndarray:
-    """The band of pixels about the outlines of the instances.
-
-    A foreground pixel with a 4-neighbour of another id (background is one) is on the line; the line
-    grows one step right and down. The published code takes Canny edges of the ids modulo 256, where
-    nuclei with equal remainders have no line between them; the growth is that of its 2x2 dilation.
-
-    Args:
-      instances: (H, W) integer label map. Outside the image counts as the same id.
-
-    Returns:
-      (H, W) bool.
-    """
-    line = np.zeros(instances.shape, bool)
-    down = instances[1:] != instances[:-1]
-    line[1:] |= down
-    line[:-1] |= down
-    right = instances[:, 1:] != instances[:, :-1]
-    line[:, 1:] |= right
-    line[:, :-1] |= right
-    line &= instances > 0
-    band = line.copy()
-    band[1:] |= line[:-1]
-    band[:, 1:] |= line[:, :-1]
-    band[1:, 1:] |= line[:-1, :-1]
-    return band
+TARGETS = {
+    "growth": lambda instances, most: (instances > 0, contour_map(instances)),
+    "alnet": alnet_maps,
+    "alnet_canny": lambda instances, most: alnet_maps(instances, most, canny=True),
+    "dcan": lambda instances, most: (instances > 0, dcan_contour(instances)),
+}
+DECODERS: dict[str, Decoder] = {
+    "growth": growth,
+    "overlaps": separate_overlaps,
+    "subtract": label_inside_contours,
+}
+DECODER_ARGUMENTS = (
+    "threshold",
+    "min_size",
+    "seedless",
+    "erosion",
+    "radius",
+    "min_area_share",
+    "lines",
+    "outline",
+    "fill_holes",
+)
 
 
 @dataclass(frozen=True)
 class Representation:
     """Mask and contour.
 
+    The arguments after `decode_by` are those of the decoder; None is its default. One that the
+    chosen decoder does not take is refused.
+
     Attributes:
-      channels: 1, sigmoid heads (the paper), or 2, softmax heads (the published code).
+      channels: 1, sigmoid heads (the paper of HARU-Net), or 2, softmax heads (its published code).
+      targets: `"growth"`: all nuclei and their outlines, HARU-Net's; `"alnet"`: nuclei with lines
+        of background between them and a ring of 3 pixels on the outlines; `"alnet_canny"`: the same
+        mask, and a ring on its edges, AL-Net's for MoNuSeg and BNS; `"dcan"`: all nuclei, and
+        dilations less erosions by a diamond of 7 pixels.
       form: of the loss; `"code"`: mean cross entropy and soft Dice over the batch; `"paper"`: cross
-        entropy and the squared ratio summed over an image's pixels (Eq. 4 and 5).
-      dice_per_class: with 2 channels and form `"code"`: a ratio a class, then the mean, in place of
-        the code's single ratio over both.
+        entropy and the squared ratio summed over an image's pixels (HARU-Net, Eq. 4 and 5);
+        `"bce"`: mean cross entropy and `dice_weight` times the Dice of `"code"` (AL-Net, DCAN).
+      dice_per_class: with 2 channels and the Dice of `"code"`: a ratio a class, then the mean, in
+        place of the code's single ratio over both.
+      dice_weight: of form `"bce"`; 0 in AL-Net's code.
       side_weight: of each side map of a network with deep supervision; 1 in the published code.
-      threshold: of both maps.
-      seedless: mask components without a seed: `"keep"` under a new id, or `"drop"`.
-      erosion: 3x3 erosions of the seeds, which the paper uses for CoNSeP.
-      min_size: smaller nuclei are dropped, in pixels.
+      max_instances: only the largest nuclei are kept, in the targets of AL-Net and by the decoder
+        `"overlaps"`; 150 in AL-Net's code. None keeps all.
+      decode_by: `"growth"`: HARU-Net's Algorithm 1; `"overlaps"`: CNSeg's separation into nuclei
+        that may overlap, `postprocess.separate_overlaps`; `"subtract"`: DCAN's,
+        `postprocess.label_inside_contours`.
+      threshold: of both maps, or of their difference; 0.5, `"otsu"` and 0.3.
+      min_size: smaller nuclei are dropped, in pixels; `"growth"` 0, `"subtract"` 20.
+      seedless: `"growth"`; mask components without a seed: `"keep"` under a new id, or `"drop"`.
+      erosion: `"growth"`; 3x3 erosions of the seeds, which the paper uses for CoNSeP.
+      radius: `"subtract"`; how far nuclei grow back.
+      min_area_share: `"overlaps"`; of the seeds' mean area; smaller seeds are dropped.
+      lines: `"overlaps"`; lines of background between nuclei that touch.
+      outline: `"overlaps"`; `"exact"` or `"columns"`.
+      fill_holes: `"overlaps"`; of exact outlines.
     """
 
     channels: int = 1
+    targets: str = "growth"
     form: str = "code"
     dice_per_class: bool = False
+    dice_weight: float = 0.0
     side_weight: float = 1.0
-    threshold: float = 0.5
-    seedless: str = "keep"
-    erosion: int = 0
-    min_size: int = 0
+    max_instances: int | None = None
+    decode_by: str = "growth"
+    threshold: float | str | None = None
+    min_size: int | None = None
+    seedless: str | None = None
+    erosion: int | None = None
+    radius: int | None = None
+    min_area_share: float | None = None
+    lines: bool | None = None
+    outline: str | None = None
+    fill_holes: bool | None = None
 
     def __post_init__(self) -> None:
         _maps.one_of("channels", self.channels, (1, 2))
-        _maps.one_of("form", self.form, ("code", "paper"))
-        _maps.one_of("seedless", self.seedless, ("keep", "drop"))
+        _maps.one_of("targets", self.targets, tuple(TARGETS))
+        _maps.one_of("form", self.form, ("code", "paper", "bce"))
+        if self.form != "bce":
+            unused(self, f"form={self.form!r}", "dice_weight")
+        if self.decode_by != "overlaps" and not self.targets.startswith("alnet"):
+            condition = f"targets={self.targets!r} and decode_by={self.decode_by!r}"
+            unused(self, condition, "max_instances")
+        if self.max_instances is not None and self.max_instances < 1:
+            raise ValueError(f"max_instances={self.max_instances} must be at least 1, or None")
+        # Refuses what it cannot work with now, and not after the first epoch.
+        self._decoder(np.zeros((2, 2)), np.zeros((2, 2)))
 
     @property
     def outputs(self) -> dict[str, int]:
@@ -83,14 +121,18 @@ class Representation:
         ignore: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """(H, W) instances to `{"mask", "contour"}`, each (H, W, 1) uint8; `valid` for `ignore`."""
+        maps = TARGETS[self.targets](instances, self.max_instances)
         targets = {
-            "mask": (instances > 0).astype(np.uint8)[..., None],
-            "contour": contour_map(instances).astype(np.uint8)[..., None],
+            name: m.astype(np.uint8)[..., None] for name, m in zip(self.outputs, maps, strict=True)
         }
         return _maps.with_valid(targets, ignore)
 
     def loss(
-        self, maps: Mapping[str, Any], targets: Mapping[str, Any], axis_name: str | None = None
+        self,
+        maps: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        axis_name: str | None = None,
+        factors: Mapping[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Maps (B, H, W, channels) of logits and targets (B, H, W, 1) to a scalar and its parts."""
         import jax
@@ -98,7 +140,7 @@ class Representation:
 
         from jaxnuc import losses
 
-        reduction = "mean" if self.form == "code" else "image_sum"
+        reduction = "image_sum" if self.form == "paper" else "mean"
 
         def one(
             logits: jax.Array, target: jax.Array, valid: jax.Array | None
@@ -115,26 +157,33 @@ class Representation:
                 entropy = losses.cross_entropy(
                     logits, target[..., 0], reduction, weights=weights, axis_name=axis_name
                 )
+            if self.form == "bce" and not self.dice_weight:
+                return entropy, {"ce": entropy}
             if valid is not None:  # pixels without annotation are in neither region
                 p, t = p * valid, t * valid
-            if self.form == "code":
-                dice = losses.soft_dice(p, t, per_class=self.dice_per_class, axis_name=axis_name)
-            else:
+            if self.form == "paper":
                 dice = losses.squared_ratio_dice(p[..., -1:], t[..., -1:])
-            return entropy + dice, {"ce": entropy, "dice": dice}
+            else:
+                dice = losses.soft_dice(p, t, per_class=self.dice_per_class, axis_name=axis_name)
+            weight = self.dice_weight if self.form == "bce" else 1
+            return entropy + weight * dice, {"ce": entropy, "dice": dice}
 
         losses_of = dict.fromkeys(self.outputs, one)
-        return _maps.supervise(maps, targets, losses_of, self.side_weight)
+        return _maps.supervise(maps, targets, losses_of, self.side_weight, factors)
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
-        """Algorithm 1 on both maps above the threshold."""
+        """The nuclei as `decode_by` says; `masks`, which may overlap, with `"overlaps"`."""
         probability = _maps.foreground_probability(maps["mask"], "mask")
         contour = _maps.foreground_probability(maps["contour"], "contour")
-        instances = grow_from_contours(
-            probability > self.threshold,
-            contour > self.threshold,
-            seedless=self.seedless,
-            erosion=self.erosion,
-        )
-        instances = remove_small(instances, self.min_size)
-        return Nuclei(instances, None, _maps.mean_scores(probability, instances))
+        found = self._decoder(probability, contour)
+        if isinstance(found, Separation):
+            scores = mask_scores(probability, found.masks)
+            return Nuclei(found.instances, None, scores, masks=found.masks)
+        return Nuclei(found, None, _maps.mean_scores(probability, found))
+
+    @property
+    def _decoder(self) -> Decoder:
+        names = [*DECODER_ARGUMENTS]
+        if self.decode_by == "overlaps":
+            names.append("max_instances")
+        return choose(self.decode_by, DECODERS, {name: getattr(self, name) for name in names})

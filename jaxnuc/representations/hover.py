@@ -6,7 +6,7 @@ multi-tissue histology images", Medical Image Analysis 58, 2019, and the code pu
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from jaxnuc.postprocess import hover_watershed
 from jaxnuc.postprocess.checks import float_map
 from jaxnuc.representations import Nuclei, _maps
 from jaxnuc.representations._hover_targets import hover_maps, separate_components
+from jaxnuc.representations._symmetries import undo_vectors
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,8 @@ class Representation:
       constant: what becomes of a map without any slope, `"ignore"` or `"reference"`: see
         `postprocess.hover_watershed`.
     """
+
+    regressions: ClassVar[tuple[str, ...]] = ("hv",)  # maps that are no logits
 
     msge_axis: str = "compat"
     mse_weight: float = 1.0
@@ -77,7 +80,11 @@ class Representation:
         return _maps.with_valid(targets, ignore)
 
     def loss(
-        self, maps: Mapping[str, Any], targets: Mapping[str, Any], axis_name: str | None = None
+        self,
+        maps: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        axis_name: str | None = None,
+        factors: Mapping[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Maps and targets (B, H, W, C) to a scalar and its parts, which are not weighted."""
         import jax
@@ -117,7 +124,16 @@ class Representation:
             return total, {"mse": mse, "msge": msge}
 
         losses_of: dict[str, _maps.Loss] = {"np": pixels, "hv": distances}
-        return _maps.supervise(maps, targets, losses_of, self.side_weight)
+        return _maps.supervise(maps, targets, losses_of, self.side_weight, factors)
+
+    def undo(self, maps: Mapping[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
+        """Turns the vectors of the maps of an image under symmetry k, whose pixels are turned back.
+
+        The maps of a mirrored nucleus are up to two pixels over its half extent off those of the
+        nucleus: coordinates count from one pixel before the centre (`hover_maps`), on which side
+        that is depends on the symmetry, and so does the rounding of the centre.
+        """
+        return {**maps, "hv": undo_vectors(maps["hv"], k)}
 
     def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
         """Markers away from the falls of the maps, and a watershed from them."""

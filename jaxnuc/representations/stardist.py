@@ -7,27 +7,36 @@ in histopathology images with StarDist", ISBIC 2022, for the values of the CoNIC
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from jaxnuc.postprocess import detect_polygons, remove_small, render_polygons
+from jaxnuc.postprocess import (
+    fill_holes,
+    non_maximum_suppression,
+    refine_shapes,
+    remove_small,
+    render_polygons,
+)
 from jaxnuc.postprocess.checks import float_map, within
+from jaxnuc.postprocess.polygons import candidates_from_maps
 from jaxnuc.representations import Nuclei, _maps
 from jaxnuc.representations._star_targets import edt_probability, star_distances
+from jaxnuc.representations._symmetries import undo_rays
 
 LOSSES = ("mae", "mse")
+GRIDS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
 class Representation:
     """Object probability and star distances.
 
-    Maps are at the resolution of the image, as the networks' outputs are: StarDist's grid is 1.
-    Coarser grids come with a network that subsamples.
-
     Attributes:
       n_rays: directions, equally spaced; 64 in the CoNIC variant.
+      grid: pixels of the image from one point of the maps to the next; above 1 it takes a network
+        that subsamples. Nuclei have the resolution of the image in any case.
+      fill_holes: whether the targets are those of nuclei without holes, where rays would end.
       prob_weight: of the cross entropy of the probability.
       dist_weight: of the loss of the distances.
       dist_loss: `"mae"`, absolute, or `"mse"`, squared differences of distances.
@@ -37,10 +46,16 @@ class Representation:
       prob_thresh: candidates are where the probability is above it.
       nms_thresh: of two candidates whose overlap, relative to the smaller one, is above it only
         the more probable one stays.
+      refine: whether the polygons that a nucleus suppressed have a say in its shape, as in the
+        CoNIC variant: see `postprocess.refine_shapes`.
       min_size: smaller nuclei are dropped, in pixels.
     """
 
+    regressions: ClassVar[tuple[str, ...]] = ("dist",)  # maps that are no logits
+
     n_rays: int = 32
+    grid: int = 1
+    fill_holes: bool = True
     prob_weight: float = 1.0
     dist_weight: float = 0.2
     dist_loss: str = "mae"
@@ -48,11 +63,13 @@ class Representation:
     side_weight: float = 1.0
     prob_thresh: float = 0.5
     nms_thresh: float = 0.4
+    refine: bool = False
     min_size: int = 0
 
     def __post_init__(self) -> None:
         if self.n_rays < 3:
             raise ValueError(f"n_rays={self.n_rays} make no polygon; at least 3 are needed")
+        _maps.one_of("grid", self.grid, GRIDS)
         _maps.one_of("dist_loss", self.dist_loss, LOSSES)
         within(self.prob_thresh, "prob_thresh")
         within(self.nms_thresh, "nms_thresh")
@@ -60,6 +77,20 @@ class Representation:
     @property
     def outputs(self) -> dict[str, int]:
         return {"prob": 1, "dist": self.n_rays}
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """What may be chosen after training; the first one is a probability."""
+        return {"prob_thresh": self.prob_thresh, "nms_thresh": self.nms_thresh}
+
+    @property
+    def nested(self) -> bool:
+        """Whether a higher `prob_thresh` only leaves out the nuclei whose score it reaches.
+
+        Candidates are suppressed by more probable ones, and painted under them. In the refinement
+        less probable ones have a say.
+        """
+        return not self.refine
 
     def encode(
         self,
@@ -69,21 +100,27 @@ class Representation:
     ) -> dict[str, np.ndarray]:
         """(H, W) instances to the distance to outside and the distances along the rays.
 
-        Nuclei should have no holes, where rays end; StarDist's examples fill them beforehand
-        (`jaxnuc.postprocess.fill_holes`).
-
         Returns:
-          `{"prob": (H, W, 1) float32 in [0, 1], "dist": (H, W, n_rays) float32 in pixels}`, and
-          `valid` where there is `ignore`. Both are 0 in the background.
+          `{"prob": (h, w, 1) float32 in [0, 1], "dist": (h, w, n_rays) float32 in pixels}`, and
+          `valid` where there is `ignore`; (h, w) is (H, W) over the grid, rounded up. `prob` and
+          `dist` are 0 in the background.
         """
+        if self.fill_holes:
+            instances = fill_holes(instances)
+        if ignore is not None:
+            ignore = ignore[:: self.grid, :: self.grid]
         targets = {
-            "prob": edt_probability(instances)[..., None],
-            "dist": star_distances(instances, self.n_rays),
+            "prob": edt_probability(instances, self.grid)[..., None],
+            "dist": star_distances(instances, self.n_rays, self.grid),
         }
         return _maps.with_valid(targets, ignore)
 
     def loss(
-        self, maps: Mapping[str, Any], targets: Mapping[str, Any], axis_name: str | None = None
+        self,
+        maps: Mapping[str, Any],
+        targets: Mapping[str, Any],
+        axis_name: str | None = None,
+        factors: Mapping[str, Any] | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Maps (B, H, W, C), logits and distances, and targets to a scalar and its parts.
 
@@ -118,17 +155,51 @@ class Representation:
 
         masked = {**targets, "dist": (targets["dist"], targets["prob"])}
         losses_of: dict[str, _maps.Loss] = {"prob": probability, "dist": distance}
-        return _maps.supervise(maps, masked, losses_of, self.side_weight)
+        return _maps.supervise(maps, masked, losses_of, self.side_weight, factors)
 
-    def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
-        """Polygons after non-maximum suppression, painted in order; ids by descending score."""
+    def undo(self, maps: Mapping[str, np.ndarray], k: int) -> dict[str, np.ndarray]:
+        """Turns the rays of the maps of an image under symmetry k, whose pixels are turned back."""
+        return {**maps, "dist": undo_rays(maps["dist"], k)}
+
+    def decode(
+        self, maps: Mapping[str, np.ndarray], shape: tuple[int, int] | None = None
+    ) -> Nuclei:
+        """Polygons after non-maximum suppression, painted in order; ids by descending score.
+
+        Args:
+          maps: `prob` (h, w, 1) and `dist` (h, w, n_rays).
+          shape: (H, W) of the image; None: that of the maps times the grid.
+
+        Returns:
+          Nuclei in (H, W), with the centres of the polygons as points.
+
+        Raises:
+          ValueError: the maps are not those of an image of this shape, or no finite numbers.
+        """
         probability = _maps.foreground_probability(maps["prob"], "prob")
         distances = float_map(maps["dist"], "map 'dist'", (None, None, self.n_rays))
-        found = detect_polygons(
-            probability, distances, prob_thresh=self.prob_thresh, nms_thresh=self.nms_thresh
+        h, w = probability.shape
+        height, width = shape or (h * self.grid, w * self.grid)
+        expected = -(-height // self.grid), -(-width // self.grid)
+        if expected != (h, w):
+            raise ValueError(
+                f"an image of {(height, width)} has maps of {expected} on a grid of {self.grid}, "
+                f"these have {(h, w)}"
+            )
+        found = candidates_from_maps(
+            probability, distances, prob_thresh=self.prob_thresh, grid=self.grid
         )
-        painted = render_polygons(found.points, found.distances, probability.shape)
+        suppression = non_maximum_suppression(*found, nms_thresh=self.nms_thresh)
+        points, distances, scores = (values[suppression.kept] for values in found)
+        if self.refine:
+            painted = refine_shapes(*found, suppression, (height, width))
+        else:
+            painted = render_polygons(points, distances, (height, width))
         least = max(self.min_size, 1)  # polygons that others cover have no pixel
-        areas = np.bincount(painted.ravel(), minlength=len(found.scores) + 1)[1:]
-        scores = found.scores[areas >= least].astype(np.float32)
-        return Nuclei(remove_small(painted, least), None, scores)
+        large = np.bincount(painted.ravel(), minlength=len(scores) + 1)[1:] >= least
+        return Nuclei(
+            remove_small(painted, least),
+            None,
+            scores[large].astype(np.float32),
+            points=points[large].astype(np.float32),
+        )

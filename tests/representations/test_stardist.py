@@ -32,18 +32,95 @@ def discs(*circles, shape=(40, 48)):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_targets_of_the_reference(golden, case):
+@pytest.mark.parametrize("grid", [1, 2])
+def test_targets_of_the_reference(golden, case, grid):
     arrays, _ = golden("stardist")
-    labels = arrays[f"target__{case}__label"]
-    targets = representations.create("stardist").encode(labels.astype(np.int32))
+    labels = arrays[f"target__{case}__label"].astype(np.int32)
+    ignore = np.random.default_rng(0).random(labels.shape) < 0.3
+    representation = representations.create("stardist", grid=grid, fill_holes=False)
+    targets = representation.encode(labels, None, ignore)
+    h, w = -(-np.array(labels.shape) // grid)
     assert {k: (v.shape, v.dtype) for k, v in targets.items()} == {
-        "prob": ((*labels.shape, 1), np.float32),
-        "dist": ((*labels.shape, 32), np.float32),
+        "prob": ((h, w, 1), np.float32),
+        "dist": ((h, w, 32), np.float32),
+        "valid": ((h, w, 1), np.uint8),
     }
-    expected = arrays[f"target__{case}__prob_grid1"]
+    expected = arrays[f"target__{case}__prob_grid{grid}"]
     np.testing.assert_allclose(targets["prob"][..., 0], expected, atol=1e-6)
-    expected = arrays[f"target__{case}__dist32_grid1"]
+    expected = arrays[f"target__{case}__dist32_grid{grid}"]
     np.testing.assert_allclose(targets["dist"], expected, atol=1e-5)
+    np.testing.assert_array_equal(targets["valid"][..., 0], ~ignore[::grid, ::grid])
+
+
+def test_holes_are_filled_unless_they_are_to_stay():
+    ring = discs((20, 24, 12))
+    whole = representations.create("stardist").encode(ring)
+    ring[18:23, 22:27] = 0
+    filled = representations.create("stardist").encode(ring)
+    np.testing.assert_array_equal(filled["dist"], whole["dist"])
+    np.testing.assert_array_equal(filled["prob"], whole["prob"])
+    hollow = representations.create("stardist", fill_holes=False).encode(ring)
+    assert not hollow["dist"][20, 24].any()
+    assert hollow["dist"][20, 30, 16] == 3.5  # leftwards, to the hole
+
+
+@pytest.mark.parametrize("grid", [2, 4])
+@pytest.mark.parametrize("shape", [(192, 192), (189, 191)])
+def test_decodes_at_full_resolution_what_it_encodes_on_a_grid(grid, shape):
+    instances = fill_holes(generate(3, size=192).instances)[: shape[0], : shape[1]]
+    representation = representations.create("stardist", grid=grid)
+    maps = as_maps(representation.encode(instances))
+    assert maps["prob"].shape == (*-(-np.array(shape) // grid), 1)
+    found = representation.decode(maps, shape)
+    assert found.instances.shape == shape
+    scores = metrics.score(instances, found.instances)
+    # Nuclei at the border lie in the outer points of the grid, which hold no candidates.
+    inner = (slice(4 * grid, -4 * grid),) * 2
+    assert metrics.score(instances[inner], found.instances[inner]).dice > 0.9
+    assert scores.pq > (0.8 if grid == 2 else 0.6), scores
+    larger = representation.decode(maps)
+    assert larger.instances.shape == tuple(-(-np.array(shape) // grid) * grid)
+    np.testing.assert_array_equal(larger.instances[: shape[0], : shape[1]] > 0, found.instances > 0)
+
+
+def test_points_are_centres_in_pixels_of_the_image():
+    labels = discs((12, 14, 7), (28, 34, 8))
+    for grid in (1, 2, 4):
+        representation = representations.create("stardist", grid=grid)
+        found = representation.decode(as_maps(representation.encode(labels)), labels.shape)
+        assert found.points.dtype == np.float32
+        assert found.points.shape == (2, 2)
+        for point, number in zip(found.points.astype(int), (1, 2), strict=True):
+            assert found.instances[tuple(point)] == number
+            assert not (point % grid).any()
+        expected = [(12, 14), (28, 34)]
+        away = np.abs(found.points[:, None] - expected).max(axis=-1).min(axis=1)
+        assert (away < grid).all()
+
+
+def test_maps_of_another_image_are_refused():
+    maps = {"prob": np.zeros((10, 12, 1)), "dist": np.zeros((10, 12, 32))}
+    representation = representations.create("stardist", grid=2)
+    assert representation.decode(maps, (19, 24)).instances.shape == (19, 24)
+    with pytest.raises(ValueError, match=r"image of \(18, 24\) has maps of \(9, 12\) on a grid"):
+        representation.decode(maps, (18, 24))
+
+
+def test_refinement_reaches_the_decoding():
+    """One candidate with a bulge is outvoted by those it suppresses; they have none."""
+    prob, dist = np.zeros((40, 48, 1)), np.full((40, 48, 32), 8.0)
+    prob[20, 20:25, 0] = 0.7, 0.8, 0.9, 0.8, 0.7
+    dist[20, 22, 4:6] = 14
+    maps = as_maps({"prob": prob, "dist": dist})
+    plain, refined = (
+        representations.create("stardist", refine=refine).decode(maps) for refine in (False, True)
+    )
+    assert plain.instances[29, 27] == 1
+    assert refined.instances[29, 27] == 0
+    np.testing.assert_array_equal(refined.scores, plain.scores)
+    np.testing.assert_array_equal(refined.points, [[20, 22]])
+    circle = representations.create("stardist").decode({**maps, "dist": np.full_like(dist, 8.0)})
+    assert metrics.score(circle.instances, refined.instances).dice > 0.97
 
 
 @pytest.mark.parametrize("n_rays", [32, 64])
@@ -92,6 +169,7 @@ def test_scores_follow_the_ids():
     np.testing.assert_allclose(found.scores, [0.95, 0.8, 0.7], rtol=1e-5)
     assert found.scores.dtype == np.float32
     assert [found.instances[p] for p in ((28, 34), (28, 12), (10, 10), (10, 30))] == [1, 2, 3, 0]
+    np.testing.assert_array_equal(found.points, [(28, 34), (28, 12), (10, 10)])
     assert len(representations.create("stardist").decode(as_maps(targets)).scores) == 4
 
 
@@ -188,6 +266,7 @@ def test_maps_of_other_rays_are_refused():
     ("arguments", "message"),
     [
         ({"n_rays": 2}, "n_rays=2 make no polygon; at least 3"),
+        ({"grid": 3}, "grid=3; known: 1, 2, 4"),
         ({"dist_loss": "l1"}, "dist_loss='l1'; known: mae, mse"),
         ({"prob_thresh": 1.5}, r"prob_thresh 1.5 is not within \[0, 1\]"),
         ({"nms_thresh": -1}, r"nms_thresh -1 is not within \[0, 1\]"),

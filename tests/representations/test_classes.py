@@ -1,0 +1,229 @@
+"""The class map beside any representation: label sets, votes, losses of mixed batches."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxnuc import label_sets, losses, representations
+from jaxnuc.labels import Cut, LabelTree
+from jaxnuc.metrics.class_counts import class_counts
+
+TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
+FINE = TREE.level()
+COARSE = Cut.of(TREE, {"inflammatory": ["immune"], "malignant": ["tumour"]})
+
+
+def nuclei(shape=(12, 20)):
+    labels = np.zeros(shape, np.int32)
+    labels[1:6, 1:7], labels[7:11, 2:9], labels[2:9, 11:18] = 1, 2, 3
+    return labels
+
+
+def of_nuclei(labels, classes):
+    return np.array([0, *classes], np.int32)[labels]
+
+
+def make(base="binary", name="leaves", cuts=(FINE,), **arguments):
+    options = arguments.pop("base_arguments", {})
+    return representations.create(base, {"name": name, **arguments}, cuts, **options)
+
+
+def test_outputs_are_those_of_the_base_and_the_classes():
+    assert make("contour").outputs == {"mask": 1, "contour": 1, "class": 4}
+    assert make("hover", "groups", (COARSE,)).outputs == {"np": 2, "hv": 2, "class": 3}
+    merged = label_sets.cut("consep", merge=True)
+    assert make("hover", "groups", (merged,)).outputs["class"] == 5  # HoVer-Net's five types
+    assert make("stardist", cuts=(label_sets.cut("pannuke"),)).outputs["class"] == 12
+    assert representations.create("binary", {"name": "none"}, (FINE,)).outputs == {"mask": 1}
+
+
+def test_targets_leave_out_what_is_ignored_and_unknown():
+    labels = nuclei()
+    classes = of_nuclei(labels, [1, -1, 2])
+    ignore = np.zeros(labels.shape, bool)
+    ignore[:, 15:] = True
+    targets = make().encode(labels, classes, ignore)
+    expected = np.where(ignore, -1, classes)
+    np.testing.assert_array_equal(targets["class"][..., 0], expected)
+    assert targets["class"].dtype == np.int8
+    np.testing.assert_array_equal(targets["valid"][..., 0], ~ignore)
+    unknown = make().encode(labels)["class"][..., 0]
+    np.testing.assert_array_equal(unknown, np.where(labels > 0, -1, 0))
+
+
+def perfect(representation, labels, leaves):
+    """Logits of the base's mask and of the right leaves."""
+    targets = representation.encode(labels, of_nuclei(labels, leaves))
+    channels = representation.outputs["class"]
+    return {
+        "mask": np.where(targets["mask"] > 0, 9.0, -9.0),
+        "class": 20.0 * np.eye(channels)[np.maximum(targets["class"][..., 0], 0)],
+    }
+
+
+@pytest.mark.parametrize("vote", ["majority", "mean"])
+def test_decode_is_the_inverse_of_encode(vote):
+    representation = make(vote=vote)
+    labels = nuclei()
+    found = representation.decode(perfect(representation, labels, [3, 1, 2]))
+    counts = class_counts(labels, found.instances, of_nuclei(labels, [3, 1, 2]), found.classes, 3)
+    np.testing.assert_array_equal(counts.tp, [1, 1, 1])
+    np.testing.assert_allclose(found.class_probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_votes_equal_their_definitions():
+    rng = np.random.default_rng(0)
+    labels = nuclei()
+    logits = rng.normal(0, 2, (*labels.shape, 4))
+    maps = {"mask": np.where(labels > 0, 9.0, -9.0)[..., None], "class": logits}
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    for vote in ("majority", "mean"):
+        found = make(vote=vote).decode(maps)
+        for number, (chosen, shares) in enumerate(
+            zip(found.classes, found.class_probabilities, strict=True), 1
+        ):
+            inside = found.instances == number
+            if vote == "mean":
+                expected = p[inside].mean(axis=0)
+            else:
+                expected = np.bincount(p[inside].argmax(-1), minlength=4) / inside.sum()
+            np.testing.assert_allclose(shares, expected, atol=1e-6)
+            assert chosen == 1 + expected[1:].argmax()
+
+
+def test_a_nucleus_all_of_whose_pixels_vote_for_background_has_no_class():
+    labels = nuclei()
+    logits = np.zeros((*labels.shape, 4))
+    logits[..., 0] = 5
+    maps = {"mask": np.where(labels > 0, 9.0, -9.0)[..., None], "class": logits}
+    np.testing.assert_array_equal(make(vote="majority").decode(maps).classes, [0, 0, 0])
+    assert (make(vote="mean").decode(maps).classes > 0).all()  # the most probable of them
+
+
+def test_leaves_are_read_at_any_cut():
+    representation = make(vote="mean")
+    labels = nuclei()
+    logits = np.zeros((*labels.shape, 4))
+    # lymphocyte .3, plasma .3, tumour .4: a tumour cell among leaves, immune among super-classes
+    logits[:] = np.log([1e-9, 0.3, 0.3, 0.4])
+    maps = {"mask": np.where(labels > 0, 9.0, -9.0)[..., None], "class": logits}
+    found = representation.decode(maps)
+    np.testing.assert_array_equal(found.classes, [3, 3, 3])
+    np.testing.assert_array_equal(representation.read_at(found, FINE), [3, 3, 3])
+    np.testing.assert_array_equal(representation.read_at(found, COARSE), [1, 1, 1])
+    partial = Cut.of(TREE, {"plasma": ["plasma"]})
+    np.testing.assert_array_equal(representation.read_at(found, partial), [1, 1, 1])
+
+
+def test_groups_cannot_be_read_at_a_finer_cut():
+    representation = make(name="groups", cuts=(COARSE,))
+    labels = nuclei()
+    found = representation.decode(perfect(representation, labels, [1, 2, 2]))
+    np.testing.assert_array_equal(representation.read_at(found, COARSE), found.classes)
+    with pytest.raises(ValueError, match="torn apart: 'inflammatory'"):
+        representation.read_at(found, FINE)
+
+
+def batch(representation, leaves_of, cuts):
+    """Two examples, each with the classes and the number of its label set."""
+    labels = nuclei()
+    each = [representation.encode(labels, of_nuclei(labels, leaves)) for leaves in leaves_of]
+    targets = {name: np.stack([t[name] for t in each]) for name in each[0]}
+    return targets | {"cut": np.array(cuts, np.int32)}
+
+
+def test_each_example_is_judged_by_its_own_label_set():
+    representation = make(cuts=(FINE, COARSE), focal_tversky=1.0)
+    targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 1))
+    logits = np.random.default_rng(1).normal(0, 1, (2, 12, 20, 4)).astype(np.float32)
+    maps = {"mask": np.zeros((2, 12, 20, 1), np.float32), "class": logits}
+    _, parts = representation.loss(maps, targets)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    fine = np.take_along_axis(p[0], targets["class"][0].astype(int), axis=-1)
+    grouped = np.stack([p[1, ..., 0], p[1, ..., 1] + p[1, ..., 2], p[1, ..., 3]], axis=-1)
+    coarse = np.take_along_axis(grouped, targets["class"][1].astype(int), axis=-1)
+    expected = -np.log(np.stack([fine, coarse])).mean()
+    np.testing.assert_allclose(parts["class/cross_entropy"], expected, rtol=1e-5)
+    assert parts["class/focal_tversky"] > 0
+
+
+def test_parts_are_weighted_and_added_to_those_of_the_base():
+    representation = make(cross_entropy=2.0, dice=0.5, tversky=0.25, focal=0.125)
+    targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 0))
+    rng = np.random.default_rng(1)
+    maps = {
+        name: rng.normal(0, 1, (2, 12, 20, channels)).astype(np.float32)
+        for name, channels in representation.outputs.items()
+    }
+    total, parts = representation.loss(maps, targets)
+    base, _ = representation.base.loss(maps, targets)
+    own = {k.removeprefix("class/"): v for k, v in parts.items() if k.startswith("class/")}
+    weights = {"cross_entropy": 2.0, "dice": 0.5, "tversky": 0.25, "focal": 0.125}
+    assert own.keys() == weights.keys()
+    expected = base + sum(weights[k] * v for k, v in own.items())
+    np.testing.assert_allclose(total, expected, rtol=1e-6)
+
+
+def test_side_maps_of_classes_are_supervised():
+    representation = make(side_weight=0.5)
+    targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 0))
+    maps = {
+        name: jnp.ones((2, 12, 20, channels)) for name, channels in representation.outputs.items()
+    }
+    total, parts = representation.loss(maps, targets)
+    with_side, more = representation.loss(maps | {"side": {"class": [maps["class"]] * 2}}, targets)
+    np.testing.assert_allclose(with_side - total, parts["class/cross_entropy"], rtol=1e-6)
+    np.testing.assert_allclose(more["side"], parts["class/cross_entropy"], rtol=1e-6)
+    halved, _ = representation.loss(
+        maps | {"side": {"class": [maps["class"]] * 2}}, targets, None, {"side": 0.5}
+    )
+    np.testing.assert_allclose(halved - total, parts["class/cross_entropy"] / 2, rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", ["empty", "full", "one pixel", "all ignored"])
+def test_gradients_are_finite(case):
+    labels = np.zeros((12, 20), np.int32)
+    if case == "full":
+        labels[:] = 1
+    elif case != "empty":
+        labels[5, 5] = 1
+    classes = -(labels > 0).astype(np.int32) if case == "all ignored" else labels.copy()
+    ignore = np.full(labels.shape, case == "all ignored")
+    representation = make(dice=1.0, tversky=1.0, focal=1.0, focal_tversky=1.0, gamma=0.75)
+    targets = representation.encode(labels, classes, ignore)
+    targets = {name: m[None] for name, m in targets.items()}
+    maps = {n: jnp.full((1, 12, 20, c), 30.0) for n, c in representation.outputs.items()}
+    value, gradients = jax.value_and_grad(lambda m: representation.loss(m, targets)[0])(maps)
+    assert np.isfinite(value)
+    assert all(np.isfinite(g).all() for g in gradients.values())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"name": "leafs"}, "leafs.*known: groups, leaves"),
+        ({"cuts": ()}, "needs a data set with classes"),
+        ({"name": "groups", "cuts": (FINE, COARSE)}, "different ones.*'leaves'"),
+        ({"cuts": (FINE, label_sets.cut("consep"))}, "different label trees"),
+        ({"vote": "center"}, "known: majority, mean, centre"),
+        ({"tverski": 1.0}, "did you mean 'tversky'"),
+        ({"cross_entropy": 0.0}, "one at least must be above 0"),
+        ({"reduction": "eq4"}, "known: elementwise, paper"),
+    ],
+)
+def test_what_cannot_be_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        make(**arguments)
+
+
+def test_a_vote_at_the_centre_needs_points():
+    representation = make(vote="centre")
+    with pytest.raises(ValueError, match="detects nuclei at points"):
+        representation.decode(perfect(representation, nuclei(), [1, 2, 3]))
+
+
+def test_the_table_is_that_of_the_losses():
+    representation = make(cuts=(FINE, COARSE))
+    expected = losses.group_table([FINE.matrix, COARSE.matrix])
+    np.testing.assert_array_equal(representation.table, expected)

@@ -1,0 +1,166 @@
+"""Contour maps against reference values and against what they are, nucleus by nucleus."""
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from jaxnuc import representations
+from jaxnuc.data.sources._polygons import _fill, _line_pixels
+from jaxnuc.data.synthetic import generate
+from jaxnuc.postprocess.masks import Mask
+from jaxnuc.representations._contour_targets import (
+    alnet_maps,
+    canny_line,
+    contour_map,
+    dcan_contour,
+    inner_line,
+    largest_first,
+    over_cross,
+    separated_mask,
+)
+
+CROSS = ndimage.generate_binary_structure(2, 1)
+
+
+def literal_line(labels):
+    line = np.zeros(labels.shape, bool)
+    height, width = labels.shape
+    for y, x in np.argwhere(labels > 0):
+        for ny, nx in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
+            inside = 0 <= ny < height and 0 <= nx < width
+            line[y, x] |= inside and labels[ny, nx] != labels[y, x]
+    return line
+
+
+def test_contour_map_equals_its_definition():
+    labels = np.random.default_rng(0).integers(0, 3, (9, 11))
+    line = literal_line(labels)
+    np.testing.assert_array_equal(inner_line(labels), line)
+    band = np.zeros_like(line)
+    for y, x in np.argwhere(line):
+        band[y : y + 2, x : x + 2] = True
+    np.testing.assert_array_equal(contour_map(labels), band)
+
+
+def drawn(polygon, shape):
+    """A polygon as the published code paints it: filled with its outline, and the outline alone."""
+    vertices, (height, width) = np.trunc(polygon), shape
+    x, y = _line_pixels(vertices, height, width)
+    seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+    line = np.zeros(shape, bool)
+    line[y[seen], x[seen]] = True
+    return _fill(vertices, height, width, even_odd=True) | line, line
+
+
+@pytest.mark.parametrize("case", ["alnet_small", "alnet_keep_5", "alnet_square_512"])
+def test_alnet_maps_of_polygons(golden, case):
+    arrays, _ = golden("haru_targets")
+    of_case = {k.removeprefix(f"{case}__"): v for k, v in arrays.items() if k.startswith(case)}
+    shape = tuple(of_case["shape"].tolist())
+    polygons = np.split(of_case["poly_xy"], np.cumsum(of_case["poly_len"])[:-1])
+    pairs = [drawn(polygons[k], shape) for k in of_case["order"]]
+    mask = separated_mask([largest_first(filled.view(np.int8))[0] for filled, _ in pairs], shape)
+    np.testing.assert_array_equal(mask, of_case["mask"])
+    line = np.any([outline for _, outline in pairs], axis=0)
+    np.testing.assert_array_equal(line, of_case["line"])
+    np.testing.assert_array_equal(over_cross(np.logical_or, line), of_case["ring"])
+    ring = over_cross(np.logical_or, canny_line(mask))
+    np.testing.assert_array_equal(ring, of_case["canny_ring"])
+    for filled, outline in pairs:  # of pixels the same, but for spikes that are all outline
+        assert not (inner_line(filled) & ~outline).any()
+
+
+def alnet_literally(labels, keep):
+    """The published steps, each nucleus on the whole image."""
+    ids, areas = np.unique(labels[labels > 0], return_counts=True)
+    mask, line = np.zeros(labels.shape, bool), np.zeros(labels.shape, bool)
+    for k in ids[np.argsort(-areas, kind="stable")][:keep]:
+        own = labels == k
+        mask |= own
+        grown = ndimage.binary_fill_holes(ndimage.binary_dilation(own, CROSS, iterations=2))
+        mask &= ~(grown & ~ndimage.binary_erosion(grown, CROSS))
+        line |= own & ~ndimage.binary_erosion(own, CROSS, border_value=1)
+    return mask, ndimage.binary_dilation(line, CROSS)
+
+
+def horseshoe():
+    """A nucleus whose dilation encloses background, a smaller one within, and equal areas."""
+    labels = np.zeros((30, 40), np.int32)
+    labels[4:24, 4:24] = 9
+    labels[8:20, 8:20] = 0
+    labels[12:16, 4:8] = 0
+    labels[13:16, 13:16] = 4
+    labels[2:5, 30:33], labels[2:5, 33:36], labels[27:, 35:] = 7, 2, 5
+    return labels
+
+
+@pytest.mark.parametrize("keep", [None, 1, 3])
+def test_alnet_maps_of_label_maps(keep):
+    for labels in (horseshoe(), generate(2, size=96).instances, np.ones((7, 9), np.int32)):
+        mask, ring = alnet_maps(labels, keep)
+        expected = alnet_literally(labels, keep)
+        np.testing.assert_array_equal(mask, expected[0])
+        np.testing.assert_array_equal(ring, expected[1])
+    assert ndimage.label(alnet_maps(horseshoe())[0])[1] == 5
+
+
+def test_alnets_nuclei_come_by_area_and_then_by_id():
+    found = largest_first(horseshoe())
+    assert [mask.sum() for _, _, mask in found] == [240, 15, 9, 9, 9]
+    assert found[2][:2] == (2, 33)  # id 2
+    assert found[3][:2] == (13, 13)  # id 4
+    assert isinstance(found[0], Mask)
+
+
+@pytest.mark.parametrize("radius", [1, 3])
+def test_dcans_contours_are_dilations_without_erosions(radius):
+    diamond = ndimage.iterate_structure(CROSS, radius)
+    for labels in (horseshoe(), generate(2, size=96).instances, np.ones((9, 9), np.int32)):
+        expected = np.zeros(labels.shape, bool)
+        for k in np.unique(labels[labels > 0]):
+            own = labels == k
+            outer = ndimage.binary_dilation(own, diamond)
+            expected |= outer & ~ndimage.binary_erosion(own, diamond, border_value=1)
+        np.testing.assert_array_equal(dcan_contour(labels, radius), expected)
+
+
+def test_dcans_diamond_is_seven_pixels_wide():
+    labels = np.zeros((9, 9), np.int32)
+    labels[4, 4] = 1
+    contour = representations.create("contour", targets="dcan").encode(labels)["contour"][..., 0]
+    rows, cols = np.mgrid[-4:5, -4:5]
+    np.testing.assert_array_equal(contour, np.abs(rows) + np.abs(cols) <= 3)
+
+
+def test_canny_edges_of_a_square():
+    """The slope is the same on both sides of an edge; the pixel to the left or above is taken."""
+    mask = np.zeros((7, 8), bool)
+    mask[2:6, 2:6] = True
+    found = ["".join(" #"[int(x)] for x in row).rstrip() for row in canny_line(mask)]
+    assert found == ["", "   ##", "  #  #", " #   #", " #   #", "  ####", ""]
+    for same in (True, False):
+        assert not canny_line(np.full((5, 6), same)).any()
+
+
+@pytest.mark.parametrize("targets", ["growth", "alnet", "alnet_canny", "dcan"])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (64, 5)])
+def test_small_images_and_images_without_nuclei(targets, shape):
+    representation = representations.create("contour", targets=targets)
+    for labels in (np.zeros(shape, np.int32), np.ones(shape, np.int32)):
+        maps = representation.encode(labels)
+        assert {k: (v.shape, v.dtype) for k, v in maps.items()} == {
+            "mask": ((*shape, 1), np.uint8),
+            "contour": ((*shape, 1), np.uint8),
+        }
+        assert not maps["contour"].any() or targets == "alnet_canny"
+        if not labels.any():
+            assert not maps["mask"].any()
+
+
+def test_only_the_largest_nuclei_are_targets():
+    labels = horseshoe()
+    maps = representations.create("contour", targets="alnet", max_instances=2).encode(labels)
+    kept = np.where((labels == 9) | (labels == 5), labels, 0)
+    expected = representations.create("contour", targets="alnet").encode(kept)
+    for name in maps:
+        np.testing.assert_array_equal(maps[name], expected[name])
