@@ -82,6 +82,11 @@ def pack(
         shards = _shards_of(read, source, count, shard_size)
     if not 1 <= shards <= count:
         raise ValueError(f"{shards} shards for {count} samples: 1 to {count} are possible")
+    if hasattr(source, "cuts"):
+        raise ValueError(
+            f"source {source.name!r} has several label sets, but packed files hold one; pack each "
+            "of its sources by itself and mix them afterwards"
+        )
     cut = getattr(source, "cut", None)
     plan = {
         "format": manifests.FORMAT,

@@ -118,7 +118,8 @@ def batches(
 
     Returns:
       An iterator of `{"image": (b, H, W, 3) uint8, "targets": {name: (b, H, W, C)}}`, with
-      `get_state`, `set_state` and `close`.
+      `get_state`, `set_state` and `close`. Where the samples' meta says which of several label sets
+      they have, this is the target `cut`, (b,) int32.
 
     Raises:
       ValueError: an argument out of range, an empty source; on reading, images of several sizes, or
@@ -189,6 +190,8 @@ class _Example:
                 "maps"
             )
         targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
+        if "cut" in sample.meta:  # whose classes they are, in a mixture of several label sets
+            targets["cut"] = np.array(sample.meta["cut"], np.int32)
         return {"image": sample.image, "targets": targets}
 
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -39,6 +39,10 @@ class Summary(Mapping[str, float]):
 
     def __len__(self) -> int:
         return len(self.figures)
+
+    def with_figures(self, more: Mapping[str, float]) -> "Summary":
+        """The summary with more figures behind its own."""
+        return replace(self, figures={**self.figures, **more})
 
     def __str__(self) -> str:
         return f"{table(self.figures, self.intervals)}\n{self.conventions}"

@@ -22,6 +22,7 @@ from jaxnuc.data.sources._orders import Episodes, Epochs, Shares
 from jaxnuc.data.splits import open_split
 from jaxnuc.data.transforms import parse
 from jaxnuc.data.windows import Windows
+from jaxnuc.labels import LabelTree
 
 CHAIN = parse(["random_crop(12)", "flip_turn()", "colour_jitter()"])
 
@@ -262,6 +263,42 @@ def test_nuclei_of_no_class_of_the_cut_are_ignored_and_ignored_ones_stay():
     assert groups == {1: {1}, 2: {-1}, 3: {1}, 4: {1}, 5: {-1}}
     minus = replace(part[6], classes=np.where(part[6].instances > 0, -1, 0).astype(np.int32))
     assert set(np.unique(mixture._ReadAt((0, 1, 2, -1))(minus).classes)) == {-1, 0}
+
+
+def test_each_source_keeps_its_own_classes():
+    consep, nucls = label_sets.cut("consep"), label_sets.cut("nucls")
+    sources = [painted("a", cut=consep), painted("b"), painted("c", cut=nucls)]
+    mixed = mixture.Source(sources, cut="own", stream=False)
+    assert mixed.cuts == (consep, nucls)
+    assert not hasattr(mixed, "cut")
+    samples = [mixed[i] for i in range(15)]
+    assert [s.meta["cut"] for s in samples] == [0] * 5 + [0] * 5 + [1] * 5
+    np.testing.assert_array_equal(np.unique(samples[4].classes), [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(np.unique(samples[9].classes), [-1, 0])  # has no classes
+    np.testing.assert_array_equal(np.unique(samples[14].classes), [0, 1, 2])
+
+
+def test_a_batch_says_whose_classes_each_example_has():
+    sources = [
+        painted("a", cut=label_sets.cut("consep")),
+        painted("c", cut=label_sets.cut("nucls")),
+    ]
+    mixed = mixture.Source(sources, cut="own", seed=3)
+    stream = batches(mixed, CHAIN, encode, 6, seed=0)
+    expected = [mixed[i].meta["cut"] for i in range(12)]
+    found = np.concatenate([next(stream)["targets"]["cut"] for _ in range(2)])
+    stream.close()
+    np.testing.assert_array_equal(found, expected)
+    assert set(found) == {0, 1}
+    assert found.dtype == np.int32
+
+
+def test_own_classes_need_one_tree_and_some_classes():
+    with pytest.raises(ValueError, match="cut='own', but no source"):
+        mixture.Source([painted()], cut="own")
+    tree = LabelTree.of({"x": {}})
+    with pytest.raises(ValueError, match="another label tree"):
+        mixture.Source([painted(cut=label_sets.cut("nucls")), painted(cut=tree.level())], cut="own")
 
 
 def test_classes_can_be_dropped_or_agree():

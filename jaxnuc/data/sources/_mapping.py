@@ -17,7 +17,7 @@ class Mapped:
 
     def __init__(self, source: Source, function: Callable[[Sample], Sample], **attributes: Any):
         self.name = source.name
-        for key in ("ids", "split", "cut", "endless", "ignores"):
+        for key in ("ids", "split", "cut", "cuts", "endless", "ignores"):
             if hasattr(source, key):
                 setattr(self, key, getattr(source, key))
         for key, value in attributes.items():

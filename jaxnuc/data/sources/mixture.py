@@ -43,14 +43,17 @@ class Source:
         next: a number of samples, or `"2 epochs"` for as many epochs of each source.
       cut: the classes of all samples: a name of `jaxnuc.label_sets`, a mapping of that name and
         arguments, or a `Cut`. Nuclei of no class of it, and those of a source without classes,
-        get the class -1, ignored. `"none"` drops the classes; None expects the same of all.
+        get the class -1, ignored. `"none"` drops the classes; `"own"` leaves to each source its
+        own, the number of which among `cuts` is in the meta of a sample as `cut`; None expects the
+        same of all.
       stream: whether to mix the sources endlessly, or to hold all their images one after the
         other; None: to mix them in the split `"train"`.
 
     Attributes:
       name: the names of the sources, joined by a plus sign.
       parts: the sources, with the classes of `cut`.
-      cut: the classes of all samples, missing where there are none.
+      cut: the classes of all samples, missing where there are none or each source has its own.
+      cuts: the different label sets of the sources, missing but for `cut="own"`.
       endless: whether this is the stream.
       ignores: whether samples of any source have regions to ignore.
 
@@ -80,11 +83,16 @@ class Source:
             raise ValueError(f"seed={seed!r} of a mixture: an integer of 0 or more is expected")
         weights = _for_each("weights", weights, 1.0, len(sources))
         balance = _for_each("balance", balance, None, len(sources))
-        common = _common_cut(sources, cut)
-        if common is not None:
-            self.cut = common
-        same_classes = cut is None
-        self.parts = [s if same_classes else _at_cut(s, common) for s in sources]
+        own = cut == "own"
+        self._cuts: list[int | None] = [None] * len(sources)
+        if own:
+            self.cuts, self._cuts = _own_cuts(sources)
+            self.parts = [_at_cut(s, getattr(s, "cut", None) or self.cuts[0]) for s in sources]
+        else:
+            common = _common_cut(sources, cut)
+            if common is not None:
+                self.cut = common
+            self.parts = [s if cut is None else _at_cut(s, common) for s in sources]
         self.name = "+".join(source.name for source in sources)
         self.ignores = any(getattr(source, "ignores", False) for source in sources)
         self.split, self.endless = split, split == "train" if stream is None else stream
@@ -129,7 +137,9 @@ class Source:
     def _about(self, part: int, meta: Mapping[str, Any]) -> dict[str, Any]:
         """The meta of a sample, with its source, and a name unique in the mixture."""
         name = f"{self._prefixes[part]}{meta.get('name')}"
-        return {"source": self.parts[part].name, **meta, "name": name}
+        cut = self._cuts[part]
+        own = {} if cut is None else {"cut": cut}
+        return {"source": self.parts[part].name, **meta, "name": name, **own}
 
 
 @dataclass(frozen=True)
@@ -183,6 +193,28 @@ def _common_cut(sources: Sequence[AnySource], cut: str | Mapping[str, Any] | Cut
     if "name" not in arguments:
         raise ValueError(f"cut={arguments!r} of a mixture needs a 'name' of jaxnuc.label_sets")
     return label_sets.cut(**arguments)
+
+
+def _own_cuts(sources: Sequence[AnySource]) -> tuple[tuple[Cut, ...], list[int | None]]:
+    """The different label sets, and the number of each source's among them.
+
+    The nuclei of a source without classes are all ignored, so that any will do for it.
+    """
+    cuts: list[Cut] = []
+    numbers: list[int | None] = []
+    for source in sources:
+        cut: Cut | None = getattr(source, "cut", None)
+        if cut is not None and cut not in cuts:
+            if cuts and cut.tree != cuts[0].tree:
+                raise ValueError(
+                    f"{_classes(source)} of another label tree than {cuts[0].groups}; "
+                    "a mixture needs classes of one tree"
+                )
+            cuts.append(cut)
+        numbers.append(0 if cut is None else cuts.index(cut))
+    if not cuts:
+        raise ValueError("cut='own', but no source of the mixture has classes; leave it out")
+    return tuple(cuts), numbers
 
 
 def _same(a: Cut | None, b: Cut | None) -> bool:
