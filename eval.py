@@ -1,9 +1,9 @@
 """Evaluates a trained network: python eval.py --workdir=runs/a --split=test
 
-Writes metrics.json, per_image.csv and overlay pictures, and prints a table with 95 % confidence
-intervals (bootstrap over images) and the conventions behind it. The configuration comes
-from the checkpoint. Another data set than the one trained on is evaluated with
---source=dsb2018 --root=FOLDER.
+Writes metrics.json, per_image.csv, per_class.csv where there are classes, and overlay pictures, and
+prints a table with 95 % confidence intervals (bootstrap over images) and the conventions behind it.
+The configuration comes from the checkpoint. Another data set than the one trained on is evaluated
+with --source=dsb2018 --root=FOLDER.
 """
 
 import os
@@ -18,6 +18,7 @@ SOURCE = flags.DEFINE_string("source", None, "A data set other than the one trai
 ROOT = flags.DEFINE_string("root", None, "Where the data are, if elsewhere than in training.")
 OVERLAYS = flags.DEFINE_integer("overlays", 16, "Pictures to write, half worst and half best.")
 WORKERS = flags.DEFINE_integer("workers", None, "Processes that decode and score.")
+SYMMETRIES = flags.DEFINE_integer("symmetries", 1, "8: average over turns and mirror images.")
 flags.mark_flags_as_required(["workdir"])
 
 
@@ -37,6 +38,7 @@ def main(argv: list[str]) -> None:
         root=ROOT.value,
         overlays=OVERLAYS.value,
         workers=WORKERS.value,
+        symmetries=SYMMETRIES.value,
     )
     print(figures)
     print(f"written to {output}")

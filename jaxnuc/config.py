@@ -1,9 +1,9 @@
 """The one page that lists every key of a configuration, and the checks on it.
 
 A file in `configs/` starts from `default()` and says what differs. `model`, `representation`,
-`data.source`, `optimizer` and `schedule` are `{"name": ..., **arguments}`; the arguments are those
-of the named thing, which checks them itself. Lengths of time are strings: `"20 epochs"`,
-`"3000 steps"`.
+`classes`, `data.source`, `optimizer`, `schedule` and `loss_schedule` are
+`{"name": ..., **arguments}`; the arguments are those of the named thing, which checks them itself.
+Lengths of time are strings: `"20 epochs"`, `"3000 steps"`.
 """
 
 import ast
@@ -16,7 +16,15 @@ from ml_collections import ConfigDict
 from jaxnuc import registry
 from jaxnuc.metrics import Conventions
 
-OPEN = {"model", "representation", "data.source", "optimizer", "schedule"}
+OPEN = {
+    "model",
+    "representation",
+    "classes",
+    "data.source",
+    "optimizer",
+    "schedule",
+    "loss_schedule",
+}
 
 
 def default() -> ConfigDict:
@@ -25,6 +33,7 @@ def default() -> ConfigDict:
     config.seed = 0
     config.model = ConfigDict({"name": "harunet", "variant": "small"})  # jaxnuc.models
     config.representation = ConfigDict({"name": "contour"})  # jaxnuc.representations
+    config.classes = ConfigDict({"name": "none"})  # or groups, leaves: representations._classes
     config.compute_dtype = "float32"  # "bfloat16" on accelerators; parameters stay float32
 
     config.data = ConfigDict()
@@ -41,6 +50,7 @@ def default() -> ConfigDict:
     config.duration = "200 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})  # jaxnuc.optim
     config.schedule = ConfigDict({"name": "cosine", "warmup": "20 steps"})
+    config.loss_schedule = ConfigDict({"name": "constant"})  # jaxnuc.losses.schedules
     config.clip_value = 0.0  # largest magnitude of a gradient's element; 0: off
     config.clip_norm = 0.0  # largest global norm of the gradient; 0: off
     config.ema_decay = 0.0  # of the averaged parameters that are evaluated; 0: off
@@ -54,6 +64,7 @@ def default() -> ConfigDict:
     config.evaluation.matching = "iou"  # or "count": choice among pairs at thresholds below 0.5
     config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, nan, one, zero
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
+    config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
 
     config.checkpoint_every = "0 steps"  # besides those at evaluations; 0: none
     config.log_every = 10  # steps between lines of metrics.jsonl

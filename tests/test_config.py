@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 from ml_collections import ConfigDict
 
+from jaxnuc import assembly, label_sets
 from jaxnuc import config as configs
 from jaxnuc.data import transforms
-from jaxnuc.inference.predictor import make_model
 
+SETS = ("consep", "lizard", "monusac", "nucls", "pannuke")
 PAGES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
 
 
@@ -25,7 +26,10 @@ def test_every_page_is_valid_and_says_how_to_run_it(path):
     module = page(path)
     config = module.get_config()
     configs.check(config)
-    make_model(config)
+    section = config.data.source.to_dict()
+    known = [s["name"] for s in section.get("sources", [section]) if s["name"] in SETS]
+    cuts = [label_sets.cut(name) for name in known]
+    assembly.make_model(config, assembly.make_representation(config, cuts))
     transforms.parse(config.data.transforms)
     assert f"--config=configs/{path.name}" in module.__doc__
     assert configs.from_json(configs.to_json(config)).to_dict().keys() == config.to_dict().keys()

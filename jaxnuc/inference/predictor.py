@@ -1,8 +1,8 @@
 """A trained network that turns images into nuclei: array in, label map out."""
 
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
@@ -11,11 +11,14 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from jaxnuc import assembly
 from jaxnuc import config as configs
-from jaxnuc import models, representations
 from jaxnuc.data.files import to_rgb
 from jaxnuc.data.normalize import Normalize
+from jaxnuc.inference.symmetries import augmented
+from jaxnuc.labels import Cut
 from jaxnuc.representations import Nuclei, Representation
+from jaxnuc.representations._classes import Classified
 from jaxnuc.training import checkpoints
 
 # Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
@@ -55,6 +58,9 @@ class Predictor:
       representation: which decodes the maps.
       normalize: of the image, as in training.
       config: of the training.
+      margin: sides of the image minus sides of the maps, in pixels.
+      symmetries: of the square, over which maps are averaged: see `symmetries.augmented`.
+      merge: how, `"mean"` or `"median"`.
     """
 
     forward: Callable[[Any, Any], dict[str, jax.Array]]
@@ -62,24 +68,62 @@ class Predictor:
     representation: Representation
     normalize: Normalize
     config: ConfigDict
+    margin: int = 0
+    symmetries: tuple[int, ...] = (0,)
+    merge: str = "mean"
 
     def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """The logits (H, W, C) of an image as `as_rgb` takes it."""
+        """The logits of an image as `as_rgb` takes it, (H, W, C) or on the representation's grid.
+
+        The image is mirrored at its borders where the network needs more of it.
+        """
         image = self.normalize.image(as_rgb(image))
+        if self.symmetries == (0,):
+            return self._maps(image)
+        return augmented(self._maps, self.representation, self.symmetries, self.merge)(image)
+
+    def _maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
         h, w, _ = image.shape
-        bottom, right = -h % STRIDE, -w % STRIDE
-        padded = np.pad(image, ((0, bottom), (0, right), (0, 0)), mode="symmetric")
+        first = self.margin // 2
+        last = self.margin - first
+        sides = ((first, last + -h % STRIDE), (first, last + -w % STRIDE), (0, 0))
+        padded = np.pad(image, sides, mode="symmetric")
         maps = jax.device_get(self.forward(self.variables, padded[None]))
-        return {name: m[0, :h, :w] for name, m in maps.items()}
+        grid = getattr(self.representation, "grid", 1)
+        return {name: m[0, : -(-h // grid), : -(-w // grid)] for name, m in maps.items()}
 
     @property
-    def decode(self) -> Callable[[Mapping[str, np.ndarray]], Nuclei]:
+    def decode(self) -> "Decoder":
         """The second step, from maps to nuclei: NumPy only, and picklable."""
-        return self.representation.decode
+        return Decoder(self.representation)
 
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
-        return self.decode(self.maps(image))
+        return self.decode(self.maps(image), np.shape(image)[:2])
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """From maps to nuclei, and to their classes at any label set.
+
+    Attributes:
+      representation: which decodes.
+    """
+
+    representation: Representation
+
+    def __call__(self, maps: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Nuclei:
+        """Decodes the maps of an image of this shape (H, W)."""
+        if getattr(self.representation, "grid", 1) > 1:
+            return self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
+        return self.representation.decode(maps)
+
+    def classes_at(self, nuclei: Nuclei, cut: Cut) -> np.ndarray | None:
+        """(N,) groups of a label set, or None where the network predicts no classes."""
+        if nuclei.classes is None:
+            return None
+        assert isinstance(self.representation, Classified)
+        return self.representation.read_at(nuclei, cut)
 
 
 def segment(image: np.ndarray, predictor: Predictor) -> Nuclei:
@@ -104,32 +148,29 @@ def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]
     )
 
 
-def make_model(
-    config: ConfigDict, axis_name: str | None = None
-) -> tuple[nn.Module, Representation]:
-    """The network and the representation that a configuration describes."""
-    name, arguments = configs.named(config.representation)
-    representation = representations.create(name, **arguments)
-    name, arguments = configs.named(config.model)
-    dtypes = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
-    if config.compute_dtype not in dtypes:
-        raise ValueError(f"compute_dtype={config.compute_dtype!r}; known: {', '.join(dtypes)}")
-    model = models.create(
-        name,
-        outputs=representation.outputs,
-        axis_name=axis_name,
-        dtype=dtypes[config.compute_dtype],
-        **arguments,
-    )
-    return model, representation
+def make_predictor(
+    config: ConfigDict, model: nn.Module, representation: Representation, variables: Any
+) -> Predictor:
+    """A predictor of a network made by `jaxnuc.assembly`."""
+    normalize = Normalize(config.data.normalize)
+    margin = getattr(model, "margin", 0)
+    return Predictor(make_forward(model), variables, representation, normalize, config, margin)
 
 
-def load(path: str | os.PathLike[str], checkpoint: str | int = "best") -> Predictor:
+def load(
+    path: str | os.PathLike[str],
+    checkpoint: str | int = "best",
+    *,
+    symmetries: Sequence[int] = (0,),
+    merge: str = "mean",
+) -> Predictor:
     """Restores a trained network with nothing but its checkpoint.
 
     Args:
       path: a workdir of `train.py`, or the folder of one checkpoint.
       checkpoint: of a workdir: `"best"` by the monitored figure, `"latest"` or a step.
+      symmetries: test-time augmentation, `range(8)` for all symmetries of the square.
+      merge: of probabilities over the symmetries, `"mean"` or `"median"`.
 
     Raises:
       FileNotFoundError: no such workdir or checkpoint.
@@ -137,9 +178,11 @@ def load(path: str | os.PathLike[str], checkpoint: str | int = "best") -> Predic
     """
     folder = checkpoints.find(path, checkpoint)
     config = configs.from_json(checkpoints.read_config(folder))
-    model, representation = make_model(config)
-    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, 64, 64, 3)))
+    representation = assembly.make_representation(config, checkpoints.read_cuts(folder))
+    model = assembly.make_model(config, representation)
+    side = STRIDE + getattr(model, "margin", 0)
+    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
-    variables = jax.device_put(variables)
-    normalize = Normalize(config.data.normalize)
-    return Predictor(make_forward(model), variables, representation, normalize, config)
+    representation = assembly.with_thresholds(representation, assembly.read_thresholds(folder))
+    predictor = make_predictor(config, model, representation, jax.device_put(variables))
+    return replace(predictor, symmetries=tuple(symmetries), merge=merge)

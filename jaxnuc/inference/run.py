@@ -1,12 +1,16 @@
 """Evaluates what `train.py` left in a workdir, knowing nothing but the workdir."""
 
+import json
 import os
 from pathlib import Path
 
+from jaxnuc import assembly
 from jaxnuc import config as configs
 from jaxnuc.data.splits import open_split
+from jaxnuc.files import replace_file
 from jaxnuc.inference.evaluate import evaluate
 from jaxnuc.inference.predictor import load
+from jaxnuc.inference.thresholds import optimize_thresholds
 from jaxnuc.metrics import Summary
 from jaxnuc.training import checkpoints
 
@@ -21,6 +25,7 @@ def evaluate_checkpoint(
     root: str | None = None,
     overlays: int = 16,
     workers: int | None = None,
+    symmetries: int = 1,
     progress: bool = True,
 ) -> tuple[Summary, Path]:
     """Restores a checkpoint and evaluates it on a split.
@@ -34,6 +39,8 @@ def evaluate_checkpoint(
       root: where its files are, if elsewhere than in training.
       overlays: number of pictures.
       workers: processes that decode and score; None: as in the configuration.
+      symmetries: 8 averages maps over the symmetries of the square, 4 over the quarter turns, 1
+        takes the image as it is.
       progress: show a progress bar.
 
     Returns:
@@ -41,10 +48,12 @@ def evaluate_checkpoint(
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
-      ValueError: a damaged checkpoint, an unknown source or split.
+      ValueError: a damaged checkpoint, an unknown source or split, other symmetries.
     """
+    if symmetries not in (1, 4, 8):
+        raise ValueError(f"symmetries={symmetries}; known: 1, 4, 8")
     folder = checkpoints.find(workdir, checkpoint)
-    predictor = load(folder)
+    predictor = load(folder, symmetries=range(symmetries))
     config = predictor.config
     section = config.data.source.to_dict() if source is None else {"name": source}
     if root is None:
@@ -59,6 +68,43 @@ def evaluate_checkpoint(
         output=target,
         overlays=overlays,
         progress=progress,
-        about={"checkpoint": folder.name},
+        boundary=True,
+        about={
+            "checkpoint": folder.name,
+            "symmetries": symmetries,
+            "thresholds": assembly.read_thresholds(folder) or None,
+        },
     )
     return figures, target
+
+
+def optimize_checkpoint(
+    workdir: str | os.PathLike[str], checkpoint: str | int = "best"
+) -> dict[str, float]:
+    """Chooses a checkpoint's thresholds on the split "val" and stores them with it.
+
+    `load` takes them from there.
+
+    Args:
+      workdir: of the training, or the folder of one checkpoint.
+      checkpoint: `"best"`, `"latest"` or a step.
+
+    Returns:
+      The thresholds.
+
+    Raises:
+      FileNotFoundError: no such workdir, checkpoint or data.
+      ValueError: the representation has no thresholds to choose.
+    """
+    folder = checkpoints.find(workdir, checkpoint)
+    predictor = load(folder)
+    data = predictor.config.data
+    samples = open_split(data.source, data.root, "val", mpp=data.mpp or None, stream=False)
+    pairs = (
+        (predictor.maps(s.image), s.instances)
+        for s in map(samples.__getitem__, range(len(samples)))
+    )
+    found = optimize_thresholds(pairs, predictor.representation)
+    text = json.dumps({"thresholds": found.thresholds, "accuracy": found.figure}, indent=2)
+    replace_file(folder / assembly.THRESHOLDS, (text + "\n").encode())
+    return found.thresholds

@@ -1,4 +1,4 @@
-"""Checkpoints: the state, the position in the data, the progress and the configuration.
+"""Checkpoints: the state, the position in the data, the progress, the configuration, the labels.
 
 Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept.
 """
@@ -7,7 +7,7 @@ import json
 import math
 import os
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+from jaxnuc.labels import Cut
 from jaxnuc.training.state import TrainState
 
 FOLDER = "checkpoints"
@@ -57,6 +58,7 @@ class Checkpoints:
         progress: Mapping[str, Any],
         config: Mapping[str, Any],
         monitor: float | None,
+        cuts: Sequence[Cut] = (),
     ) -> None:
         """Saves in the background under the state's step; never overwrites a step.
 
@@ -65,6 +67,7 @@ class Checkpoints:
           progress: plain data: position in the data, best figure, evaluations waited.
           config: the resolved configuration as plain data.
           monitor: the figure by which the best is chosen, or None where there was no evaluation.
+          cuts: the label sets of the data, for a class map.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
@@ -75,6 +78,7 @@ class Checkpoints:
                 state=ocp.args.PyTreeSave(jax.device_get(state)),  # the same on every process
                 progress=ocp.args.JsonSave(dict(progress)),
                 config=ocp.args.JsonSave(dict(config)),
+                labels=ocp.args.JsonSave({"cuts": [cut.to_json() for cut in cuts]}),
             ),
             metrics=None if monitor is None else {"monitor": monitor},
             force=True,
@@ -197,6 +201,14 @@ def _monitored(folder: Path) -> float:
 def read_config(folder: Path) -> dict[str, Any]:
     """The configuration a checkpoint was made with, as plain data."""
     return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "config")
+
+
+def read_cuts(folder: Path) -> tuple[Cut, ...]:
+    """The label sets of the data a checkpoint was made with; empty where there are none."""
+    if not (folder / "labels").is_dir():  # written before there were classes
+        return ()
+    found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
+    return tuple(Cut.from_json(cut) for cut in found["cuts"])
 
 
 def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:

@@ -17,19 +17,21 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
+from jaxnuc import assembly, optim
 from jaxnuc import config as configs
-from jaxnuc import optim
 from jaxnuc.data import pipeline, transforms
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.splits import open_split
 from jaxnuc.files import replace_file
-from jaxnuc.inference.predictor import Predictor, make_forward, make_model
+from jaxnuc.inference.predictor import make_predictor
+from jaxnuc.inference.run import optimize_checkpoint
+from jaxnuc.losses import schedules
 from jaxnuc.metrics import Conventions, score_with, summarize
 from jaxnuc.training import parallel, state
 from jaxnuc.training.checkpoints import Checkpoints
 from jaxnuc.training.reporting import Reporter
 from jaxnuc.training.step import make_train_step
-from jaxnuc.training.validate import validate
+from jaxnuc.training.validate import CLASS_FIGURES, validate
 
 # What may differ when a run goes on; everything else would make it another run.
 MAY_CHANGE = (
@@ -69,7 +71,6 @@ class _Run:
 
     def __init__(self, config: ConfigDict, workdir: Path) -> None:
         self.config, self.workdir = config, workdir
-        self.model, self.representation = make_model(config, parallel.AXIS)
         self.train_source, self.val_source = (
             open_split(
                 config.data.source,
@@ -80,19 +81,34 @@ class _Run:
             )
             for split in ("train", "val")
         )
+        self.cuts = assembly.cuts_of(self.train_source)
+        self.representation = assembly.make_representation(config, self.cuts)
+        self.model = assembly.make_model(config, self.representation, parallel.AXIS)
         self.conventions = configs.conventions(config)
-        _check_monitor(config.evaluation.monitor, self.conventions)
+        classes = config.classes["name"] != "none" and hasattr(self.val_source, "cut")
+        _check_monitor(config.evaluation.monitor, self.conventions, classes)
         endless = getattr(self.train_source, "endless", False)
         self.per_epoch = None if endless else max(len(self.train_source) // config.batch_size, 1)
         self.total = self.steps(config.duration, "duration")
         self.evaluate_every = self.steps(config.evaluation.every, "evaluation.every")
         self.checkpoint_every = self.steps(config.checkpoint_every, "checkpoint_every")
+        if config.evaluation.optimize_thresholds and not hasattr(self.representation, "thresholds"):
+            raise ValueError(
+                f"evaluation.optimize_thresholds: the representation "
+                f"{config.representation['name']!r} has no thresholds to choose; set it to False"
+            )
+        self.loss_schedule = schedules.make(config.loss_schedule, self.total, self.steps)
+        assembly.check_schedule(
+            self.loss_schedule, self.representation, config.loss_schedule["name"]
+        )
         self.learning_rate = optim.schedule(
             config.schedule, config.optimizer["learning_rate"], self.total, self.steps
         )
         self.optimizer = optim.make(
             config.optimizer,
             self.learning_rate,
+            to_steps=self.steps,
+            total_steps=self.total,
             plateau=config.schedule["name"] == "plateau",
             clip_value=config.clip_value,
             clip_norm=config.clip_norm,
@@ -108,10 +124,8 @@ class _Run:
             process_count=jax.process_count(),
             workers=config.data.workers,
         )
-        evaluated_model, _ = make_model(config)
-        self.predictor = Predictor(
-            make_forward(evaluated_model), None, self.representation, normalize, config
-        )
+        evaluated_model = assembly.make_model(config, self.representation)
+        self.predictor = make_predictor(config, evaluated_model, self.representation, None)
         self.stopping = _Sigterm()
         # Written last: a configuration that fails above leaves no trace in the workdir.
         self._claim_workdir()
@@ -139,12 +153,24 @@ class _Run:
 
     def train(self) -> dict[str, float]:
         config = self.config
-        current = state.create(self.model, self.optimizer, config.seed, config.ema_decay > 0)
-        progress: dict[str, Any] = {"data": self.batches.get_state(), "best": None, "waited": 0}
+        current = state.create(
+            self.model, self.optimizer, config.seed, config.ema_decay > 0, self.loss_schedule
+        )
+        progress: dict[str, Any] = {
+            "data": self.batches.get_state(),
+            "best": None,
+            "waited": 0,
+            "switches": [],
+        }
         figures: dict[str, float] = {}
         step_fn = parallel.compile_step(
             make_train_step(
-                self.model, self.representation, self.optimizer, config.ema_decay, parallel.AXIS
+                self.model,
+                self.representation,
+                self.optimizer,
+                config.ema_decay,
+                parallel.AXIS,
+                self.loss_schedule,
             )
         )
         rng = jax.random.key(config.seed)
@@ -174,9 +200,10 @@ class _Run:
                     unchecked = {step: metrics}
                     reporter.step(step, metrics, config.batch_size)
                     if step % config.log_every == 0 or step == self.total:
-                        rate = self.learning_rate(step - 1) * optim.current_scale(current.opt_state)
+                        rate = optim.current_rate(current.opt_state, self.learning_rate, step - 1)
                         values = {f"train/{k}": v for k, v in metrics.items()}
                         reporter.log(step, {**values, "learning_rate": rate})
+                        _report_switches(current, progress, reporter)
 
                     monitor = None
                     evaluate = step == self.total or (
@@ -196,7 +223,9 @@ class _Run:
                         stop = _patience_is_over(config, progress)
                     if save:
                         progress["data"] = self.batches.get_state()
-                        checkpoints.save(current, progress, configs.to_json(config), monitor)
+                        checkpoints.save(
+                            current, progress, configs.to_json(config), monitor, self.cuts
+                        )
                     if preempted:
                         reporter.event(step, "stopped by SIGTERM")
                         logging.warning("SIGTERM: saved at step %d; run again to go on", step)
@@ -211,6 +240,10 @@ class _Run:
                     )
                 reporter.curves()
         self.batches.close()
+        finished = step == self.total or stop
+        if finished and config.evaluation.optimize_thresholds and active:
+            found = optimize_checkpoint(self.workdir)
+            logging.info("thresholds of the best checkpoint: %s", found)
         return figures
 
     def _evaluate(self, current: state.TrainState) -> dict[str, float]:
@@ -277,10 +310,26 @@ def _all_finite(tree: Any) -> jax.Array:
     return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
 
 
-def _check_monitor(name: str, conventions: Conventions) -> None:
+def _report_switches(
+    current: state.TrainState, progress: dict[str, Any], reporter: Reporter
+) -> None:
+    """Notes once what the optimizer and the loss schedule have decided within their steps."""
+    found = {
+        "Lion gives way to SGD": optim.switched_at(current.opt_state),
+        "boundary refinement begins": current.loss_state.get("switched_at"),
+    }
+    for name, step in found.items():
+        if step is not None and int(step) >= 0 and name not in progress["switches"]:
+            reporter.event(int(step), name)
+            progress["switches"] = [*progress["switches"], name]
+
+
+def _check_monitor(name: str, conventions: Conventions, classes: bool) -> None:
     """Refuses a figure that there is not, before hours of training lead to its absence."""
     nothing = np.zeros((1, 1), np.int32)
-    figures = summarize([score_with(conventions, nothing, nothing)])
+    figures = dict(summarize([score_with(conventions, nothing, nothing)]))
+    if classes:
+        figures |= dict.fromkeys(CLASS_FIGURES, math.nan)
     if name not in figures:
         raise ValueError(
             f"evaluation.monitor={name!r} is no figure; there are {', '.join(figures)}"

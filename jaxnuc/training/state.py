@@ -8,6 +8,8 @@ import optax
 from flax import linen as nn
 from flax import struct
 
+from jaxnuc.losses.schedules import LossSchedule
+
 
 class TrainState(struct.PyTreeNode):
     """Everything that a step reads and writes, in natural shapes.
@@ -17,6 +19,7 @@ class TrainState(struct.PyTreeNode):
       params: float32 parameters.
       batch_stats: running statistics of the normalisations; empty where a network has none.
       opt_state: of the Optax chain.
+      loss_state: of the loss schedule; empty where the loss stays the same.
       ema: exponential moving average of the parameters, or None.
     """
 
@@ -24,6 +27,7 @@ class TrainState(struct.PyTreeNode):
     params: Any
     batch_stats: Any
     opt_state: Any
+    loss_state: Any = struct.field(default_factory=dict)
     ema: Any = None
 
     def variables(self) -> dict[str, Any]:
@@ -33,19 +37,33 @@ class TrainState(struct.PyTreeNode):
 
 
 def create(
-    model: nn.Module, optimizer: optax.GradientTransformation, seed: int, ema: bool
+    model: nn.Module,
+    optimizer: optax.GradientTransformation,
+    seed: int,
+    ema: bool,
+    loss_schedule: LossSchedule | None = None,
 ) -> TrainState:
-    """The state before the first step, a pure function of the seed."""
+    """The state before the first step, a pure function of the seed.
+
+    Args:
+      model: the network.
+      optimizer: an Optax chain.
+      seed: of the parameters.
+      ema: whether to average the parameters.
+      loss_schedule: None where the loss stays the same.
+    """
 
     def init(key: jax.Array) -> TrainState:
         # The parameters' shapes do not depend on the image's size.
-        variables = model.init(key, jnp.zeros((1, 64, 64, 3), jnp.float32))
+        side = 64 + getattr(model, "margin", 0)
+        variables = model.init(key, jnp.zeros((1, side, side, 3), jnp.float32))
         params = variables["params"]
         return TrainState(
             step=jnp.int32(0),
             params=params,
             batch_stats=variables.get("batch_stats", {}),
             opt_state=optimizer.init(params),
+            loss_state=loss_schedule.init() if loss_schedule else {},
             ema=jax.tree.map(jnp.copy, params) if ema else None,
         )
 

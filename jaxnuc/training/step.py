@@ -9,6 +9,7 @@ import optax
 from flax import linen as nn
 from jax import lax
 
+from jaxnuc.losses.schedules import LossSchedule
 from jaxnuc.representations import Representation
 from jaxnuc.training.state import TrainState
 
@@ -22,12 +23,28 @@ def as_input(images: jax.Array) -> jax.Array:
     return images.astype(jnp.float32) / 255
 
 
+def central(targets: Batch, margin: int) -> Batch:
+    """Crops target maps (B, H, W, C) to the centre that a network of that margin gives maps of."""
+    if not margin:
+        return targets
+    first = margin // 2
+
+    def crop(x: jax.Array) -> jax.Array:
+        if x.ndim < 4:  # a number for each image
+            return x
+        _, h, w, _ = x.shape
+        return x[:, first : h - margin + first, first : w - margin + first]
+
+    return {name: crop(x) for name, x in targets.items()}
+
+
 def make_train_step(
     model: nn.Module,
     representation: Representation,
     optimizer: optax.GradientTransformation,
     ema_decay: float = 0.0,
     axis_name: str | None = None,
+    loss_schedule: LossSchedule | None = None,
 ) -> Step:
     """Makes `step(state, batch, rng) -> (state, metrics)`.
 
@@ -37,17 +54,21 @@ def make_train_step(
       optimizer: an Optax chain.
       ema_decay: of the averaged parameters; used where the state has some.
       axis_name: the pmapped axis that shares the batch, or None.
+      loss_schedule: which gives the loss its factors; the state is made with the same one.
 
     Returns:
       A function of the state, a batch `{"image": (B, H, W, 3) uint8, "targets": {...}}` and a key,
-      the same at every step. Metrics: `loss`, its
-      parts, `gradient_norm` and `parameter_norm` before the update.
+      the same at every step. Metrics: `loss`, its parts, its factors as `<name>_factor`,
+      `gradient_norm` and `parameter_norm` before the update.
     """
+    optimizer = optax.with_extra_args_support(optimizer)
+    margin = getattr(model, "margin", 0)
 
     def step(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(rng, state.step)
         if axis_name is not None:
             rng = jax.random.fold_in(rng, lax.axis_index(axis_name))
+        factors = state.loss_state.get("factors", {})
 
         def compute_loss(params: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
             maps, updated = model.apply(
@@ -57,7 +78,8 @@ def make_train_step(
                 rngs={"dropout": rng},
                 mutable=["batch_stats"],
             )
-            loss, parts = representation.loss(maps, batch["targets"], axis_name)
+            targets = central(batch["targets"], margin)
+            loss, parts = representation.loss(maps, targets, axis_name, factors)
             return loss, (parts, updated.get("batch_stats", {}))
 
         (loss, (parts, batch_stats)), gradients = jax.value_and_grad(compute_loss, has_aux=True)(
@@ -68,9 +90,17 @@ def make_train_step(
             # A loss pooled over the devices is the same on each of them, and the transpose of its
             # psum adds up the gradients of all copies: the mean is right for pooled and for local.
             gradients, metrics = lax.pmean((gradients, metrics), axis_name)
+        loss_state = state.loss_state
+        if loss_schedule is not None:
+            loss_state = loss_schedule.update(metrics, loss_state)
+        # What an optimizer that switches by itself wants to know.
+        watched = {"value": metrics["loss"]}
+        if "switched_at" in loss_state:
+            watched["ready"] = loss_state["switched_at"] >= 0
+        metrics |= {f"{name}_factor": value for name, value in factors.items()}
         metrics["gradient_norm"] = optax.tree.norm(gradients)
         metrics["parameter_norm"] = optax.tree.norm(state.params)
-        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, **watched)
         params = optax.apply_updates(state.params, updates)
         ema = state.ema
         if ema is not None:
@@ -82,6 +112,7 @@ def make_train_step(
             params=params,
             batch_stats=batch_stats,
             opt_state=opt_state,
+            loss_state=loss_state,
             ema=ema,
         )
         return state, metrics

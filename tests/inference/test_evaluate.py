@@ -69,11 +69,11 @@ class InTwoSteps:
     def maps(self, image):
         return {"count": image[0, 0, 0]}
 
-    def decode(self, maps):
+    def decode(self, maps, shape):
         return SimpleNamespace(instances=squares(int(maps["count"])))
 
     def __call__(self, image):
-        return self.decode(self.maps(image))
+        return self.decode(self.maps(image), image.shape[:2])
 
 
 def run(source, output=None, **options):

@@ -3,10 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from flax import linen as nn
 
 import jaxnuc
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.inference.predictor import Predictor, as_rgb, make_forward
+from jaxnuc.inference.predictor import Predictor, as_rgb, make_forward, make_predictor
 
 
 @pytest.fixture(scope="module")
@@ -70,3 +71,31 @@ def test_padding_leaves_the_inside_as_it_is(predictor):
         np.testing.assert_allclose(
             part[name][:80, :70], whole[name][:80, :70], atol=1e-5, rtol=1e-5
         )
+
+
+class Unpadded(nn.Module):
+    """Three 3x3 convolutions without padding: maps lose three pixels on each side."""
+
+    margin = 6
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = images
+        for features in (4, 4, 1):
+            x = nn.Conv(features, (3, 3), padding="VALID")(x)
+        return {"mask": x}
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (50, 70), (3, 5)])
+def test_a_network_without_padding_sees_a_mirrored_border(shape):
+    config, binary = jaxnuc.config.default(), jaxnuc.representations.create("binary")
+    model = Unpadded()
+    variables = jax.jit(model.init)(jax.random.key(0), np.zeros((1, 16, 16, 3), np.float32))
+    predictor = make_predictor(config, model, binary, variables)
+    image = np.random.default_rng(0).integers(0, 256, (*shape, 3), dtype=np.uint8)
+    mirrored = np.pad(image, ((3, 3), (3, 3), (0, 0)), mode="symmetric")
+    expected = model.apply(variables, mirrored[None].astype(np.float32) / 255)["mask"][0]
+    maps = predictor.maps(image)
+    assert maps["mask"].shape == (*shape, 1)
+    np.testing.assert_allclose(maps["mask"], expected, atol=1e-4)
+    assert predictor(image).instances.shape == shape

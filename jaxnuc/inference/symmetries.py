@@ -1,0 +1,96 @@
+"""Maps averaged over the symmetries of the square (test-time augmentation)."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from jaxnuc.representations import Representation
+from jaxnuc.representations._symmetries import ALL, transform, transform_back
+
+Maps = Mapping[str, np.ndarray]
+MERGES = ("mean", "median")
+
+
+def augmented(
+    maps_of_image: Callable[[np.ndarray], Maps],
+    representation: Representation,
+    symmetries: Sequence[int] = ALL,
+    merge: str = "mean",
+) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """Averages what a network says of an image turned and mirrored.
+
+    Symmetry k mirrors left and right if k >= 4, then makes k % 4 quarter turns counter-clockwise.
+    The maps are brought back, in their pixels and in what their components mean (rays, vectors),
+    and merged:
+
+    * maps of one channel, by the logit of the mean probability or of the median;
+    * softmax maps, by the logarithm of the mean probability;
+    * maps that are no logits, by the mean.
+
+    On a grid of g pixels, images are mirrored at the lower and right border to sides of a multiple
+    of g plus 1, so that the points of all transformed images lie on the same pixels.
+
+    Args:
+      maps_of_image: image (H, W, ...) -> `{map: (h, w, C)}`, such as `Predictor.maps`.
+      representation: of the maps; its `regressions` names those that are no logits, its `undo`
+        corrects components that depend on directions, and `grid` is that of the maps. One without
+        them has logits alone, in which no direction counts, at the resolution of the image.
+      symmetries: of 0..7, each at most once; the network runs once for each.
+      merge: `"mean"`, or `"median"` as in StarDist's CoNIC variant, of maps of one channel.
+
+    Returns:
+      The function image -> `{map: (h, w, C) float32}` that does so.
+
+    Raises:
+      ValueError: unknown or repeated symmetries or none, or an unknown `merge`; when called: a
+        symmetry that does not lead from rays to rays.
+
+    References:
+      Weigert and Schmidt, "Nuclei instance segmentation and classification in histopathology
+      images with StarDist", ISBIC 2022.
+    """
+    symmetries = tuple(symmetries)
+    if not symmetries or len(set(symmetries)) < len(symmetries) or not set(symmetries) <= set(ALL):
+        raise ValueError(f"symmetries {symmetries} must be some of 0..7, each at most once")
+    if merge not in MERGES:
+        raise ValueError(f"merge={merge!r}; known: {', '.join(MERGES)}")
+    grid = getattr(representation, "grid", 1)
+    regressions = getattr(representation, "regressions", ())
+    undo = getattr(representation, "undo", lambda maps, k: maps)
+
+    def averaged(image: np.ndarray) -> dict[str, np.ndarray]:
+        h, w = image.shape[:2]
+        sides = [(0, (1 - h) % grid), (0, (1 - w) % grid)] + [(0, 0)] * (image.ndim - 2)
+        image = np.pad(image, sides, mode="symmetric")
+        sums: dict[str, Any] = {}  # of regressions, and of softmax maps as logarithms
+        logits: dict[str, list[np.ndarray]] = {}  # of maps of one channel
+        for k in symmetries:
+            maps = maps_of_image(np.ascontiguousarray(transform(image, k)))
+            for name, m in undo({n: transform_back(m, k) for n, m in maps.items()}, k).items():
+                m = m.astype(np.float64)
+                if name in regressions:
+                    sums[name] = sums.get(name, 0.0) + m
+                elif m.shape[-1] == 1:
+                    logits.setdefault(name, []).append(m)
+                else:
+                    probability = special.log_softmax(m, axis=-1)
+                    sums[name] = np.logaddexp(sums.get(name, -np.inf), probability)
+        n = len(symmetries)
+        merged = {k: s / n if k in regressions else s - np.log(n) for k, s in sums.items()}
+        merged |= {name: _merged(np.stack(each), merge) for name, each in logits.items()}
+        size = slice(-(-h // grid)), slice(-(-w // grid))
+        return {name: m[size].astype(np.float32) for name, m in merged.items()}
+
+    return averaged
+
+
+def _merged(logits: np.ndarray, merge: str) -> np.ndarray:
+    """The logit of the mean or the median of probabilities along the first axis of their logits."""
+    if merge == "median":  # the mean of the two in the middle if their number is even
+        n = len(logits)
+        logits = np.sort(logits, axis=0)[(n - 1) // 2 : n // 2 + 1]
+    # From logarithms of p and of 1 - p, which keep their digits where p is next to 1.
+    yes, no = special.log_expit(logits), special.log_expit(-logits)
+    return special.logsumexp(yes, axis=0) - special.logsumexp(no, axis=0)

@@ -1,0 +1,198 @@
+"""The thresholds with which a representation finds most on validation images."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
+from jaxnuc.metrics.detection import aggregate_detections, detections
+from jaxnuc.representations import Representation
+from jaxnuc.representations._maps import foreground_probability
+
+Pair = tuple[Mapping[str, np.ndarray], np.ndarray]
+
+
+class Optimum(NamedTuple):
+    """What was found.
+
+    Attributes:
+      thresholds: by name, for `dataclasses.replace(representation, **thresholds)`.
+      figure: the accuracy reached with them.
+    """
+
+    thresholds: dict[str, float]
+    figure: float
+
+
+def optimize_thresholds(
+    pairs: Iterable[Pair],
+    representation: Representation,
+    *,
+    nms: Sequence[float] = (0.3, 0.4, 0.5),
+    ious: Sequence[float] = (0.3, 0.5, 0.7),
+    tolerance: float = 1e-2,
+    max_iterations: int = 20,
+) -> Optimum:
+    """Chooses the thresholds of a representation by the accuracy on validation images.
+
+    The accuracy tp / (tp + fp + fn) of all images together, averaged over IoU thresholds, is to be
+    as high as possible, for a probability threshold between half the highest probability that is
+    predicted and this probability, and for each of some thresholds of the suppression.
+
+    The published code looks for the probability by golden section. Here that is done only where
+    nuclei are others at another threshold. Where a higher threshold does no more than leave out
+    nuclei (`nested`), images are decoded once for each suppression, and every threshold is tried.
+
+    Args:
+      pairs: maps of each image as for `decode`, and its true instances (H, W). Of a nested
+        representation they are read one by one, otherwise all are held in memory.
+      representation: with the property `thresholds`, the first of which is one of the probability
+        of its first map; where `nms_thresh` is among them, it is chosen as well. Of a
+        representation with a class map, its base is taken: classes have no part in it.
+      nms: values of `nms_thresh` to choose from; (0.1, 0.2, 0.3) in the CoNIC variant.
+      ious: at which the accuracy is averaged; a pair matches at an IoU of this or above.
+      tolerance: the golden section ends when the interval is that narrow.
+      max_iterations: of the golden section.
+
+    Returns:
+      The thresholds and the accuracy. Where no nucleus can be found with any, they are those that
+      the representation has, with an accuracy of 0.
+
+    Raises:
+      ValueError: there are no images, or the representation has no thresholds to choose.
+
+    References:
+      The code published with Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI
+      2018.
+    """
+    base: Any = getattr(representation, "base", representation)
+    present = getattr(base, "thresholds", {})
+    if not present:
+        raise ValueError(
+            "this representation names no thresholds that could be chosen; stardist does"
+        )
+    if not len(ious) or ("nms_thresh" in present and not len(nms)):
+        raise ValueError(f"nms {tuple(nms)} and ious {tuple(ious)} must hold a number at least")
+    name = next(iter(present))
+    choices = [{"nms_thresh": value} for value in nms] if "nms_thresh" in present else [{}]
+    variants = [dataclasses.replace(base, **choice) for choice in choices]
+    if getattr(base, "nested", False):
+        found = _all_cuts(pairs, variants, name, ious)
+    else:
+        found = _searched(list(pairs), variants, name, ious, tolerance, max_iterations)
+    best = Optimum(dict(present), 0.0)
+    for choice, (threshold, figure) in zip(choices, found, strict=True):
+        if figure > best.figure:
+            best = Optimum({**present, **choice, name: threshold}, figure)
+    return best
+
+
+def _all_cuts(
+    pairs: Iterable[Pair], variants: Sequence[Any], name: str, ious: Sequence[float]
+) -> list[tuple[float, float]]:
+    """For each variant the best threshold and its accuracy; of all thresholds there are."""
+    highest, n_true = 0.0, []
+    # Of each variant, the scores of all nuclei and, at each IoU, whether the match of the more
+    # probable ones gains one by them.
+    scores: list[list[np.ndarray]] = [[] for _ in variants]
+    gains: list[list[np.ndarray]] = [[] for _ in variants]
+    for maps, truth in pairs:
+        # Half of the highest so far is below every threshold that counts in the end.
+        highest = max(highest, _highest(maps, variants[0]))
+        for variant, of_scores, of_gains in zip(variants, scores, gains, strict=True):
+            lowest = dataclasses.replace(variant, **{name: highest / 2})
+            nuclei = lowest.decode(maps, shape=truth.shape)
+            table = contingency_table(truth, nuclei.instances)
+            order = np.argsort(-nuclei.scores, kind="stable")
+            of_scores.append(nuclei.scores[order].astype(np.float64))
+            of_gains.append(np.stack([_gains(table, order, iou) for iou in ious]))
+        n_true.append(len(table.truth_ids))
+    if not n_true:
+        raise _no_images()
+    found = []
+    for variant, of_scores, of_gains in zip(variants, scores, gains, strict=True):
+        every = np.concatenate(of_scores)
+        order = np.argsort(-every, kind="stable")
+        order = order[every[order] > highest / 2]
+        every = np.append(every[order], highest / 2)
+        tp = np.cumsum(np.concatenate(of_gains, axis=1)[:, order], axis=1)
+        # tp / (tp + fp + fn) with the first 1, 2, ... of all nuclei.
+        accuracy = (tp / (sum(n_true) + np.arange(1, len(order) + 1) - tp)).mean(axis=0)
+        accuracy[every[1:] == every[:-1]] = 0  # no threshold parts equal scores
+        if accuracy.any():
+            i = int(accuracy.argmax())
+            found.append((float(every[i : i + 2].mean()), float(accuracy[i])))
+        else:
+            found.append((getattr(variant, name), 0.0))
+    return found
+
+
+def _gains(table: ContingencyTable, order: np.ndarray, iou: float) -> np.ndarray:
+    """(P,) 0 or 1, whether the match gains a pair when each of the nuclei `order` is added.
+
+    The match is the largest there is, `pairs_above(..., inclusive=True, matching="count")`. It
+    grows by one if and only if an augmenting path begins at the new nucleus.
+    """
+    above = table.iou >= iou
+    near: dict[int, list[int]] = {}
+    for row, column in zip(table.rows[above].tolist(), table.columns[above].tolist(), strict=True):
+        near.setdefault(column, []).append(row)
+    taken: dict[int, int] = {}  # by true instance, the nucleus matched to it
+
+    def placed(column: int, seen: set[int]) -> bool:
+        for row in near.get(column, ()):
+            if row not in seen:
+                seen.add(row)
+                if row not in taken or placed(taken[row], seen):
+                    taken[row] = column
+                    return True
+        return False
+
+    return np.array([placed(column, set()) for column in order.tolist()], np.int64)
+
+
+def _searched(
+    pairs: Sequence[Pair],
+    variants: Sequence[Any],
+    name: str,
+    ious: Sequence[float],
+    tolerance: float,
+    max_iterations: int,
+) -> list[tuple[float, float]]:
+    """For each variant the best threshold and its accuracy; of those that a search comes by."""
+    if not pairs:
+        raise _no_images()
+    highest = max(_highest(maps, variants[0]) for maps, _ in pairs)
+    found = []
+    for variant in variants:
+        reached: dict[float, float] = {}
+
+        def loss(threshold: float, variant: Any = variant, reached: Any = reached) -> float:
+            chosen = dataclasses.replace(variant, **{name: float(threshold)})
+            images = []
+            for maps, truth in pairs:
+                nuclei = chosen.decode(maps, shape=truth.shape)
+                images.append(detections(contingency_table(truth, nuclei.instances), ious))
+            pooled = aggregate_detections(images, empty="zero")
+            reached[float(threshold)] = sum(d.accuracy for d in pooled) / len(ious)
+            return -reached[float(threshold)]
+
+        # The published code's search may leave the interval, and SciPy's raises where all
+        # thresholds are equally good; the bounded one does neither.
+        options = {"xatol": tolerance, "maxiter": max_iterations}
+        minimize_scalar(loss, bounds=(highest / 2, highest), method="bounded", options=options)
+        found.append(max(reached.items(), key=lambda item: item[1]))
+    return found
+
+
+def _highest(maps: Mapping[str, np.ndarray], representation: Any) -> float:
+    """The highest probability in the first map."""
+    name = next(iter(representation.outputs))
+    return float(foreground_probability(maps[name], name).max(initial=0))
+
+
+def _no_images() -> ValueError:
+    return ValueError("no images to choose thresholds by; give at least one")
