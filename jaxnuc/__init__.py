@@ -19,6 +19,7 @@ _MODULES = (
     "postprocess",
     "representations",
     "training",
+    "weights",
 )
 _FUNCTIONS = {
     "load": "jaxnuc.inference.predictor",
