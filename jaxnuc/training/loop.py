@@ -17,7 +17,7 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxnuc import assembly, optim, weights
+from jaxnuc import assembly, optim
 from jaxnuc import config as configs
 from jaxnuc.data import pipeline, transforms
 from jaxnuc.data.normalize import Normalize
@@ -28,8 +28,9 @@ from jaxnuc.inference.run import optimize_checkpoint
 from jaxnuc.losses import schedules
 from jaxnuc.metrics import Conventions, score_with, summarize
 from jaxnuc.training import parallel, state
-from jaxnuc.training.checkpoints import Checkpoints, find, read_config, read_variables
+from jaxnuc.training.checkpoints import Checkpoints
 from jaxnuc.training.reporting import Reporter
+from jaxnuc.training.starting_point import with_weights
 from jaxnuc.training.step import make_train_step
 from jaxnuc.training.validate import CLASS_FIGURES, validate
 
@@ -85,8 +86,8 @@ class _Run:
         self.representation = assembly.make_representation(config, self.cuts)
         self.model = assembly.make_model(config, self.representation, parallel.AXIS)
         self.conventions = configs.conventions(config)
-        classes = config.classes["name"] != "none" and hasattr(self.val_source, "cut")
-        _check_monitor(config.evaluation.monitor, self.conventions, classes)
+        classes = config.classes["name"] != "none" and getattr(self.val_source, "cut", None)
+        _check_monitor(config.evaluation.monitor, self.conventions, bool(classes))
         endless = getattr(self.train_source, "endless", False)
         self.per_epoch = None if endless else max(len(self.train_source) // config.batch_size, 1)
         self.total = self.steps(config.duration, "duration")
@@ -157,7 +158,7 @@ class _Run:
             self.model, self.optimizer, config.seed, config.ema_decay > 0, self.loss_schedule
         )
         if config.weights.file:
-            current = self._with_weights(current)
+            current = with_weights(current, self.model, config.weights)
         progress: dict[str, Any] = {
             "data": self.batches.get_state(),
             "best": None,
@@ -247,30 +248,6 @@ class _Run:
             found = optimize_checkpoint(self.workdir)
             logging.info("thresholds of the best checkpoint: %s", found)
         return figures
-
-    def _with_weights(self, current: state.TrainState) -> state.TrainState:
-        """The first state with the parameters and running statistics of `config.weights`."""
-        given = self.config.weights
-        variables = {"params": current.params, "batch_stats": current.batch_stats}
-        path = Path(given.file).expanduser()
-        if path.is_dir():
-            if given.keep or given.drop:
-                raise ValueError(
-                    f"weights.keep={given.keep!r} and weights.drop={given.drop!r} are for "
-                    f"published files, but {path} is a run; leave them out"
-                )
-            folder = find(path)
-            ema = configs.from_json(read_config(folder)).ema_decay > 0
-            averaged = configs.from_json(read_config(folder)).ema_decay > 0
-            variables = read_variables(folder, variables, averaged)
-        else:
-            variables = weights.load(
-                path, self.model, variables, given.layout, keep=given.keep, drop=given.drop
-            )
-        params = jax.tree.map(jnp.asarray, variables["params"])
-        batch_stats = jax.tree.map(jnp.asarray, variables["batch_stats"])
-        ema = None if current.ema is None else jax.tree.map(jnp.copy, params)
-        return current.replace(params=params, batch_stats=batch_stats, ema=ema)
 
     def _evaluate(self, current: state.TrainState) -> dict[str, float]:
         # One device evaluates; a replicated state of several devices would drag them all along.

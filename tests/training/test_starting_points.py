@@ -2,12 +2,14 @@
 
 import jax
 import numpy as np
+import optax
 import pytest
 
-from jaxnuc import weights
-from jaxnuc.training import loop, state
+from jaxnuc import models, weights
+from jaxnuc.training import state
 from jaxnuc.training.checkpoints import find
 from jaxnuc.training.loop import train_and_evaluate
+from jaxnuc.training.starting_point import with_weights
 
 
 def first_params(workdir, saved):
@@ -32,12 +34,12 @@ def test_a_published_layout(tiny, tmp_path):
     """The encoder comes from the file, the rest stays as the seed has it."""
     encoder = {"blocks": (1, 1, 1, 1), "base_width": 4, "features": 4, "low_features": 4}
     model = {"name": "deeplabv3_plus", "block": "basic", **encoder}
-    run = loop._Run(tiny(model=model, seed=1), tmp_path / "a")
-    first, other = (state.create(run.model, run.optimizer, seed, True) for seed in (1, 2))
+    network = models.create(outputs={"mask": 1}, **model)
+    first, other = (state.create(network, optax.sgd(0.0), seed, True) for seed in (1, 2))
     exported = weights.export({"params": other.params, "batch_stats": other.batch_stats}, "resnet")
     np.savez(tmp_path / "resnet.npz", **exported)
-    file = {"weights.file": str(tmp_path / "resnet.npz")}
-    found = loop._Run(tiny(model=model, seed=1, **file), tmp_path / "b")._with_weights(first)
+    section = tiny(**{"weights.file": str(tmp_path / "resnet.npz")}).weights
+    found = with_weights(first, network, section)
     for params in (found.params, found.ema):
         for part, tree in params.items():
             expected = other.params if part == "encoder" else first.params

@@ -1,0 +1,52 @@
+"""What a training starts from, in place of random parameters."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from jaxnuc import config as configs
+from jaxnuc import weights
+from jaxnuc.training.checkpoints import find, read_config, read_variables
+from jaxnuc.training.state import TrainState
+
+
+def with_weights(current: TrainState, model: nn.Module, section: Mapping[str, Any]) -> TrainState:
+    """A first state with given parameters and running statistics.
+
+    Args:
+      current: the state with random ones; what the weights do not hold stays.
+      model: the network.
+      section: the configuration's `weights`: `file`, published weights or the workdir of a run, of
+        which the best checkpoint is taken; `layout`, `keep` and `drop`: see `jaxnuc.weights.load`.
+
+    Returns:
+      The state; its averaged parameters are the same.
+
+    Raises:
+      FileNotFoundError: there is no such file or run.
+      ValueError: the weights do not fit the network.
+    """
+    path = Path(section["file"]).expanduser()
+    keep, drop = section["keep"], section["drop"]
+    variables = {"params": current.params, "batch_stats": current.batch_stats}
+    if path.is_dir():
+        if keep or drop:
+            raise ValueError(
+                f"weights.keep={keep!r} and weights.drop={drop!r} are for published files, but "
+                f"{path} is a run; leave them out"
+            )
+        folder = find(path)
+        averaged = configs.from_json(read_config(folder)).ema_decay > 0
+        variables = read_variables(folder, variables, averaged)
+    else:
+        variables = weights.load(path, model, variables, section["layout"], keep=keep, drop=drop)
+    params = jax.tree.map(jnp.asarray, variables["params"])
+    return current.replace(
+        params=params,
+        batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
+        ema=None if current.ema is None else jax.tree.map(jnp.copy, params),
+    )

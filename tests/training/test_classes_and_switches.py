@@ -1,0 +1,179 @@
+"""Trainings with class maps of several label sets, and with switches decided within the steps."""
+
+import csv
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxnuc.data.packing import pack
+from jaxnuc.data.sample import Sample
+from jaxnuc.inference.predictor import load
+from jaxnuc.inference.run import evaluate_checkpoint
+from jaxnuc.labels import Cut, LabelTree
+from jaxnuc.training.checkpoints import find, read_cuts
+from jaxnuc.training.loop import train_and_evaluate
+from jaxnuc.training.reporting import read_log
+
+TREE = LabelTree.of({"immune": {"dark": {}, "grey": {}}, "tumour": {}})
+CUTS = {"fine": TREE.level(), "coarse": TREE.level(1)}
+
+
+@dataclasses.dataclass
+class Coloured:
+    """Images of squares whose brightness tells their leaf, annotated at some cut."""
+
+    name: str
+    cut: Cut
+    seed: int
+
+    def __len__(self):
+        return 8
+
+    def __getitem__(self, index):
+        rng = np.random.default_rng((self.seed, index))
+        instances = np.zeros((32, 32), np.int32)
+        for k in range(4):
+            y, x = 16 * (k // 2) + 3, 16 * (k % 2) + 3
+            instances[y : y + 10, x : x + 10] = k + 1
+        leaves = np.concatenate([[0], rng.integers(1, 4, 4)])
+        image = np.array([20, 90, 160, 230], np.uint8)[leaves[instances]]
+        image = image[..., None].repeat(3, axis=-1)
+        classes = self.cut.from_leaves(leaves)[instances].astype(np.int32)
+        return Sample(image, instances, classes, {"name": f"{index}", "mpp": 0.25})
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory):
+    """A packed data set of each label set."""
+    root = tmp_path_factory.mktemp("packed")
+    for name, cut in CUTS.items():
+        for seed, split in enumerate(("train", "val", "test")):
+            pack(Coloured(name, cut, seed), root / name / split, split)
+    return root
+
+
+def sections(packed):
+    return [{"name": "packed", "root": str(packed / name)} for name in CUTS]
+
+
+def settings(tiny, packed, **changes):
+    config = tiny(**{"duration": "240 steps", "evaluation.every": "240 steps", **changes})
+    config.data.source = ConfigDict({"name": "mixture", "cut": "own", "sources": sections(packed)})
+    config.data.root = ""
+    config.classes = ConfigDict({"name": "leaves", "focal_tversky": 1.0})
+    config.representation = ConfigDict({"name": "binary"})
+    config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-2})
+    config.schedule = ConfigDict({"name": "constant"})
+    config.model.base_filters = 8
+    return config
+
+
+def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
+    train_and_evaluate(settings(tiny, packed), tmp_path)
+    assert read_cuts(find(tmp_path)) == tuple(CUTS.values())
+    fine = Coloured("fine", CUTS["fine"], 5)
+    nuclei = load(tmp_path)(fine[0].image)
+    assert nuclei.class_probabilities.shape == (4, 4)
+
+    for name, cut in CUTS.items():
+        root = str(packed / name)
+        figures, folder = evaluate_checkpoint(
+            tmp_path, source="packed", root=root, output=tmp_path / name, progress=False
+        )
+        assert figures["mpq_pooled"] > 0.8
+        assert figures["class_accuracy_pooled"] > 0.9
+        with (folder / "per_class.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert [row["class"] for row in rows] == list(cut.groups)
+        assert sum(int(row["true_nuclei"]) for row in rows) == 8 * 4
+        report = json.loads((folder / "metrics.json").read_text())
+        assert list(report["classes"]) == list(cut.groups)
+        assert report["metrics"]["hd95_image_mean"] < 5
+
+
+def test_validation_knows_classes_where_there_is_one_label_set(tiny, packed, tmp_path):
+    config = settings(tiny, packed, duration="3 steps")
+    config.data.source = ConfigDict(sections(packed)[0])
+    config.evaluation.monitor = "mpq_pooled"
+    figures = train_and_evaluate(config, tmp_path)
+    assert "mpq_image_mean" in figures
+    config = settings(tiny, packed, duration="3 steps")  # two label sets have no common figure
+    config.evaluation.monitor = "mpq_pooled"
+    with pytest.raises(ValueError, match="'mpq_pooled' is no figure"):
+        train_and_evaluate(config, tmp_path / "mixed")
+
+
+def test_classes_need_a_source_that_has_some(tiny, tmp_path):
+    with pytest.raises(ValueError, match="needs a data set with classes"):
+        train_and_evaluate(tiny(classes={"name": "leaves"}), tmp_path)
+
+
+SWITCHING = {
+    "duration": "16 steps",
+    "evaluation.every": "16 steps",
+    "checkpoint_every": "5 steps",
+    "representation": {"name": "binary", "loss_name": "dice_boundary"},
+    "schedule": {"name": "constant"},
+    "optimizer": {
+        "name": "lion_then_sgd",
+        "learning_rate": 1e-3,
+        "criterion": "step",
+        "at": "9 steps",
+        "sgd_learning_rate": 0.01,
+    },
+    "loss_schedule": {
+        "name": "self_scheduled",
+        "smoothing": "1 steps",
+        "window": "1 steps",
+        "improvement": 0.9,  # nothing improves so much: the first that may
+        "earliest": "4 steps",
+        "ramp": "4 steps",
+    },
+}
+EVENTS = {"boundary refinement begins": 4, "Lion gives way to SGD": 9}
+
+
+def events(workdir):
+    lines = read_log(workdir / "metrics.jsonl")
+    return {line["event"]: line["step"] for line in lines if "event" in line}
+
+
+def test_both_switches_are_in_the_log_and_survive_a_restart(tiny, tmp_path, same_run):
+    whole = tiny(**SWITCHING)
+    train_and_evaluate(whole, tmp_path / "whole")
+    assert events(tmp_path / "whole") == EVENTS
+    lines = [x for x in read_log(tmp_path / "whole" / "metrics.jsonl") if "learning_rate" in x]
+    rates = [x["learning_rate"] for x in lines]
+    factors = [x["train/boundary_factor"] for x in lines]
+    np.testing.assert_allclose(rates[:9], 1e-3, rtol=1e-5)
+    expected = 0.01 * (1 + np.cos(np.pi * np.arange(7) / 7)) / 2
+    np.testing.assert_allclose(rates[9:], expected, atol=1e-6)
+    np.testing.assert_allclose(factors, [0] * 5 + [0.125, 0.25, 0.375] + [0.5] * 8, atol=1e-6)
+    assert (tmp_path / "whole" / "curves.png").stat().st_size > 10_000
+
+    for stop in (7, 12):  # between the switches, and behind both
+        cut_off = tmp_path / f"stopped at {stop}"
+        with pytest.raises(KeyboardInterrupt):
+            train_until(stop, whole, cut_off)
+        train_and_evaluate(whole, cut_off)
+        same_run(tmp_path / "whole", cut_off)
+        assert events(cut_off) == EVENTS
+
+
+def train_until(stop, config, workdir):
+    """Trains and is interrupted when a step is reported."""
+    from jaxnuc.training.reporting import Reporter
+
+    original = Reporter.step
+
+    def step(self, number, metrics, images):
+        if number == stop:
+            raise KeyboardInterrupt
+        original(self, number, metrics, images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Reporter, "step", step)
+        train_and_evaluate(config, workdir)
