@@ -1,4 +1,4 @@
-"""Trains a network: python train.py --config=configs/harunet_dsb2018.py --workdir=runs/a
+"""Trains a network: python train.py --config=configs/harunet_dsb2018.py:small --workdir=runs/a
 
 Run again on the same workdir it resumes. Any key of the configuration can be given on the command
 line: --config.batch_size=8.

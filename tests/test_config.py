@@ -1,39 +1,212 @@
 """The configuration: its checks, its arguments, and every page in configs/."""
 
 import importlib.util
+import inspect
 from pathlib import Path
 
+import jax
 import pytest
 from ml_collections import ConfigDict
 
-from jaxnuc import assembly, label_sets
+from jaxnuc import assembly, label_sets, optim, registry
 from jaxnuc import config as configs
 from jaxnuc.data import transforms
+from jaxnuc.data.normalize import Normalize
+from jaxnuc.data.sources import conic
+from jaxnuc.data.splits import MIXTURE, SECTION
+from jaxnuc.losses import schedules
+from jaxnuc.models import hovernet
 
-SETS = ("consep", "lizard", "monusac", "nucls", "pannuke")
-PAGES = sorted((Path(__file__).parents[1] / "configs").glob("*.py"))
+PAGES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "configs").glob("*.py"))}
+NETWORKS = (
+    *("alnet_adaptive", "alnet_attention", "attention_unet", "ce_net", "dcan", "deeplabv3_plus"),
+    *("dist", "flexible_unet", "harunet", "hovernet", "micro_net", "stardist", "unet"),
+    "unet_plus_plus",
+)
+REFERENCES = (
+    *("unet", "dist", "micro_net", "dcan"),
+    *("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"),
+)
 
 
-def page(path):
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+def both(*texts):
+    """Each of them as it is, and small."""
+    return ("", "small", *texts, *(f"{text},small" for text in texts))
+
+
+# What comes behind the colon: every value of every choice of a page.
+EXAMPLES = {
+    "alnet_adaptive_dsb2018": both(),
+    "alnet_attention_cnseg": both(
+        *(f"source={name}" for name in ("cnseg", "monuseg", "bns2017", "isbi2014")),
+        "subset=cluster",
+    ),
+    "comparison_dsb2018": tuple(
+        f"method={name}{steps}" for name in NETWORKS for steps in ("", ",steps=3000", ",steps=60")
+    ),
+    "flexible_unet_dsb2018": ("", "representation=binary"),
+    "flexible_unet_synthetic": ("",),
+    "flexible_unet_tissue": ("", "source=nucls,preset=he_light,crop=96,steps=60"),
+    "harunet_monuseg": both(
+        *(f"source={name}" for name in ("monuseg", "consep", "cpm17", "tnbc")),
+        *(f"ablation={name}" for name in ("unet", "rsu", "rsu_cf", "rsu_cbam", "all")),
+        "optimizer=paper",
+    ),
+    "harunet_dsb2018": both(),
+    "hovernet_consep": both(
+        *(f"source={name}" for name in ("consep", "kumar", "pannuke")), "fast", "scratch"
+    ),
+    "labeltree_nucls_consep": (
+        "",
+        *(f"sets={name}" for name in ("both", "nucls", "consep")),
+        *(f"network={name}" for name in ("stardist", "hovernet")),
+        "steps=60",
+    ),
+    "neoplastic_pannuke": both("compat"),
+    "quickstart": ("",),
+    "references_monuseg": both(
+        *(f"method={name}" for name in REFERENCES),
+        *(f"source={name}" for name in ("consep", "cpm17", "tnbc", "kumar")),
+    ),
+    "stardist_conic": both("source=conic", "source=lizard"),
+    "stardist_dsb2018": both("fluorescence"),
+    "stardist_labeltree_pannuke_consep": both(
+        "first=consep,second=monusac",
+        "first=monusac,second=pannuke",
+        "second_epochs=0",
+        "mixed",
+    ),
+}
+CHOICES = ("METHODS", "SOURCES", "ABLATION", "SETS", "NETWORKS")
+CASES = [(name, text) for name, texts in EXAMPLES.items() for text in texts]
+IDS = [f"{name}:{text}" for name, text in CASES]
+
+
+def page(name):
+    spec = importlib.util.spec_from_file_location(name, PAGES[name])
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda p: p.stem)
-def test_every_page_is_valid_and_says_how_to_run_it(path):
-    module = page(path)
-    config = module.get_config()
-    configs.check(config)
+def config_of(name, text):
+    get_config = page(name).get_config
+    return get_config(text) if inspect.signature(get_config).parameters else get_config()
+
+
+def sections_of(config):
     section = config.data.source.to_dict()
-    known = [s["name"] for s in section.get("sources", [section]) if s["name"] in SETS]
-    cuts = [label_sets.cut(name) for name in known]
-    assembly.make_model(config, assembly.make_representation(config, cuts))
+    return section.get("sources", [section])
+
+
+def cut_of(section):
+    """The label set that a source would have."""
+    if section["name"] == "conic" and section.get("separate"):
+        return label_sets.cut("lizard", separate=True, tree=conic._separate_tree())
+    if section["name"] not in ("conic", "consep", "lizard", "monusac", "nucls", "pannuke"):
+        return None
+    name = "lizard" if section["name"] == "conic" else section["name"]
+    return label_sets.cut(name, **{k: v for k, v in section.items() if k == "merge"})
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_page_is_short_and_says_how_to_run_it(name):
+    module, text = page(name), PAGES[name].read_text()
+    assert f"train.py --config=configs/{name}.py" in module.__doc__
+    assert "eval.py --workdir=" in module.__doc__
+    assert len(text.splitlines()) < 70
+    for table in CHOICES:
+        for choice in getattr(module, table, ()):
+            assert any(f"={choice}," in f"{example}," for example in EXAMPLES[name]), choice
+
+
+def test_every_page_has_its_examples():
+    assert EXAMPLES.keys() == PAGES.keys()
+
+
+@pytest.mark.parametrize(("name", "text"), CASES, ids=IDS)
+def test_what_a_page_gives_can_be_trained(name, text):
+    config = config_of(name, text)
+    configs.check(config)
+    configs.conventions(config)
+    plain = configs.to_json(config)
+    assert configs.to_json(configs.from_json(plain)) == plain
+
+    cuts = [cut for cut in map(cut_of, sections_of(config)) if cut is not None]
+    representation = assembly.make_representation(config, cuts)
+    assembly.make_model(config, representation)
+    if config.evaluation.optimize_thresholds:
+        assert representation.thresholds
     transforms.parse(config.data.transforms)
-    assert f"--config=configs/{path.name}" in module.__doc__
-    assert configs.from_json(configs.to_json(config)).to_dict().keys() == config.to_dict().keys()
-    assert len(path.read_text().splitlines()) < 70
+    Normalize(config.data.normalize)
+
+    source = config.data.source
+    endless = source.name in ("mixture", "synthetic") or "balance" in source
+    to_steps = lambda length, key: configs.steps(length, key, None if endless else 100)
+    total = to_steps(config.duration, "duration")
+    assert 0 < to_steps(config.evaluation.every, "evaluation.every") <= total
+    losses = schedules.make(config.loss_schedule, total, to_steps)
+    assembly.check_schedule(losses, representation, config.loss_schedule.name)
+    rate = optim.schedule(config.schedule, config.optimizer.learning_rate, total, to_steps)
+    optimizer = optim.make(
+        config.optimizer,
+        rate,
+        to_steps=to_steps,
+        total_steps=total,
+        plateau=config.schedule.name == "plateau",
+        clip_value=config.clip_value,
+        clip_norm=config.clip_norm,
+    )
+    held = {"d1": {"unit0": {"conv1": jax.ShapeDtypeStruct((1,), "float32")}}}
+    jax.eval_shape(optimizer.init, held)
+    if "small" in text.split(","):
+        assert config.compute_dtype == "float32"
+        assert total <= 1500
+        assert config.batch_size == 8
+        assert any("(128" in line for line in config.data.transforms)
+
+
+@pytest.mark.parametrize(("name", "text"), CASES, ids=IDS)
+def test_the_sources_of_a_page_take_what_it_gives_them(name, text):
+    config = config_of(name, text)
+    mixture = config.data.source.name == "mixture"
+    if mixture:
+        assert {*config.data.source} <= {"name", "sources", *MIXTURE}
+    for section in sections_of(config):
+        source = registry.load("jaxnuc.data.sources", section["name"], "source").Source
+        known = {"name", *SECTION, *inspect.signature(source).parameters}
+        assert {*section} <= known | ({"weight"} if mixture else set())
+
+
+def test_pages_refuse_other_choices():
+    for name, text in (
+        ("comparison_dsb2018", "method=alnet"),
+        ("harunet_monuseg", "source=monusac"),
+        ("harunet_monuseg", "ablation=cbam"),
+        ("harunet_monuseg", "optimizer=adam"),
+        ("labeltree_nucls_consep", "sets=all"),
+        ("references_monuseg", "method=hovernet"),
+        ("stardist_labeltree_pannuke_consep", "first=nucls"),
+    ):
+        with pytest.raises(ValueError, match=f"unknown .*{text.partition('=')[2]}"):
+            config_of(name, text)
+
+
+def test_hovernet_begins_with_its_decoders():
+    optimizer = config_of("hovernet_consep", "").optimizer
+    assert optimizer.frozen == hovernet.FROZEN_FIRST
+    assert "frozen" not in config_of("hovernet_consep", "scratch").optimizer
+
+
+def test_a_labeltree_follows_one_set_by_the_other():
+    config = config_of("stardist_labeltree_pannuke_consep", "first=monusac,first_epochs=175")
+    source = config.data.source
+    assert [s["name"] for s in source.sources] == ["monusac", "consep"]
+    assert [s["weight"] * source.episode for s in source.sources] == [175 * 1024, 75 * 1024]
+    assert configs.steps(config.duration, "", None) * config.batch_size == 250 * 1024
+    mixed = config_of("stardist_labeltree_pannuke_consep", "mixed").data.source
+    assert mixed.episode == 0
+    assert [s["weight"] for s in mixed.sources] == [1, 1]
 
 
 def changed(path, value):

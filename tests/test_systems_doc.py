@@ -1,0 +1,188 @@
+"""docs/systems.md: its choices exist and its numbers are counted; how multiply-adds are counted."""
+
+import ast
+import functools
+import importlib.util
+import itertools
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import pytest
+from flax import linen as nn
+from jax import lax
+
+from jaxnuc import models, optim, representations
+from jaxnuc.losses import schedules
+from jaxnuc.representations._classes import Losses
+
+ROOT = Path(__file__).parents[1]
+PAGE = (ROOT / "docs" / "systems.md").read_text()
+SPEC = importlib.util.spec_from_file_location("systems", ROOT / "benchmarks" / "systems.py")
+systems = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(systems)
+
+measured = functools.cache(lambda network: list(systems.sizes(network)))
+
+
+def table(first):
+    """The cells of the rows of the table whose first column has this head."""
+    lines = PAGE.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith(f"| {first} |"))
+    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
+    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+
+
+def calls(cell):
+    """`name(argument=value)` in a cell as (name, arguments)."""
+    for text in re.findall(r"`(\w+\(.*?\))`", cell):
+        call = ast.parse(text, mode="eval").body
+        yield call.func.id, {k.arg: ast.literal_eval(k.value) for k in call.keywords}
+
+
+SYSTEMS = table("system")
+
+
+# --- the page
+
+
+def test_examples_print_what_their_comments_say(capsys):
+    code = "\n".join(re.findall(r"```python\n(.*?)```", PAGE, re.S))
+    exec(compile(code, "systems.md", "exec"), {})
+    expected = re.findall(r"^print\(.*\)  # (.*)$", code, re.M)
+    assert len(expected) == 3
+    assert capsys.readouterr().out.splitlines() == expected
+
+
+def test_every_network_is_in_both_tables():
+    files = systems.networks()
+    assert {name for row in SYSTEMS for name, _ in calls(row[1])} == set(files)
+    assert {row[0].strip("`") for row in table("network")} == set(files)
+    assert len(files) == 15
+
+
+@pytest.mark.parametrize("network", systems.networks())
+def test_sizes_are_those_of_the_networks(network):
+    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{network}` |")]
+    assert rows == [str(size) for size in measured(network)]
+    assert systems.HEADER in PAGE
+
+
+@pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row[0])
+def test_a_system_is_made_of_its_choices(row):
+    _, network, bridge, optimizer, _, parameters, cost, _ = row
+    ((name, arguments),) = calls(network)
+    models.create(name, {"mask": 1}, **arguments)
+    (representation, own), *classes = calls(bridge)
+    outputs = dict(representations.create(representation, **own).outputs)
+    for kind, weights in classes:
+        assert kind in ("groups", "leaves")
+        Losses(**weights)
+        outputs["class"] = int(re.search(r"(\d+) channels", bridge)[1])
+    choice = (arguments["variant"], outputs, own.get("grid", 1))
+    (size,) = (s for s in measured(name) if (s.variant, s.outputs, s.grid) == choice)
+    assert parameters == f"{size.parameters:,}"
+    sides = "" if size.side == size.out else f" ({size.side} → {size.out})"
+    assert cost == f"{size.multiply_adds / 1e9:.2f}{sides}"
+    for method, values in calls(optimizer):
+        section = {"name": method, **values}
+        if method in optim.METHODS:
+            optim.make(section, lambda step: 0.0, to_steps=lambda *_: 5, total_steps=100)
+        elif method in optim.SCHEDULES:
+            optim.schedule(section, 1.0, 100, lambda *_: 5)
+        else:
+            schedules.make(section, 100, lambda *_: 5)
+
+
+# --- counting
+
+
+def shape(*sides):
+    return jax.ShapeDtypeStruct(sides, jnp.float32)
+
+
+def of_layer(layer, *sides):
+    """Of a Flax layer on an input of these sides."""
+    x = shape(*sides)
+    return systems.multiply_adds(layer.apply, jax.eval_shape(layer.init, jax.random.key(0), x), x)
+
+
+@pytest.mark.parametrize(
+    ("layer", "sides", "expected"),
+    [
+        (nn.Dense(7), (2, 3, 5), 2 * 3 * 5 * 7),
+        (nn.Conv(7, (3, 3)), (1, 8, 9, 5), 72 * 9 * 5 * 7),
+        (nn.Conv(7, (3, 3), padding="VALID"), (1, 8, 9, 5), 42 * 9 * 5 * 7),
+        (nn.Conv(7, (3, 3), strides=2), (1, 8, 9, 5), 20 * 9 * 5 * 7),
+        (nn.Conv(7, (3, 3), kernel_dilation=4), (1, 8, 9, 5), 72 * 9 * 5 * 7),
+        (nn.Conv(8, (5, 1), feature_group_count=2), (3, 8, 9, 4), 3 * 72 * 5 * 2 * 8),
+        (nn.Conv(4, (3, 3), feature_group_count=4), (1, 8, 9, 4), 72 * 9 * 4),
+        # each input meets each tap once
+        (nn.ConvTranspose(7, (2, 2), (2, 2)), (1, 8, 9, 5), 72 * 4 * 5 * 7),
+        (nn.ConvTranspose(7, (4, 4), (2, 2)), (1, 8, 9, 5), 72 * 16 * 5 * 7),
+        # of 17 and 19 outputs those at even places have two taps, the others one
+        (
+            nn.ConvTranspose(7, (3, 3), (2, 2), padding="VALID"),
+            (1, 8, 9, 5),
+            (9 * 2 + 8) * (10 * 2 + 9) * 5 * 7,
+        ),
+    ],
+)
+def test_layers_by_hand(layer, sides, expected):
+    assert of_layer(layer, *sides) == expected
+
+
+@pytest.mark.parametrize(
+    ("strides", "spread", "dilation", "groups"),
+    [((1, 1), (1, 1), (1, 1), 1), ((2, 3), (1, 1), (2, 1), 3), ((1, 2), (3, 2), (1, 3), 2)],
+)
+def test_a_convolution_of_ones_sums_to_its_count(strides, spread, dilation, groups):
+    """Without padding: each product with an input is 1, those with zeros between inputs are 0."""
+
+    def convolve(x, kernel):
+        return lax.conv_general_dilated(
+            x, kernel, strides, [(0, 0)] * 2, spread, dilation, ("NHWC", "HWIO", "NHWC"), groups
+        )
+
+    arrays = jnp.ones((2, 11, 13, 6)), jnp.ones((3, 2, 6 // groups, 12))
+    assert systems.multiply_adds(convolve, *arrays) == int(convolve(*arrays).sum())
+
+
+@pytest.mark.parametrize(
+    ("formula", "sides", "expected"),
+    [
+        ("bhwc,ijcf->bhiwjf", ((2, 3, 4, 5), (2, 2, 5, 6)), 2 * 3 * 4 * 5 * 2 * 2 * 6),
+        ("bij,bjk->bik", ((7, 2, 3), (7, 3, 4)), 7 * 2 * 3 * 4),
+        ("ij,ij->", ((3, 5), (3, 5)), 15),
+    ],
+)
+def test_products_by_hand(formula, sides, expected):
+    product = lambda a, b: jnp.einsum(formula, a, b)
+    assert systems.multiply_adds(product, *map(lambda s: shape(*s), sides)) == expected
+
+
+def test_calls_are_followed_and_constants_left_out():
+    x = shape(1, 6, 6, 3)
+
+    @jax.jit
+    def inner(x, w):
+        return jax.nn.relu(jax.checkpoint(jnp.dot)(x, w))
+
+    def outer(x, w):
+        larger = jax.image.resize(x, (1, 12, 12, 3), "linear")  # by products with constants
+        return inner(larger, w) @ jnp.eye(4) + inner(nn.max_pool(larger, (2, 2)), w).sum()
+
+    w = shape(3, 4)
+    assert systems.multiply_adds(outer, x, w) == (12 * 12 + 11 * 11) * 3 * 4
+    assert systems.multiply_adds(lambda x: x + 1, x) == 0
+
+
+def test_loops_with_products_are_refused():
+    def loop(x, w):
+        return lax.fori_loop(0, 3, lambda _, y: y @ w, x)
+
+    with pytest.raises(ValueError, match="'scan' holds products"):
+        systems.multiply_adds(loop, shape(4, 4), shape(4, 4))
+    harmless = lambda x: lax.fori_loop(0, 3, lambda _, y: y + 1, x) @ x
+    assert systems.multiply_adds(harmless, shape(4, 4)) == 64
