@@ -17,7 +17,7 @@ CoNIC, on which it builds, and so is an epoch of 1024 samples. By default one se
 as in the paper; `mixed` has both in each batch, each as often. One set alone: `second_epochs=0`.
 `small`, for a CPU: narrow, epochs of 4 batches of 8 crops of 128, AdamW.
 
-    python train.py --config=configs/stardist_labeltree_pannuke_consep.py:first=pannuke,second=consep \
+    python train.py --config=configs/stardist_labeltree_pannuke_consep.py \
         --workdir=runs/labeltree --config.data.root=FOLDER_THAT_HOLDS_pannuke_AND_consep
     python eval.py --workdir=runs/labeltree --checkpoint=latest --source=consep --root=FOLDER
 """
