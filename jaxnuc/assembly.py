@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
@@ -19,6 +20,23 @@ from jaxnuc.representations._classes import Classified
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
+# What a section does not set, and what does.
+ELSEWHERE = {
+    "model": {
+        "outputs": "the maps are those of the representation",
+        "axis_name": "the training names the devices' axis",
+        "dtype": "set compute_dtype",
+    },
+    "representation": {
+        "classes": "set the section classes",
+        "cuts": "the label sets are those of the data",
+    },
+    "classes": {
+        "base": "set the section representation",
+        "cuts": "the label sets are those of the data",
+    },
+}
+
 
 def make_representation(config: ConfigDict, cuts: Sequence[Cut] = ()) -> Representation:
     """The representation that a configuration describes.
@@ -26,9 +44,33 @@ def make_representation(config: ConfigDict, cuts: Sequence[Cut] = ()) -> Represe
     Args:
       config: its `representation` and `classes`.
       cuts: the label sets of the data, for a class map.
+
+    Raises:
+      ValueError: unknown names or arguments, a class map without classes in the data, or nuclei
+        that cannot be decoded from these maps.
     """
-    name, arguments = configs.named(config.representation)
-    return representations.create(name, config.classes.to_dict(), cuts, **arguments)
+    name, arguments = _named(config, "representation")
+    kind, options = _named(config, "classes")
+    if kind == "none" and options:
+        key = next(iter(options))
+        raise ValueError(
+            f"classes.{key}={options[key]!r} has no effect with classes.name='none'; take 'groups' "
+            "or 'leaves', or leave it out"
+        )
+    classes = {"name": kind, **options}
+    representation = representations.create(name, classes, cuts, **arguments)
+    # Refuses what it cannot decode now, and not after the first epoch.
+    representation.decode({k: np.zeros((2, 2, c)) for k, c in representation.outputs.items()})
+    return representation
+
+
+def _named(config: ConfigDict, section: str) -> tuple[str, dict[str, Any]]:
+    """Name and arguments of a section, without any that are set elsewhere."""
+    name, arguments = configs.named(config[section])
+    for key, reason in ELSEWHERE[section].items():
+        if key in arguments:
+            raise ValueError(f"{section}.{key} cannot be set here; {reason}")
+    return name, arguments
 
 
 def make_model(
@@ -42,10 +84,10 @@ def make_model(
       axis_name: pmapped axis over which batch statistics are taken.
 
     Raises:
-      ValueError: unknown names, or a network that cannot give the maps on the representation's
-        grid.
+      ValueError: unknown names, arguments that are set elsewhere, or a network that cannot give
+        the maps on the representation's grid.
     """
-    name, arguments = configs.named(config.model)
+    name, arguments = _named(config, "model")
     if config.compute_dtype not in DTYPES:
         raise ValueError(f"compute_dtype={config.compute_dtype!r}; known: {', '.join(DTYPES)}")
     grid = getattr(representation, "grid", 1)

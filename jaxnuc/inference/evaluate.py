@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
+from absl import logging
 from tqdm import tqdm
 
 from jaxnuc.data.sample import Sample, Source
@@ -46,6 +47,8 @@ class Decode(Protocol):
     def __call__(self, maps: Any, shape: tuple[int, ...]) -> Segmentation: ...
 
     def classes_at(self, nuclei: Any, cut: Cut) -> np.ndarray | None: ...
+
+    def cannot_read(self, cut: Cut) -> str | None: ...
 
 
 @runtime_checkable
@@ -94,7 +97,8 @@ def evaluate(
       (modality, style, tissue) where the samples tell, and the conventions behind them. What is
       not a number is null.
     * `per_class.csv`, where the data set has classes and the network predicts them: panoptic
-      quality and HoVer-Net's F1 of each class; means over classes are among the figures.
+      quality and HoVer-Net's F1 of each class; means over classes are among the figures. Where
+      the predicted classes cannot be read as those of the data set, `metrics.json` says why.
     * `per_image.csv`: one line per image, in the source's order; what is not a number is `nan`.
     * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
 
@@ -139,6 +143,12 @@ def evaluate(
             yield sample
 
     cut: Cut | None = getattr(source, "cut", None)
+    torn = None
+    if cut is not None and isinstance(segment, TwoSteps):
+        torn = segment.decode.cannot_read(cut)
+    if torn is not None:
+        logging.warning("no figures by class: %s", torn)
+        cut = None
     results = judged(segment, samples(), conventions, workers, cut, boundary)
     judgements = list(tqdm(results, total=len(source), desc="evaluate", disable=not progress))
     scores = [judgement.scores for judgement in judgements]
@@ -147,6 +157,8 @@ def evaluate(
     tissues = {g.get("tissue") for g in evaluation.groups}
     tissue = "tissue" if len(tissues) > 1 and None not in tissues else None
     by_class = figures_by_class(judgements, cut)
+    if by_class is not None and progress:
+        tqdm.write(f"{by_class}\n")
     summary = evaluation.summary(tissue, level).with_figures(
         {**(by_class.figures() if by_class else {}), **_boundary_figures(judgements)}
     )
@@ -155,6 +167,8 @@ def evaluate(
         folder.mkdir(parents=True, exist_ok=True)
         split = getattr(source, "split", None)
         said = {**(about or {}), "source": source.name, "split": split}
+        if torn is not None:
+            said["classes"] = f"not judged: {torn}"
         if by_class is not None:
             said["classes"] = by_class.json()
             replace_file(folder / "per_class.csv", by_class.csv().encode())

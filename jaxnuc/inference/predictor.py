@@ -125,6 +125,16 @@ class Decoder:
         assert isinstance(self.representation, Classified)
         return self.representation.read_at(nuclei, cut)
 
+    def cannot_read(self, cut: Cut) -> str | None:
+        """Why the predicted classes cannot be read at a label set; None where they can."""
+        if not isinstance(self.representation, Classified):
+            return None  # there are none
+        try:
+            self.representation.predicted.to(cut)
+        except ValueError as error:
+            return str(error)
+        return None
+
 
 def segment(image: np.ndarray, predictor: Predictor) -> Nuclei:
     """Finds the nuclei of an image.

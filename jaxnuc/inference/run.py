@@ -4,8 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import jax
+
 from jaxnuc import assembly
 from jaxnuc import config as configs
+from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
 from jaxnuc.files import replace_file
 from jaxnuc.inference.evaluate import evaluate
@@ -79,15 +82,20 @@ def evaluate_checkpoint(
 
 
 def optimize_checkpoint(
-    workdir: str | os.PathLike[str], checkpoint: str | int = "best"
+    workdir: str | os.PathLike[str],
+    checkpoint: str | int = "best",
+    *,
+    source: Source | None = None,
 ) -> dict[str, float]:
     """Chooses a checkpoint's thresholds on the split "val" and stores them with it.
 
-    `load` takes them from there.
+    `load` takes them from there. Where a training has several processes, all of them call this, and
+    the first one stores.
 
     Args:
       workdir: of the training, or the folder of one checkpoint.
       checkpoint: `"best"`, `"latest"` or a step.
+      source: the split; None: opened as the checkpoint's configuration says.
 
     Returns:
       The thresholds.
@@ -98,13 +106,13 @@ def optimize_checkpoint(
     """
     folder = checkpoints.find(workdir, checkpoint)
     predictor = load(folder)
-    data = predictor.config.data
-    samples = open_split(data.source, data.root, "val", mpp=data.mpp or None, stream=False)
-    pairs = (
-        (predictor.maps(s.image), s.instances)
-        for s in map(samples.__getitem__, range(len(samples)))
-    )
+    if source is None:
+        data = predictor.config.data
+        source = open_split(data.source, data.root, "val", mpp=data.mpp or None, stream=False)
+    samples = map(source.__getitem__, range(len(source)))
+    pairs = ((predictor.maps(s.image), s.instances) for s in samples)
     found = optimize_thresholds(pairs, predictor.representation)
     text = json.dumps({"thresholds": found.thresholds, "accuracy": found.figure}, indent=2)
-    replace_file(folder / assembly.THRESHOLDS, (text + "\n").encode())
+    if jax.process_index() == 0:
+        replace_file(folder / assembly.THRESHOLDS, (text + "\n").encode())
     return found.thresholds

@@ -32,7 +32,8 @@ class Nuclei(NamedTuple):
       instances: (H, W) int32 label map, 0 background, ids 1..N.
       classes: (N,) int32 class of each nucleus in the order of ids, or None.
       scores: (N,) float32 in [0, 1] in the order of ids.
-      class_probabilities: (N, C) float32, background first, rows of sum 1; None without classes.
+      class_probabilities: (N, C) float32, background first, rows of sum 1, or of 0 where others
+        cover all of a nucleus; None without classes.
       points: (N, 2) float32 (row, col) in pixels, where a representation detects nuclei at points.
       masks: the nuclei one by one where they may overlap, in the order of ids.
     """

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import special
 
 from jaxnuc.labels import Cut
-from jaxnuc.postprocess.checks import float_map
+from jaxnuc.postprocess.checks import float_map, within
 from jaxnuc.registry import unknown
 from jaxnuc.representations import Nuclei, Representation, _maps
+from jaxnuc.representations._decoders import unused
 
 KINDS = ("groups", "leaves")
 VOTES = ("majority", "mean", "centre")
@@ -31,13 +32,15 @@ class Losses:
       tversky: weight of the grouped Tversky loss of regions.
       focal_tversky: weight of the grouped focal Tversky loss by pixel, as StarDist's CoNIC variant
         and the training over several label sets have.
-      alpha: of both Tversky losses: the weight of what is missed against what is made up.
+      alpha: of both Tversky losses, in [0, 1]: the weight of what is missed against what is made
+        up.
       gamma: exponent of the focal Tversky loss.
       reduction: of the focal Tversky loss, `"elementwise"` or `"paper"`.
       focal_gamma: exponent of the focal loss.
       side_weight: of each side map of a network with deep supervision.
       vote: what gives a nucleus its class: `"majority"` of its pixels' classes (HoVer-Net), the
-        `"mean"` of its pixels' probabilities (CoNIC, label trees), or those at its `"centre"`
+        `"mean"` of its pixels' probabilities (CoNIC, which also weighs pixels by the probability of
+        an object; label trees), or those at its `"centre"`, of which background is never taken
         (StarDist).
     """
 
@@ -59,6 +62,18 @@ class Losses:
         weights = (self.cross_entropy, self.dice, self.focal, self.tversky, self.focal_tversky)
         if min(weights) < 0 or not any(weights):
             raise ValueError(f"weights {weights} of the class losses: one at least must be above 0")
+        within(self.alpha, "classes.alpha")
+        if not (self.gamma > 0 and self.focal_gamma >= 0):
+            raise ValueError(
+                f"classes.gamma={self.gamma} must be above 0, "
+                f"classes.focal_gamma={self.focal_gamma} 0 or more"
+            )
+        if not self.focal:
+            unused(self, "classes.focal=0", "focal_gamma")
+        if not self.focal_tversky:
+            unused(self, "classes.focal_tversky=0", "gamma", "reduction")
+            if not self.tversky:
+                unused(self, "classes.tversky=0 and classes.focal_tversky=0", "alpha")
 
 
 def with_classes(
@@ -116,6 +131,17 @@ class Classified:
     predicted: Cut
     losses: Losses = Losses()
 
+    def __post_init__(self) -> None:
+        if self.losses.vote != "centre":
+            return
+        # Refuses what it cannot work with now, and not after the first epoch.
+        maps = {name: np.zeros((4, 4, channels)) for name, channels in self.base.outputs.items()}
+        if self.base.decode(maps).points is None:
+            raise ValueError(
+                "classes.vote='centre' needs a representation that detects nuclei at points, such "
+                "as stardist; take 'majority' or 'mean'"
+            )
+
     def __getattr__(self, name: str) -> Any:
         # What else a representation may have (a grid, thresholds, regressions) is the base's.
         if name.startswith("__") or name == "base":
@@ -151,6 +177,8 @@ class Classified:
         """
         if classes is None:  # nuclei of unknown class among background that is none
             classes = -(instances > 0).astype(np.int8)
+        if hasattr(self.base, "objects"):  # a filled hole has the class of what is around it
+            classes = _as_objects(classes, instances, self.base.objects(instances))
         if ignore is not None:
             classes = np.where(ignore, -1, classes)
         grid = getattr(self.base, "grid", 1)
@@ -213,32 +241,29 @@ class Classified:
         nuclei = self.base.decode(maps, **arguments)
         logits = float_map(maps[CLASS], f"map {CLASS!r}", (None, None, self.outputs[CLASS]))
         if self.losses.vote == "centre":
-            if nuclei.points is None:
-                raise ValueError(
-                    "classes.vote='centre' needs a representation that detects nuclei at points, "
-                    "such as stardist; take 'majority' or 'mean'"
-                )
+            assert nuclei.points is not None
             h, w, _ = logits.shape
             grid = getattr(self.base, "grid", 1)
             row, col = np.minimum(np.rint(nuclei.points).astype(int) // grid, [h - 1, w - 1]).T
             shares = special.softmax(logits[row, col], axis=-1)
         else:
-            shares = self._shares(logits, nuclei.instances)
+            shares = self._shares(logits, nuclei.instances, len(nuclei.scores))
         best = 1 + shares[:, 1:].argmax(axis=1)
         # Where no pixel votes for any class, a nucleus has none.
         classes = np.where(shares[:, 1:].any(axis=1), best, 0).astype(np.int32)
         return nuclei._replace(classes=classes, class_probabilities=shares.astype(np.float32))
 
-    def _shares(self, logits: np.ndarray, instances: np.ndarray) -> np.ndarray:
-        """(N, channels): the mean over the pixels of each of the instances 1..N."""
+    def _shares(self, logits: np.ndarray, instances: np.ndarray, n: int) -> np.ndarray:
+        """(n, channels): the mean over the pixels of each instance 1..n; 0 where it has none."""
         grid = getattr(self.base, "grid", 1)
         w = instances.shape[1]
         place = np.flatnonzero(instances)
         owner = instances.ravel()[place]
         row, col = np.divmod(place, w)
         chosen = logits[row // grid, col // grid]
-        number = int(instances.max(initial=0)) + 1
-        areas = np.bincount(owner, minlength=number)[1:, None]
+        number = n + 1
+        # A nucleus that others cover has no pixel.
+        areas = np.maximum(np.bincount(owner, minlength=number)[1:, None], 1)
         if self.losses.vote == "majority":
             channels = logits.shape[-1]
             votes = np.bincount(
@@ -271,3 +296,14 @@ class Classified:
                 shares[:, group] += nuclei.class_probabilities[:, channel]
         best = 1 + shares[:, 1:].argmax(axis=1)
         return np.where(shares[:, 1:].any(axis=1), best, 0).astype(np.int32)
+
+
+def _as_objects(classes: np.ndarray, instances: np.ndarray, objects: np.ndarray) -> np.ndarray:
+    """The class map (H, W) with the class of its owner where an object is larger than before."""
+    new = objects != instances
+    if not new.any():
+        return classes
+    ids, first = np.unique(instances, return_index=True)
+    classes = classes.copy()
+    classes[new] = classes.ravel()[first[np.searchsorted(ids, objects[new])]]
+    return classes

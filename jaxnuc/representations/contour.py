@@ -102,6 +102,10 @@ class Representation:
         _maps.one_of("form", self.form, ("code", "paper", "bce"))
         if self.form != "bce":
             unused(self, f"form={self.form!r}", "dice_weight")
+        if self.channels == 1:
+            unused(self, "channels=1", "dice_per_class")
+        if self.form == "paper" or (self.form == "bce" and not self.dice_weight):
+            unused(self, f"form={self.form!r} without a Dice of 'code'", "dice_per_class")
         if self.decode_by != "overlaps" and not self.targets.startswith("alnet"):
             condition = f"targets={self.targets!r} and decode_by={self.decode_by!r}"
             unused(self, condition, "max_instances")

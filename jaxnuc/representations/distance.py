@@ -7,7 +7,7 @@ distance map", IEEE Transactions on Medical Imaging 38(2), 2019; as reimplemente
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import ndimage
@@ -59,6 +59,8 @@ class Representation:
       lines: takes out all pixels that touch another nucleus.
       min_size: smaller nuclei are dropped, in pixels.
     """
+
+    regressions: ClassVar[tuple[str, ...]] = ("distance",)  # maps that are no logits
 
     of: str = "instance"
     side_weight: float = 1.0

@@ -92,6 +92,10 @@ class Representation:
         """
         return not self.refine
 
+    def objects(self, instances: np.ndarray) -> np.ndarray:
+        """(H, W) instances as the targets take them: without holes, if they are to be filled."""
+        return fill_holes(instances) if self.fill_holes else instances
+
     def encode(
         self,
         instances: np.ndarray,
@@ -105,8 +109,7 @@ class Representation:
           `valid` where there is `ignore`; (h, w) is (H, W) over the grid, rounded up. `prob` and
           `dist` are 0 in the background.
         """
-        if self.fill_holes:
-            instances = fill_holes(instances)
+        instances = self.objects(instances)
         if ignore is not None:
             ignore = ignore[:: self.grid, :: self.grid]
         targets = {

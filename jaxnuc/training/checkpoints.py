@@ -232,4 +232,14 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
             f"checkpoint {folder} cannot be read: {textwrap.shorten(str(error), 300)}; take "
             "another by --checkpoint=STEP"
         ) from error
+    found = jax.tree_util.tree_leaves_with_path(restored)
+    for (keys, array), expected in zip(found, jax.tree.leaves(item), strict=True):
+        # Orbax leaves what a checkpoint lacks as the shape that was asked for.
+        there = array.shape if isinstance(array, np.ndarray) else "missing"
+        if there != expected.shape:
+            path = jax.tree_util.keystr(keys, simple=True, separator="/")
+            raise ValueError(
+                f"checkpoint {folder} is of another model: {path} is {there} there and "
+                f"{expected.shape} here"
+            )
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}

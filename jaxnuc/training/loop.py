@@ -138,7 +138,8 @@ class _Run:
         path = self.workdir / "config.json"
         given = configs.to_json(self.config)
         if path.exists():
-            earlier = json.loads(path.read_text())
+            # With the defaults of keys that there were not yet when the run began.
+            earlier = configs.to_json(configs.from_json(json.loads(path.read_text())))
             changed = _differences(earlier, given)
             if changed:
                 lines = "\n".join(
@@ -157,8 +158,6 @@ class _Run:
         current = state.create(
             self.model, self.optimizer, config.seed, config.ema_decay > 0, self.loss_schedule
         )
-        if config.weights.file:
-            current = with_weights(current, self.model, config.weights)
         progress: dict[str, Any] = {
             "data": self.batches.get_state(),
             "best": None,
@@ -186,6 +185,8 @@ class _Run:
                 figures = {
                     k: math.nan if v is None else v for k, v in progress.get("figures", {}).items()
                 }
+            elif config.weights.file:
+                current = with_weights(current, self.model, config.weights)
             step = int(current.step)
             current = parallel.replicate(current)
             with Reporter(
@@ -244,8 +245,9 @@ class _Run:
                 reporter.curves()
         self.batches.close()
         finished = step == self.total or stop
-        if finished and config.evaluation.optimize_thresholds and active:
-            found = optimize_checkpoint(self.workdir)
+        if finished and config.evaluation.optimize_thresholds:
+            # In every process: reading a checkpoint waits for all of them.
+            found = optimize_checkpoint(self.workdir, source=self.val_source)
             logging.info("thresholds of the best checkpoint: %s", found)
         return figures
 

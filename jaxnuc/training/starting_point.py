@@ -18,7 +18,7 @@ def with_weights(current: TrainState, model: nn.Module, section: Mapping[str, An
     """A first state with given parameters and running statistics.
 
     Args:
-      current: the state with random ones; what the weights do not hold stays.
+      current: the state with random ones; what a published file does not hold stays.
       model: the network.
       section: the configuration's `weights`: `file`, published weights or the workdir of a run, of
         which the best checkpoint is taken; `layout`, `keep` and `drop`: see `jaxnuc.weights.load`.

@@ -78,6 +78,11 @@ def make_train_step(
                 rngs={"dropout": rng},
                 mutable=["batch_stats"],
             )
+            if "side" in factors and "side" not in maps:
+                raise ValueError(
+                    "the loss schedule weighs side maps, but the network gives none; take the loss "
+                    "schedule 'constant', or a network with deep supervision"
+                )
             targets = central(batch["targets"], margin)
             loss, parts = representation.loss(maps, targets, axis_name, factors)
             return loss, (parts, updated.get("batch_stats", {}))

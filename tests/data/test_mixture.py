@@ -293,6 +293,13 @@ def test_a_batch_says_whose_classes_each_example_has():
     assert found.dtype == np.int32
 
 
+def test_several_label_sets_within_a_mixture_are_refused():
+    both = [painted(cut=label_sets.cut(name)) for name in ("nucls", "consep")]
+    inner = mixture.Source(both, cut="own")
+    with pytest.raises(ValueError, match="list its sources in the outer one"):
+        mixture.Source([inner, painted()], cut="own")
+
+
 def test_own_classes_need_one_tree_and_some_classes():
     with pytest.raises(ValueError, match="cut='own', but no source"):
         mixture.Source([painted()], cut="own")

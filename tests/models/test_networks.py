@@ -1,11 +1,14 @@
 """What every network promises: named maps at input size, for any size; its blocks' arithmetic."""
 
+import functools
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnuc import models
+from jaxnuc import models, registry
 from jaxnuc.models import _blocks, harunet
 
 # Thin networks with the full graphs.
@@ -33,6 +36,68 @@ def test_maps_have_the_input_size(name, arguments, size):
         "mask": ((2, *size, 1), jnp.float32),
         "contour": ((2, *size, 2), jnp.float32),
     }
+
+
+EVERY = registry.names("jaxnuc.models")
+MAPS = {"mask": 1, "any other name": 3}
+
+
+@functools.cache
+def traced(name):
+    """A network's small variant in bfloat16 on two devices, traced as it trains and evaluates.
+
+    Variables, maps and running statistics of a training step, maps of an evaluation; all as shapes.
+    Then the program of the step.
+    """
+    model = models.create(name, MAPS, "small", axis_name="devices", dtype=jnp.bfloat16)
+    side = 64 + getattr(model, "margin", 0)
+    images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
+    variables = jax.eval_shape(model.init, jax.random.key(0), images)
+
+    def train(variables, images):
+        rngs = {"dropout": jax.random.key(0)}
+        return model.apply(variables, images, train=True, rngs=rngs, mutable=["batch_stats"])
+
+    trace = jax.make_jaxpr(train, axis_env=[("devices", 2)], return_shape=True)
+    program, (maps, state) = trace(variables, images)
+    evaluated = jax.eval_shape(model.apply, variables, images)
+    return variables, maps, state.get("batch_stats", {}), evaluated, str(program)
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_network_gives_maps_of_any_name(name):
+    _, maps, _, evaluated, _ = traced(name)
+    expected = {k: jax.ShapeDtypeStruct((2, 64, 64, c), jnp.float32) for k, c in MAPS.items()}
+    assert evaluated == expected
+    assert {key: maps[key] for key in MAPS} == expected
+    assert maps.keys() - {"side"} == MAPS.keys()
+    if "side" in maps:
+        number = len(maps["side"]["mask"])
+        assert maps["side"] == {key: [shape] * number for key, shape in expected.items()}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_parameters_and_statistics_of_every_network_are_float32_and_convolutions_not(name):
+    variables, _, statistics, _, program = traced(name)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    assert statistics == variables.get("batch_stats", {})
+    found = re.findall(r"(\w+)\[[\d,]*\] = conv_general_dilated", program)
+    assert set(found) == {"bf16"}
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_batch_statistic_is_averaged_over_the_devices(name):
+    variables, *_, program = traced(name)
+    norms = len(jax.tree.leaves(variables.get("batch_stats", {}))) // 2  # a mean and a variance
+    assert len(re.findall(r"= psum", program)) == norms
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_network_refuses_arguments_it_does_not_have(name):
+    with pytest.raises(ValueError, match=f"unknown argument of {name} 'widht'; known: .*dtype"):
+        models.create(name, MAPS, widht=3)
+    with pytest.raises(ValueError, match=f"unknown variant of {name} 'smal'.* mean 'small'"):
+        models.create(name, MAPS, "smal")
 
 
 def test_side_maps_are_those_of_deep_supervision():

@@ -1,5 +1,7 @@
 """The class map beside any representation: label sets, votes, losses of mixed batches."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from jaxnuc import label_sets, losses, representations
 from jaxnuc.labels import Cut, LabelTree
 from jaxnuc.metrics.class_counts import class_counts
+from jaxnuc.representations._classes import Classified, Losses
 
 TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
 FINE = TREE.level()
@@ -50,6 +53,16 @@ def test_targets_leave_out_what_is_ignored_and_unknown():
     np.testing.assert_array_equal(targets["valid"][..., 0], ~ignore)
     unknown = make().encode(labels)["class"][..., 0]
     np.testing.assert_array_equal(unknown, np.where(labels > 0, -1, 0))
+
+
+def test_a_filled_hole_has_the_class_of_its_nucleus():
+    labels = nuclei()
+    labels[3, 3], labels[8:10, 5] = 0, 0
+    classes = of_nuclei(labels, [2, -1, 1])
+    filled = make("stardist").encode(labels, classes)["class"][..., 0]
+    np.testing.assert_array_equal(filled, of_nuclei(nuclei(), [2, -1, 1]))
+    left = make("stardist", base_arguments={"fill_holes": False}).encode(labels, classes)
+    np.testing.assert_array_equal(left["class"][..., 0], classes)
 
 
 def perfect(representation, labels, leaves):
@@ -210,6 +223,15 @@ def test_gradients_are_finite(case):
         ({"tverski": 1.0}, "did you mean 'tversky'"),
         ({"cross_entropy": 0.0}, "one at least must be above 0"),
         ({"reduction": "eq4"}, "known: elementwise, paper"),
+        ({"gamma": 0.75}, "gamma=0.75 has no effect with classes.focal_tversky=0"),
+        ({"reduction": "paper"}, "no effect with classes.focal_tversky=0"),
+        ({"alpha": 0.5}, "no effect with classes.tversky=0 and classes.focal_tversky=0"),
+        ({"focal_gamma": 1.0}, "no effect with classes.focal=0"),
+        ({"tversky": 1.0, "alpha": 1.5}, r"classes.alpha 1.5 is not within \[0, 1\]"),
+        ({"focal_tversky": 1.0, "gamma": 0.0}, "classes.gamma=0.0 must be above 0"),
+        ({"focal": 1.0, "focal_gamma": -1.0}, "classes.focal_gamma=-1.0 0 or more"),
+        ({"vote": "centre"}, "detects nuclei at points"),
+        ({"vote": "centre", "base": "hover"}, "detects nuclei at points"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, message):
@@ -217,10 +239,40 @@ def test_what_cannot_be_is_refused(arguments, message):
         make(**arguments)
 
 
-def test_a_vote_at_the_centre_needs_points():
-    representation = make(vote="centre")
-    with pytest.raises(ValueError, match="detects nuclei at points"):
-        representation.decode(perfect(representation, nuclei(), [1, 2, 3]))
+@pytest.mark.parametrize("grid", [1, 2])
+def test_votes_on_a_grid(grid):
+    """Nuclei have a class each in the middle and another one around it, which has more pixels."""
+    arguments = {"n_rays": 8, "grid": grid}
+    labels = np.zeros((61, 66), np.int32)
+    labels[6:26, 8:30], labels[32:54, 36:58] = 1, 2
+    classes = of_nuclei(labels, [1, 2])
+    classes[10:22, 12:26] = classes[36:50, 40:54] = 3
+    expected = {"centre": [3, 3], "majority": [1, 2], "mean": [1, 2]}
+    for vote, chosen in expected.items():
+        representation = make("stardist", vote=vote, base_arguments=arguments)
+        targets = representation.encode(labels, classes)
+        assert targets["class"].shape[:2] == targets["prob"].shape[:2]
+        maps = {
+            "prob": np.where(targets["prob"] > 0.9, 9 * targets["prob"], -9.0),
+            "dist": targets["dist"],
+            "class": 20.0 * np.eye(4)[targets["class"][..., 0]],
+        }
+        found = representation.decode(maps, shape=labels.shape)
+        order = np.argsort(found.points[:, 0])
+        np.testing.assert_array_equal(found.classes[order], chosen)
+
+
+@pytest.mark.parametrize("vote", ["majority", "mean"])
+def test_a_nucleus_without_a_pixel_of_its_own_has_no_class(vote):
+    instances = np.array([[0, 2, 2, 3]], np.int32)  # the first of three lies under the others
+    three = representations.Nuclei(instances, None, np.ones(3, np.float32))
+    base = SimpleNamespace(outputs={"mask": 1}, decode=lambda maps: three)
+    representation = Classified(base, (FINE,), FINE, Losses(vote=vote))
+    logits = 20.0 * np.eye(4)[None, [0, 1, 1, 3]]
+    found = representation.decode({"class": logits})
+    np.testing.assert_array_equal(found.classes, [0, 1, 3])
+    np.testing.assert_array_equal(found.class_probabilities[0], 0)
+    np.testing.assert_array_equal(representation.read_at(found, COARSE), [0, 1, 2])
 
 
 def test_the_table_is_that_of_the_losses():

@@ -100,14 +100,24 @@ def test_vectors_of_a_transformed_image(k):
         assert np.corrcoef(both)[0, 1] > 0.99
 
 
-@pytest.mark.parametrize("name", ["binary", "contour", "hover", "stardist"])
+def test_distances_of_an_image_and_its_mirror_image_are_averaged():
+    representation = representations.create("distance")
+
+    def maps_of_image(image):
+        return {"distance": image[..., :1] * np.linspace(0, 1, image.shape[1])[:, None]}
+
+    found = augmented(maps_of_image, representation, [0, 4])(np.full((3, 5, 3), 12.0))
+    np.testing.assert_allclose(found["distance"], np.full((3, 5, 1), 6.0), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["binary", "contour", "distance", "hover", "stardist"])
 def test_perfect_maps_stay_perfect(name):
     representation = representations.create(name)
     oracle = perfect_maps(representation)
     labels = generate(1, size=96).instances
     found = augmented(oracle, representation)(labels)
     expected = oracle(labels)
-    if name in ("binary", "stardist"):
+    if name in ("binary", "distance", "stardist"):
         same(found, expected, representation)
     truth, again = representation.decode(expected), representation.decode(found)
     assert np.mean((truth.instances > 0) != (again.instances > 0)) < 0.02

@@ -106,6 +106,22 @@ def test_validation_knows_classes_where_there_is_one_label_set(tiny, packed, tmp
         train_and_evaluate(config, tmp_path / "mixed")
 
 
+def test_classes_that_cannot_be_read_are_said_so(tiny, packed, tmp_path):
+    config = settings(tiny, packed, duration="3 steps")
+    config.data.source = ConfigDict(sections(packed)[1])
+    config.classes = ConfigDict({"name": "groups"})
+    train_and_evaluate(config, tmp_path)
+    root = str(packed / "fine")
+    figures, folder = evaluate_checkpoint(
+        tmp_path, source="packed", root=root, output=tmp_path / "out", progress=False
+    )
+    assert "mpq_pooled" not in figures
+    assert "pq_pooled" in figures
+    report = json.loads((folder / "metrics.json").read_text())
+    assert "torn apart: 'immune'" in report["classes"]
+    assert not (folder / "per_class.csv").exists()
+
+
 def test_classes_need_a_source_that_has_some(tiny, tmp_path):
     with pytest.raises(ValueError, match="needs a data set with classes"):
         train_and_evaluate(tiny(classes={"name": "leaves"}), tmp_path)

@@ -4,7 +4,10 @@ import socket
 
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
+from jaxnuc.assembly import read_thresholds
+from jaxnuc.training.checkpoints import find
 from jaxnuc.training.loop import train_and_evaluate
 
 
@@ -26,12 +29,8 @@ def assert_same_curve(one, other):
             np.testing.assert_allclose(a[key], b[key], rtol=1e-5, err_msg=f"{a['step']} {key}")
 
 
-def test_devices_and_processes_as_one(tmp_path, config, start, finish, lines):
-    train_and_evaluate(config, tmp_path / "one")
-    finish(start(config, tmp_path / "four", devices=4))
-    assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "four"))
-
-    # Two processes of two devices.
+def two_processes(config, workdir, start):
+    """Starts a training in two processes of two devices."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
@@ -39,8 +38,16 @@ def test_devices_and_processes_as_one(tmp_path, config, start, finish, lines):
     for index in range(2):
         shared = config.copy_and_resolve_references()
         shared.distributed.update(processes=2, index=index, coordinator=f"localhost:{port}")
-        processes.append(start(shared, tmp_path / "two", devices=2))
-    for process in processes:
+        processes.append(start(shared, workdir, devices=2))
+    return processes
+
+
+def test_devices_and_processes_as_one(tmp_path, config, start, finish, lines):
+    train_and_evaluate(config, tmp_path / "one")
+    finish(start(config, tmp_path / "four", devices=4))
+    assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "four"))
+
+    for process in two_processes(config, tmp_path / "two", start):
         finish(process)
     assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "two"))
 
@@ -50,6 +57,15 @@ def test_devices_and_processes_as_one(tmp_path, config, start, finish, lines):
         train_and_evaluate(config, tmp_path / run)
     assert lines(tmp_path / "two")[-1]["step"] == 8
     assert_same_curve(lines(tmp_path / "one"), lines(tmp_path / "two"))
+
+
+def test_two_processes_choose_thresholds(tmp_path, config, start, finish):
+    config.representation = ConfigDict({"name": "stardist", "n_rays": 8})
+    config.evaluation.optimize_thresholds = True
+    config.duration = "3 steps"
+    for process in two_processes(config, tmp_path, start):
+        finish(process)
+    assert {*read_thresholds(find(tmp_path))} == {"prob_thresh", "nms_thresh"}
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Where a training starts from: published weights, another run."""
 
+import shutil
+
 import jax
 import numpy as np
 import optax
@@ -56,3 +58,22 @@ def test_what_does_not_fit_is_refused(tiny, uninterrupted, tmp_path):
     config = tiny(**{"weights.file": str(uninterrupted), "weights.keep": "x.*"})
     with pytest.raises(ValueError, match="are for published files"):
         train_and_evaluate(config, tmp_path / "c")
+
+
+def test_a_run_of_another_model_is_refused(tiny, uninterrupted, tmp_path):
+    config = tiny(**{"weights.file": str(uninterrupted)})
+    config.model.base_filters = 8
+    with pytest.raises(ValueError, match=r"of another model: .* is \(4,\) there and \(8,\) here"):
+        train_and_evaluate(config, tmp_path / "wider")
+    config = tiny(**{"weights.file": str(uninterrupted), "representation": {"name": "hover"}})
+    with pytest.raises(ValueError, match=r"of another model: .* is missing there"):
+        train_and_evaluate(config, tmp_path / "hover")
+
+
+def test_weights_are_not_needed_to_go_on(tiny, uninterrupted, tmp_path):
+    shutil.copytree(uninterrupted, tmp_path / "first")
+    changes = {"weights.file": str(tmp_path / "first"), "schedule": {"name": "constant"}}
+    train_and_evaluate(tiny(duration="1 steps", **changes), tmp_path / "run")
+    shutil.rmtree(tmp_path / "first")
+    train_and_evaluate(tiny(duration="2 steps", **changes), tmp_path / "run")
+    assert find(tmp_path / "run", "latest").name == "2"

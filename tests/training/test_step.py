@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 from flax import linen as nn
 
 from jaxnuc import representations
@@ -48,6 +49,16 @@ def test_an_unpadded_network_learns_its_centre():
     assert losses[-1] < 0.2 * losses[0]
     maps = Unpadded().apply(current.variables(), batch()["image"] / np.float32(255))
     np.testing.assert_array_equal(maps["mask"][0] > 0, batch()["targets"]["mask"][0, 2:-2, 2:-2])
+
+
+def test_side_maps_must_be_there_to_be_weighed():
+    binary, optimizer = representations.create("binary"), optax.sgd(0.1)
+    section = {"name": "side_decay", "every": "1 steps"}
+    schedule = schedules.make(section, 10, lambda text, key: int(text.split()[0]))
+    current = state.create(Unpadded(), optimizer, seed=0, ema=False, loss_schedule=schedule)
+    step = make_train_step(Unpadded(), binary, optimizer, loss_schedule=schedule)
+    with pytest.raises(ValueError, match="weighs side maps, but the network gives none"):
+        jax.eval_shape(step, current, batch(), jax.random.key(0))
 
 
 def spy():

@@ -79,6 +79,11 @@ class Source:
         for source in sources:
             if not len(source):
                 raise ValueError(f"source {source.name!r} of a mixture is empty")
+            if hasattr(source, "cuts"):
+                raise ValueError(
+                    f"mixture {source.name!r} within a mixture has several label sets; list its "
+                    "sources in the outer one"
+                )
         if not isinstance(seed, int) or seed < 0:
             raise ValueError(f"seed={seed!r} of a mixture: an integer of 0 or more is expected")
         weights = _for_each("weights", weights, 1.0, len(sources))
