@@ -37,7 +37,7 @@ from jaxnuc.metrics.panoptic import pooled_pq
 from jaxnuc.representations import Nuclei, Representation
 from jaxnuc.representations._classes import CLASS
 from jaxnuc.training import state
-from jaxnuc.training.step import make_train_step
+from jaxnuc.training.step import central, make_train_step
 
 # Chosen among all crops of the training images for its ceilings: all are above 0.9.
 IMAGE, ROW, COLUMN, SIDE = "train_6", 584, 560, 128
@@ -106,27 +106,29 @@ SYSTEMS = {
         loss_schedule={"name": "self_scheduled", "smoothing": "5 steps", "window": "25 steps"}
         | {"earliest": "50 steps", "ramp": "25 steps"},
     ),
+    # What is left of the mask beyond an imprecise contour is no nucleus: slivers are dropped.
     "harunet": System({"name": "harunet"}, {"name": "contour", "min_size": 20}),
     "flexible_unet": System({"name": "flexible_unet"}, {"name": "binary"}),
     "label_tree": System(
         {"name": "stardist"},
         {"name": "stardist", "n_rays": 32, "grid": 2},
         classes={"name": "leaves", **CLASS_LOSSES},
-        steps=1200,
+        steps=1500,
         learning_rate=4e-3,
     ),
+    # Slopes along the axes of the paper: with those of the published code the maps are learnt
+    # several times more slowly (a PQ of 0.80 after 600 steps).
     "hovernet": System(
         {"name": "hovernet"},
-        {"name": "hover"},
+        {"name": "hover", "msge_axis": "paper"},
         classes={"name": "groups", "dice": 1.0, "vote": "majority"},
         merge=True,
-        steps=600,
         learning_rate=5e-3,
     ),
     "stardist": System(
         {"name": "stardist"},
         {"name": "stardist", "n_rays": 32, "grid": 2},
-        steps=1200,
+        steps=1600,
         learning_rate=4e-3,
     ),
     "stardist_conic": System(
@@ -170,12 +172,13 @@ def as_maps(
     representation: Representation, targets: Mapping[str, np.ndarray]
 ) -> dict[str, np.ndarray]:
     """The maps (H, W, C) of a network that has learnt its targets exactly."""
+    regressions = getattr(representation, "regressions", ())
     maps = {}
     for name, channels in representation.outputs.items():
         target = targets[name]
         if name == CLASS:
             maps[name] = 20.0 * representation.table[0][target[..., 0]]  # type: ignore[attr-defined]
-        elif name in ("dist", "distance", "hv"):  # regressions
+        elif name in regressions:
             maps[name] = target
         elif channels == 1:
             maps[name] = special.logit(np.clip(target.astype(float), 1e-6, 1 - 1e-6))
@@ -231,11 +234,8 @@ def run(name: str, system: System, sample: Sample, cut: Cut, overlays: Path | No
 
     maps = jax.device_get(make_forward(model)(current.variables(), batch["image"]))
     nuclei = decoder({k: m[0] for k, m in maps.items()}, truth.instances.shape)
-    # A network with a margin gives maps of the crop alone; the targets are cut to it likewise.
-    inner = {k: m[margin // 2 :, margin // 2 :] for k, m in targets.items()}
-    side = -(-SIDE // getattr(representation, "grid", 1))
-    inner = {k: m[:side, :side] for k, m in inner.items()}
-    best = decoder(as_maps(representation, inner), truth.instances.shape)
+    exact = {k: np.asarray(m[0]) for k, m in central(batch["targets"], margin).items()}
+    best = decoder(as_maps(representation, exact), truth.instances.shape)
     also = [classes_of(truth, nuclei, decoder, cut)]
     if "switched_at" in current.loss_state:
         also.append(f"boundary loss after step {int(current.loss_state['switched_at'])}")
