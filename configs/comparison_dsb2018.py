@@ -19,20 +19,20 @@ from jaxnuc.config import arguments, default
 from jaxnuc.registry import unknown
 
 MASK = {"name": "binary", "loss_name": "bce_dice", "min_size": 20}
-FILL = {"name": "binary", "loss_name": "bce", "decode_by": "fill", "min_size": 20, "radius": 1}
+FILL = MASK | {"loss_name": "bce", "erode": True, "decode_by": "fill", "radius": 1}
 CONTOUR = {"name": "contour", "min_size": 20}
 ALNET = {"name": "contour", "targets": "alnet", "form": "bce", "decode_by": "overlaps"}
 METHODS = {
     "flexible_unet": CONTOUR,
     "harunet": CONTOUR,
-    "unet": FILL | {"weight_map": True, "erode": True},
+    "unet": FILL | {"weight_map": True},
     "alnet_attention": ALNET | {"min_area_share": 0.1},
     "alnet_adaptive": MASK | {"loss_name": "dice_boundary"},
     "stardist": {"name": "stardist", "n_rays": 32, "grid": 2, "min_size": 20},
     "hovernet": {"name": "hover", "min_size": 20, "marker_threshold": 0.5},
     "dcan": CONTOUR | {"targets": "dcan", "form": "bce", "decode_by": "subtract"},
     "micro_net": FILL,
-    "dist": {"name": "distance", "min_size": 20},
+    "dist": {"name": "distance", "depth": 1, "min_size": 20},
     **dict.fromkeys(("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"), MASK),
 }
 PADDED = {"hovernet": {"mode": "conic"}, "dist": {"padding": "same"}}
