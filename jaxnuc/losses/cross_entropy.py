@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnuc.losses.region import pooled_sum
+from jaxnuc.losses.region import weighted_mean
 
 
 def _reduce(
@@ -14,13 +14,10 @@ def _reduce(
         raise ValueError(f"reduction={reduction!r}; known: mean, image_sum")
     if weights is not None:
         weights = jnp.broadcast_to(weights, per_pixel.shape).astype(per_pixel.dtype)
-        per_pixel = per_pixel * weights
     if reduction == "image_sum":
-        return per_pixel.sum() / per_pixel.shape[0]
-    if weights is None:
-        return per_pixel.mean()
-    total = pooled_sum(weights, axis_name)
-    return pooled_sum(per_pixel, axis_name) / jnp.where(total > 0, total, 1)
+        weighted = per_pixel if weights is None else per_pixel * weights
+        return weighted.sum() / per_pixel.shape[0]
+    return per_pixel.mean() if weights is None else weighted_mean(per_pixel, weights, axis_name)
 
 
 def binary_cross_entropy(

@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxnuc.losses.region import pooled_sum
+from jaxnuc.losses.region import pooled_sum, weighted_mean
 
 MSGE_AXES = ("compat", "paper")
 _REACH = 2  # pixels on each side: a 5x5 kernel
@@ -32,8 +32,7 @@ def mean_squared_error(
     if weights is None:
         return squares.mean()
     weights = jnp.broadcast_to(weights, squares.shape).astype(squares.dtype)
-    total = pooled_sum(weights, axis_name)
-    return pooled_sum(squares * weights, axis_name) / jnp.where(total > 0, total, 1)
+    return weighted_mean(squares, weights, axis_name)
 
 
 def mean_squared_gradient_error(
