@@ -3,8 +3,9 @@
 Method: Parulekar et al., "Combining Datasets with Different Label Sets for Improved Nucleus
 Segmentation and Classification", which does not use NuCLS; no figure to compare with, for a CPU.
 The network gives the 11 leaves of the label tree, and the loss of an image sums them up to the
-classes of its own set. What differs: a small StarDist (or HoVer-Net: `network=hovernet`), both sets
-in every batch, AdamW. `sets=nucls` and `sets=consep` train on one alone with the same leaves.
+classes of its own set. What differs: a small StarDist with batch normalisation (or HoVer-Net:
+`network=hovernet`), both sets in every batch, AdamW. `sets=nucls` and `sets=consep` train on one
+alone with the same leaves.
 
 The tiles of NuCLS do not state their microns per pixel. Their nuclei are about as large, in pixels,
 as those of CoNSeP, so both are read at the latter's 0.25; nothing is resampled.
@@ -28,7 +29,7 @@ SECTIONS = {
 SETS = {"both": ("nucls", "consep"), "nucls": ("nucls",), "consep": ("consep",)}
 NETWORKS = {
     "stardist": (
-        {"name": "stardist", "variant": "small"},
+        {"name": "stardist", "variant": "small", "batch_norm": True},
         {"name": "stardist", "n_rays": 32, "grid": 2, "min_size": 20},
     ),
     "hovernet": (
@@ -39,7 +40,7 @@ NETWORKS = {
 
 
 def get_config(text: str = "") -> ConfigDict:
-    arg = arguments(text, sets="both", network="stardist", steps=800)
+    arg = arguments(text, sets="both", network="stardist", steps=1200)
     for given, known in ((arg.sets, SETS), (arg.network, NETWORKS)):
         if given not in known:
             raise unknown("choice", given, known)
@@ -53,7 +54,7 @@ def get_config(text: str = "") -> ConfigDict:
     config.data.transforms = ("scale(0.8, 1.25)", "preset('he_light')", "random_crop(128)")
     config.batch_size = 8
     config.duration = f"{arg.steps} steps"
-    config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3, "weight_decay": 1e-3})
+    config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 2e-3, "weight_decay": 1e-3})
     config.schedule = ConfigDict({"name": "cosine", "warmup": f"{arg.steps // 16} steps"})
     config.clip_norm = 1.0
     config.ema_decay = 0.99

@@ -27,18 +27,27 @@ def percentile(image: np.ndarray) -> np.ndarray:
 
     Source: the quantiles are those of StarDist's examples (Schmidt et al., 2018).
     """
-    counts = np.cumsum(np.bincount(image.ravel(), minlength=256))
+    return _stretch(image)(image)
+
+
+def _stretch(reference: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    counts = np.cumsum(np.bincount(reference.ravel(), minlength=256))
     low, high = np.searchsorted(counts, np.array([LOW, HIGH]) * counts[-1])
     if low == high:
-        return image
+        return _unchanged
     table = (np.arange(256) - low) * (255 / (high - low))
-    return np.clip(np.round(table), 0, 255).astype(np.uint8)[image]
+    levels = np.clip(np.round(table), 0, 255).astype(np.uint8)
+    return lambda image: levels[image]
 
 
-KNOWN: dict[str, Callable[[np.ndarray], np.ndarray]] = {
-    "none": lambda image: image,
-    "percentile": percentile,
-    **{method: partial(stains.normalize, method=method) for method in stains.METHODS},
+def _unchanged(image: np.ndarray) -> np.ndarray:
+    return image
+
+
+KNOWN: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
+    "none": lambda reference: _unchanged,
+    "percentile": _stretch,
+    **{method: partial(stains.normalization, method=method) for method in stains.METHODS},
 }
 
 
@@ -61,7 +70,18 @@ class Normalize:
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 to the same."""
-        return KNOWN[self.name](image)
+        return self.fitted(image)(image)
+
+    def fitted(self, reference: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+        """What `image` does to an image, for parts of one that is too large to be seen at once.
+
+        Args:
+          reference: (H, W, 3) uint8, all of the image at a lower resolution.
+
+        Returns:
+          The function (h, w, 3) uint8 -> the same, which works pixel by pixel.
+        """
+        return KNOWN[self.name](reference)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return replace(sample, image=self.image(sample.image))

@@ -5,6 +5,7 @@ colour, grey-scale fluorescence; `macenko` says when), estimates are None and no
 the image as it is.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -118,18 +119,45 @@ def normalize(
       >>> normalize(glass, "vahadane") is glass
       True
     """
+    return normalization(image, method, target)(image)
+
+
+def normalization(
+    reference: np.ndarray,
+    method: str = "macenko",
+    target: Stains | Lab | np.ndarray | None = None,
+) -> Callable[[np.ndarray], np.ndarray]:
+    """What `normalize` does to an image, to be done to parts of it.
+
+    Args:
+      reference: (H, W, 3) uint8, from which the stains or the colours are estimated: the image, or
+        a smaller copy of it.
+      method: as in `normalize`.
+      target: as in `normalize`.
+
+    Returns:
+      The function (h, w, 3) uint8 -> the same, which works pixel by pixel.
+
+    Raises:
+      ValueError: as `normalize`.
+    """
     wanted = resolve(method, target)
     if isinstance(wanted, Lab):
-        found = lab(image)
+        found = lab(reference)
         if (found.std < LEAST_SPREAD).any():
-            return image
+            return _unchanged
         scale = wanted.std / found.std
-        return from_lab(mix(to_lab(image), np.diag(scale), wanted.mean - scale * found.mean))
-    stains = ESTIMATORS[method](image)
+        matrix, offset = np.diag(scale), wanted.mean - scale * found.mean
+        return lambda image: from_lab(mix(to_lab(image), matrix, offset))
+    stains = ESTIMATORS[method](reference)
     if stains is None:
-        return image
-    scale = wanted.strengths / stains.strengths
-    return restain(image, stains.matrix, scale[:, None] * wanted.matrix, keep_rest=False)
+        return _unchanged
+    new = (wanted.strengths / stains.strengths)[:, None] * wanted.matrix
+    return lambda image: restain(image, stains.matrix, new, keep_rest=False)
+
+
+def _unchanged(image: np.ndarray) -> np.ndarray:
+    return image
 
 
 def lab(image: np.ndarray) -> Lab:

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, logits, max_pool_ceil, upsample_nearest
+from jaxnuc.models._blocks import Dtype, batch_norm, logits, max_pool_ceil, upsample_nearest
 
 VARIANTS: dict[str, dict] = {
     "full": {},
@@ -56,7 +56,9 @@ class Model(nn.Module):
       head_blocks: residual blocks in each head; those of `dist` are as wide as the map, others
         have half of `base`.
       in_channels: 3, or 1 for a network of grey images: it sees the mean of the colours.
-      axis_name: of the pmapped axis, as for every network; there are no statistics to share.
+      batch_norm: a normalisation behind each convolution of the U-Net, an option of the published
+        code that is off there; with it the network learns several times faster.
+      axis_name: pmapped axis over which batch statistics are taken.
       dtype: of the computation; parameters and logits are float32.
     """
 
@@ -67,6 +69,7 @@ class Model(nn.Module):
     features: int = 128
     head_blocks: int = 0
     in_channels: int = 3
+    batch_norm: bool = False
     axis_name: str | None = None
     dtype: Dtype = jnp.float32
 
@@ -81,8 +84,12 @@ class Model(nn.Module):
             )(x)
 
         def convs(x: jax.Array, first: int, second: int, name: str) -> jax.Array:
-            x = nn.relu(conv(x, first, f"{name}_conv1"))
-            return nn.relu(conv(x, second, f"{name}_conv2"))
+            for number, features in enumerate((first, second), start=1):
+                x = conv(x, features, f"{name}_conv{number}")
+                if self.batch_norm:
+                    x = batch_norm(self, train, f"{name}_norm{number}")(x)
+                x = nn.relu(x)
+            return x
 
         x = images.astype(self.dtype)
         if self.in_channels == 1:

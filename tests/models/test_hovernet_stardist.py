@@ -536,6 +536,27 @@ def test_stardist_is_its_literal_version():
         np.testing.assert_allclose(found[name][0], expected[name], atol=1e-4)
 
 
+def test_normalised_stardist_is_the_plain_one_with_other_kernels():
+    arguments = {"grid": 2, "n_depth": 1, "base": 4, "features": 6}
+    normed = stardist.Model(STAR, batch_norm=True, **arguments)
+    variables = randomised(abstract(normed, 16)[0])
+    params, statistics = dict(variables["params"]), variables["batch_stats"]
+    assert {name.split("_")[0] for name in statistics} == {"grid0", "down0", "middle", "up0"}
+    for name, running in statistics.items():
+        norm, conv = params.pop(name), name.replace("norm", "conv")
+        factor = norm["scale"] / np.sqrt(running["var"] + 1e-5)
+        bias = (params[conv]["bias"] - running["mean"]) * factor + norm["bias"]
+        params[conv] = {"kernel": params[conv]["kernel"] * factor, "bias": bias}
+    images = np.random.default_rng(0).uniform(size=(1, 16, 16, 3)).astype(np.float32)
+    found = normed.apply(variables, images)
+    expected = stardist.Model(STAR, **arguments).apply({"params": params}, images)
+    for name in STAR:
+        assert np.abs(expected[name]).max() > 0.01
+        np.testing.assert_allclose(found[name], expected[name], atol=1e-4)
+    _, updated = normed.apply(variables, images, train=True, mutable=["batch_stats"])
+    assert len(jax.tree.leaves(updated)) == 2 * len(statistics) == 16
+
+
 def test_grey_network_sees_the_mean_of_the_colours():
     model = stardist.Model({"prob": 1}, n_depth=1, base=2, features=3, in_channels=1)
     variables = randomised(abstract(model, 8)[0])
