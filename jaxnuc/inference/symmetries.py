@@ -1,6 +1,7 @@
 """Maps averaged over the symmetries of the square (test-time augmentation)."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -51,23 +52,63 @@ def augmented(
       Weigert and Schmidt, "Nuclei instance segmentation and classification in histopathology
       images with StarDist", ISBIC 2022.
     """
-    symmetries = tuple(symmetries)
-    if not symmetries or len(set(symmetries)) < len(symmetries) or not set(symmetries) <= set(ALL):
-        raise ValueError(f"symmetries {symmetries} must be some of 0..7, each at most once")
-    if merge not in MERGES:
-        raise ValueError(f"merge={merge!r}; known: {', '.join(MERGES)}")
-    grid = getattr(representation, "grid", 1)
-    regressions = getattr(representation, "regressions", ())
-    undo = getattr(representation, "undo", lambda maps, k: maps)
+    average = Average(representation, tuple(symmetries), merge)
 
     def averaged(image: np.ndarray) -> dict[str, np.ndarray]:
         h, w = image.shape[:2]
-        sides = [(0, (1 - h) % grid), (0, (1 - w) % grid)] + [(0, 0)] * (image.ndim - 2)
-        image = np.pad(image, sides, mode="symmetric")
+        grid = average.grid
+        maps = average.merged([maps_of_image(each) for each in average.images(image)])
+        return {name: m[: -(-h // grid), : -(-w // grid)] for name, m in maps.items()}
+
+    return averaged
+
+
+@dataclass(frozen=True)
+class Average:
+    """The two halves of `augmented`, for whoever calls the network on many images at once.
+
+    Attributes:
+      representation: as in `augmented`, and so are the others.
+      symmetries: by default the image as it is.
+      merge: `"mean"` or `"median"`.
+    """
+
+    representation: Representation
+    symmetries: tuple[int, ...] = (0,)
+    merge: str = "mean"
+
+    def __post_init__(self) -> None:
+        n, distinct = len(self.symmetries), set(self.symmetries)
+        if not n or len(distinct) < n or not distinct <= set(ALL):
+            raise ValueError(
+                f"symmetries {self.symmetries} must be some of 0..7, each at most once"
+            )
+        if self.merge not in MERGES:
+            raise ValueError(f"merge={self.merge!r}; known: {', '.join(MERGES)}")
+
+    @property
+    def grid(self) -> int:
+        """Pixels of the image per value of the maps, each way."""
+        return getattr(self.representation, "grid", 1)
+
+    def images(self, image: np.ndarray) -> list[np.ndarray]:
+        """An image (H, W, ...) turned and mirrored, each of which the network is to see."""
+        if self.symmetries == (0,):
+            return [image]
+        h, w = image.shape[:2]
+        sides = [(0, (1 - h) % self.grid), (0, (1 - w) % self.grid)]
+        image = np.pad(image, sides + [(0, 0)] * (image.ndim - 2), mode="symmetric")
+        return [np.ascontiguousarray(transform(image, k)) for k in self.symmetries]
+
+    def merged(self, each: Sequence[Maps]) -> dict[str, np.ndarray]:
+        """The maps of `images`, in their order, as one set of maps (h, w, C) float32."""
+        if self.symmetries == (0,):
+            return dict(each[0])
+        regressions = getattr(self.representation, "regressions", ())
+        undo = getattr(self.representation, "undo", lambda maps, k: maps)
         sums: dict[str, Any] = {}  # of regressions, and of softmax maps as logarithms
         logits: dict[str, list[np.ndarray]] = {}  # of maps of one channel
-        for k in symmetries:
-            maps = maps_of_image(np.ascontiguousarray(transform(image, k)))
+        for k, maps in zip(self.symmetries, each, strict=True):
             for name, m in undo({n: transform_back(m, k) for n, m in maps.items()}, k).items():
                 m = m.astype(np.float64)
                 if name in regressions:
@@ -77,13 +118,10 @@ def augmented(
                 else:
                     probability = special.log_softmax(m, axis=-1)
                     sums[name] = np.logaddexp(sums.get(name, -np.inf), probability)
-        n = len(symmetries)
+        n = len(self.symmetries)
         merged = {k: s / n if k in regressions else s - np.log(n) for k, s in sums.items()}
-        merged |= {name: _merged(np.stack(each), merge) for name, each in logits.items()}
-        size = slice(-(-h // grid)), slice(-(-w // grid))
-        return {name: m[size].astype(np.float32) for name, m in merged.items()}
-
-    return averaged
+        merged |= {name: _merged(np.stack(each), self.merge) for name, each in logits.items()}
+        return {name: m.astype(np.float32) for name, m in merged.items()}
 
 
 def _merged(logits: np.ndarray, merge: str) -> np.ndarray:

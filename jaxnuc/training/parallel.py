@@ -1,6 +1,6 @@
 """Devices and processes: the only place that names pmap."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
@@ -78,5 +78,27 @@ def compile_step(step: Step) -> Step:
 
     def run(state: Any, batch: Batch, rng: jax.Array) -> Any:
         return mapped(state, jax.tree.map(split, batch), rng)
+
+    return run
+
+
+def compile_forward(forward: Callable[[Any, Any], Any], variables: Any) -> Callable[[Any], Any]:
+    """A network's evaluation on all devices of this process.
+
+    Args:
+      forward: `(variables, images (B, ...)) -> {map: (B, ...)}`.
+      variables: put on every device once.
+
+    Returns:
+      The function of images (B, ...), B a multiple of the devices, which returns before the
+      devices have finished.
+    """
+    mapped = jax.pmap(forward, in_axes=(None, 0))
+    variables = replicate(variables)
+    devices = jax.local_device_count()
+
+    def run(images: np.ndarray) -> Any:
+        maps = mapped(variables, images.reshape(devices, -1, *images.shape[1:]))
+        return jax.tree.map(lambda m: m.reshape(-1, *m.shape[2:]), maps)
 
     return run
