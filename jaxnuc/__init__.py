@@ -12,10 +12,12 @@ __version__ = "0.1.0"
 _MODULES = (
     "config",
     "data",
+    "images",
     "losses",
     "metrics",
     "models",
     "optim",
+    "outputs",
     "postprocess",
     "representations",
     "training",
@@ -23,7 +25,8 @@ _MODULES = (
 )
 _FUNCTIONS = {
     "load": "jaxnuc.inference.predictor",
-    "segment": "jaxnuc.inference.predictor",
+    "predict": "jaxnuc.inference.predict",
+    "segment": "jaxnuc.inference.segment",
     "train_and_evaluate": "jaxnuc.training.loop",
 }
 __all__ = ["__version__", *_MODULES, *_FUNCTIONS]

@@ -1,7 +1,7 @@
 """A trained network that turns images into nuclei: array in, label map out."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,11 @@ from ml_collections import ConfigDict
 
 from jaxnuc import assembly
 from jaxnuc import config as configs
-from jaxnuc.data.files import to_rgb
 from jaxnuc.data.normalize import Normalize
+from jaxnuc.images.colours import check_type, rgb_bytes
+from jaxnuc.inference.decoding import Decoder
 from jaxnuc.inference.symmetries import augmented
-from jaxnuc.labels import Cut
 from jaxnuc.representations import Nuclei, Representation
-from jaxnuc.representations._classes import Classified
 from jaxnuc.training import checkpoints
 
 # Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
@@ -36,16 +35,8 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
       ValueError: another shape, type or range.
     """
     image = np.asarray(image)
-    if 0 in image.shape:
-        raise ValueError(f"an image of shape {image.shape} has no pixels")
-    if image.dtype == np.uint16:
-        image = np.round(image / 257).astype(np.uint8)
-    elif np.issubdtype(image.dtype, np.floating):
-        low, high = float(image.min()), float(image.max())
-        if not 0 <= low <= high <= 1:
-            raise ValueError(f"a float image lies in [0, 1], got [{low}, {high}]; rescale it")
-        image = np.round(image * 255).astype(np.uint8)
-    return to_rgb(image, "the image")
+    check_type(image.shape, image.dtype, "the image")
+    return rgb_bytes(image, "the image")
 
 
 @dataclass(frozen=True)
@@ -93,60 +84,13 @@ class Predictor:
         return {name: m[0, : -(-h // grid), : -(-w // grid)] for name, m in maps.items()}
 
     @property
-    def decode(self) -> "Decoder":
+    def decode(self) -> Decoder:
         """The second step, from maps to nuclei: NumPy only, and picklable."""
         return Decoder(self.representation)
 
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
         return self.decode(self.maps(image), np.shape(image)[:2])
-
-
-@dataclass(frozen=True)
-class Decoder:
-    """From maps to nuclei, and to their classes at any label set.
-
-    Attributes:
-      representation: which decodes.
-    """
-
-    representation: Representation
-
-    def __call__(self, maps: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Nuclei:
-        """Decodes the maps of an image of this shape (H, W)."""
-        if getattr(self.representation, "grid", 1) > 1:
-            return self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
-        return self.representation.decode(maps)
-
-    def classes_at(self, nuclei: Nuclei, cut: Cut) -> np.ndarray | None:
-        """(N,) groups of a label set, or None where the network predicts no classes."""
-        if nuclei.classes is None:
-            return None
-        assert isinstance(self.representation, Classified)
-        return self.representation.read_at(nuclei, cut)
-
-    def cannot_read(self, cut: Cut) -> str | None:
-        """Why the predicted classes cannot be read at a label set; None where they can."""
-        if not isinstance(self.representation, Classified):
-            return None  # there are none
-        try:
-            self.representation.predicted.to(cut)
-        except ValueError as error:
-            return str(error)
-        return None
-
-
-def segment(image: np.ndarray, predictor: Predictor) -> Nuclei:
-    """Finds the nuclei of an image.
-
-    Args:
-      image: (H, W), (H, W, 3) or (H, W, 4); uint8, uint16 or float in [0, 1].
-      predictor: from `load`.
-
-    Returns:
-      `instances` (H, W) int32, `classes` (N,) or None, `scores` (N,).
-    """
-    return predictor(image)
 
 
 def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:

@@ -1,0 +1,230 @@
+"""What every image is, whatever its file: levels, of which regions are read."""
+
+import math
+import threading
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from collections.abc import Sequence
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+
+# Decoded blocks that are kept, since neighbouring regions share them.
+_CACHE_BYTES = 64 * 2**20
+
+
+class Box(NamedTuple):
+    """A region of a level, in its pixels.
+
+    Attributes:
+      row: of the upper left pixel.
+      col: of the upper left pixel.
+      height: rows.
+      width: columns.
+    """
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+
+class Level(NamedTuple):
+    """One resolution of an image.
+
+    Attributes:
+      shape: (H, W) in its pixels.
+      downsample: pixels of level 0 per pixel of this one, along either axis.
+    """
+
+    shape: tuple[int, int]
+    downsample: float
+
+
+class CorruptRegion(ValueError):
+    """A part of an image cannot be decoded; the others may be whole.
+
+    Attributes:
+      path: the file.
+      level: of the image.
+      box: the damaged part, in pixels of that level; it may reach out of the region read.
+      reason: what the decoder said.
+    """
+
+    def __init__(self, path: str, level: int, box: Box, reason: str) -> None:
+        # All are arguments, so that it comes through from another process.
+        super().__init__(path, level, box, reason)
+        self.path, self.level, self.box, self.reason = path, level, box, reason
+
+    def __str__(self) -> str:
+        """Names the file, the level and the box."""
+        return (
+            f"{self.path}: level {self.level} cannot be decoded in {tuple(self.box)} (row, col, "
+            f"height, width): {self.reason:.200}; fetch the file again, or leave this part out"
+        )
+
+
+class LargeImage(ABC):
+    """An image of which regions are read; safe to read from several threads, to be closed.
+
+    Attributes:
+      path: where it comes from, for errors.
+      levels: the image in full, and the smaller copies of it in the file, ever coarser.
+    """
+
+    def __init__(self, path: str, shapes: Sequence[tuple[int, int]]) -> None:
+        """Takes those of the shapes that are of the whole image, level 0 first."""
+        downsamples = [downsample(shapes[0], shape) for shape in shapes]
+        self.path = path
+        self._stored = [n for n, factor in enumerate(downsamples) if factor is not None]
+        self.levels = tuple(
+            Level(shape, factor)
+            for shape, factor in zip(shapes, downsamples, strict=True)
+            if factor is not None
+        )
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(H, W) of level 0."""
+        return self.levels[0].shape
+
+    @property
+    def mpp(self) -> float | None:
+        """Microns per pixel of level 0, None where the file does not tell.
+
+        Raises:
+          ValueError: by the file, pixels are not square: the sides differ by more than 1 %.
+        """
+        sides = self._pixel_size()
+        if sides is None:
+            return None
+        height, width = sides
+        if abs(height - width) > 0.01 * min(sides):
+            raise ValueError(
+                f"{self.path}: pixels of {width} um along x and {height} um along y, but square "
+                "ones are expected; resample the image, or, if the file is wrong, say what they "
+                "are (--mpp)"
+            )
+        return (height + width) / 2
+
+    def read(self, row: int, col: int, height: int, width: int, level: int = 0) -> np.ndarray:
+        """Reads a region.
+
+        Args:
+          row: of its upper left pixel, in pixels of the level, as all of these.
+          col: of its upper left pixel.
+          height: its rows, at least 1.
+          width: its columns, at least 1.
+          level: of `levels`.
+
+        Returns:
+          (height, width, 3) uint8.
+
+        Raises:
+          ValueError: there is no such level, or the region does not lie inside it.
+          CorruptRegion: a part of it cannot be decoded.
+        """
+        if not 0 <= level < len(self.levels):
+            raise ValueError(f"{self.path}: level {level}, but it has {len(self.levels)} from 0")
+        box, (rows, cols) = Box(row, col, height, width), self.levels[level].shape
+        inside = 0 <= row <= rows - height and 0 <= col <= cols - width
+        if height < 1 or width < 1 or not inside:
+            raise ValueError(
+                f"{self.path}: the region {tuple(box)} (row, col, height, width) is empty or not "
+                f"inside of level {level}, {(0, 0, rows, cols)}"
+            )
+        return self._read(level, box)
+
+    @abstractmethod
+    def _read(self, level: int, box: Box) -> np.ndarray:
+        """A region that lies inside."""
+
+    @abstractmethod
+    def _pixel_size(self) -> tuple[float, float] | None:
+        """Height and width of a pixel of level 0 in micrometres, if the file tells."""
+
+    def close(self) -> None:  # noqa: B027  (many have nothing to close)
+        """Closes the file; nothing is read afterwards."""
+
+    def __enter__(self) -> Self:
+        """The image itself, which is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Closes the file."""
+        self.close()
+
+
+class BlockImage(LargeImage):
+    """An image that is read block by block, of which the last ones are kept."""
+
+    def __init__(
+        self, path: str, shapes: Sequence[tuple[int, int]], blocks: Sequence[tuple[int, int]]
+    ) -> None:
+        """Takes the shape of each level, and that of its blocks."""
+        super().__init__(path, shapes)
+        self._blocks = [blocks[stored] for stored in self._stored]
+        self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
+        self._cached_bytes = 0
+        self._cache_lock = threading.Lock()
+
+    @abstractmethod
+    def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
+        """The block in this row and column of blocks, (box.height, box.width, 3) uint8."""
+
+    def _read(self, level: int, box: Box) -> np.ndarray:
+        height, width = self._blocks[level]
+        region = np.empty((box.height, box.width, 3), np.uint8)
+        for i in range(box.row // height, -(-(box.row + box.height) // height)):
+            for j in range(box.col // width, -(-(box.col + box.width) // width)):
+                block, top, left = self._block(level, i, j), i * height, j * width
+                first, last = max(top, box.row), min(top + height, box.row + box.height)
+                start, stop = max(left, box.col), min(left + width, box.col + box.width)
+                region[first - box.row : last - box.row, start - box.col : stop - box.col] = block[
+                    first - top : last - top, start - left : stop - left
+                ]
+        return region
+
+    def _block(self, level: int, row: int, col: int) -> np.ndarray:
+        key = level, row, col
+        with self._cache_lock:
+            if key in self._cache:
+                self._cache.move_to_end(key)
+                return self._cache[key]
+        (height, width), (rows, cols) = self._blocks[level], self.levels[level].shape
+        top, left = row * height, col * width
+        box = Box(top, left, min(height, rows - top), min(width, cols - left))
+        block = self._decode(level, row, col, box)
+        with self._cache_lock:
+            if key not in self._cache:  # another thread may have been faster
+                self._cache[key] = block
+                self._cached_bytes += block.nbytes
+            while self._cached_bytes > _CACHE_BYTES:
+                self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
+        return block
+
+
+def downsample(whole: tuple[int, int], smaller: tuple[int, int]) -> float | None:
+    """How many times an image is larger than a smaller copy of it, None where it is no copy.
+
+    The sides of a copy are rounded to pixels, up or down.
+
+    >>> downsample((3567, 4443), (1783, 2221)), downsample((3567, 4443), (768, 1280))
+    (2.0, None)
+    """
+    if min(*whole, *smaller) < 1:
+        return None
+    factor = max(whole) / max(smaller)
+    for candidate in (2.0 ** round(math.log2(factor)), float(round(factor)), factor):
+        if candidate >= 1 and all(
+            math.fabs(large - candidate * small) < candidate
+            for large, small in zip(whole, smaller, strict=True)
+        ):
+            return candidate
+    return None

@@ -1,0 +1,116 @@
+"""A network on a stream of tiles of one shape, in batches on all devices."""
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from jaxnuc.inference.predictor import Predictor
+from jaxnuc.inference.symmetries import Average
+from jaxnuc.training.parallel import compile_forward
+
+T = TypeVar("T")
+
+
+@dataclass
+class Batches:
+    """Maps of tiles. The devices work on one batch while the next is read.
+
+    Attributes:
+      predictor: whose network it is; its symmetries are averaged over.
+      size: images in a batch; rounded up to a multiple of the devices.
+      seconds: how long this process waited for the `"tiles"`, for the `"device"`, and for whoever
+        takes the maps (`"taker"`).
+    """
+
+    predictor: Predictor
+    size: int = 4
+    seconds: dict[str, float] = field(
+        default_factory=lambda: {"tiles": 0.0, "device": 0.0, "taker": 0.0}
+    )
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"batch_size={self.size} must be at least 1")
+        devices = jax.local_device_count()
+        self.size = math.ceil(self.size / devices) * devices
+        predictor = self.predictor
+        self._run = compile_forward(predictor.forward, predictor.variables)
+        self._average = Average(predictor.representation, predictor.symmetries, predictor.merge)
+
+    def __call__(
+        self, tiles: Iterable[tuple[T, np.ndarray]]
+    ) -> Iterator[tuple[T, dict[str, np.ndarray]]]:
+        """The maps of every tile, in their order.
+
+        Args:
+          tiles: anything, and the tile (S, S, 3) uint8 that it stands for, normalised, all of one
+            side S, with as many pixels of its surroundings as the network's margin. A short last
+            batch is filled up with black tiles.
+
+        Yields:
+          What came with the tile, and its `{map: (h, w, C) float32}`.
+        """
+        parts: deque[tuple[T, int]] = deque()  # tiles whose maps are not merged yet
+        maps: list[dict[str, np.ndarray]] = []
+        waiting: deque[tuple[Any, int]] = deque()  # batches on the devices
+        images: list[np.ndarray] = []
+
+        def start() -> None:
+            count = len(images)
+            images.extend([np.zeros_like(images[0])] * (self.size - count))
+            waiting.append((self._run(np.stack(images)), count))
+            images.clear()
+
+        def finish() -> Iterator[tuple[T, dict[str, np.ndarray]]]:
+            batch, count = waiting.popleft()
+            with self._waiting("device"):
+                batch = jax.device_get(batch)
+            maps.extend({name: m[i] for name, m in batch.items()} for i in range(count))
+            while parts and len(maps) >= parts[0][1]:
+                tile, number = parts.popleft()
+                merged = self._average.merged(maps[:number])
+                del maps[:number]
+                with self._waiting("taker"):
+                    yield tile, merged
+
+        iterator = iter(tiles)
+        while True:
+            with self._waiting("tiles"):
+                following = next(iterator, None)
+            if following is None:
+                break
+            tile, pixels = following
+            turned = self._average.images(pixels)
+            parts.append((tile, len(turned)))
+            for image in turned:
+                images.append(image)
+                if len(images) == self.size:
+                    start()
+            while len(waiting) > 1:
+                yield from finish()
+        if images:
+            start()
+        while waiting:
+            yield from finish()
+
+    def _waiting(self, what: str) -> "_Clock":
+        return _Clock(self.seconds, what)
+
+
+class _Clock:
+    """Adds the time within to an entry."""
+
+    def __init__(self, seconds: dict[str, float], what: str):
+        self.seconds, self.what = seconds, what
+
+    def __enter__(self) -> None:
+        self.since = time.perf_counter()
+
+    def __exit__(self, *error: object) -> None:
+        self.seconds[self.what] += time.perf_counter() - self.since

@@ -1,0 +1,203 @@
+"""An image of any size as a grid of overlapping tiles, all of one shape."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One tile of a `Tiling`. Boxes are half-open: row_min, col_min, row_max, col_max.
+
+    Attributes:
+      row: which row of tiles it lies in.
+      col: which column of tiles.
+      box: its part inside the image, in pixels of the image.
+      core: the pixels that this tile answers for; the cores of all tiles partition the image.
+      padding: ((above, below), (left, right)) pixels of the tile that lie outside of the image.
+      edges: whether its sides (top, left, bottom, right) run through the image, so that they may
+        cut a nucleus.
+    """
+
+    row: int
+    col: int
+    box: tuple[int, int, int, int]
+    core: tuple[int, int, int, int]
+    padding: tuple[tuple[int, int], tuple[int, int]]
+    edges: tuple[bool, bool, bool, bool]
+
+    def fill(self, region: np.ndarray) -> np.ndarray:
+        """The whole tile from its part inside the image, mirrored at the image's borders.
+
+        Args:
+          region: (h, w, C) pixels of `box`.
+
+        Returns:
+          (tile, tile, C): the border pixels are repeated first, as often as it takes.
+
+        Raises:
+          ValueError: the region has another size than `box`.
+        """
+        top, left, bottom, right = self.box
+        if region.shape[:2] != (bottom - top, right - left):
+            raise ValueError(
+                f"tile {(self.row, self.col)} has {(bottom - top, right - left)} pixels in the "
+                f"image, the region {region.shape[:2]}; read its box {self.box}"
+            )
+        return np.pad(region, (*self.padding, (0, 0)), mode="symmetric")
+
+    def crop(self, filled: np.ndarray) -> np.ndarray:
+        """The part (h, w, ...) inside the image of what is known for the whole tile."""
+        (above, _), (left, _) = self.padding
+        height, width = self.box[2] - self.box[0], self.box[3] - self.box[1]
+        return filled[above : above + height, left : left + width]
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """A grid of square tiles of one shape, neighbours overlapping.
+
+    Tile (i, j) begins at (i, j) * (tile - overlap) - offset: with a `tile` and an `overlap` that
+    are multiples of a network's stride, the tiles lie on the grid of one pass over the image. The
+    border between the cores of neighbours runs through the middle of their overlap.
+
+    Attributes:
+      shape: (H, W) of the image.
+      tile: side of a tile in pixels.
+      overlap: what neighbours share, in pixels; at most half of a tile, so that three tiles in a
+        line have no pixel in common.
+      offset: (rows, cols) by which the grid is moved up and left, each below `tile - overlap`.
+
+    Raises:
+      ValueError: the image is empty, or a size is out of its range.
+
+    Example:
+      >>> tiling = Tiling((300, 500), tile=256, overlap=64)
+      >>> tiling.grid, tiling.at(1, 0).box, tiling.at(1, 0).core
+      ((2, 3), (192, 0, 300, 256), (224, 0, 300, 224))
+      >>> tiling.at(1, 0).padding, tiling.at(1, 0).edges
+      (((0, 148), (0, 0)), (True, False, False, True))
+    """
+
+    shape: tuple[int, int]
+    tile: int
+    overlap: int
+    offset: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        if min(self.shape) < 1:
+            raise ValueError(f"an image of {self.shape} has no pixels to tile")
+        if self.tile < 1:
+            raise ValueError(f"tile is {self.tile}; a tile has a side of 1 pixel or more")
+        if not 0 <= 2 * self.overlap <= self.tile:
+            raise ValueError(
+                f"overlap is {self.overlap} and tile {self.tile}; the overlap must lie between 0 "
+                f"and half of a tile, {self.tile // 2}"
+            )
+        if not all(0 <= offset < self.step for offset in self.offset):
+            raise ValueError(
+                f"offset is {self.offset}; each must lie between 0 and {self.step - 1}, the step "
+                "of the grid less 1"
+            )
+
+    @property
+    def step(self) -> int:
+        """Pixels from one tile to the next."""
+        return self.tile - self.overlap
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Numbers of rows and columns of tiles."""
+        return self._count(0), self._count(1)
+
+    def at(self, row: int, col: int) -> Tile:
+        """The tile of a row and a column of the grid.
+
+        Raises:
+          IndexError: the grid has no such tile.
+        """
+        rows, cols = self.grid
+        if not (0 <= row < rows and 0 <= col < cols):
+            raise IndexError(f"there is no tile {(row, col)} in a grid of {rows} x {cols}")
+        above, top, core_top, core_bottom, bottom, below = self._span(0, row)
+        before, left, core_left, core_right, right, after = self._span(1, col)
+        return Tile(
+            row,
+            col,
+            (top, left, bottom, right),
+            (core_top, core_left, core_bottom, core_right),
+            ((above, below), (before, after)),
+            (row > 0, col > 0, row < rows - 1, col < cols - 1),
+        )
+
+    def row(self, row: int) -> list[Tile]:
+        """The tiles of one row of the grid, from left to right."""
+        return [self.at(row, col) for col in range(self.grid[1])]
+
+    def rows(self) -> Iterator[list[Tile]]:
+        """The rows of tiles, from top to bottom."""
+        return map(self.row, range(self.grid[0]))
+
+    def shard(self, index: int, count: int) -> range:
+        """The rows of tiles that one of several processes does.
+
+        Args:
+          index: of the process, 1 to `count`.
+          count: number of processes.
+
+        Returns:
+          A contiguous range of rows; the sizes differ by one at most, and the ranges of all
+          processes follow on each other. It is empty where there are more processes than rows.
+
+        Raises:
+          ValueError: `index` is not between 1 and `count`.
+        """
+        _check_shard(index, count)
+        rows = self.grid[0]
+        return range((index - 1) * rows // count, index * rows // count)
+
+    def _count(self, axis: int) -> int:
+        beyond_first = self.shape[axis] + self.offset[axis] - self.tile
+        return 1 + max(0, -(-beyond_first // self.step))
+
+    def _span(self, axis: int, i: int) -> tuple[int, int, int, int, int, int]:
+        """Along an axis: padding before, first pixel, first and end of core, end, padding after."""
+        size, last = self.shape[axis], self._count(axis) - 1
+        start = i * self.step - self.offset[axis]
+        stop, middle = start + self.tile, self.overlap // 2
+        first, end = max(start, 0), min(stop, size)
+        core_first = start + middle if i > 0 else 0
+        core_end = start + self.step + middle if i < last else size
+        return first - start, first, core_first, core_end, end, stop - end
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Reads which of several processes this is.
+
+    Args:
+      text: "i/n", process i of n, counted from 1.
+
+    Returns:
+      (i, n), as `Tiling.shard` takes them.
+
+    Raises:
+      ValueError: it is not of this form, or i is not between 1 and n.
+
+    Example:
+      >>> parse_shard("2/8")
+      (2, 8)
+    """
+    if not re.fullmatch(r"[0-9]{1,9}/[0-9]{1,9}", text):
+        raise ValueError(f"shard is {text!r}; write it as i/n, such as 2/8 for the second of eight")
+    index, count = map(int, text.split("/"))
+    _check_shard(index, count)
+    return index, count
+
+
+def _check_shard(index: int, count: int) -> None:
+    if not 1 <= index <= count:
+        raise ValueError(
+            f"shard is {index}/{count}; the first of i/n must lie between 1 and the second"
+        )

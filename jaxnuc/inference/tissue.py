@@ -1,0 +1,130 @@
+"""Where a slide holds tissue, so that the network does not look at glass."""
+
+import numpy as np
+from scipy import ndimage
+from skimage.filters import threshold_otsu
+
+from jaxnuc.postprocess.components import label_components
+
+# Levels of 0 to 255. Glass is bright in all channels and nearly without colour.
+_GLASS_DARKNESS = 60
+_GLASS_COLOUR = 25
+_FAINTEST_TISSUE = 20
+# Share of the variance that lies between two classes: a normal distribution cut in two has 0.64.
+_BIMODAL = 0.72
+_OUTLINE = (0, 170, 0)
+
+
+def tissue_mask(thumbnail: np.ndarray, smallest: int = 16) -> np.ndarray:
+    """Tells tissue from glass on a stained slide in bright field.
+
+    Pixels are parted by Otsu's threshold on the darkness of their darkest channel, which is low on
+    glass and high on any stain; then the lighter ones again, as long as their histogram has two
+    modes, so that ink and dark tissue do not hide pale tissue. All is tissue where this leads to
+    nothing that looks like glass: one mode (a crop of tissue), a lightest mode that is dark or
+    coloured, a dark picture as in fluorescence. A picture without any stain (an empty slide) is all
+    glass.
+
+    Args:
+      thumbnail: (h, w, 3) uint8 RGB, the slide at low resolution.
+      smallest: specks of tissue and holes in it with fewer pixels are removed.
+
+    Returns:
+      (h, w) bool, true on tissue.
+
+    Raises:
+      ValueError: the thumbnail is not (h, w, 3) uint8.
+
+    Example:
+      >>> slide = np.full((40, 40, 3), 243, np.uint8)
+      >>> slide[10:30, 10:30] = (200, 120, 180)
+      >>> int(tissue_mask(slide).sum())
+      400
+
+    References:
+      Otsu, A threshold selection method from gray-level histograms, 1979.
+    """
+    _check(thumbnail)
+    darkness = 255 - thumbnail.min(axis=2)
+    colour = np.ptp(thumbnail, axis=2)
+    everything = np.ones(darkness.shape, bool)
+    light = everything
+    while np.ptp(darkness[light]) >= _FAINTEST_TISSUE:
+        lighter = light & (darkness <= threshold_otsu(darkness[light]))
+        darker = light & ~lighter
+        if _share_between(darkness[lighter], darkness[darker]) < _BIMODAL:
+            break
+        if _looks_like_glass(darkness[darker], colour[darker]):
+            break
+        light = lighter
+    uncertain = light is everything and np.ptp(darkness) >= _FAINTEST_TISSUE
+    if uncertain or not _looks_like_glass(darkness[light], colour[light]):
+        return everything
+    glass = label_components(light, smallest) > 0
+    return label_components(~glass, smallest) > 0
+
+
+def covered(
+    mask: np.ndarray, box: tuple[int, int, int, int], scale: float, margin: float = 2.0
+) -> bool:
+    """Whether a box of the image touches tissue.
+
+    Args:
+      mask: (h, w) bool of `tissue_mask`.
+      box: half-open (row_min, col_min, row_max, col_max) in pixels of the image, as `Tile.box`.
+      scale: pixels of the image in one pixel of the mask, along a side.
+      margin: by how many pixels of the mask the box is widened on each side; at least one, so that
+        no pixel is missed where `scale` is rounded.
+
+    Raises:
+      ValueError: `scale` is not above 0, or `margin` below 1.
+    """
+    if not scale > 0:
+        raise ValueError(f"scale is {scale}; it must be above 0")
+    if not margin >= 1:
+        raise ValueError(f"margin is {margin}; it must be 1 pixel of the mask or more")
+    top, left, bottom, right = (at / scale for at in box)
+    rows = slice(max(0, int(top - margin)), max(0, int(np.ceil(bottom + margin))))
+    cols = slice(max(0, int(left - margin)), max(0, int(np.ceil(right + margin))))
+    return bool(mask[rows, cols].any())
+
+
+def tissue_picture(thumbnail: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """A picture of what is taken for tissue: outlined in green, the glass darkened.
+
+    Args:
+      thumbnail: (h, w, 3) uint8 RGB.
+      mask: (h, w) bool of `tissue_mask`.
+
+    Returns:
+      (h, w, 3) uint8.
+
+    Raises:
+      ValueError: the thumbnail is not (h, w, 3) uint8, or the mask of another size.
+    """
+    _check(thumbnail)
+    if mask.shape != thumbnail.shape[:2]:
+        raise ValueError(f"the mask has {mask.shape}, the thumbnail {thumbnail.shape[:2]} pixels")
+    picture = thumbnail.copy()
+    picture[~mask] //= 2
+    picture[ndimage.binary_dilation(mask) & ~mask] = _OUTLINE
+    return picture
+
+
+def _check(thumbnail: np.ndarray) -> None:
+    if thumbnail.ndim != 3 or thumbnail.shape[2] != 3 or thumbnail.dtype != np.uint8:
+        raise ValueError(
+            f"a thumbnail must be (h, w, 3) uint8, is {thumbnail.shape} {thumbnail.dtype}"
+        )
+
+
+def _looks_like_glass(darkness: np.ndarray, colour: np.ndarray) -> bool:
+    return bool(np.mean(darkness) < _GLASS_DARKNESS and np.mean(colour) < _GLASS_COLOUR)
+
+
+def _share_between(lower: np.ndarray, upper: np.ndarray) -> float:
+    """Otsu's criterion: the variance between two classes as a share of the whole, in [0, 1]."""
+    share = lower.size / (lower.size + upper.size)
+    between = share * (1 - share) * float(upper.mean() - lower.mean()) ** 2
+    within = share * float(lower.var()) + (1 - share) * float(upper.var())
+    return between / (between + within)

@@ -1,0 +1,8 @@
+"""Nuclei and the files they are written to."""
+
+from jaxnuc.outputs.measure import measure
+from jaxnuc.outputs.scene import Scene
+from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.outputs.writing import FORMATS, Format, paths, write
+
+__all__ = ["FORMATS", "Format", "NucleiTable", "Scene", "measure", "paths", "write"]

@@ -1,0 +1,47 @@
+"""Files that appear under their name only when they are complete."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary name beside `path`, which takes its place when the block ends well.
+
+    After an exception the temporary file or folder is removed, and what was at `path` stays. A
+    killed process leaves at most the temporary one, `.NAME.PROCESS`, which is never read.
+
+    Args:
+      path: of the file or folder to write; its folder exists.
+
+    Yields:
+      Where to write.
+
+    Example:
+      >>> import tempfile
+      >>> path = Path(tempfile.mkdtemp(), "a.txt")
+      >>> with replacing(path) as temporary:
+      ...     _ = temporary.write_text("whole")
+      >>> path.read_text(), len(list(path.parent.iterdir()))
+      ('whole', 1)
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():  # a folder takes no other's place
+            old = temporary.with_name(f"{temporary.name}.old")
+            os.replace(path, old)
+            os.replace(temporary, path)
+            shutil.rmtree(old)
+        else:
+            os.replace(temporary, path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,159 @@
+"""The nuclei of an image or of a part of it, one row each."""
+
+import io
+import os
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxnuc.outputs.atomic import replacing
+from jaxnuc.postprocess.masks import Mask
+
+_COLUMN = "measurement: "  # before the names of measurements in files
+# The measurements that say where a nucleus is, and move with it.
+_ROWS, _COLS = ("centroid_row", "row_min", "row_max"), ("centroid_col", "col_min", "col_max")
+
+
+@dataclass(frozen=True)
+class NucleiTable:
+    """Nuclei that may overlap, with what is known of each.
+
+    Attributes:
+      masks: N masks, in pixels of the whole image at the model's resolution.
+      scores: (N,) float32.
+      classes: (N,) int32, 0 is none; None where no classes were predicted.
+      class_probabilities: (N, C) float32, the background first; None where there are none.
+      measurements: further columns by name, each (N,).
+
+    Raises:
+      ValueError: the columns have different lengths.
+    """
+
+    masks: tuple[Mask, ...]
+    scores: np.ndarray
+    classes: np.ndarray | None = None
+    class_probabilities: np.ndarray | None = None
+    measurements: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name, column in self._columns().items():
+            if len(column) != len(self.masks):
+                raise ValueError(
+                    f"{name.removeprefix(_COLUMN)!r} has {len(column)} rows for "
+                    f"{len(self.masks)} masks; every column needs one row for each nucleus"
+                )
+
+    def __len__(self) -> int:
+        return len(self.masks)
+
+    def take(self, indices: np.ndarray | Sequence[int]) -> "NucleiTable":
+        """The rows of these numbers (or where a bool (N,) is true), in their order."""
+        rows = np.asarray(indices)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise ValueError(f"bool rows of shape {rows.shape} for {len(self)} nuclei")
+            rows = np.flatnonzero(rows)
+        rows = rows.astype(np.intp)
+        masks = tuple(self.masks[i] for i in rows.tolist())
+        return _of_columns(masks, {name: c[rows] for name, c in self._columns().items()})
+
+    def moved(self, rows: int, cols: int) -> "NucleiTable":
+        """The same nuclei so many pixels further down and to the right, with what `measure` says
+        of their places."""
+        masks = tuple(Mask(row + rows, col + cols, mask) for row, col, mask in self.masks)
+        steps = dict.fromkeys(_ROWS, rows) | dict.fromkeys(_COLS, cols)
+        moved = {
+            name: column + steps[name] if name in steps else column
+            for name, column in self.measurements.items()
+        }
+        return replace(self, masks=masks, measurements=moved)
+
+    @staticmethod
+    def concatenated(tables: Sequence["NucleiTable"]) -> "NucleiTable":
+        """All rows, table after table; tables without rows may lack columns.
+
+        Raises:
+          ValueError: tables have different columns.
+        """
+        filled = [table for table in tables if len(table)] or list(tables[:1])
+        if not filled:
+            return NucleiTable((), np.zeros(0, np.float32))
+        columns = [table._columns() for table in filled]
+        for other in columns[1:]:
+            if other.keys() != columns[0].keys():
+                raise ValueError(
+                    f"tables of different columns: {', '.join(columns[0])}; and "
+                    f"{', '.join(other)}; they come from different models or settings"
+                )
+        return _of_columns(
+            tuple(mask for table in filled for mask in table.masks),
+            {name: np.concatenate([c[name] for c in columns]) for name in columns[0]},
+        )
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Writes the table as one NPZ file, which appears when it is complete."""
+        corners = np.array([mask[:2] for mask in self.masks], np.int64).reshape(-1, 2)
+        sizes = np.array([mask.mask.shape for mask in self.masks], np.int64).reshape(-1, 2)
+        pixels = [mask.mask.ravel() for mask in self.masks]
+        bits = np.packbits(np.concatenate(pixels)) if pixels else np.zeros(0, np.uint8)
+        arrays: dict[str, Any] = {"corners": corners, "sizes": sizes, "bits": bits}
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            np.savez(file, **(arrays | self._columns()))
+
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> "NucleiTable":
+        """Reads what `save` wrote.
+
+        Raises:
+          FileNotFoundError: no such file.
+          ValueError: the file is damaged, or something else.
+        """
+        data = Path(path).read_bytes()
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                columns = {name: file[name] for name in file.files}
+            corners, sizes, bits = (columns.pop(name) for name in ("corners", "sizes", "bits"))
+            areas = sizes.prod(axis=1)
+            pixels = np.unpackbits(bits, count=int(areas.sum())).view(bool)
+            crops = np.split(pixels, np.cumsum(areas)[:-1]) if len(areas) else []
+            masks = tuple(
+                Mask(row, col, crop.reshape(size))
+                for (row, col), size, crop in zip(
+                    corners.tolist(), sizes.tolist(), crops, strict=True
+                )
+            )
+            return _of_columns(masks, columns)
+        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+            raise ValueError(
+                f"{path}: not a table of nuclei, or damaged ({error}); delete it, so that it is "
+                "made again"
+            ) from error
+
+    def _columns(self) -> dict[str, np.ndarray]:
+        """Everything but the masks."""
+        columns = {"scores": self.scores}
+        if self.classes is not None:
+            columns["classes"] = self.classes
+        if self.class_probabilities is not None:
+            columns["class_probabilities"] = self.class_probabilities
+        return columns | {_COLUMN + name: column for name, column in self.measurements.items()}
+
+
+def _of_columns(masks: tuple[Mask, ...], columns: dict[str, np.ndarray]) -> NucleiTable:
+    """The inverse of `_columns`."""
+    measurements = {
+        name.removeprefix(_COLUMN): column
+        for name, column in columns.items()
+        if name.startswith(_COLUMN)
+    }
+    return NucleiTable(
+        masks,
+        columns["scores"],
+        columns.get("classes"),
+        columns.get("class_probabilities"),
+        measurements,
+    )

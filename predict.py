@@ -1,0 +1,69 @@
+"""Finds nuclei in images and slides: python predict.py --workdir=runs/a --input=a.svs --output=out
+
+Writes, for each image, the files of --format (geojson, coco, csv, parquet, geoparquet, tiff,
+ome-zarr, hovernet-json, hovernet-mat) and NAME.json, which says how they were made. Run again, it
+goes on where it stopped. --input takes files, folders and patterns, and can be given several times.
+"""
+
+import os
+import sys
+
+from absl import app, flags, logging
+
+WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or of one checkpoint.")
+INPUT = flags.DEFINE_multi_string("input", None, "Image, slide, folder or pattern.")
+OUTPUT = flags.DEFINE_string("output", None, "Folder to write.")
+FORMAT = flags.DEFINE_list("format", "geojson,csv", "Files to write.")
+CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest or a step.")
+MPP = flags.DEFINE_float("mpp", None, "Microns per pixel of the images; default: as they say.")
+MODEL_MPP = flags.DEFINE_float("model_mpp", None, "Microns per pixel the model expects.")
+TILE = flags.DEFINE_integer("tile", 512, "Side of the tiles in pixels, a multiple of 64.")
+OVERLAP = flags.DEFINE_integer("overlap", 96, "Pixels that neighbouring tiles share.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 4, "Tiles that the devices take at once.")
+WORKERS = flags.DEFINE_integer("workers", 1, "Processes that decode; 0: this one.")
+SYMMETRIES = flags.DEFINE_integer("symmetries", 1, "8: average over turns and mirror images.")
+TISSUE = flags.DEFINE_bool("tissue", False, "Leave out glass (stained sections only).")
+STAINS = flags.DEFINE_bool("stains", True, "Measure haematoxylin and eosin.")
+SKIP = flags.DEFINE_bool("skip_corrupt", False, "Leave out tiles that cannot be read.")
+OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs, begin anew.")
+SHARD = flags.DEFINE_string("shard", None, "i/n: do the i-th of n parts; join by a run without.")
+flags.mark_flags_as_required(["workdir", "input", "output"])
+
+
+def main(argv: list[str]) -> None:
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser("~/.cache/jaxnuc/xla"))
+    logging.set_verbosity(logging.WARNING)
+    from jaxnuc.inference.predict import Options, predict
+    from jaxnuc.inference.predictor import load
+    from jaxnuc.inference.tiles import parse_shard
+
+    if SYMMETRIES.value not in (1, 4, 8):
+        raise app.UsageError(f"--symmetries={SYMMETRIES.value}; known: 1, 4, 8")
+    predictor = load(WORKDIR.value, CHECKPOINT.value, symmetries=range(SYMMETRIES.value))
+    options = Options(
+        formats=tuple(FORMAT.value),
+        mpp=MPP.value,
+        model_mpp=MODEL_MPP.value,
+        tile=TILE.value,
+        overlap=OVERLAP.value,
+        batch_size=BATCH_SIZE.value,
+        workers=WORKERS.value,
+        tissue=TISSUE.value,
+        stains=STAINS.value,
+        skip_corrupt=SKIP.value,
+        overwrite=OVERWRITE.value,
+        shard=parse_shard(SHARD.value) if SHARD.value else None,
+    )
+    report = predict(INPUT.value, predictor, OUTPUT.value, options)
+    for done in report.done:
+        print(f"{done['plan']['image']}: {done['nuclei']} nuclei")
+    for path, reason in report.failed:
+        print(f"not done: {path}: {reason}", file=sys.stderr)
+    if report.failed:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    app.run(main)
