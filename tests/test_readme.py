@@ -49,7 +49,7 @@ def test_examples_of_the_pages_run(page):
 def test_commands_name_what_exists(page):
     text = page.read_text()
     for name in set(re.findall(r"(?:configs/|jaxnuc/|benchmarks/)?\w+\.py", text)):
-        assert (ROOT / name).exists() or name == "predict.py", name
+        assert (ROOT / name).exists(), name
     for name in re.findall(r"python -m ([\w.]+)", text):
         assert importlib.util.find_spec(f"{name}.__main__"), name
 

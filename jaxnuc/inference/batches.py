@@ -29,7 +29,7 @@ class Batches:
     """
 
     predictor: Predictor
-    size: int = 4
+    size: int = 1
     seconds: dict[str, float] = field(
         default_factory=lambda: {"tiles": 0.0, "device": 0.0, "taker": 0.0}
     )

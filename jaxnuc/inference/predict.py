@@ -52,9 +52,9 @@ class Options:
     formats: tuple[str, ...] = ("geojson", "csv")
     mpp: float | None = None
     model_mpp: float | None = None
-    tile: int = 512
+    tile: int = 1024
     overlap: int = 96
-    batch_size: int = 4
+    batch_size: int = 1
     workers: int = 1
     tissue: bool = False
     stains: bool = True
