@@ -12,12 +12,12 @@ quickstart: .venv/ready
 	$(ENV)/python train.py --config=configs/quickstart.py --workdir=runs/quickstart
 	$(ENV)/python eval.py --workdir=runs/quickstart --split=test
 
-# Style, types, tests.
+# Style, types, tests: in two processes, each file in one of them.
 test: .venv/ready
 	$(ENV)/ruff check .
 	$(ENV)/ruff format --check .
 	$(ENV)/mypy
-	$(ENV)/python -m pytest
+	$(ENV)/python -m pytest -n 2 --dist loadfile
 
 .venv/ready: pyproject.toml
 	$(PYTHON) -m venv .venv

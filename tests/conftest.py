@@ -9,6 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+# Each test process has its own compilation cache: one might read what another has half written.
+if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.environ:
+    os.environ["JAX_COMPILATION_CACHE_DIR"] += "/" + os.environ["PYTEST_XDIST_WORKER"]
+
 SHARED = Path(os.environ.get("JAXNUC_SHARED", Path(__file__).parents[2] / "shared"))
 
 
