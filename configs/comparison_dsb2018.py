@@ -3,11 +3,10 @@
 No paper's setting: data, normalisation, augmentation, crops of 128, batches of 8 and steps are
 those of `flexible_unet_dsb2018.py` for all. AdamW with 2e-3 and a cosine too, but for
 `alnet_adaptive`, whose own optimizer and loss schedule are scaled to the number of steps. What is a
-method's own is in `METHODS`: targets, loss, post-processing.
-Networks without padding (DIST, HoVer-Net) are padded here, so that all learn from as many pixels;
-StarDist's has batch normalisation (without: PQ 0.43). The last four learn a mask alone, as
-published: nuclei that touch stay one. HoVer-Net's marker threshold, 0.5, was chosen on the
-validation images; its own 0.4 finds few of the small nuclei (PQ 0.55 for 0.64).
+method's own is in `METHODS`: targets, loss, post-processing. Networks without padding (DIST,
+HoVer-Net) are padded here; StarDist's has batch normalisation (without: PQ 0.43). The last four
+learn a mask alone, as published: nuclei that touch stay one. HoVer-Net's marker threshold, 0.5, was
+chosen on the validation images; its own 0.4 finds few of the small nuclei (PQ 0.55 for 0.64).
 
     python train.py --config=configs/comparison_dsb2018.py:method=hovernet --workdir=runs/hovernet \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN
@@ -36,8 +35,7 @@ METHODS = {
     "dist": {"name": "distance", "depth": 1, "min_size": 20},
     **dict.fromkeys(("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"), MASK),
 }
-ARGUMENTS = {"hovernet": {"mode": "conic"}, "dist": {"padding": "same"}}
-ARGUMENTS["stardist"] = {"batch_norm": True}
+OWN = {"hovernet": {"mode": "conic"}, "dist": {"padding": "same"}, "stardist": {"batch_norm": True}}
 
 
 def get_config(text: str = "") -> ConfigDict:
@@ -45,7 +43,7 @@ def get_config(text: str = "") -> ConfigDict:
     if arg.method not in METHODS:
         raise unknown("method", arg.method, METHODS)
     part = {n: f"{max(arg.steps // n, 1)} steps" for n in (5, 6, 12, 20, 30, 60)}
-    config, own = default(), ARGUMENTS.get(arg.method, {})
+    config, own = default(), OWN.get(arg.method, {})
     config.model = ConfigDict({"name": arg.method, "variant": "small", **own})
     config.representation = ConfigDict(METHODS[arg.method])
     config.data.source = ConfigDict({"name": "dsb2018"})
