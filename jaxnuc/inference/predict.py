@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -66,6 +66,7 @@ class Options:
     def __post_init__(self) -> None:
         if self.tile < 64 or self.tile % 64:
             raise ValueError(f"tile={self.tile} must be a multiple of 64")
+        Tiling((1, 1), self.tile, self.overlap)  # refuses what does not fit, as does this:
         paths("", "", self.formats)
 
 
@@ -155,21 +156,22 @@ def _predict_image(
                     f"{path} exists; replace it with --overwrite, or move it away"
                 )
     parts = Parts(parts_folder, plan)
-    tiling = Tiling(view.shape, options.tile, min(options.overlap, options.tile // 2))
+    tiling = Tiling(view.shape, options.tile, options.overlap)
     rows = range(tiling.grid[0]) if options.shard is None else tiling.shard(*options.shard)
     begun, waited = time.perf_counter(), dict(batches.seconds)
-    wanted = _tissue(view, output / f"{name}.tissue.png") if options.tissue else _everything
-    found = found_rows(
-        view,
-        tiling,
-        missing := parts.missing(rows),
-        batches,
-        workers=options.workers,
-        wanted=wanted,
-        skip_corrupt=options.skip_corrupt,
-    )
-    for row in tqdm(found, name, len(missing), unit="row", disable=not options.progress):
-        parts.save(row)
+    if missing := parts.missing(rows):
+        found = found_rows(
+            view,
+            tiling,
+            missing,
+            batches,
+            workers=options.workers,
+            wanted=_tissue(view, output / f"{name}.tissue.png") if options.tissue else _everything,
+            skip_corrupt=options.skip_corrupt,
+        )
+        bar = tqdm(found, name, len(missing), unit="row", disable=not options.progress)
+        for row in bar:
+            parts.save(row)
     network = time.perf_counter() - begun
     waited = {key: batches.seconds[key] - before for key, before in waited.items()}
     if options.shard is not None:
@@ -216,7 +218,7 @@ def _at_model(
     return image, options.mpp or image.mpp
 
 
-def _tissue(image: LargeImage, picture: Path) -> Any:
+def _tissue(image: LargeImage, picture: Path) -> Callable[[Tile], bool]:
     """Whether a tile has tissue; writes what was taken for it as a picture."""
     small, scale = thumbnail(image)
     mask = tissue_mask(small)

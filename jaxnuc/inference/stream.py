@@ -69,7 +69,11 @@ def found_rows(
       CorruptRegion: a tile cannot be read, and `skip_corrupt` is false.
     """
     predictor = batches.predictor
-    normalize = predictor.normalize.fitted(reference(image))
+    # Of the whole image only if something is to be learnt from it.
+    whole = (
+        np.zeros((1, 1, 3), np.uint8) if predictor.normalize.name == "none" else reference(image)
+    )
+    normalize = predictor.normalize.fitted(whole)
     corrupt: dict[int, list[str]] = {row: [] for row in rows}
 
     def read(tile: Tile) -> np.ndarray:

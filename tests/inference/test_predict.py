@@ -288,6 +288,7 @@ def test_glass_is_left_out(tmp_path):
     ("arguments", "message"),
     [
         ({"tile": 100}, r"tile=100 must be a multiple of 64"),
+        ({"tile": 64, "overlap": 40}, r"overlap is 40 and tile 64; .* half of a tile, 32"),
         ({"formats": ("geojsn",)}, r"'geojsn'; known: .*did you mean 'geojson'"),
     ],
 )
