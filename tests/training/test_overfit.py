@@ -1,4 +1,4 @@
-"""Networks learn one real image by heart; all pairs are in benchmarks/overfit.py."""
+"""Networks learn one real image by heart; every system does in benchmarks/overfit.py."""
 
 import jax
 import numpy as np
