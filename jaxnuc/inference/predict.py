@@ -15,7 +15,7 @@ from absl import logging
 from PIL import Image
 from tqdm import tqdm
 
-from jaxnuc.files import replace_file
+from jaxnuc.files import replace_file, replacing
 from jaxnuc.images import LargeImage, ResampledImage, at_mpp, image_name, list_images, open_image
 from jaxnuc.inference.batches import Batches
 from jaxnuc.inference.parts import Parts, check_same
@@ -24,7 +24,6 @@ from jaxnuc.inference.stream import found_rows, thumbnail
 from jaxnuc.inference.tiles import Tile, Tiling
 from jaxnuc.inference.tissue import covered, tissue_mask, tissue_picture
 from jaxnuc.outputs import NucleiTable, Scene, measure, paths, write
-from jaxnuc.outputs.atomic import replacing
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.outputs.atomic import replacing
+from jaxnuc.files import replacing
 from jaxnuc.outputs.outlines import outline
 from jaxnuc.outputs.rows import probability_columns
 from jaxnuc.outputs.scene import Scene

@@ -11,7 +11,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 import tifffile
 
-from jaxnuc.outputs.atomic import replacing
+from jaxnuc.files import replacing
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
 

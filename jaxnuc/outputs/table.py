@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.outputs.atomic import replacing
+from jaxnuc.files import replacing
 from jaxnuc.postprocess.masks import Mask
 
 _COLUMN = "measurement: "  # before the names of measurements in files
