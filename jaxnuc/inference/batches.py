@@ -4,6 +4,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -99,18 +100,11 @@ class Batches:
         while waiting:
             yield from finish()
 
-    def _waiting(self, what: str) -> "_Clock":
-        return _Clock(self.seconds, what)
-
-
-class _Clock:
-    """Adds the time within to an entry."""
-
-    def __init__(self, seconds: dict[str, float], what: str):
-        self.seconds, self.what = seconds, what
-
-    def __enter__(self) -> None:
-        self.since = time.perf_counter()
-
-    def __exit__(self, *error: object) -> None:
-        self.seconds[self.what] += time.perf_counter() - self.since
+    @contextmanager
+    def _waiting(self, what: str) -> Iterator[None]:
+        """Adds the time within to an entry of `seconds`."""
+        since = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[what] += time.perf_counter() - since

@@ -165,7 +165,7 @@ def _predict_image(
             missing,
             batches,
             workers=options.workers,
-            wanted=_tissue(view, output / f"{name}.tissue.png") if options.tissue else _everything,
+            wanted=_tissue(view, output / f"{name}.tissue.png") if options.tissue else None,
             skip_corrupt=options.skip_corrupt,
         )
         bar = tqdm(found, name, len(missing), unit="row", disable=not options.progress)
@@ -225,10 +225,6 @@ def _tissue(image: LargeImage, picture: Path) -> Callable[[Tile], bool]:
     with replacing(picture) as temporary:
         Image.fromarray(tissue_picture(small, mask)).save(temporary, "PNG")
     return lambda tile: covered(mask, tile.box, scale)
-
-
-def _everything(tile: Tile) -> bool:
-    return True
 
 
 def _measured(

@@ -48,7 +48,7 @@ def found_rows(
     batches: Batches,
     *,
     workers: int = 0,
-    wanted: Callable[[Tile], bool] = lambda tile: True,
+    wanted: Callable[[Tile], bool] | None = None,
     skip_corrupt: bool = False,
 ) -> Iterator[Row]:
     """Finds the nuclei in rows of tiles.
@@ -59,7 +59,7 @@ def found_rows(
       rows: of the grid, in the order in which they come out.
       batches: the network.
       workers: processes that decode; 0: this one.
-      wanted: whether the network is to see a tile.
+      wanted: whether the network is to see a tile; None: it sees all.
       skip_corrupt: leave out tiles that cannot be read, and say so in the row.
 
     Yields:
