@@ -1,10 +1,11 @@
 """Scores a segmentation over a data set, and writes what shows where it fails."""
 
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -12,67 +13,24 @@ from tqdm import tqdm
 
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.files import replace_file
+from jaxnuc.inference import calibration_diagram
+from jaxnuc.inference.judging import (
+    Judgement,
+    Segment,
+    TwoSteps,
+    as_large,
+    calibration,
+    figures_by_class,
+    judged,
+)
 from jaxnuc.inference.overlay import write_overlay
 from jaxnuc.labels import Cut
-from jaxnuc.metrics import (
-    DEFAULT,
-    Conventions,
-    Evaluation,
-    Scores,
-    Summary,
-    contingency_table,
-    score_table,
-)
-from jaxnuc.metrics.boundary import BoundaryScores, boundary_scores
-from jaxnuc.metrics.by_class import ClassFigures, ClassJudgement, judge_classes
-from jaxnuc.metrics.scores import judged as judged_maps
-from jaxnuc.workers import ordered_map
+from jaxnuc.metrics import DEFAULT, Calibration, Conventions, Evaluation, Summary
+from jaxnuc.reports.compared import Compared, compared
+from jaxnuc.reports.evaluation import write_evaluation_report
+from jaxnuc.reports.sizes import Sizes
 
 GROUPS = ("modality", "style", "tissue")  # what a sample's meta may be grouped by
-
-
-class Segmentation(Protocol):
-    """What a segmentation function returns, at least."""
-
-    @property
-    def instances(self) -> np.ndarray: ...
-
-
-Segment = Callable[[np.ndarray], Segmentation]
-
-
-class Decode(Protocol):
-    """From maps to nuclei; picklable."""
-
-    def __call__(self, maps: Any, shape: tuple[int, ...]) -> Segmentation: ...
-
-    def classes_at(self, nuclei: Any, cut: Cut) -> np.ndarray | None: ...
-
-    def cannot_read(self, cut: Cut) -> str | None: ...
-
-
-@runtime_checkable
-class TwoSteps(Protocol):
-    """A segmentation whose second step, from maps to nuclei, can run in another process."""
-
-    def maps(self, image: np.ndarray) -> Any: ...
-
-    @property
-    def decode(self) -> Decode: ...
-
-
-class Judgement(NamedTuple):
-    """What is said of one image.
-
-    Attributes:
-      scores: of its instances.
-      classes: what it adds to the figures by class, where classes are true and predicted.
-      boundary: distances of the outlines, where they were asked for.
-    """
-
-    scores: Scores
-    classes: ClassJudgement | None = None
-    boundary: BoundaryScores | None = None
 
 
 def evaluate(
@@ -87,6 +45,7 @@ def evaluate(
     progress: bool = True,
     about: Mapping[str, Any] | None = None,
     boundary: bool = False,
+    training: Iterable[Mapping[str, Any]] = (),
 ) -> Summary:
     """Segments and scores every image of a source.
 
@@ -99,8 +58,12 @@ def evaluate(
     * `per_class.csv`, where the data set has classes and the network predicts them: panoptic
       quality and HoVer-Net's F1 of each class; means over classes are among the figures. Where
       the predicted classes cannot be read as those of the data set, `metrics.json` says why.
+    * `calibration.csv` and `calibration.png`, where nuclei have scores in [0, 1]: the share of them
+      that is matched, by score, and the reliability diagram. `calibration_error_pooled` and
+      `brier_pooled` are among the figures then; else `metrics.json` says why not.
     * `per_image.csv`: one line per image, in the source's order; what is not a number is `nan`.
     * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
+    * `report.html`: all of it on one page, these images with a slider between truth and prediction.
 
     Where every sample tells its tissue, and there are several, the means over the tissues are among
     the figures.
@@ -121,6 +84,7 @@ def evaluate(
         `boundary_distance_image_mean` (mean over both outlines, ASSD) and `hd95_image_mean`, in
         pixels, MONAI's convention, over the images with foreground on both sides; how many had not
         is `images_without_boundary`.
+      training: lines of the training's `metrics.jsonl`, for the curves of the report.
 
     Returns:
       The data set's figures, named as by `jaxnuc.metrics.summarize`.
@@ -162,83 +126,51 @@ def evaluate(
     summary = evaluation.summary(tissue, level).with_figures(
         {**(by_class.figures() if by_class else {}), **_boundary_figures(judgements)}
     )
+    calibrated = calibration(judgements, level)
+    if isinstance(calibrated, Calibration):
+        intervals = {**summary.intervals, **calibrated.intervals}
+        summary = dataclasses.replace(summary, intervals=intervals)
+        summary = summary.with_figures(calibrated.figures())
     if output is not None:
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
         split = getattr(source, "split", None)
-        said = {**(about or {}), "source": source.name, "split": split}
+        said = {"source": source.name, "split": split, **(about or {})}
         if torn is not None:
             said["classes"] = f"not judged: {torn}"
         if by_class is not None:
             said["classes"] = by_class.json()
             replace_file(folder / "per_class.csv", by_class.csv().encode())
+        said["calibration"] = _write_calibration(folder, calibrated)
         evaluation.write(folder, summary, said)
-        _draw(segment, source, evaluation, overlays, folder / "overlays")
+        drawn = _draw(segment, source, evaluation, overlays, folder / "overlays")
+        sizes = {"truth": Sizes(), "prediction": Sizes()}
+        for judgement in judgements:
+            for found, areas in zip(sizes.values(), judgement.areas, strict=True):
+                found.add(areas)
+        write_evaluation_report(
+            folder / "report.html",
+            evaluation,
+            summary,
+            said,
+            level=level,
+            sizes=sizes,
+            drawn=drawn,
+            training=training,
+        )
     return summary
 
 
-def judged(
-    segment: Segment,
-    samples: Iterable[Sample],
-    conventions: Conventions,
-    workers: int = 0,
-    cut: Cut | None = None,
-    boundary: bool = False,
-) -> Iterator[Judgement]:
-    """What is said of images, in their order: see `evaluate`.
-
-    Args:
-      segment: as in `evaluate`; only one in two steps is asked for classes.
-      samples: the images.
-      conventions: of the scores.
-      workers: processes that decode and score.
-      cut: the label set of the samples' classes; None: classes are not judged.
-      boundary: measure outlines.
-    """
-
-    def tasks() -> Iterator[tuple[Any, ...]]:
-        for sample in samples:
-            if isinstance(segment, TwoSteps):
-                decode, found = segment.decode, segment.maps(sample.image)
-            else:
-                decode, found = None, np.asarray(segment(sample.image).instances)
-            # What is scored, and not the image, goes to another process.
-            truth = (sample.instances, sample.classes, sample.ignore, sample.meta["name"])
-            yield decode, found, *truth, conventions, cut, boundary
-
-    return ordered_map(_judge, tasks(), workers)
-
-
-def _judge(
-    decode: Decode | None,
-    found: Any,
-    truth: np.ndarray,
-    true_classes: np.ndarray | None,
-    ignore: np.ndarray | None,
-    name: str,
-    conventions: Conventions,
-    cut: Cut | None,
-    boundary: bool,
-) -> Judgement:
-    nuclei = None if decode is None else decode(found, truth.shape)
-    instances = _as_large(found if nuclei is None else nuclei.instances, truth, name)
-    sides = judged_maps(conventions, truth, instances, ignore)
-    classes = None
-    if decode is not None and cut is not None and true_classes is not None:
-        predicted = decode.classes_at(nuclei, cut)
-        if predicted is not None:
-            of_pixels = np.concatenate([[0], predicted])[sides[1]]
-            classes = judge_classes(*sides, true_classes, of_pixels, len(cut.groups), conventions)
-    outlines = boundary_scores(*sides) if boundary else None
-    return Judgement(score_table(contingency_table(*sides), conventions), classes, outlines)
-
-
-def figures_by_class(judgements: Sequence[Judgement], cut: Cut | None) -> ClassFigures | None:
-    """The figures by class of a label set, where all images were judged by it."""
-    found = [judgement.classes for judgement in judgements if judgement.classes is not None]
-    if cut is None or len(found) < len(judgements):
-        return None
-    return ClassFigures.of(cut.groups, found)
+def _write_calibration(folder: Path, found: Calibration | str) -> dict[str, Any] | str:
+    """Writes the bins and their diagram, or removes earlier ones; what the report says of it."""
+    bins, diagram = folder / "calibration.csv", folder / "calibration.png"
+    if isinstance(found, str):
+        bins.unlink(missing_ok=True)
+        diagram.unlink(missing_ok=True)
+        return f"not judged: {found}"
+    replace_file(bins, found.csv().encode())
+    calibration_diagram.write(diagram, found)
+    return found.json()
 
 
 def _boundary_figures(judgements: Sequence[Judgement]) -> dict[str, float]:
@@ -253,26 +185,20 @@ def _boundary_figures(judgements: Sequence[Judgement]) -> dict[str, float]:
     }
 
 
-def _as_large(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
-    instances = np.asarray(instances)
-    if instances.shape != truth.shape:
-        raise ValueError(
-            f"image {name!r}: segmented as {instances.shape}, but its truth is {truth.shape}; "
-            "a segmentation must have its image's resolution"
-        )
-    return instances
-
-
 def _draw(
     segment: Segment, source: Source, evaluation: Evaluation, count: int, folder: Path
-) -> None:
-    """Draws the worst and the best images; removes the pictures of an earlier evaluation."""
+) -> list[Compared]:
+    """Draws the worst and the best images; removes the pictures of an earlier evaluation.
+
+    Returns:
+      The same images as the report shows them.
+    """
     pq = [scores.pq for scores in evaluation.scores]
     ranked = sorted((i for i, x in enumerate(pq) if not math.isnan(x)), key=pq.__getitem__)
     count = min(count, len(ranked))
     chosen = {"worst": ranked[: count - count // 2], "best": ranked[::-1][: count // 2]}
     conventions = evaluation.scores[0].conventions
-    written = set()
+    written, drawn = set(), []
     if count:
         folder.mkdir(exist_ok=True)
     for kind, indices in chosen.items():
@@ -281,11 +207,13 @@ def _draw(
             plain = re.sub(r"[^\w.-]+", "_", name)[:80]  # names may be paths
             path = folder / f"{kind}_{place:02d}_{pq[index]:.3f}_{plain}.png"
             sample = source[index]
-            found = _as_large(segment(sample.image).instances, sample.instances, name)
+            found = as_large(segment(sample.image).instances, sample.instances, name)
             maps = (sample.instances, found)
             write_overlay(path, sample.image, *maps, conventions=conventions, caption=name)
+            drawn.append(compared(kind, name, evaluation.scores[index], sample.image, *maps))
             written.add(path)
     for pattern in ("worst_*.png", "best_*.png"):
         for path in folder.glob(pattern):
             if path not in written:
                 path.unlink()
+    return drawn

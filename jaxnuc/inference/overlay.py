@@ -1,32 +1,28 @@
 """Pictures of a segmentation: what was found, what was missed, what was made up."""
 
-import io
 import math
 import os
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
-from skimage.segmentation import find_boundaries
 
 from jaxnuc import metrics
-from jaxnuc.files import replace_file
 from jaxnuc.metrics import DEFAULT, Conventions
 from jaxnuc.metrics.scores import judged
-
-Colour = tuple[int, int, int]
+from jaxnuc.outputs.drawing import (
+    brighten,
+    enlarge,
+    enlargement,
+    outlines,
+    save_png,
+    with_legend,
+)
+from jaxnuc.outputs.scene import Colour
 
 # Okabe and Ito's palette, told apart with any colour vision, on black, white and stained tissue.
 MATCHED: Colour = (86, 180, 233)  # sky blue: outline of a prediction that matches a true nucleus
 TRUTH: Colour = (255, 255, 255)  # white: outline of that true nucleus
 FALSE: Colour = (230, 97, 0)  # vermilion: predicted where no true nucleus matches
 MISSED: Colour = (240, 228, 66)  # yellow: true nucleus that no prediction matches
-
-SIDE = 768  # pixels: pictures with a shorter long side are enlarged
-PAPER: Colour = (24, 24, 24)
-INK: Colour = (235, 235, 235)
-FONT_SIZE, LINE, GAP, SWATCH, NARROWEST = 15, 26, 14, 14, 320  # pixels, of the legend
 
 
 def overlay(
@@ -66,15 +62,15 @@ def overlay(
         if instances is not None and instances.shape != (height, width):
             raise ValueError(f"{name} is {instances.shape}, but the image is {(height, width)}")
     if scale is None:
-        scale = math.ceil(SIDE / max(height, width))
+        scale = enlargement((height, width))
     if scale < 1:
         raise ValueError(f"scale is {scale}; it must be 1 or more")
-    picture = _enlarge(_brighten(image), scale)
+    picture = enlarge(brighten(image), scale)
     layers, legend = _layers(truth, prediction, conventions)
     for instances, colour in layers:
-        picture[_outlines(_enlarge(instances, scale), 1 if scale == 1 else 2)] = colour
+        picture[outlines(enlarge(instances, scale), 1 if scale == 1 else 2)] = colour
     head: list[tuple[Colour | None, str]] = [(None, caption)] if caption else []
-    return _with_legend(picture, [*head, *legend])
+    return with_legend(picture, [*head, *legend])
 
 
 def write_overlay(
@@ -91,9 +87,7 @@ def write_overlay(
     picture = overlay(
         image, truth, prediction, conventions=conventions, scale=scale, caption=caption
     )
-    data = io.BytesIO()
-    Image.fromarray(picture).save(data, format="PNG")
-    replace_file(Path(path), data.getvalue())
+    save_png(path, picture)
 
 
 def _layers(
@@ -128,48 +122,3 @@ def _layers(
 
 def _count(instances: np.ndarray) -> int:
     return int(np.count_nonzero(np.unique(instances)))
-
-
-def _outlines(instances: np.ndarray, width: int) -> np.ndarray:
-    """(H, W) bool: the outermost `width` pixels of every instance, against its own neighbours."""
-    outlines = np.zeros(instances.shape, bool)
-    for _ in range(width):
-        outlines |= find_boundaries(np.where(outlines, 0, instances), connectivity=1, mode="inner")
-    return outlines
-
-
-def _enlarge(array: np.ndarray, scale: int) -> np.ndarray:
-    return array.repeat(scale, axis=0).repeat(scale, axis=1)
-
-
-def _brighten(image: np.ndarray) -> np.ndarray:
-    """Fluorescence often uses the lowest tenth of the range: black on most screens."""
-    top = float(np.percentile(image, 99.5)) if image.size else 255.0
-    gain = min(max(220.0 / max(top, 1.0), 1.0), 8.0)
-    return np.minimum(image * gain, 255.0).astype(np.uint8)
-
-
-def _with_legend(picture: np.ndarray, items: Sequence[tuple[Colour | None, str]]) -> np.ndarray:
-    """Puts a strip below the picture: swatches and texts, in as many lines as the width asks."""
-    height, width = picture.shape[0], max(picture.shape[1], NARROWEST)
-    font = ImageFont.load_default(size=FONT_SIZE)
-    places, x, line = [], GAP, 0
-    for colour, text in items:
-        mark = SWATCH + 6 if colour else 0
-        while text[1:] and mark + font.getlength(text) > width - 2 * GAP:
-            text = text[:-2] + "…"
-        length = mark + int(font.getlength(text))
-        if x > GAP and x + length > width - GAP:
-            x, line = GAP, line + 1
-        places.append((x, line, colour, text))
-        x += length + GAP
-    canvas = Image.new("RGB", (width, height + (line + 1) * LINE + 8), PAPER)
-    canvas.paste(Image.fromarray(picture), (0, 0))
-    draw = ImageDraw.Draw(canvas)
-    for x, line, colour, text in places:
-        middle = height + 4 + line * LINE + LINE // 2
-        if colour:
-            draw.rectangle((x, middle - SWATCH // 2, x + SWATCH, middle + SWATCH // 2), colour)
-            x += SWATCH + 6
-        draw.text((x, middle), text, fill=INK, font=font, anchor="lm")
-    return np.asarray(canvas)

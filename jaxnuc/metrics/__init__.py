@@ -1,5 +1,6 @@
 """Scores of label maps: one contingency table per image, every metric on it. NumPy only."""
 
+from jaxnuc.metrics.calibration import Calibration, Scored
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.evaluation import Evaluation
@@ -11,10 +12,12 @@ __all__ = [
     "COUNTS",
     "DEFAULT",
     "METRICS",
+    "Calibration",
     "ContingencyTable",
     "Conventions",
     "Evaluation",
     "Matches",
+    "Scored",
     "Scores",
     "Summary",
     "contingency_table",

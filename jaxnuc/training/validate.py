@@ -5,7 +5,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from jaxnuc.data.sample import Source
-from jaxnuc.inference.evaluate import judged
+from jaxnuc.inference.judging import judged
 from jaxnuc.inference.predictor import Predictor
 from jaxnuc.labels import Cut
 from jaxnuc.metrics import COUNTS, DEFAULT, METRICS, Conventions, Scores, Summary, summarize

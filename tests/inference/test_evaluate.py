@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.inference.evaluate import evaluate
@@ -63,6 +64,14 @@ def source():
     return HandMade((3, 2, 0, 1), (3, 1, 0, 2), ("stained", "grey", "grey", "stained"))
 
 
+def scored(image, highest=1.0):
+    """The squares, with scores that fall from the highest by steps of 0.1."""
+    instances = squares(int(image[0, 0, 0]))
+    return SimpleNamespace(
+        instances=instances, scores=highest - 0.1 * np.arange(instances.max(), dtype=np.float32)
+    )
+
+
 class InTwoSteps:
     """The same segmentation, as a network and its decoding."""
 
@@ -70,7 +79,7 @@ class InTwoSteps:
         return {"count": image[0, 0, 0]}
 
     def decode(self, maps, shape):
-        return SimpleNamespace(instances=squares(int(maps["count"])))
+        return scored(np.full((1, 1, 1), maps["count"]))
 
     def __call__(self, image):
         return self.decode(self.maps(image), image.shape[:2])
@@ -95,13 +104,50 @@ def test_figures_have_their_closed_form(source):
 
 
 @pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("way", [segment, InTwoSteps()], ids=["one step", "two steps"])
+@pytest.mark.parametrize("way", [scored, InTwoSteps()], ids=["one step", "two steps"])
 def test_workers_change_nothing(tmp_path, way, workers):
     source = HandMade((4,) * 9 + (0,), (2, 4, 1, 0, 3, 4, 5, 4, 1, 0), ("a",) * 5 + ("b",) * 5)
     evaluate(way, source, output=tmp_path / "0", progress=False, overlays=0)
     evaluate(way, source, output=tmp_path / "n", progress=False, overlays=0, workers=workers)
-    for name in ("metrics.json", "per_image.csv"):
+    names = sorted(path.name for path in (tmp_path / "0").iterdir())
+    assert {"metrics.json", "per_image.csv", "calibration.csv", "calibration.png"} <= set(names)
+    assert names == sorted(path.name for path in (tmp_path / "n").iterdir())
+    for name in names:
         assert (tmp_path / "0" / name).read_bytes() == (tmp_path / "n" / name).read_bytes()
+
+
+def test_scores_are_calibrated_against_the_matches(tmp_path):
+    # Scores 1 and 0.9, of which the second is always false; and 1 alone, which is right.
+    source = HandMade((1, 1, 2), (2, 2, 1))
+    figures = evaluate(scored, source, output=tmp_path, progress=False, overlays=0)
+    assert figures["calibration_error_pooled"] == pytest.approx(2 / 5 * 0.9)
+    assert figures["brier_pooled"] == pytest.approx(2 / 5 * 0.81)
+    assert "calibration_error_pooled" in figures.intervals
+    report = json.loads((tmp_path / "metrics.json").read_text())
+    assert report["metrics"]["brier_pooled"] == figures["brier_pooled"]
+    found = report["calibration"]
+    assert found["expected_error"] == figures["calibration_error_pooled"]
+    assert found["maximum_error"] == pytest.approx(0.9)
+    assert [b["count"] for b in found["bins"]] == [0] * 8 + [2, 3]
+    assert [b["precision"] for b in found["bins"]] == [None] * 8 + [0, 1]
+    lines = read_csv(tmp_path / "calibration.csv")
+    assert [int(line["count"]) for line in lines] == [0] * 8 + [2, 3]
+    with Image.open(tmp_path / "calibration.png") as picture:
+        assert picture.size == (700, 850)
+
+
+def test_without_probabilities_there_is_no_calibration(tmp_path):
+    source = HandMade((2, 2), (2, 1))
+    evaluate(scored, source, output=tmp_path, progress=False, overlays=0)
+    assert (tmp_path / "calibration.png").exists()
+    high = lambda image: scored(image, highest=3.0)
+    for way, why in ((high, "reach from 2.9 to 3;"), (segment, "gives no scores")):
+        figures = evaluate(way, source, output=tmp_path, progress=False, overlays=0)
+        assert "brier_pooled" not in figures
+        said = json.loads((tmp_path / "metrics.json").read_text())["calibration"]
+        assert said.startswith("not judged: ")
+        assert why in said
+        assert not list(tmp_path.glob("calibration.*"))  # those of an earlier evaluation are gone
 
 
 def test_an_error_in_a_worker_names_the_image(source):

@@ -162,8 +162,8 @@ def test_the_written_picture_is_the_overlay(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
 
 
-@pytest.mark.parametrize("module", ["overlay", "evaluate"])
-def test_reports_need_no_jax(module):
+@pytest.mark.parametrize("module", ["overlay", "judging"])
+def test_pictures_and_scores_need_no_jax(module):
     code = (
         f"import sys, jaxnuc.inference.{module}\n"
         "sys.exit(' '.join({'jax', 'flax', 'optax', 'matplotlib'} & set(sys.modules)) or None)"

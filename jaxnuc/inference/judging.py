@@ -1,0 +1,170 @@
+"""Scores the segmentations of images one by one, in other processes where there are workers."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, Protocol, runtime_checkable
+
+import numpy as np
+
+from jaxnuc.data.sample import Sample
+from jaxnuc.labels import Cut
+from jaxnuc.metrics import (
+    Calibration,
+    Conventions,
+    Scored,
+    Scores,
+    contingency_table,
+    score_table,
+)
+from jaxnuc.metrics.boundary import BoundaryScores, boundary_scores
+from jaxnuc.metrics.by_class import ClassFigures, ClassJudgement, judge_classes
+from jaxnuc.metrics.scores import judged as judged_maps
+from jaxnuc.workers import ordered_map
+
+
+class Segmentation(Protocol):
+    """What a segmentation function returns, at least.
+
+    It may have `scores` (N,) of the ids 1..N.
+    """
+
+    @property
+    def instances(self) -> np.ndarray: ...
+
+
+Segment = Callable[[np.ndarray], Segmentation]
+
+
+class Decode(Protocol):
+    """From maps to nuclei; picklable."""
+
+    def __call__(self, maps: Any, shape: tuple[int, ...]) -> Segmentation: ...
+
+    def classes_at(self, nuclei: Any, cut: Cut) -> np.ndarray | None: ...
+
+    def cannot_read(self, cut: Cut) -> str | None: ...
+
+
+@runtime_checkable
+class TwoSteps(Protocol):
+    """A segmentation whose second step, from maps to nuclei, can run in another process."""
+
+    def maps(self, image: np.ndarray) -> Any: ...
+
+    @property
+    def decode(self) -> Decode: ...
+
+
+class Judgement(NamedTuple):
+    """What is said of one image.
+
+    Attributes:
+      scores: of its instances.
+      classes: what it adds to the figures by class, where classes are true and predicted.
+      boundary: distances of the outlines, where they were asked for.
+      scored: the scores of the predicted nuclei, where they have any.
+      areas: of its true and its predicted nuclei, in pixels.
+    """
+
+    scores: Scores
+    classes: ClassJudgement | None = None
+    boundary: BoundaryScores | None = None
+    scored: Scored | None = None
+    areas: tuple[np.ndarray, np.ndarray] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+
+
+class _Found(NamedTuple):
+    """What is scored of a segmentation in one step."""
+
+    instances: np.ndarray
+    scores: np.ndarray | None
+
+
+def judged(
+    segment: Segment,
+    samples: Iterable[Sample],
+    conventions: Conventions,
+    workers: int = 0,
+    cut: Cut | None = None,
+    boundary: bool = False,
+) -> Iterator[Judgement]:
+    """What is said of images, in their order: see `jaxnuc.inference.evaluate.evaluate`.
+
+    Args:
+      segment: as there; only one in two steps is asked for classes.
+      samples: the images.
+      conventions: of the scores.
+      workers: processes that decode and score.
+      cut: the label set of the samples' classes; None: classes are not judged.
+      boundary: measure outlines.
+    """
+
+    def tasks() -> Iterator[tuple[Any, ...]]:
+        for sample in samples:
+            if isinstance(segment, TwoSteps):
+                decode, found = segment.decode, segment.maps(sample.image)
+            else:
+                whole = segment(sample.image)
+                scores = getattr(whole, "scores", None)
+                decode, found = None, _Found(np.asarray(whole.instances), scores)
+            # What is scored, and not the image, goes to another process.
+            truth = (sample.instances, sample.classes, sample.ignore, sample.meta["name"])
+            yield decode, found, *truth, conventions, cut, boundary
+
+    return ordered_map(_judge, tasks(), workers)
+
+
+def _judge(
+    decode: Decode | None,
+    found: Any,
+    truth: np.ndarray,
+    true_classes: np.ndarray | None,
+    ignore: np.ndarray | None,
+    name: str,
+    conventions: Conventions,
+    cut: Cut | None,
+    boundary: bool,
+) -> Judgement:
+    nuclei = found if decode is None else decode(found, truth.shape)
+    sides = judged_maps(conventions, truth, as_large(nuclei.instances, truth, name), ignore)
+    table = contingency_table(*sides)
+    classes = None
+    if decode is not None and cut is not None and true_classes is not None:
+        predicted = decode.classes_at(nuclei, cut)
+        if predicted is not None:
+            of_pixels = np.concatenate([[0], predicted])[sides[1]]
+            classes = judge_classes(*sides, true_classes, of_pixels, len(cut.groups), conventions)
+    outlines = boundary_scores(*sides) if boundary else None
+    scores = getattr(nuclei, "scores", None)
+    scored = None if scores is None else Scored.of(table, scores, conventions)
+    areas = (table.truth_areas, table.prediction_areas)
+    return Judgement(score_table(table, conventions), classes, outlines, scored, areas)
+
+
+def figures_by_class(judgements: Sequence[Judgement], cut: Cut | None) -> ClassFigures | None:
+    """The figures by class of a label set, where all images were judged by it."""
+    found = [judgement.classes for judgement in judgements if judgement.classes is not None]
+    if cut is None or len(found) < len(judgements):
+        return None
+    return ClassFigures.of(cut.groups, found)
+
+
+def calibration(judgements: Sequence[Judgement], level: float) -> Calibration | str:
+    """How well the scores are calibrated, or why that cannot be said."""
+    found = [judgement.scored for judgement in judgements if judgement.scored is not None]
+    if len(found) < len(judgements):
+        return "the segmentation gives no scores"
+    try:
+        return Calibration.of(found, level=level)
+    except ValueError as error:  # scores that are no probabilities
+        return str(error)
+
+
+def as_large(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
+    """The instances as an array, refused where they have another shape than their truth."""
+    instances = np.asarray(instances)
+    if instances.shape != truth.shape:
+        raise ValueError(
+            f"image {name!r}: segmented as {instances.shape}, but its truth is {truth.shape}; "
+            "a segmentation must have its image's resolution"
+        )
+    return instances

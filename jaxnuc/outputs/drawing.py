@@ -1,0 +1,109 @@
+"""What pictures of nuclei are drawn with: outlines, a legend, the image made visible."""
+
+import math
+import os
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from jaxnuc.files import replacing
+from jaxnuc.outputs.scene import Colour
+
+SIDE = 768  # pixels: pictures with a shorter long side are enlarged
+PAPER: Colour = (24, 24, 24)
+INK: Colour = (235, 235, 235)
+FONT_SIZE, LINE, GAP, SWATCH, NARROWEST = 15, 26, 14, 14, 320  # pixels, of the legend
+
+
+def enlargement(shape: tuple[int, int]) -> int:
+    """The whole factor that makes the longer side of an image at least `SIDE` pixels long."""
+    return math.ceil(SIDE / max(shape))
+
+
+def enlarge(array: np.ndarray, scale: int) -> np.ndarray:
+    """(H, W, ...) to (scale * H, scale * W, ...), each pixel a square."""
+    return array.repeat(scale, axis=0).repeat(scale, axis=1)
+
+
+def brighten(image: np.ndarray) -> np.ndarray:
+    """A dark (H, W, 3) uint8 image in proportion brighter, a bright one as it is.
+
+    Fluorescence often uses the lowest tenth of the range: black on most screens.
+    """
+    top = float(np.percentile(image, 99.5)) if image.size else 255.0
+    gain = min(max(220.0 / max(top, 1.0), 1.0), 8.0)
+    shown = np.minimum(np.arange(256) * gain, 255.0).astype(np.uint8)
+    brighter = np.empty_like(image)
+    for row, brighter_row in zip(image, brighter, strict=True):  # indices take 8 bytes a pixel
+        brighter_row[:] = shown[row]
+    return brighter
+
+
+def outlines(instances: np.ndarray, width: int = 1) -> np.ndarray:
+    """The outermost pixels of every instance, against its neighbours too; not along the border.
+
+    Args:
+      instances: (H, W) integer or bool, 0 is background.
+      width: of the outlines in pixels.
+
+    Returns:
+      (H, W) bool.
+
+    Example:
+      >>> outlines(np.array([[0, 1, 1, 1, 2, 2]])).astype(int)
+      array([[0, 1, 0, 1, 1, 0]])
+    """
+    found = np.zeros(instances.shape, bool)
+    for _ in range(width):
+        inner = instances.copy()
+        inner[found] = 0
+        edge = np.zeros_like(found)
+        down, across = inner[1:] != inner[:-1], inner[:, 1:] != inner[:, :-1]
+        edge[1:] |= down
+        edge[:-1] |= down
+        edge[:, 1:] |= across
+        edge[:, :-1] |= across
+        found |= edge & (inner != 0)
+    return found
+
+
+def with_legend(picture: np.ndarray, items: Sequence[tuple[Colour | None, str]]) -> np.ndarray:
+    """Puts a strip below a picture: swatches and texts, in as many lines as the width asks.
+
+    Args:
+      picture: (H, W, 3) uint8, RGB.
+      items: the colour of a swatch, or None, and a text.
+
+    Returns:
+      (H + strip, max(W, NARROWEST), 3) uint8.
+    """
+    height, width = picture.shape[0], max(picture.shape[1], NARROWEST)
+    font = ImageFont.load_default(size=FONT_SIZE)
+    places, x, line = [], GAP, 0
+    for colour, text in items:
+        mark = SWATCH + 6 if colour else 0
+        while text[1:] and mark + font.getlength(text) > width - 2 * GAP:
+            text = text[:-2] + "…"
+        length = mark + int(font.getlength(text))
+        if x > GAP and x + length > width - GAP:
+            x, line = GAP, line + 1
+        places.append((x, line, colour, text))
+        x += length + GAP
+    canvas = Image.new("RGB", (width, height + (line + 1) * LINE + 8), PAPER)
+    canvas.paste(Image.fromarray(picture), (0, 0))
+    draw = ImageDraw.Draw(canvas)
+    for x, line, colour, text in places:
+        middle = height + 4 + line * LINE + LINE // 2
+        if colour:
+            box = (x, middle - SWATCH // 2, x + SWATCH, middle + SWATCH // 2)
+            draw.rectangle(box, colour, outline=INK)  # of black, nothing else would be seen
+            x += SWATCH + 6
+        draw.text((x, middle), text, fill=INK, font=font, anchor="lm")
+    return np.asarray(canvas)
+
+
+def save_png(path: str | os.PathLike[str], picture: np.ndarray) -> None:
+    """Writes (H, W, 3) uint8 as PNG; the file is never seen half written."""
+    with replacing(path) as temporary:
+        Image.fromarray(picture).save(temporary, "PNG")

@@ -1,0 +1,165 @@
+"""HTML in which everything is escaped, and the shell of a page that needs no network."""
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+
+from jaxnuc.reports.look import SCRIPT, STYLE
+
+# Nothing is loaded: pictures are in the page, and so are its one style and its one script.
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
+VOID = ("img", "input", "link", "meta")  # elements without an end
+
+
+class Html(str):
+    """Markup; any other string is text, and is escaped where it meets markup."""
+
+
+Child = str | Iterable[str]
+
+
+def element(name: str, /, *children: Child, **attributes: str | float | None) -> Html:
+    """An element with its attributes and what is in it.
+
+    Args:
+      name: of the element.
+      children: `Html`, text that is escaped, or several of them.
+      attributes: `_` in a name becomes `-`, and one at its end is dropped; None leaves the
+        attribute out.
+
+    >>> element("p", "a < b", element("b", "c"), class_="x", title='"d"')
+    '<p class="x" title="&quot;d&quot;">a &lt; b<b>c</b></p>'
+    """
+    said = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
+    if name in VOID:
+        return Html(f"<{name}{said}>")
+    inner = (part for child in children for part in ([child] if isinstance(child, str) else child))
+    return Html(f"<{name}{said}>{''.join(map(_escaped, inner))}</{name}>")
+
+
+def _escaped(text: str) -> str:
+    return text if isinstance(text, Html) else html.escape(text)
+
+
+def table(
+    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = True
+) -> Html:
+    """A table; the first cell of each row is its header.
+
+    Args:
+      caption: what the table shows.
+      head: headers of the columns.
+      rows: cells, as many as headers.
+      numbers: whether the other cells are figures, which stand to the right.
+    """
+    return element(
+        "div",
+        element(
+            "table",
+            element("caption", caption),
+            element("thead", element("tr", (element("th", cell, scope="col") for cell in head))),
+            element(
+                "tbody",
+                (
+                    element(
+                        "tr",
+                        element("th", first, scope="row"),
+                        (element("td", cell) for cell in cells),
+                    )
+                    for first, *cells in rows
+                ),
+            ),
+            class_="numbers" if numbers else None,
+        ),
+        class_="scroll",
+        tabindex=0,  # what scrolls must be reached by the keyboard
+        role="region",
+        aria_label=caption,
+    )
+
+
+def facts(pairs: Mapping[str, object]) -> Html:
+    """Names and what is said of each; mappings within are told in one line."""
+    return element(
+        "dl",
+        (
+            element("div", element("dt", name.replace("_", " ")), element("dd", _told(value)))
+            for name, value in pairs.items()
+        ),
+        class_="facts",
+    )
+
+
+def _told(value: object) -> str:
+    if value is None:
+        return "unknown"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k}: {_told(v)}" for k, v in value.items())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(_told, value))
+    return str(value)
+
+
+def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
+    """The main figures, large: (name, figure, what stands below it)."""
+    return element(
+        "dl",
+        (
+            element(
+                "div",
+                element("dt", name),
+                element("dd", figure, class_="figure"),
+                element("dd", below, class_="below") if below else "",
+            )
+            for name, figure, below in figures
+        ),
+        class_="cards",
+    )
+
+
+def figure(content: Html, caption: str) -> Html:
+    """A chart with its caption."""
+    return element("figure", content, element("figcaption", caption), class_="chart")
+
+
+def section(title: str, *children: Child) -> Html:
+    """A part of the page under its heading."""
+    return element("section", element("h2", title), *children)
+
+
+def page(title: str, below: str, sections: Iterable[Html]) -> bytes:
+    """A whole page.
+
+    Args:
+      title: heading, and title of the window.
+      below: one line under it.
+      sections: from `section`.
+
+    Returns:
+      An HTML document in UTF-8.
+    """
+    head = element(
+        "head",
+        element("meta", charset="utf-8"),
+        element("meta", http_equiv="Content-Security-Policy", content=POLICY),
+        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        element("meta", name="color-scheme", content="light dark"),
+        element("link", rel="icon", href="data:,"),  # or a browser asks for one
+        element("title", title),
+        element("style", Html(STYLE)),
+    )
+    body = element(
+        "body",
+        element("header", element("h1", title), element("p", below)),
+        element("main", sections),
+        element("script", Html(SCRIPT)),
+    )
+    document = f"<!doctype html>\n{element('html', head, body, lang='en')}\n"
+    return document.encode("utf-8", errors="replace")

@@ -1,0 +1,97 @@
+"""Pictures in a page, and several of one place that a slider wipes between."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from PIL import Image
+
+from jaxnuc.reports.page import Html, element
+
+SIDE = 1000  # pixels: longer pictures are made smaller
+
+
+def photograph(pixels: np.ndarray) -> str:
+    """A picture (h, w, 3) uint8 as the address of a JPEG."""
+    return _address(Image.fromarray(pixels), "JPEG", quality=85)
+
+
+def drawing(levels: np.ndarray, colours: np.ndarray) -> str:
+    """A picture of few colours as the address of a PNG.
+
+    Args:
+      levels: (h, w) uint8, which of the colours each pixel has.
+      colours: (n, 4) uint8, red, green, blue and opacity.
+    """
+    picture = Image.fromarray(levels)
+    picture.putpalette(colours.tobytes(), "RGBA")
+    return _address(picture, "PNG", optimize=True)
+
+
+def _address(picture: Image.Image, kind: str, **how: bool | int) -> str:
+    data = io.BytesIO()
+    picture.save(data, format=kind, **how)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+
+
+def compare(
+    of: str,
+    size: tuple[int, int],
+    bottom: tuple[str, str],
+    layers: Mapping[str, str],
+    start: Sequence[str],
+) -> Html:
+    """A picture with layers over it, of which one shows left of a slider and one right of it.
+
+    Args:
+      of: what the picture shows.
+      size: (height, width) of the picture in pixels.
+      bottom: name and address of the picture itself.
+      layers: addresses by name of what can be laid over it; transparent, or as opaque as it.
+      start: names of what shows at first, left and right.
+    """
+    names = [bottom[0], *layers]
+    height, width = size
+    pictures = [element("img", src=bottom[1], width=width, height=height, alt=f"{of}: {bottom[0]}")]
+    for name, address in layers.items():
+        sides = [side for side, at in zip(("left", "right"), start, strict=True) if at == name]
+        pictures.append(
+            element(
+                "img",
+                src=address,
+                alt=f"{of}: {name}",
+                class_=" ".join(["layer", *sides]),
+                data_layer=name,
+            )
+        )
+    wipe = element(
+        "input",
+        type="range",
+        min=0,
+        max=100,
+        value=50,
+        class_="wipe",
+        aria_label=f"{of}: where the left layer ends and the right one begins, in percent",
+    )
+    stage = element("div", pictures, wipe, element("span", class_="bar"), class_="stage")
+    choices = (
+        element(
+            "div",
+            (
+                element(
+                    "button",
+                    name,
+                    type="button",
+                    data_side=side,
+                    data_layer=name,
+                    aria_pressed="true" if name == at else "false",
+                )
+                for name in names
+            ),
+            role="group",
+            aria_label=f"{side} of the slider",
+        )
+        for side, at in zip(("left", "right"), start, strict=True)
+    )
+    return Html(stage + element("div", choices, class_="sides"))

@@ -1,0 +1,204 @@
+"""The report of the nuclei found in one image."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+
+from jaxnuc.files import replace_file
+from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.reports import charts, page, pictures
+from jaxnuc.reports.page import Html, element
+from jaxnuc.reports.sizes import EDGES, Sizes, shown
+
+LEVELS = 128  # of the colours of the density
+SCORES = np.linspace(0, 1, 41)
+NUCLEI_IN_KERNEL = 10  # that the density is smoothed over, on average
+WIDEST = 0.05  # of the longer side: the standard deviation of the kernel at most
+UNITS = {True: "nuclei per mm²", False: "nuclei per 1000 x 1000 px"}
+
+
+def write_prediction_report(
+    path: str | os.PathLike[str],
+    tables: Callable[[], Iterable[NucleiTable]],
+    scene: Scene,
+    thumbnail: np.ndarray,
+    scale: float,
+    about: Mapping[str, Any],
+) -> None:
+    """Writes a page that shows how many nuclei of which classes and sizes lie where.
+
+    The page is one HTML file that needs nothing else, written whole or not at all. The nuclei are
+    gone through once; what is kept of them does not grow with their number.
+
+    Args:
+      path: of the page.
+      tables: returns the nuclei in parts.
+      scene: the image.
+      thumbnail: (h, w, 3) uint8, the whole image made small.
+      scale: how many pixels of the scene one of the thumbnail is long.
+      about: what else is to be told, by name; mappings within it become tables. What `corrupt`
+        lists is told as the tiles that were left out.
+    """
+    found = _Found(thumbnail.shape[:2], scale)
+    for table in tables():
+        found.add(table, scene.mpp)
+    replace_file(Path(path), _page(found, scene, thumbnail, scale, about))
+
+
+class _Found:
+    """What is kept of the nuclei: counts only."""
+
+    def __init__(self, shape: tuple[int, ...], scale: float) -> None:
+        self.scale = scale
+        self.sizes = Sizes()
+        self.scores = np.zeros(len(SCORES) - 1, np.int64)
+        self.classes: dict[int, int] = {}
+        self.places = np.zeros(shape, np.float32)  # nuclei in each pixel of the thumbnail
+
+    def add(self, table: NucleiTable, mpp: float | None) -> None:
+        if not len(table):
+            return
+        areas = np.array([np.count_nonzero(mask.mask) for mask in table.masks], float)
+        self.sizes.add(areas if mpp is None else areas * mpp**2)
+        self.scores += np.histogram(np.clip(table.scores, 0, 1), SCORES)[0]
+        classes = np.zeros(len(table), int) if table.classes is None else table.classes
+        for number, count in zip(*np.unique(classes, return_counts=True), strict=True):
+            self.classes[int(number)] = self.classes.get(int(number), 0) + int(count)
+        corners = np.array([mask[:2] for mask in table.masks], float)
+        middles = corners + np.array([mask.mask.shape for mask in table.masks]) / 2
+        rows, cols = (middles / self.scale).astype(int).T
+        height, width = self.places.shape
+        np.add.at(self.places, (rows.clip(0, height - 1), cols.clip(0, width - 1)), 1)
+
+
+def density(places: np.ndarray, sigma: float) -> np.ndarray:
+    """Nuclei per pixel, averaged around every pixel by a Gaussian that ends with the image.
+
+    Args:
+      places: (h, w) nuclei in each pixel.
+      sigma: standard deviation of the Gaussian in pixels.
+
+    Returns:
+      (h, w) float32.
+    """
+    smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
+    within = ndimage.gaussian_filter(np.ones_like(smooth), sigma, mode="constant")
+    return smooth / within
+
+
+def _page(
+    found: _Found, scene: Scene, thumbnail: np.ndarray, scale: float, about: Mapping[str, Any]
+) -> bytes:
+    total = found.sizes.total
+    unit = "px" if scene.mpp is None else "µm"
+    resolution = "unknown resolution" if scene.mpp is None else f"{scene.mpp:.4g} µm per pixel"
+    height, width = scene.shape
+    sections = [page.section("Summary", page.cards(_figures(found, scene)))]
+    corrupt = list(about.get("corrupt", ()))
+    if corrupt:
+        listed = element("ul", (element("li", str(line)) for line in corrupt))
+        sections.append(page.section(f"Tiles left out ({len(corrupt)})", listed))
+    if total:
+        sections.append(_map(found, scene, thumbnail, scale))
+        if scene.class_names is not None:
+            sections.append(page.section("Classes", _classes(found, scene)))
+        bins = shown(found.sizes)
+        sizes = charts.histogram(
+            EDGES[bins.start : bins.stop + 1],
+            {"all": found.sizes.counts[bins]},
+            f"area, {unit}², logarithmic",
+            "nuclei",
+            log=True,
+        )
+        scores = charts.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
+        drawn = [page.figure(sizes, "Areas of the nuclei"), page.figure(scores, "Their scores")]
+        sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
+    sections.append(page.section("How they were found", *_about(about)))
+    below = f"{height} x {width} pixels, {resolution}"
+    return page.page(f"Nuclei in {scene.image}", below, sections)
+
+
+def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
+    height, width = scene.shape
+    area = height * width * (1e-6 if scene.mpp is None else (scene.mpp / 1000) ** 2)
+    per, unit = ("", "px²") if scene.mpp is None else (f"of the whole image, {area:.3g} mm²", "µm²")
+    figures = [("Nuclei", f"{found.sizes.total:,}", "")]
+    figures.append(
+        (UNITS[scene.mpp is not None].capitalize(), f"{found.sizes.total / area:,.0f}", per)
+    )
+    if found.sizes.total:
+        figures.append(("Mean area", f"{found.sizes.mean:.1f} {unit}", ""))
+    return figures
+
+
+def _map(found: _Found, scene: Scene, thumbnail: np.ndarray, scale: float) -> Html:
+    """The thumbnail and the density of the nuclei, with a slider between."""
+    sides = np.array(found.places.shape)
+    sigma = math.sqrt(NUCLEI_IN_KERNEL * sides.prod() / (4 * math.pi * found.sizes.total))
+    sigma = max(1.5, min(sigma, WIDEST * float(sides.max())))
+    metric = scene.mpp is not None
+    pixel = scale * (scene.mpp / 1000 if scene.mpp is not None else 1e-3)  # mm or 1000 px
+    nuclei = density(found.places, sigma) / pixel**2
+    high = float(nuclei.max())
+    colours = matplotlib.colormaps["inferno"].resampled(LEVELS)(range(LEVELS), bytes=True)
+    small = np.asarray(_fitted(Image.fromarray(nuclei), pictures.SIDE // 2))
+    levels = np.minimum(small / high * LEVELS, LEVELS - 1).astype(np.uint8)
+    picture = np.asarray(_fitted(Image.fromarray(thumbnail), pictures.SIDE))
+    smoothed = sigma * scale * (scene.mpp or 1)
+    said = (
+        f"Density, {UNITS[metric]}, smoothed by a Gaussian with a standard deviation of "
+        f"{smoothed:.3g} {'µm' if metric else 'px'}. Drag over the picture, or use the arrow keys."
+    )
+    return page.section(
+        "Where they lie",
+        element(
+            "figure",
+            pictures.compare(
+                scene.image,
+                picture.shape[:2],
+                ("image", pictures.photograph(picture)),
+                {"density": pictures.drawing(levels, colours)},
+                ("image", "density"),
+            ),
+            charts.colour_bar(colours, high, UNITS[metric]),
+            element("figcaption", said),
+            class_="compare map",
+        ),
+    )
+
+
+def _fitted(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, made smaller where a side is longer than `side`."""
+    shrink = min(1.0, side / max(picture.size))
+    width, height = (max(1, round(n * shrink)) for n in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX) if shrink < 1 else picture
+
+
+def _classes(found: _Found, scene: Scene) -> Html:
+    total = found.sizes.total
+    names = dict(enumerate(scene.class_names or ()))
+    names[0] = "without a class"
+    rows = []
+    for number, name in [*list(names.items())[1:], (0, names[0])]:
+        count = found.classes.get(number, 0)
+        if number or count:
+            head = Html(charts.swatch(*scene.colour(number)) + element("span", name))
+            rows.append((head, f"{count:,}", f"{100 * count / total:.1f} %"))
+    return page.table("Nuclei by predicted class", ("class", "nuclei", "share"), rows)
+
+
+def _about(about: Mapping[str, Any]) -> list[Html]:
+    """What is told in single words first, then each mapping under its name."""
+    told = {k: v for k, v in about.items() if not isinstance(v, Mapping) and k != "corrupt"}
+    parts = [page.facts(told)] if told else []
+    for name, value in about.items():
+        if isinstance(value, Mapping):
+            parts += [element("h3", name.replace("_", " ").capitalize()), page.facts(value)]
+    return parts

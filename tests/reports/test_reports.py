@@ -1,0 +1,328 @@
+"""The pages as documents: what they say, that they are whole, and that they ask for nothing."""
+
+import base64
+import io
+import re
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxnuc.data.sample import Sample
+from jaxnuc.inference.evaluate import evaluate
+from jaxnuc.inference.overlay import FALSE, MATCHED, MISSED, TRUTH
+from jaxnuc.metrics import score
+from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.postprocess.masks import Mask
+from jaxnuc.reports import page
+from jaxnuc.reports.compared import compared
+from jaxnuc.reports.prediction import write_prediction_report
+
+NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>"
+
+
+class Document(HTMLParser):
+    """Refuses what is not well-formed, and keeps what is needed."""
+
+    def __init__(self, path):
+        super().__init__()
+        self.open, self.elements, self.texts = [], [], []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag, attributes):
+        assert len(dict(attributes)) == len(attributes), "an attribute twice"
+        self.elements.append((tag, dict(attributes)))
+        if tag not in page.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] not in ("style", "script"):
+            self.texts.append(data)
+
+    def all(self, tag, class_=None):
+        return [
+            attributes
+            for name, attributes in self.elements
+            if name == tag and class_ in (None, *(attributes.get("class") or "").split())
+        ]
+
+    def cells(self):
+        return [text for text in self.texts if text.strip()]
+
+
+def pixels(address):
+    kind, data = address.split(";base64,")
+    with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+        return kind, np.asarray(picture.convert("RGBA"))
+
+
+def squares(count):
+    instances = np.zeros((40, 60), np.int32)
+    for k in range(count):
+        instances[2:12, 2 + 14 * k : 12 + 14 * k] = k + 1
+    return instances
+
+
+class Data:
+    """Image i has as many squares as `true[i]`; as many are found as its first pixel says."""
+
+    name, split = NASTY, None
+
+    def __init__(self, true=(4, 3, 2, 0), found=(4, 2, 3, 0)):
+        self.true, self.found = true, found
+
+    def __len__(self):
+        return len(self.true)
+
+    def __getitem__(self, i):
+        image = np.full((40, 60, 3), 90, np.uint8)
+        image[0, 0] = self.found[i]
+        meta = {"name": f"{NASTY} {i}", "tissue": f"{NASTY} of {i % 2}"}
+        return Sample(image, squares(self.true[i]), None, meta)
+
+
+def segment(image):
+    count = int(image[0, 0, 0])
+    return SimpleNamespace(instances=squares(count), scores=np.linspace(0.9, 0.5, count))
+
+
+LINES = [{"step": s, "train/loss": 1 / s, "validation/pq_image_mean": s / 9} for s in range(1, 9)]
+
+
+@pytest.fixture(scope="session")
+def evaluation(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluation")
+    evaluate(
+        segment,
+        Data(),
+        output=folder,
+        overlays=3,
+        progress=False,
+        about={"checkpoint": NASTY, "split": "test"},
+        training=[*LINES, {"step": 4, "event": NASTY}],
+    )
+    return folder / "report.html"
+
+
+def nuclei(count, seed=0):
+    rng = np.random.default_rng(seed)
+    places = rng.integers(0, (180, 380), (count, 2)).tolist()
+    masks = tuple(Mask(row, col, np.ones((20, 20), bool)) for row, col in places)
+    return NucleiTable(masks, rng.random(count).astype(np.float32), rng.integers(0, 3, count))
+
+
+@pytest.fixture(scope="session")
+def prediction(tmp_path_factory):
+    path = tmp_path_factory.mktemp("prediction") / "a.report.html"
+    scene = Scene(NASTY, (200, 400), 0.5, class_names=("background", NASTY, "b"))
+    about = {"path": NASTY, "plan": {NASTY: [1, None]}, "corrupt": [f"corrupt {NASTY}"]}
+    small = np.full((100, 200, 3), 200, np.uint8)
+    write_prediction_report(
+        path, lambda: [nuclei(30), nuclei(0), nuclei(20, 1)], scene, small, 2.0, about
+    )
+    return path
+
+
+@pytest.fixture(params=["evaluation", "prediction"])
+def report(request):
+    return request.getfixturevalue(request.param)
+
+
+def test_the_page_is_well_formed_and_asks_for_nothing(report):
+    document = Document(report)
+    policy = document.all("meta")[1]["content"]
+    assert document.all("meta")[1]["http-equiv"] == "Content-Security-Policy"
+    assert "default-src 'none'" in policy
+    assert "http" not in policy
+    for _, attributes in document.elements:
+        for name in ("src", "href", "srcset", "data", "action", "poster"):
+            assert attributes.get(name, "data:").startswith("data:"), attributes
+        assert not [name for name in attributes if name.startswith("on")]
+    text = report.read_text()
+    assert not re.search(r"url\(|@import|https?://|fetch\(", text)
+    ids = [attributes["id"] for _, attributes in document.elements if "id" in attributes]
+    assert len(set(ids)) == len(ids)
+
+
+def test_names_are_text_wherever_they_stand(report):
+    document = Document(report)
+    assert len(document.all("script")) == 1
+    assert not document.all("b")
+    assert any(NASTY in text for text in document.texts)
+    assert any(NASTY in image["alt"] for image in document.all("img"))
+
+
+def test_everything_has_a_name_for_those_who_do_not_see_it(report):
+    document = Document(report)
+    assert document.all("html")[0]["lang"] == "en"
+    assert all(image["alt"] for image in document.all("img"))
+    assert all(chart.get("aria-label") or chart.get("aria-hidden") for chart in document.all("svg"))
+    assert all(input["aria-label"] for input in document.all("input"))
+    assert all(head["scope"] in ("col", "row") for head in document.all("th"))
+    assert len(document.all("caption")) == len(document.all("table"))
+
+
+def test_the_evaluation_tells_its_figures(evaluation):
+    document = Document(evaluation)
+    cells = document.cells()
+    pq = np.mean([1, 2 / 2.5, 2 / 2.5])  # all squares that are found are right
+    at = cells.index("PQ, panoptic quality", cells.index("All figures"))
+    assert cells[at + 1].startswith(f"{pq:.4f} [")
+    assert any(text.startswith("one to one, IoU > 0.5") for text in cells)
+    assert any("truth: 9 nuclei, mean area 100 px²" in text for text in cells)
+    assert any("2 matched, 1 missed, 0 false" in text for text in cells)
+    assert len(document.all("figure", "compare")) == 3
+    assert "Training" in cells
+    assert "Calibration of the scores" in cells
+
+
+def test_without_training_scores_or_pictures_the_page_is_whole(tmp_path):
+    plain = lambda image: SimpleNamespace(instances=np.zeros((40, 60), int))
+    evaluate(plain, Data((0,), (0,)), output=tmp_path, overlays=0, progress=False)
+    document = Document(tmp_path / "report.html")
+    assert not document.all("img")
+    assert "Training" not in document.cells()
+    assert "–" in document.cells()
+
+
+def test_layers_are_the_outlines_of_what_matched_and_what_did_not():
+    truth, found = squares(3), squares(2)
+    found[20:30, 20:30] = 3  # made up; the third square is missed
+    image = np.full((40, 60, 3), 250, np.uint8)
+    shown = compared("worst", "a", score(truth, found), image, truth, found)
+    kind, layer = pixels(shown.truth)
+    assert kind == "data:image/png"
+    scale = layer.shape[0] // 40
+    assert layer.shape[:2] == shown.size == (40 * scale, 60 * scale)
+    assert layer[2 * scale, 5 * scale].tolist() == [*TRUTH, 255]
+    assert layer[2 * scale, 33 * scale].tolist() == [*MISSED, 255]
+    assert layer[7 * scale, 7 * scale, 3] == 0
+    _, layer = pixels(shown.prediction)
+    assert layer[2 * scale, 5 * scale].tolist() == [*MATCHED, 255]
+    assert layer[20 * scale, 25 * scale].tolist() == [*FALSE, 255]
+    assert layer[2 * scale, 33 * scale, 3] == 0
+    kind, base = pixels(shown.image)
+    assert kind == "data:image/jpeg"
+    assert np.abs(base[..., :3].astype(int) - 250).max() < 8
+
+
+def test_pictures_of_large_images_are_small():
+    rng = np.random.default_rng(0)
+    image = rng.integers(0, 256, (1100, 2500, 3), dtype=np.uint8)
+    truth = np.zeros((1100, 2500), np.int32)
+    truth[100:200, 100:200] = 7
+    shown = compared("best", "a", score(truth, truth), image, truth, truth)
+    assert max(pixels(shown.image)[1].shape) <= 1000
+    assert max(shown.size) <= 1000
+    assert sum(map(len, (shown.image, shown.truth, shown.prediction))) < 15e6 / 16
+
+
+def test_the_prediction_tells_counts_classes_and_densities(prediction):
+    cells = Document(prediction).cells()
+    table = NucleiTable.concatenated([nuclei(30), nuclei(20, 1)])
+    assert cells[cells.index("Nuclei") + 1] == "50"
+    density = 50 / (200 * 400 * 0.0005**2)
+    assert cells[cells.index("Nuclei per mm²") + 1] == f"{density:,.0f}"
+    assert cells[cells.index("Mean area") + 1] == "100.0 µm²"
+    for number, name in enumerate(("without a class", NASTY, "b")):
+        count = int((table.classes == number).sum())
+        at = cells.index(name, cells.index("Classes"))
+        assert cells[at + 1 : at + 3] == [str(count), f"{2 * count:.1f} %"]
+    assert cells[cells.index("Tiles left out (1)") + 1] == f"corrupt {NASTY}"
+
+
+def test_the_layer_of_densities_is_bright_where_nuclei_are(tmp_path):
+    masks = tuple(Mask(100 + k, 300 + k, np.ones((4, 4), bool)) for k in range(20))
+    table = NucleiTable(masks, np.ones(20, np.float32))
+    path = tmp_path / "a.html"
+    small = np.zeros((100, 200, 3), np.uint8)
+    write_prediction_report(path, lambda: iter([table]), Scene("a", (200, 400)), small, 2.0, {})
+    address = Document(path).all("img", "layer")[0]["src"]
+    bright = pixels(address)[1][..., :3].sum(axis=2).astype(int)
+    row, col = np.unravel_index(bright.argmax(), bright.shape)
+    assert abs(row - 55) < 5
+    assert abs(col - 155) < 5
+    assert bright[:, :75].max() < 30
+
+
+def test_no_nuclei_and_no_resolution(tmp_path):
+    path = tmp_path / "a.html"
+    small = np.zeros((10, 20, 3), np.uint8)
+    write_prediction_report(path, lambda: [], Scene("a", (20, 40)), small, 2.0, {})
+    cells = Document(path).cells()
+    assert cells[cells.index("Nuclei") + 1] == "0"
+    assert "20 x 40 pixels, unknown resolution" in cells
+
+
+LOOK = """(() => {
+  const stage = document.querySelector(".stage"), box = stage.getBoundingClientRect();
+  const seen = side => [...stage.querySelectorAll(".layer")].filter(
+    p => p.classList.contains(side) && getComputedStyle(p).visibility == "visible");
+  return {
+    left: seen("left").map(p => [p.dataset.layer, getComputedStyle(p).clipPath]),
+    right: seen("right").map(p => [p.dataset.layer, getComputedStyle(p).clipPath]),
+    value: +stage.querySelector(".wipe").value, bar: stage.querySelector(".bar").offsetLeft,
+    x: box.left, y: box.top + 20, width: box.width,
+    loaded: [...document.images].every(i => i.complete && i.naturalWidth > 0),
+    wider: document.documentElement.scrollWidth - innerWidth,
+  };
+})()"""
+
+
+def test_it_opens_in_a_browser_without_network_and_without_complaint(browser, report):
+    browser.open(report)
+    found = browser.evaluate(LOOK)
+    assert found["loaded"]
+    assert browser.evaluate("document.title").count(NASTY)
+    assert browser.complaints() == []
+    assert browser.requests() == [report.resolve().as_uri()]
+
+
+def test_the_page_fits_a_phone(browser, report):
+    size = {"width": 360, "height": 700, "deviceScaleFactor": 2}
+    browser.call("Emulation.setDeviceMetricsOverride", mobile=True, **size)
+    browser.open(report)
+    assert browser.evaluate(LOOK)["wider"] <= 0
+    browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_the_slider_moves_by_mouse_and_keyboard(browser, report):
+    browser.open(report)
+    browser.evaluate("document.querySelector('.stage').scrollIntoView()")
+    before = browser.evaluate(LOOK)
+    assert before["value"] == 50
+    assert before["right"][0][1] == "inset(0px 0px 0px 50%)"
+    x, y, width = (before[name] for name in ("x", "y", "width"))
+    browser.drag(x + width / 2, y, x + width / 5)
+    dragged = browser.evaluate(LOOK)
+    assert dragged["value"] == pytest.approx(20, abs=1)
+    assert dragged["right"][0][1] == f"inset(0px 0px 0px {dragged['value']}%)"
+    assert dragged["bar"] == pytest.approx(width / 5, abs=width / 50)
+    browser.press("ArrowRight", 39)
+    assert browser.evaluate(LOOK)["value"] == dragged["value"] + 1
+    assert browser.complaints() == []
+
+
+def test_buttons_choose_the_layers_on_either_side(browser, evaluation):
+    browser.open(evaluation)
+    layers = lambda: [[name for name, _ in browser.evaluate(LOOK)[s]] for s in ("left", "right")]
+    click = lambda side, layer: browser.evaluate(
+        f"document.querySelector('[data-side={side}][data-layer={layer}]').click()"
+    )
+    pressed = "[...document.querySelector('.sides').querySelectorAll('[aria-pressed=true]')]"
+    assert layers() == [["truth"], ["prediction"]]
+    click("left", "image")
+    assert layers() == [[], ["prediction"]]
+    click("right", "truth")
+    assert layers() == [[], ["truth"]]
+    click("left", "truth")
+    assert layers() == [["truth"], ["truth"]]
+    assert browser.evaluate(LOOK)["left"][0][1] == "none"  # one layer over the whole picture
+    assert browser.evaluate(f"{pressed}.map(b => b.textContent)") == ["truth", "truth"]
