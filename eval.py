@@ -1,16 +1,18 @@
 """Evaluates a trained network: python eval.py --workdir=runs/a --split=test
 
-Writes metrics.json, per_image.csv, per_class.csv where there are classes, and overlay pictures, and
-prints a table with 95 % confidence intervals (bootstrap over images) and the conventions behind it.
-The configuration comes from the checkpoint. Another data set than the one trained on is evaluated
-with --source=dsb2018 --root=FOLDER.
+Writes report.html, metrics.json, per_image.csv, per_class.csv where there are classes, calibration
+and overlay pictures, and prints a table with 95 % confidence intervals (bootstrap over images) and
+the conventions behind it. The configuration comes from the checkpoint. Another data set than that
+of the training is evaluated with --source=dsb2018 --root=FOLDER.
 """
 
 import os
 
 from absl import app, flags, logging
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or of one checkpoint.")
+WORKDIR = flags.DEFINE_multi_string(
+    "workdir", None, "Folder of the run, or of one checkpoint; several times: an ensemble."
+)
 SPLIT = flags.DEFINE_string("split", "test", "Split to evaluate.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest or a step.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write; default WORKDIR/eval_SOURCE_SPLIT.")

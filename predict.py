@@ -1,8 +1,9 @@
 """Finds nuclei in images and slides: python predict.py --workdir=runs/a --input=a.svs --output=out
 
 Writes, for each image, the files of --format (geojson, coco, csv, parquet, geoparquet, tiff,
-ome-zarr, hovernet-json, hovernet-mat) and NAME.json, which says how they were made. Run again, it
-goes on where it stopped. --input takes files, folders and patterns, and can be given several times.
+ome-zarr, hovernet-json, hovernet-mat, overlay), NAME.report.html, a page to look at, and NAME.json,
+which says how they were made. Run again, it goes on where it stopped. --input takes files, folders
+and patterns, and can be given several times.
 """
 
 import os
@@ -10,23 +11,31 @@ import sys
 
 from absl import app, flags, logging
 
-WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run, or of one checkpoint.")
+WORKDIR = flags.DEFINE_multi_string(
+    "workdir", None, "Folder of the run, or of one checkpoint; several times: an ensemble."
+)
 INPUT = flags.DEFINE_multi_string("input", None, "Image, slide, folder or pattern.")
 OUTPUT = flags.DEFINE_string("output", None, "Folder to write.")
 FORMAT = flags.DEFINE_list("format", "geojson,csv", "Files to write.")
 CHECKPOINT = flags.DEFINE_string("checkpoint", "best", "best, latest or a step.")
 MPP = flags.DEFINE_float("mpp", None, "Microns per pixel of the images; default: as they say.")
 MODEL_MPP = flags.DEFINE_float("model_mpp", None, "Microns per pixel the model expects.")
-TILE = flags.DEFINE_integer("tile", 1024, "Side of the tiles in pixels, a multiple of 64.")
-OVERLAP = flags.DEFINE_integer("overlap", 96, "Pixels that neighbouring tiles share.")
-BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Tiles that the devices take at once.")
+PATCH = flags.DEFINE_integer("patch", 1024, "Side of what the network sees, a multiple of 64.")
+OVERLAP = flags.DEFINE_integer("overlap", 128, "Pixels that neighbours share, a multiple of 32.")
+TILE = flags.DEFINE_integer("tile", 1792, "Side of what is decoded at once, a multiple of 64.")
+BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Patches that the devices take at once.")
 WORKERS = flags.DEFINE_integer("workers", 1, "Processes that decode; 0: this one.")
 SYMMETRIES = flags.DEFINE_integer("symmetries", 1, "8: average over turns and mirror images.")
+AGREEMENT = flags.DEFINE_bool(
+    "agreement", False, "Say of each nucleus how far symmetries and workdirs agree on it."
+)
 TISSUE = flags.DEFINE_bool("tissue", False, "Leave out glass (stained sections only).")
 STAINS = flags.DEFINE_bool("stains", True, "Measure haematoxylin and eosin.")
-SKIP = flags.DEFINE_bool("skip_corrupt", False, "Leave out tiles that cannot be read.")
+SKIP = flags.DEFINE_bool("skip_corrupt", False, "Take what cannot be read for glass.")
 OVERWRITE = flags.DEFINE_bool("overwrite", False, "Replace outputs, begin anew.")
-SHARD = flags.DEFINE_string("shard", None, "i/n: do the i-th of n parts; join by a run without.")
+SHARD = flags.DEFINE_string("shard", None, "i/n: do the i-th of n parts; a run without joins.")
+MERGE = flags.DEFINE_list("merge", "", "Folders with shards, where they are not in --output.")
+REPORT = flags.DEFINE_bool("report", True, "Write NAME.report.html.")
 flags.mark_flags_as_required(["workdir", "input", "output"])
 
 
@@ -41,13 +50,19 @@ def main(argv: list[str]) -> None:
 
     if SYMMETRIES.value not in (1, 4, 8):
         raise app.UsageError(f"--symmetries={SYMMETRIES.value}; known: 1, 4, 8")
-    predictor = load(WORKDIR.value, CHECKPOINT.value, symmetries=range(SYMMETRIES.value))
+    predictor = load(
+        WORKDIR.value,
+        CHECKPOINT.value,
+        symmetries=range(SYMMETRIES.value),
+        agreement=AGREEMENT.value,
+    )
     options = Options(
         formats=tuple(FORMAT.value),
         mpp=MPP.value,
         model_mpp=MODEL_MPP.value,
-        tile=TILE.value,
+        patch=PATCH.value,
         overlap=OVERLAP.value,
+        tile=TILE.value,
         batch_size=BATCH_SIZE.value,
         workers=WORKERS.value,
         tissue=TISSUE.value,
@@ -55,6 +70,8 @@ def main(argv: list[str]) -> None:
         skip_corrupt=SKIP.value,
         overwrite=OVERWRITE.value,
         shard=parse_shard(SHARD.value) if SHARD.value else None,
+        merge=tuple(MERGE.value),
+        report=REPORT.value,
     )
     report = predict(INPUT.value, predictor, OUTPUT.value, options)
     for done in report.done:

@@ -21,7 +21,7 @@ ALLOWED = {
     "representations": {"jaxnuc.labels", "jaxnuc.losses", "jaxnuc.postprocess"},
     "weights": set(),
     "images": {"jaxnuc.data"},
-    "outputs": {"jaxnuc.data", "jaxnuc.metrics", "jaxnuc.postprocess"},
+    "outputs": {"jaxnuc.data", "jaxnuc.images", "jaxnuc.metrics", "jaxnuc.postprocess"},
 }
 
 

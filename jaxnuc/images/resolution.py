@@ -19,6 +19,7 @@ class ResampledImage(LargeImage):
     Every pixel is one and the same function of the image, so that overlapping regions agree.
 
     Attributes:
+      image: that is resampled.
       scale: pixels of level 0 of the image per pixel of the view, (row, col): the point (r, c) of
         the view, measured from the upper left corner of the first pixel, is (r * scale[0],
         c * scale[1]) of the image.
@@ -29,22 +30,22 @@ class ResampledImage(LargeImage):
         rows, cols = image.levels[level].shape
         shape = max(1, round(rows / factor)), max(1, round(cols / factor))
         super().__init__(image.path, [shape])
-        self._image, self._level, self._factor = image, level, factor
+        self.image, self._level, self._factor = image, level, factor
         scale = factor * image.levels[level].downsample
         self.scale = scale, scale
         self._mpp = scale * image_mpp
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         if self._factor == 1:
-            return self._image.read(*box, level=self._level)
-        height, width = self._image.levels[self._level].shape
+            return self.image.read(*box, level=self._level)
+        height, width = self.image.levels[self._level].shape
         cols = _taps(box.col, box.col + box.width, self._factor, width)
         step = max(1, int(_PIXELS / (self._factor * (cols.stop - cols.first))))
         region = np.empty((box.height, box.width, 3), np.uint8)
         for start in range(0, box.height, step):
             stop = min(start + step, box.height)
             rows = _taps(box.row + start, box.row + stop, self._factor, height)
-            source = self._image.read(
+            source = self.image.read(
                 rows.first,
                 cols.first,
                 rows.stop - rows.first,
@@ -60,7 +61,7 @@ class ResampledImage(LargeImage):
 
     def close(self) -> None:
         """Closes the image."""
-        self._image.close()
+        self.image.close()
 
 
 def at_mpp(image: LargeImage, mpp: float, *, given: float | None = None) -> ResampledImage:

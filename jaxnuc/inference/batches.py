@@ -1,4 +1,4 @@
-"""A network on a stream of tiles of one shape, in batches on all devices."""
+"""Networks on a stream of tiles of one shape, in batches on all devices."""
 
 import math
 import time
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from jaxnuc.inference.predictor import Predictor
-from jaxnuc.inference.symmetries import Average
+from jaxnuc.inference.symmetries import Maps
 from jaxnuc.training.parallel import compile_forward
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ class Batches:
     """Maps of tiles. The devices work on one batch while the next is read.
 
     Attributes:
-      predictor: whose network it is; its symmetries are averaged over.
+      predictor: whose networks they are; it says over what their maps are averaged.
       size: images in a batch; rounded up to a multiple of the devices.
       seconds: how long this process waited for the `"tiles"`, for the `"device"`, and for whoever
         takes the maps (`"taker"`).
@@ -41,12 +41,12 @@ class Batches:
         devices = jax.local_device_count()
         self.size = math.ceil(self.size / devices) * devices
         predictor = self.predictor
-        self._run = compile_forward(predictor.forward, predictor.variables)
-        self._average = Average(predictor.representation, predictor.symmetries, predictor.merge)
+        self._runs = [compile_forward(n.forward, n.variables) for n in predictor.networks]
+        self._average = predictor.average
 
     def __call__(
         self, tiles: Iterable[tuple[T, np.ndarray]]
-    ) -> Iterator[tuple[T, dict[str, np.ndarray]]]:
+    ) -> Iterator[tuple[T, Maps, tuple[Maps, ...]]]:
         """The maps of every tile, in their order.
 
         Args:
@@ -55,30 +55,36 @@ class Batches:
             batch is filled up with black tiles.
 
         Yields:
-          What came with the tile, and its `{map: (h, w, C) float32}`.
+          What came with the tile; its `{map: (h, w, C) float32}`; and the same of each member, as
+          `Predictor.members`, where the predictor is to tell their agreement, else nothing.
         """
         parts: deque[tuple[T, int]] = deque()  # tiles whose maps are not merged yet
-        maps: list[dict[str, np.ndarray]] = []
+        maps: list[list[Maps]] = []  # of each image, those of every network
         waiting: deque[tuple[Any, int]] = deque()  # batches on the devices
         images: list[np.ndarray] = []
 
         def start() -> None:
             count = len(images)
             images.extend([np.zeros_like(images[0])] * (self.size - count))
-            waiting.append((self._run(np.stack(images)), count))
+            batch = np.stack(images)
+            waiting.append(([run(batch) for run in self._runs], count))
             images.clear()
 
-        def finish() -> Iterator[tuple[T, dict[str, np.ndarray]]]:
+        def finish() -> Iterator[tuple[T, Maps, tuple[Maps, ...]]]:
             batch, count = waiting.popleft()
             with self._waiting("device"):
                 batch = jax.device_get(batch)
-            maps.extend({name: m[i] for name, m in batch.items()} for i in range(count))
+            maps.extend(
+                [{name: m[i] for name, m in each.items()} for each in batch] for i in range(count)
+            )
             while parts and len(maps) >= parts[0][1]:
                 tile, number = parts.popleft()
-                merged = self._average.merged(maps[:number])
+                by_network = zip(*maps[:number], strict=True)
+                members = self._average.undone([m for each in by_network for m in each])
+                merged = self._average.merged(members)
                 del maps[:number]
                 with self._waiting("taker"):
-                    yield tile, merged
+                    yield tile, merged, members if self.predictor.agreement else ()
 
         iterator = iter(tiles)
         while True:

@@ -1,10 +1,11 @@
 """From maps to nuclei; without JAX, so that processes which decode start fast and stay small."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from jaxnuc.inference.agreement import agreement
 from jaxnuc.inference.tiles import Tile
 from jaxnuc.labels import Cut
 from jaxnuc.outputs.table import NucleiTable
@@ -24,11 +25,32 @@ class Decoder:
 
     representation: Representation
 
-    def __call__(self, maps: Mapping[str, np.ndarray], shape: tuple[int, ...]) -> Nuclei:
-        """Decodes the maps of an image of this shape (H, W)."""
-        if getattr(self.representation, "grid", 1) > 1:
-            return self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
-        return self.representation.decode(maps)
+    @property
+    def grid(self) -> int:
+        """Pixels of the image per value of the maps, each way."""
+        return getattr(self.representation, "grid", 1)
+
+    def __call__(
+        self,
+        maps: Mapping[str, np.ndarray],
+        shape: tuple[int, ...],
+        members: Sequence[Mapping[str, np.ndarray]] = (),
+    ) -> Nuclei:
+        """Decodes the maps of an image.
+
+        Args:
+          maps: of the image.
+          shape: (H, W) of the image.
+          members: the maps of each member of an average; each is decoded too, for the agreement of
+            the nuclei.
+        """
+        if self.grid > 1:
+            nuclei = self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
+        else:
+            nuclei = self.representation.decode(maps)
+        if not members:
+            return nuclei
+        return _with_agreement(nuclei, [self(each, shape) for each in members])
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
@@ -37,22 +59,21 @@ class Decoder:
             return None
         return ("background", *self.representation.predicted.groups)
 
-    def table(self, maps: Mapping[str, np.ndarray], tile: Tile) -> NucleiTable:
+    def table(
+        self,
+        maps: Mapping[str, np.ndarray],
+        tile: Tile,
+        members: Sequence[Mapping[str, np.ndarray]] = (),
+    ) -> NucleiTable:
         """The nuclei of a tile of an image, where they lie in the image.
 
         Args:
-          maps: of the whole tile, what lies outside of the image included.
-          tile: whose part inside the image begins on the maps' grid.
+          maps: of the tile's pixels in the image.
+          tile: which begins on the maps' grid.
+          members: as in the call.
         """
-        grid = getattr(self.representation, "grid", 1)
         top, left, bottom, right = tile.box
-        (above, _), (before, _) = tile.padding
-        shape = bottom - top, right - left
-        rows, cols = (
-            slice(start // grid, -(-(start + size) // grid))
-            for start, size in zip((above, before), shape, strict=True)
-        )
-        nuclei = self({name: m[rows, cols] for name, m in maps.items()}, shape)
+        nuclei = self(maps, (bottom - top, right - left), members)
         return as_table(nuclei).moved(top, left)
 
     def classes_at(self, nuclei: Nuclei, cut: Cut) -> np.ndarray | None:
@@ -96,4 +117,16 @@ def as_table(nuclei: Nuclei) -> NucleiTable:
         nuclei.scores[rows],
         None if classes is None else classes[rows],
         None if probabilities is None else probabilities[rows],
+        agreement=None if nuclei.agreement is None else nuclei.agreement[rows],
     )
+
+
+def _with_agreement(nuclei: Nuclei, members: Sequence[Nuclei]) -> Nuclei:
+    """Nuclei with their agreement, which is 0 where the label map has no pixel left."""
+    if nuclei.masks is None:
+        rows = np.unique(nuclei.instances[nuclei.instances > 0]) - 1
+    else:
+        rows = np.arange(len(nuclei.masks))
+    values = np.zeros(len(nuclei.scores), np.float32)
+    values[rows] = agreement(as_table(nuclei).masks, [as_table(each).masks for each in members])
+    return nuclei._replace(agreement=values)

@@ -2,11 +2,11 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxnuc.files import replace_file
+from jaxnuc.files import replace_file, replacing
 from jaxnuc.inference.stitching import Stitcher
 from jaxnuc.inference.stream import Row
 from jaxnuc.inference.tiles import Tiling
@@ -43,9 +43,26 @@ class Parts:
 
     def save(self, row: Row) -> None:
         """Keeps a row."""
-        if row.corrupt:
-            replace_file(self._corrupt(row.row), json.dumps(row.corrupt).encode())
         row.candidates.save(self._path("row", row.row))
+
+    def save_damage(self, row: int, damage: Sequence[str]) -> None:
+        """Keeps what was said, until a row was done, of parts of the image that were damaged."""
+        if damage:
+            replace_file(self.folder / f"damage_{row:06d}.json", json.dumps(damage).encode())
+
+    def take(self, other: Path) -> None:
+        """Takes over what another process has done in another folder.
+
+        Raises:
+          ValueError: the folder is not there, or its rows are of another plan.
+        """
+        if not (other / PLAN).is_file():
+            raise ValueError(f"{other} has no {PLAN}; expected what a run with --shard leaves")
+        check_same(self.plan, json.loads((other / PLAN).read_text()), str(other))
+        for pattern in ("damage_*.json", "row_*.npz"):  # a row is done when it is there
+            for path in sorted(other.glob(pattern)):
+                with replacing(self.folder / path.name) as temporary:
+                    shutil.copyfile(path, temporary)
 
     def stitched(self, tiling: Tiling) -> Iterator[NucleiTable]:
         """The nuclei of all rows, stitched, with no more in memory than two rows."""
@@ -54,10 +71,11 @@ class Parts:
             yield stitcher.add(NucleiTable.load(self._path("row", row)))
         yield stitcher.finish()
 
-    def corrupt(self) -> list[str]:
-        """What was said of tiles that were left out."""
-        found = sorted(self.folder.glob("corrupt_*.json"))
-        return [line for path in found for line in json.loads(path.read_text())]
+    def damage(self) -> list[str]:
+        """What was said of damaged parts, each once."""
+        found = sorted(self.folder.glob("damage_*.json"))
+        said = [line for path in found for line in json.loads(path.read_text())]
+        return list(dict.fromkeys(said))
 
     def save_final(self, tables: Iterable[NucleiTable]) -> None:
         """Keeps nuclei as they are written to files."""
@@ -79,9 +97,6 @@ class Parts:
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / f"{kind}_{number:06d}.npz"
-
-    def _corrupt(self, row: int) -> Path:
-        return self.folder / f"corrupt_{row:06d}.json"
 
 
 def check_same(plan: Mapping[str, Any], other: Mapping[str, Any], where: str) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -16,14 +17,25 @@ from PIL import Image
 from tqdm import tqdm
 
 from jaxnuc.files import replace_file, replacing
-from jaxnuc.images import LargeImage, ResampledImage, at_mpp, image_name, list_images, open_image
+from jaxnuc.images import (
+    LargeImage,
+    MendedImage,
+    ResampledImage,
+    at_mpp,
+    image_name,
+    list_images,
+    open_image,
+    thumbnail,
+)
 from jaxnuc.inference.batches import Batches
 from jaxnuc.inference.parts import Parts, check_same
+from jaxnuc.inference.patches import OVERLAP, PATCH, TILE, check_sizes
 from jaxnuc.inference.predictor import Predictor
-from jaxnuc.inference.stream import found_rows, thumbnail
+from jaxnuc.inference.stream import found_rows
 from jaxnuc.inference.tiles import Tile, Tiling
 from jaxnuc.inference.tissue import covered, tissue_mask, tissue_picture
 from jaxnuc.outputs import NucleiTable, Scene, measure, paths, write
+from jaxnuc.reports.prediction import write_prediction_report
 
 
 @dataclass(frozen=True)
@@ -34,25 +46,31 @@ class Options:
       formats: of the files, see `jaxnuc.outputs.FORMATS`.
       mpp: microns per pixel of the images, whatever their files say; None: as they say.
       model_mpp: microns per pixel that the model expects; None: its configuration's `data.mpp`.
-      tile: side of the tiles in pixels at the model's resolution, a multiple of 64.
-      overlap: of neighbouring tiles, in the same pixels; a nucleus that is longer is merged from
-        its pieces.
-      batch_size: tiles that the devices take at once.
+      patch: side of what the network sees at once, in pixels at the model's resolution, a multiple
+        of 64.
+      overlap: of neighbouring patches and of neighbouring tiles, a multiple of 32. It should be
+        longer than a nucleus; one that is longer is merged from its pieces.
+      tile: side of what is decoded at once, a multiple of 64; nothing is computed twice within one
+        where it is a multiple of `patch - overlap`.
+      batch_size: patches that the devices take at once.
       workers: processes that decode; 0: this one.
       tissue: leave out tiles without tissue; only for stained sections.
       stains: measure haematoxylin and eosin in each nucleus.
-      skip_corrupt: leave out tiles that cannot be read, and name them at the end.
+      skip_corrupt: take what cannot be read for glass, and name it at the end.
       overwrite: replace outputs that exist, and begin anew what was begun otherwise.
       shard: (i, n): do the i-th of n parts of each image, from 1, and write no files of nuclei;
-        a run without a shard in the same folder joins them.
+        a run without a shard joins them, in the same folder or by `merge`.
+      merge: folders in which other processes wrote their shards, which are taken from there.
+      report: write `NAME.report.html`, a page to look at.
       progress: show a progress bar.
     """
 
     formats: tuple[str, ...] = ("geojson", "csv")
     mpp: float | None = None
     model_mpp: float | None = None
-    tile: int = 1024
-    overlap: int = 96
+    patch: int = PATCH
+    overlap: int = OVERLAP
+    tile: int = TILE
     batch_size: int = 1
     workers: int = 1
     tissue: bool = False
@@ -60,13 +78,18 @@ class Options:
     skip_corrupt: bool = False
     overwrite: bool = False
     shard: tuple[int, int] | None = None
+    merge: tuple[str | os.PathLike[str], ...] = ()
+    report: bool = True
     progress: bool = True
 
     def __post_init__(self) -> None:
-        if self.tile < 64 or self.tile % 64:
-            raise ValueError(f"tile={self.tile} must be a multiple of 64")
-        Tiling((1, 1), self.tile, self.overlap)  # refuses what does not fit, as does this:
-        paths("", "", self.formats)
+        check_sizes(self.tile, self.patch, self.overlap)
+        paths("", "", self.formats)  # refuses unknown ones
+        if self.overwrite and self.shard:
+            raise ValueError(
+                "overwrite=True with a shard: other processes may be writing what would be "
+                "removed; take another output folder, or remove the old one first"
+            )
 
 
 @dataclass(frozen=True)
@@ -115,8 +138,9 @@ def predict(
     for path in list_images(inputs):
         try:
             with open_image(path) as image:
+                whole = MendedImage(image) if options.skip_corrupt else image
                 name = image_name(path)
-                said = _predict_image(name, image, batches, Path(output), plan, options)
+                said = _predict_image(name, whole, batches, Path(output), plan, options)
         except ValueError as error:
             failed.append((str(path), str(error)))
             continue
@@ -141,8 +165,7 @@ def _predict_image(
     parts_folder = output / f"{name}.parts"
     files = paths(output, name, options.formats)
     if options.overwrite:
-        for row in parts_folder.glob("*") if options.shard is None else ():
-            row.unlink()
+        shutil.rmtree(parts_folder, ignore_errors=True)
     elif summary.is_file():
         said = json.loads(summary.read_text())
         check_same(plan, said["plan"], str(summary))
@@ -155,6 +178,8 @@ def _predict_image(
                     f"{path} exists; replace it with --overwrite, or move it away"
                 )
     parts = Parts(parts_folder, plan)
+    for folder in options.merge:
+        parts.take(Path(folder, parts_folder.name))
     tiling = Tiling(view.shape, options.tile, options.overlap)
     rows = range(tiling.grid[0]) if options.shard is None else tiling.shard(*options.shard)
     begun, waited = time.perf_counter(), dict(batches.seconds)
@@ -164,12 +189,13 @@ def _predict_image(
             tiling,
             missing,
             batches,
+            patch=options.patch,
             workers=options.workers,
             wanted=_tissue(view, output / f"{name}.tissue.png") if options.tissue else None,
-            skip_corrupt=options.skip_corrupt,
         )
-        bar = tqdm(found, name, len(missing), unit="row", disable=not options.progress)
-        for row in bar:
+        for row in tqdm(found, name, len(missing), unit="row", disable=not options.progress):
+            if isinstance(image, MendedImage):
+                parts.save_damage(row.row, image.damage)
             parts.save(row)
     network = time.perf_counter() - begun
     waited = {key: batches.seconds[key] - before for key, before in waited.items()}
@@ -177,13 +203,13 @@ def _predict_image(
         return None
     begun = time.perf_counter()
     parts.save_final(_measured(parts.stitched(tiling), view, mpp, tiling, options.stains))
-    scene = Scene(name, view.shape, mpp, scale, batches.predictor.decode.class_names)
+    scene = Scene(name, view.shape, mpp, scale, batches.predictor.decode.class_names, pixels=view)
     write(output, name, options.formats, parts.final, scene, overwrite=True)
     said = {
         "plan": plan,
         "path": image.path,
         "nuclei": sum(map(len, parts.final())),
-        "corrupt": parts.corrupt(),
+        "corrupt": parts.damage(),
         "files": {key: path.name for key, path in files.items()},
         "seconds": {
             "network": network,
@@ -193,7 +219,10 @@ def _predict_image(
         },
     }
     for line in said["corrupt"]:
-        logging.warning("left out: %s", line)
+        logging.warning("taken for glass: %s", line)
+    if options.report:
+        report = output / f"{name}.report.html"
+        write_prediction_report(report, parts.final, scene, *thumbnail(view), said)
     replace_file(summary, (json.dumps(said, indent=2) + "\n").encode())
     parts.remove()
     return said
@@ -266,7 +295,9 @@ def _plan_of_model(predictor: Predictor, options: Options) -> dict[str, Any]:
         "model": digest.hexdigest()[:16],
         "symmetries": list(predictor.symmetries),
         "merge": predictor.merge,
-        "tile": options.tile,
+        "agreement": predictor.agreement,
+        "patch": options.patch,
         "overlap": options.overlap,
+        "tile": options.tile,
         "tissue": options.tissue,
     }

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -16,8 +18,9 @@ from jaxnuc import config as configs
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.images.colours import check_type, rgb_bytes
 from jaxnuc.inference.decoding import Decoder
-from jaxnuc.inference.symmetries import augmented
+from jaxnuc.inference.symmetries import Average, Maps
 from jaxnuc.representations import Nuclei, Representation
+from jaxnuc.representations._classes import Classified
 from jaxnuc.training import checkpoints
 
 # Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
@@ -40,47 +43,84 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class Predictor:
-    """A network with its parameters and its representation.
+class Network:
+    """A network with its parameters.
 
     Attributes:
       forward: jitted `(variables, (B, H, W, 3) uint8) -> {map: (B, H, W, C)}` logits.
       variables: parameters and running statistics.
-      representation: which decodes the maps.
-      normalize: of the image, as in training.
-      config: of the training.
-      margin: sides of the image minus sides of the maps, in pixels.
-      symmetries: of the square, over which maps are averaged: see `symmetries.augmented`.
-      merge: how, `"mean"` or `"median"`.
     """
 
     forward: Callable[[Any, Any], dict[str, jax.Array]]
     variables: Any
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One network or several with their representation.
+
+    Attributes:
+      networks: over whose maps, of every symmetry, is averaged: see `symmetries.Average`.
+      representation: which decodes the maps.
+      normalize: of the image, as in training.
+      config: of the training of the first network.
+      margin: sides of the image minus sides of the maps, in pixels.
+      symmetries: of the square, over which maps are averaged as well.
+      merge: how, `"mean"` or `"median"`.
+      agreement: whether nuclei are told in how far the members of the average agree on them; each
+        member is decoded for it. See `agreement.agreement`.
+
+    Raises:
+      ValueError: agreement of a single member; or the symmetries or `merge` as in `Average`.
+    """
+
+    networks: tuple[Network, ...]
     representation: Representation
     normalize: Normalize
     config: ConfigDict
     margin: int = 0
     symmetries: tuple[int, ...] = (0,)
     merge: str = "mean"
+    agreement: bool = False
+
+    def __post_init__(self) -> None:
+        count = len(self.networks) * len(self.average.symmetries)
+        if self.agreement and count < 2:
+            raise ValueError(
+                "agreement=True, but there is one network and one symmetry; take several "
+                "checkpoints, or symmetries=range(8)"
+            )
+
+    @property
+    def average(self) -> Average:
+        """Over symmetries and networks."""
+        return Average(self.representation, self.symmetries, self.merge)
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """Of each network."""
+        return tuple(network.variables for network in self.networks)
 
     def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """The logits of an image as `as_rgb` takes it, (H, W, C) or on the representation's grid.
 
-        The image is mirrored at its borders where the network needs more of it.
+        The image is mirrored at its borders where a network needs more of it.
         """
-        image = self.normalize.image(as_rgb(image))
-        if self.symmetries == (0,):
-            return self._maps(image)
-        return augmented(self._maps, self.representation, self.symmetries, self.merge)(image)
+        return self.average.merged(self.members(image))
 
-    def _maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
+    def members(self, image: np.ndarray) -> tuple[Maps, ...]:
+        """What `maps` averages: of all symmetries with the first network, then the second."""
+        networks = [partial(self._maps, network) for network in self.networks]
+        return self.average.members(networks, self.normalize.image(as_rgb(image)))
+
+    def _maps(self, network: Network, image: np.ndarray) -> Maps:
         h, w, _ = image.shape
         first = self.margin // 2
         last = self.margin - first
         sides = ((first, last + -h % STRIDE), (first, last + -w % STRIDE), (0, 0))
         padded = np.pad(image, sides, mode="symmetric")
-        maps = jax.device_get(self.forward(self.variables, padded[None]))
-        grid = getattr(self.representation, "grid", 1)
+        maps = jax.device_get(network.forward(network.variables, padded[None]))
+        grid = self.average.grid
         return {name: m[0, : -(-h // grid), : -(-w // grid)] for name, m in maps.items()}
 
     @property
@@ -90,7 +130,9 @@ class Predictor:
 
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
-        return self.decode(self.maps(image), np.shape(image)[:2])
+        members = self.members(image)
+        told = members if self.agreement else ()
+        return self.decode(self.average.merged(members), np.shape(image)[:2], told)
 
 
 def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:
@@ -108,29 +150,54 @@ def make_predictor(
     """A predictor of a network made by `jaxnuc.assembly`."""
     normalize = Normalize(config.data.normalize)
     margin = getattr(model, "margin", 0)
-    return Predictor(make_forward(model), variables, representation, normalize, config, margin)
+    network = Network(make_forward(model), variables)
+    return Predictor((network,), representation, normalize, config, margin)
 
 
 def load(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     checkpoint: str | int = "best",
     *,
     symmetries: Sequence[int] = (0,),
     merge: str = "mean",
+    agreement: bool = False,
 ) -> Predictor:
-    """Restores a trained network with nothing but its checkpoint.
+    """Restores trained networks with nothing but their checkpoints.
+
+    Several are an ensemble: their maps are averaged. The networks may differ, but not what their
+    maps mean, nor what they expect of the image. The thresholds are those of the first checkpoint;
+    some that are optimal for the ensemble are found with `optimize_thresholds` on its maps.
 
     Args:
-      path: a workdir of `train.py`, or the folder of one checkpoint.
+      path: a workdir of `train.py`, or the folder of one checkpoint; or several of them.
       checkpoint: of a workdir: `"best"` by the monitored figure, `"latest"` or a step.
       symmetries: test-time augmentation, `range(8)` for all symmetries of the square.
-      merge: of probabilities over the symmetries, `"mean"` or `"median"`.
+      merge: of probabilities over symmetries and networks, `"mean"` or `"median"`.
+      agreement: tell of each nucleus in how far symmetries and networks agree on it.
 
     Raises:
       FileNotFoundError: no such workdir or checkpoint.
-      ValueError: the checkpoint is damaged.
+      ValueError: a checkpoint is damaged, there is none, they do not fit together, or agreement of
+        one network without symmetries.
     """
-    folder = checkpoints.find(path, checkpoint)
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if not paths:
+        raise ValueError("no checkpoint to load; give one workdir or several")
+    folders = [checkpoints.find(each, checkpoint) for each in paths]
+    members = [_restored(folder) for folder in folders]
+    for folder, member in zip(folders[1:], members[1:], strict=True):
+        _check_same(members[0], folders[0], member, folder)
+    return replace(
+        members[0],
+        networks=tuple(network for member in members for network in member.networks),
+        symmetries=tuple(symmetries),
+        merge=merge,
+        agreement=agreement,
+    )
+
+
+def _restored(folder: Path) -> Predictor:
+    """The predictor of one checkpoint."""
     config = configs.from_json(checkpoints.read_config(folder))
     representation = assembly.make_representation(config, checkpoints.read_cuts(folder))
     model = assembly.make_model(config, representation)
@@ -138,5 +205,32 @@ def load(
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
     representation = assembly.with_thresholds(representation, assembly.read_thresholds(folder))
-    predictor = make_predictor(config, model, representation, jax.device_put(variables))
-    return replace(predictor, symmetries=tuple(symmetries), merge=merge)
+    return make_predictor(config, model, representation, jax.device_put(variables))
+
+
+def _check_same(first: Predictor, first_folder: Path, other: Predictor, folder: Path) -> None:
+    """Refuses an ensemble whose maps cannot be averaged."""
+    one, two = _meaning(first), _meaning(other)
+    for key in [*one, *(key for key in two if key not in one)]:
+        if key not in one or key not in two or one[key] != two[key]:
+            raise ValueError(
+                f"{key} is {one.get(key)!r} in {first_folder} and {two.get(key)!r} in {folder}; "
+                "an ensemble needs networks whose maps mean the same"
+            )
+
+
+def _meaning(predictor: Predictor) -> dict[str, Any]:
+    """What the maps of a predictor mean, by keys of the configuration, thresholds left out."""
+    config, representation = predictor.config, predictor.representation
+    parts: dict[str, Any] = {"representation": representation}
+    found: dict[str, Any] = {key: config[key].name for key in ("representation", "classes")}
+    if isinstance(representation, Classified):
+        parts = {"representation": representation.base, "classes": representation.losses}
+        predicted = representation.predicted
+        found |= {"classes.tree": predicted.tree.paths, "classes.leaves": predicted.leaves}
+    thresholds = getattr(representation, "thresholds", {})
+    for section, part in parts.items():
+        names = [field.name for field in fields(part) if field.name not in thresholds]
+        found |= {f"{section}.{name}": getattr(part, name) for name in names}
+    found |= {"data.normalize": predictor.normalize.name, "data.mpp": config.data.mpp}
+    return found | {"margin": predictor.margin}

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -16,10 +17,11 @@ from jaxnuc.inference.predictor import load
 from jaxnuc.inference.thresholds import optimize_thresholds
 from jaxnuc.metrics import Summary
 from jaxnuc.training import checkpoints
+from jaxnuc.training.reporting import LOG, read_log
 
 
 def evaluate_checkpoint(
-    workdir: str | os.PathLike[str],
+    workdir: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     *,
     split: str = "test",
     checkpoint: str | int = "best",
@@ -31,13 +33,15 @@ def evaluate_checkpoint(
     symmetries: int = 1,
     progress: bool = True,
 ) -> tuple[Summary, Path]:
-    """Restores a checkpoint and evaluates it on a split.
+    """Restores a checkpoint, or an ensemble of several, and evaluates it on a split.
 
     Args:
-      workdir: of the training, or the folder of one checkpoint.
+      workdir: of the training, or the folder of one checkpoint; several are an ensemble, see
+        `jaxnuc.load`.
       split: of the data set.
       checkpoint: `"best"`, `"latest"` or a step.
-      output: folder for the report; None: `eval_<source>_<split>` in the workdir.
+      output: folder for the report; None: `eval_<source>_<split>` in the workdir, which
+        an ensemble has not.
       source: a data set other than the one trained on, by name.
       root: where its files are, if elsewhere than in training.
       overlays: number of pictures.
@@ -47,22 +51,29 @@ def evaluate_checkpoint(
       progress: show a progress bar.
 
     Returns:
-      The figures, and the folder of `metrics.json`, `per_image.csv` and `overlays/`.
+      The figures, and the folder of `metrics.json`, `report.html` and the other files.
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
-      ValueError: a damaged checkpoint, an unknown source or split, other symmetries.
+      ValueError: a damaged checkpoint, an unknown source or split, other symmetries, an
+        ensemble that does not fit together or has no `output`.
     """
     if symmetries not in (1, 4, 8):
         raise ValueError(f"symmetries={symmetries}; known: 1, 4, 8")
-    folder = checkpoints.find(workdir, checkpoint)
-    predictor = load(folder, symmetries=range(symmetries))
+    workdirs = [workdir] if isinstance(workdir, str | os.PathLike) else list(workdir)
+    if len(workdirs) > 1 and output is None:
+        raise ValueError(
+            f"an ensemble of {len(workdirs)} workdirs has no folder of its own; give an output"
+        )
+    folders = [checkpoints.find(each, checkpoint) for each in workdirs]
+    predictor = load(folders, symmetries=range(symmetries))
     config = predictor.config
     section = config.data.source.to_dict() if source is None else {"name": source}
     if root is None:
         root = config.data.root if source in (None, config.data.source.name) else ""
     samples = open_split(section, root, split, mpp=config.data.mpp or None, stream=False)
-    target = Path(output) if output else Path(workdir) / f"eval_{samples.name}_{split}"
+    target = Path(output) if output else Path(workdirs[0]) / f"eval_{samples.name}_{split}"
+    log = Path(workdirs[0]) / LOG
     figures = evaluate(
         predictor,
         samples,
@@ -72,10 +83,12 @@ def evaluate_checkpoint(
         overlays=overlays,
         progress=progress,
         boundary=True,
+        training=read_log(log) if len(folders) == 1 and log.is_file() else (),
         about={
-            "checkpoint": folder.name,
+            "split": split,
+            "checkpoint": [str(f) for f in folders] if len(folders) > 1 else folders[0].name,
             "symmetries": symmetries,
-            "thresholds": assembly.read_thresholds(folder) or None,
+            "thresholds": assembly.read_thresholds(folders[0]) or None,
         },
     )
     return figures, target

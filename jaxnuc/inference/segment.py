@@ -4,6 +4,7 @@ import numpy as np
 
 from jaxnuc.images import ArrayImage
 from jaxnuc.inference.batches import Batches
+from jaxnuc.inference.patches import OVERLAP, TILE, check_sizes
 from jaxnuc.inference.predictor import Predictor, as_rgb
 from jaxnuc.inference.stitching import stitch
 from jaxnuc.inference.stream import found_rows
@@ -17,8 +18,9 @@ def segment(
     image: np.ndarray,
     predictor: Predictor,
     *,
-    tile: int | None = None,
-    overlap: int = 96,
+    patch: int | None = None,
+    overlap: int = OVERLAP,
+    tile: int = TILE,
     offset: tuple[int, int] = (0, 0),
     batch_size: int = 4,
 ) -> Nuclei:
@@ -27,27 +29,30 @@ def segment(
     Args:
       image: (H, W), (H, W, 3) or (H, W, 4); uint8, uint16 or float in [0, 1].
       predictor: from `load`.
-      tile: side of the tiles in which the image is done, a multiple of 64; None: all at once, for
+      patch: side of what the network sees at once, a multiple of 64; None: all of the image, for
         which the device needs the memory.
-      overlap: of neighbouring tiles in pixels.
-      offset: (rows, cols) by which the grid of tiles is moved up and left, multiples of the
-        representation's grid.
-      batch_size: tiles that the devices take at once.
+      overlap: of neighbouring patches and of neighbouring tiles in pixels, a multiple of 32.
+      tile: side of what is decoded at once, a multiple of 64: the nuclei of an image that is larger
+        are stitched.
+      offset: (rows, cols), multiples of 32, by which the grid of tiles and their patches is moved
+        up and left.
+      batch_size: patches that the devices take at once.
 
     Returns:
       `instances` (H, W) int32, `classes` (N,) or None, `scores` (N,).
 
     Raises:
-      ValueError: the image is none, or the sizes of the tiles are not possible.
+      ValueError: the image is none, or the sizes are not possible.
     """
-    if tile is None:
+    if patch is None:
         return predictor(image)
-    if tile % 64:
-        raise ValueError(f"tile={tile} must be a multiple of 64")
+    check_sizes(tile, patch, overlap)
+    if any(at % 32 for at in offset):
+        raise ValueError(f"offset={offset} must be multiples of 32")
     pixels = as_rgb(image)
     tiling = Tiling(pixels.shape[:2], tile, overlap, offset)
     batches = Batches(predictor, batch_size)
-    rows = found_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), batches)
+    rows = found_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), batches, patch=patch)
     table = stitch(tiling, NucleiTable.concatenated([row.candidates for row in rows]))
     return Nuclei(
         masks.paint(table.masks, tiling.shape),
@@ -55,4 +60,5 @@ def segment(
         table.scores,
         table.class_probabilities,
         masks=table.masks,
+        agreement=table.agreement,
     )

@@ -23,21 +23,16 @@ predictions dispute, about which neither is more right.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
-import shapely
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
+from jaxnuc.inference.candidates import SAME, Candidates, Links, find_links
+from jaxnuc.inference.overlaps import union
 from jaxnuc.inference.tiles import Tile, Tiling
 from jaxnuc.outputs.table import NucleiTable
-from jaxnuc.postprocess.masks import Mask
-
-# A nucleus is cut where it comes as near to a side as this: decoders may leave out the last pixel.
-_REACH = 2
-_SAME = 0.5  # of the smaller one's pixels, at least
-_SAME_PIECE = 1 / 3  # intersection over union of two cut pieces on the pixels that both tiles see
 
 
 def gather(found: Iterable[tuple[Tile, NucleiTable]]) -> NucleiTable:
@@ -73,9 +68,9 @@ def stitch(tiling: Tiling, candidates: NucleiTable) -> NucleiTable:
       candidates: the nuclei of all tiles, from `gather`; tiles may be missing.
 
     Returns:
-      The nuclei in the order of their tiles, without measurements. Of a merged nucleus, scores and
-      class probabilities are means weighted by the areas of its pieces, and the class is the most
-      probable among the classes of the pieces.
+      The nuclei in the order of their tiles, without measurements. Of a merged nucleus, score,
+      agreement and class probabilities are means weighted by the areas of its pieces, and the class
+      is the most probable among the classes of the pieces.
 
     Raises:
       ValueError: the tile of a nucleus is not known, or the nucleus leaves it.
@@ -126,134 +121,14 @@ class Stitcher:
         return final
 
 
-@dataclass(frozen=True)
-class _Candidates:
-    """What is known of N candidates. Boxes are half-open: row_min, col_min, row_max, col_max.
-
-    Attributes:
-      tiles: (N,) number of the tile in the grid, in raster order.
-      boxes: (N, 4) of the masks.
-      tile_boxes, cores: (N, 4) of the tiles.
-      shared: (N, 4) pixels from each side of the tile's box that a neighbour also sees, or 0.
-      areas: (N,) pixels.
-      cut: (N,) whether it reaches a side of its tile that runs through the image.
-      owned: (N,) whether its centroid lies in the core of its tile.
-      depths: (N,) how far from the core's nearest side to a neighbour, negative outside.
-    """
-
-    masks: tuple[Mask, ...]
-    tiles: np.ndarray
-    boxes: np.ndarray
-    tile_boxes: np.ndarray
-    cores: np.ndarray
-    shared: np.ndarray
-    areas: np.ndarray
-    cut: np.ndarray
-    owned: np.ndarray
-    depths: np.ndarray
-
-    @staticmethod
-    def of(tiling: Tiling, table: NucleiTable) -> "_Candidates":
-        missing = {"tile_row", "tile_col"} - table.measurements.keys()
-        if missing:
-            raise ValueError(f"no {' and '.join(sorted(missing))} of the nuclei; use gather")
-        places = np.stack([table.measurements["tile_row"], table.measurements["tile_col"]], axis=1)
-        unique, which = np.unique(places, axis=0, return_inverse=True)
-        grid = [tiling.at(row, col) for row, col in unique.tolist()]
-        tile_boxes, cores, edges = (
-            np.array(values)[which]
-            for values in (
-                [tile.box for tile in grid],
-                [tile.core for tile in grid],
-                [tile.edges for tile in grid],
-            )
-        )
-        boxes = np.array([(m.row, m.col, *np.add(m[:2], m.mask.shape)) for m in table.masks])
-        insets = _insets(boxes, tile_boxes)
-        if (insets < 0).any():
-            i = int(np.argmax((insets < 0).any(axis=1)))
-            raise ValueError(
-                f"a nucleus in {tuple(boxes[i].tolist())} leaves its tile in "
-                f"{tuple(tile_boxes[i].tolist())}; move it into coordinates of the image"
-            )
-        shared = edges * tiling.overlap
-        areas, centroids = _measured(table.masks)
-        from_sides = _insets(np.tile(centroids + 0.5, 2), cores)
-        from_sides[~edges] = np.inf
-        owned = np.all(from_sides[:, :2] >= 0, axis=1) & np.all(from_sides[:, 2:] > 0, axis=1)
-        return _Candidates(
-            table.masks,
-            places[:, 0] * tiling.grid[1] + places[:, 1],
-            boxes,
-            tile_boxes,
-            cores,
-            shared,
-            areas,
-            np.any(edges & (insets < _REACH), axis=1),
-            owned,
-            from_sides.min(axis=1),
-        )
-
-    def mostly_in_cores(self, pieces: np.ndarray) -> bool:
-        """Whether more than half of a merged nucleus is what tiles see in their own cores."""
-        responsible = sum(_within(self.masks[i], self.cores[i]) for i in pieces)
-        union = _union([self.masks[i] for i in pieces])
-        return 2 * responsible > int(union.mask.sum())
-
-    def pairs(self) -> np.ndarray:
-        """(P, 2) ascending numbers of candidates of different tiles whose boxes overlap."""
-        seen_twice = np.flatnonzero(
-            (_insets(self.boxes, self.tile_boxes) < self.shared).any(axis=1)
-        )
-        rows_cols = self.boxes[seen_twice].T
-        boxes = shapely.box(rows_cols[1], rows_cols[0], rows_cols[3], rows_cols[2])
-        a, b = seen_twice[shapely.STRtree(boxes).query(boxes)]
-        first = np.maximum(self.boxes[a, :2], self.boxes[b, :2])
-        stop = np.minimum(self.boxes[a, 2:], self.boxes[b, 2:])
-        found = (a < b) & (self.tiles[a] != self.tiles[b]) & (first < stop).all(axis=1)
-        order = np.lexsort((b[found], a[found]))
-        return np.stack([a[found][order], b[found][order]], axis=1)
-
-
-@dataclass(frozen=True)
-class _Links:
-    """Pairs of candidates that are the same nucleus.
-
-    Attributes:
-      pairs: (P, 2) numbers.
-      common: (P,) pixels of both.
-      pieces: (P,) whether both are cut and agree on what both tiles see.
-    """
-
-    pairs: np.ndarray
-    common: np.ndarray
-    pieces: np.ndarray
-
-
-def _links(candidates: _Candidates) -> _Links:
-    pairs = candidates.pairs()
-    common = np.zeros(len(pairs), np.int64)
-    seen_by_one = np.full(len(pairs), np.inf)  # pixels that both tiles see, in either mask
-    for k, (a, b) in enumerate(pairs.tolist()):
-        one, other = candidates.masks[a], candidates.masks[b]
-        common[k] = _common(one, other)
-        if common[k] and candidates.cut[a] and candidates.cut[b]:
-            seen = _within(one, candidates.tile_boxes[b]) + _within(other, candidates.tile_boxes[a])
-            seen_by_one[k] = seen - common[k]
-    covered = common > _SAME * candidates.areas[pairs].min(axis=1)
-    pieces = common > _SAME_PIECE * seen_by_one
-    same = covered | pieces
-    return _Links(pairs[same], common[same], pieces[same])
-
-
 def _join(
     tiling: Tiling, table: NucleiTable, last_row: int | None
 ) -> tuple[NucleiTable, NucleiTable]:
     """Resolves candidates; those that a row of tiles after `last_row` may change come second."""
     if not len(table):
         return replace(table, measurements={}), table
-    candidates = _Candidates.of(tiling, table)
-    links = _links(candidates)
+    candidates = Candidates.of(tiling, table)
+    links = find_links(candidates)
     groups = _resolved(candidates, links)
     if last_row is None:
         return _merged(table, candidates.areas, groups), table.take([])
@@ -267,13 +142,13 @@ def _join(
     return _merged(table, candidates.areas, final), table.take(waits)
 
 
-def _resolved(candidates: _Candidates, links: _Links) -> list[np.ndarray]:
+def _resolved(candidates: Candidates, links: Links) -> list[np.ndarray]:
     """The numbers of the candidates that make each nucleus, by the rules of this module."""
     n = len(candidates.masks)
     first, second = links.pairs.T
     dropped, keepers = np.zeros(n, bool), list[int]()
     for a, b in [(first, second), (second, first)]:
-        covered = links.common > _SAME * candidates.areas[a]
+        covered = links.common > SAME * candidates.areas[a]
         hidden = covered & candidates.cut[a] & ~candidates.cut[b]
         dropped[a[hidden]] = True
         keepers.extend(b[hidden].tolist())
@@ -299,7 +174,7 @@ def _resolved(candidates: _Candidates, links: _Links) -> list[np.ndarray]:
     # A sliver that has come to the wrong nucleus makes it no rival of the right one.
     largest = np.zeros(len(members), np.int64)
     np.maximum.at(largest, group, candidates.areas)
-    same = links.common > _SAME * largest[group[links.pairs]].min(axis=1)
+    same = links.common > SAME * largest[group[links.pairs]].min(axis=1)
     for a, b in group[links.pairs[both & apart & same]].tolist():
         rivals.setdefault(a, set()).add(b)
         rivals.setdefault(b, set()).add(a)
@@ -313,14 +188,16 @@ def _resolved(candidates: _Candidates, links: _Links) -> list[np.ndarray]:
 def _merged(table: NucleiTable, areas: np.ndarray, groups: Sequence[np.ndarray]) -> NucleiTable:
     """One row for each group of pieces."""
     nuclei = replace(table, measurements={}).take([int(group[0]) for group in groups])
-    masks, scores = list(nuclei.masks), nuclei.scores  # `take` copies
+    masks, scores, agreement = list(nuclei.masks), nuclei.scores, nuclei.agreement  # copies
     classes, probabilities = nuclei.classes, nuclei.class_probabilities
     for k, group in enumerate(groups):
         if len(group) == 1:
             continue
         weights = areas[group]
-        masks[k] = _union([table.masks[i] for i in group])
+        masks[k] = union([table.masks[i] for i in group])
         scores[k] = np.average(table.scores[group], weights=weights)
+        if agreement is not None and table.agreement is not None:
+            agreement[k] = np.average(table.agreement[group], weights=weights)
         if probabilities is not None and table.class_probabilities is not None:
             probabilities[k] = weights @ table.class_probabilities[group] / weights.sum()
         if classes is not None and table.classes is not None:
@@ -336,50 +213,3 @@ def _components(n: int, pairs: np.ndarray) -> np.ndarray:
     """(N,) number of the connected component of each of n nodes."""
     ones = np.ones(len(pairs), np.int8)
     return connected_components(coo_array((ones, tuple(pairs.T)), shape=(n, n)), directed=False)[1]
-
-
-def _insets(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
-    """(N, 4) how far inside the sides of outer boxes those of inner boxes lie."""
-    return np.concatenate([inner[:, :2] - outer[:, :2], outer[:, 2:] - inner[:, 2:]], axis=1)
-
-
-def _measured(masks: Sequence[Mask]) -> tuple[np.ndarray, np.ndarray]:
-    """(N,) areas and (N, 2) centroids of masks."""
-    areas, centroids = np.zeros(len(masks), np.int64), np.zeros((len(masks), 2))
-    for i, (row, col, mask) in enumerate(masks):
-        by_row, by_col = mask.sum(axis=1), mask.sum(axis=0)
-        areas[i] = area = by_row.sum()
-        centroids[i] = (
-            row + by_row @ np.arange(len(by_row)) / area,
-            col + by_col @ np.arange(len(by_col)) / area,
-        )
-    return areas, centroids
-
-
-def _common(one: Mask, other: Mask) -> int:
-    """Number of pixels in both masks, whose boxes overlap."""
-    row, col = max(one.row, other.row), max(one.col, other.col)
-    a = one.mask[row - one.row :, col - one.col :]
-    b = other.mask[row - other.row :, col - other.col :]
-    height, width = min(a.shape[0], b.shape[0]), min(a.shape[1], b.shape[1])
-    return int(np.count_nonzero(a[:height, :width] & b[:height, :width]))
-
-
-def _within(one: Mask, box: np.ndarray) -> int:
-    """Number of pixels of a mask in a box."""
-    top, left, bottom, right = box.tolist()
-    rows = slice(max(0, top - one.row), max(0, bottom - one.row))
-    cols = slice(max(0, left - one.col), max(0, right - one.col))
-    return int(np.count_nonzero(one.mask[rows, cols]))
-
-
-def _union(masks: Sequence[Mask]) -> Mask:
-    top, left = min(m.row for m in masks), min(m.col for m in masks)
-    bottom = max(m.row + m.mask.shape[0] for m in masks)
-    right = max(m.col + m.mask.shape[1] for m in masks)
-    union = np.zeros((bottom - top, right - left), bool)
-    for row, col, mask in masks:
-        union[row - top : row - top + mask.shape[0], col - left : col - left + mask.shape[1]] |= (
-            mask
-        )
-    return Mask(top, left, union)

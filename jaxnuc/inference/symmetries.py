@@ -53,24 +53,24 @@ def augmented(
       images with StarDist", ISBIC 2022.
     """
     average = Average(representation, tuple(symmetries), merge)
-
-    def averaged(image: np.ndarray) -> dict[str, np.ndarray]:
-        h, w = image.shape[:2]
-        grid = average.grid
-        maps = average.merged([maps_of_image(each) for each in average.images(image)])
-        return {name: m[: -(-h // grid), : -(-w // grid)] for name, m in maps.items()}
-
-    return averaged
+    return lambda image: average.merged(average.members([maps_of_image], image))
 
 
 @dataclass(frozen=True)
 class Average:
-    """The two halves of `augmented`, for whoever calls the network on many images at once.
+    """The steps of `augmented`, for one network or several (a deep ensemble).
+
+    The members of the average are what every network says of every transformed image: all
+    symmetries of the first network, then all of the second.
 
     Attributes:
       representation: as in `augmented`, and so are the others.
       symmetries: by default the image as it is.
       merge: `"mean"` or `"median"`.
+
+    References:
+      Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation
+      using deep ensembles", NeurIPS 2017.
     """
 
     representation: Representation
@@ -100,16 +100,35 @@ class Average:
         image = np.pad(image, sides + [(0, 0)] * (image.ndim - 2), mode="symmetric")
         return [np.ascontiguousarray(transform(image, k)) for k in self.symmetries]
 
-    def merged(self, each: Sequence[Maps]) -> dict[str, np.ndarray]:
-        """The maps of `images`, in their order, as one set of maps (h, w, C) float32."""
-        if self.symmetries == (0,):
-            return dict(each[0])
-        regressions = getattr(self.representation, "regressions", ())
+    def undone(self, each: Sequence[Maps]) -> tuple[Maps, ...]:
+        """What networks say of `images`, brought back to the image as it was."""
         undo = getattr(self.representation, "undo", lambda maps, k: maps)
+        symmetries = self.symmetries * (len(each) // len(self.symmetries))
+        return tuple(
+            undo({name: transform_back(m, k) for name, m in maps.items()}, k) if k else maps
+            for k, maps in zip(symmetries, each, strict=True)
+        )
+
+    def members(
+        self, networks: Sequence[Callable[[np.ndarray], Maps]], image: np.ndarray
+    ) -> tuple[Maps, ...]:
+        """All members for an image (H, W, ...), brought back, on the grid of the image."""
+        images = self.images(image)
+        rows, cols = (-(-side // self.grid) for side in image.shape[:2])
+        return tuple(
+            {name: m[:rows, :cols] for name, m in maps.items()}
+            for maps in self.undone([network(each) for network in networks for each in images])
+        )
+
+    def merged(self, members: Sequence[Maps]) -> dict[str, np.ndarray]:
+        """Members, from `undone`, as one set of maps (h, w, C) float32."""
+        if len(members) == 1 and self.symmetries == (0,):
+            return dict(members[0])
+        regressions = getattr(self.representation, "regressions", ())
         sums: dict[str, Any] = {}  # of regressions, and of softmax maps as logarithms
         logits: dict[str, list[np.ndarray]] = {}  # of maps of one channel
-        for k, maps in zip(self.symmetries, each, strict=True):
-            for name, m in undo({n: transform_back(m, k) for n, m in maps.items()}, k).items():
+        for maps in members:
+            for name, m in maps.items():
                 m = m.astype(np.float64)
                 if name in regressions:
                     sums[name] = sums.get(name, 0.0) + m
@@ -118,7 +137,7 @@ class Average:
                 else:
                     probability = special.log_softmax(m, axis=-1)
                     sums[name] = np.logaddexp(sums.get(name, -np.inf), probability)
-        n = len(self.symmetries)
+        n = len(members)
         merged = {k: s / n if k in regressions else s - np.log(n) for k, s in sums.items()}
         merged |= {name: _merged(np.stack(each), self.merge) for name, each in logits.items()}
         return {name: m.astype(np.float32) for name, m in merged.items()}

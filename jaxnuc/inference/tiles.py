@@ -4,8 +4,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numpy as np
-
 
 @dataclass(frozen=True)
 class Tile:
@@ -16,7 +14,7 @@ class Tile:
       col: which column of tiles.
       box: its part inside the image, in pixels of the image.
       core: the pixels that this tile answers for; the cores of all tiles partition the image.
-      padding: ((above, below), (left, right)) pixels of the tile that lie outside of the image.
+      origin: (row, col) where it begins on the grid, which may be outside of the image.
       edges: whether its sides (top, left, bottom, right) run through the image, so that they may
         cut a nucleus.
     """
@@ -25,34 +23,8 @@ class Tile:
     col: int
     box: tuple[int, int, int, int]
     core: tuple[int, int, int, int]
-    padding: tuple[tuple[int, int], tuple[int, int]]
+    origin: tuple[int, int]
     edges: tuple[bool, bool, bool, bool]
-
-    def fill(self, region: np.ndarray) -> np.ndarray:
-        """The whole tile from its part inside the image, mirrored at the image's borders.
-
-        Args:
-          region: (h, w, C) pixels of `box`.
-
-        Returns:
-          (tile, tile, C): the border pixels are repeated first, as often as it takes.
-
-        Raises:
-          ValueError: the region has another size than `box`.
-        """
-        top, left, bottom, right = self.box
-        if region.shape[:2] != (bottom - top, right - left):
-            raise ValueError(
-                f"tile {(self.row, self.col)} has {(bottom - top, right - left)} pixels in the "
-                f"image, the region {region.shape[:2]}; read its box {self.box}"
-            )
-        return np.pad(region, (*self.padding, (0, 0)), mode="symmetric")
-
-    def crop(self, filled: np.ndarray) -> np.ndarray:
-        """The part (h, w, ...) inside the image of what is known for the whole tile."""
-        (above, _), (left, _) = self.padding
-        height, width = self.box[2] - self.box[0], self.box[3] - self.box[1]
-        return filled[above : above + height, left : left + width]
 
 
 @dataclass(frozen=True)
@@ -77,8 +49,8 @@ class Tiling:
       >>> tiling = Tiling((300, 500), tile=256, overlap=64)
       >>> tiling.grid, tiling.at(1, 0).box, tiling.at(1, 0).core
       ((2, 3), (192, 0, 300, 256), (224, 0, 300, 224))
-      >>> tiling.at(1, 0).padding, tiling.at(1, 0).edges
-      (((0, 148), (0, 0)), (True, False, False, True))
+      >>> tiling.at(1, 0).origin, tiling.at(1, 0).edges
+      ((192, 0), (True, False, False, True))
     """
 
     shape: tuple[int, int]
@@ -121,14 +93,14 @@ class Tiling:
         rows, cols = self.grid
         if not (0 <= row < rows and 0 <= col < cols):
             raise IndexError(f"there is no tile {(row, col)} in a grid of {rows} x {cols}")
-        above, top, core_top, core_bottom, bottom, below = self._span(0, row)
-        before, left, core_left, core_right, right, after = self._span(1, col)
+        start_row, top, core_top, core_bottom, bottom = self._span(0, row)
+        start_col, left, core_left, core_right, right = self._span(1, col)
         return Tile(
             row,
             col,
             (top, left, bottom, right),
             (core_top, core_left, core_bottom, core_right),
-            ((above, below), (before, after)),
+            (start_row, start_col),
             (row > 0, col > 0, row < rows - 1, col < cols - 1),
         )
 
@@ -162,15 +134,13 @@ class Tiling:
         beyond_first = self.shape[axis] + self.offset[axis] - self.tile
         return 1 + max(0, -(-beyond_first // self.step))
 
-    def _span(self, axis: int, i: int) -> tuple[int, int, int, int, int, int]:
-        """Along an axis: padding before, first pixel, first and end of core, end, padding after."""
+    def _span(self, axis: int, i: int) -> tuple[int, int, int, int, int]:
+        """Along an axis: origin, first pixel, first and end of core, end."""
         size, last = self.shape[axis], self._count(axis) - 1
-        start = i * self.step - self.offset[axis]
-        stop, middle = start + self.tile, self.overlap // 2
-        first, end = max(start, 0), min(stop, size)
+        start, middle = i * self.step - self.offset[axis], self.overlap // 2
         core_first = start + middle if i > 0 else 0
         core_end = start + self.step + middle if i < last else size
-        return first - start, first, core_first, core_end, end, stop - end
+        return start, max(start, 0), core_first, core_end, min(start + self.tile, size)
 
 
 def parse_shard(text: str) -> tuple[int, int]:

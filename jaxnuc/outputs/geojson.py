@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnuc.files import replacing
 from jaxnuc.outputs.outlines import outline
-from jaxnuc.outputs.rows import probability_columns
+from jaxnuc.outputs.rows import confidence_columns, probability_columns
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.postprocess.masks import Mask
@@ -21,9 +21,9 @@ def write_geojson(path: str | os.PathLike[str], tables: Iterable[NucleiTable], s
     """Writes a FeatureCollection of detections, in pixels of the image's full resolution.
 
     Every nucleus is one polygon along the borders of its pixels, with its holes; see `outline` on
-    masks in pieces. Score, class probabilities and measurements are QuPath's measurements, but for
-    those that are not finite, which JSON cannot say. Ids are made from the image's name and the
-    nucleus' number, and are the same in every run.
+    masks in pieces. Score, agreement, class probabilities and measurements are QuPath's
+    measurements, but for those that are not finite, which JSON cannot say. Ids are made from the
+    image's name and the nucleus' number, and are the same in every run.
 
     Args:
       path: of the file.
@@ -40,7 +40,7 @@ def write_geojson(path: str | os.PathLike[str], tables: Iterable[NucleiTable], s
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
         file.write('{"type": "FeatureCollection", "features": [')
         for first, table in scene.numbered(tables):
-            columns = {"score": table.scores} | probability_columns(table, scene)
+            columns = confidence_columns(table) | probability_columns(table, scene)
             columns |= table.measurements
             values = [np.asarray(column).tolist() for column in columns.values()]
             for k, mask in enumerate(table.masks):

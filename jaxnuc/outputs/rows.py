@@ -15,6 +15,13 @@ def probability_columns(table: NucleiTable, scene: Scene) -> dict[str, np.ndarra
     return {f"probability_{name}": found[:, k] for k, name in enumerate(names)}
 
 
+def confidence_columns(table: NucleiTable) -> dict[str, np.ndarray]:
+    """`score`, and `agreement` where there is one."""
+    return {"score": table.scores} | (
+        {} if table.agreement is None else {"agreement": table.agreement}
+    )
+
+
 def columns(table: NucleiTable, scene: Scene, first: int) -> dict[str, np.ndarray]:
     """All columns of a table: number, class, score and measurements.
 
@@ -25,14 +32,14 @@ def columns(table: NucleiTable, scene: Scene, first: int) -> dict[str, np.ndarra
 
     Returns:
       (N,) by name: `id`; `class_id`, `class_name` (object, None for 0) and `probability_NAME`
-      where there are classes; `score`; then the measurements.
+      where there are classes; `score`; `agreement` where there is one; then the measurements.
     """
     found: dict[str, np.ndarray] = {"id": np.arange(first, first + len(table))}
     if table.classes is not None:
         names = np.array(scene.class_names or (None,), object)
         names[0] = None
         found |= {"class_id": table.classes, "class_name": names[table.classes]}
-    found |= probability_columns(table, scene) | {"score": table.scores}
+    found |= probability_columns(table, scene) | confidence_columns(table)
     twice = found.keys() & table.measurements.keys()
     if twice:
         raise ValueError(f"measurements may not be called {', '.join(sorted(twice))}: rename them")

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from jaxnuc.images import LargeImage
 from jaxnuc.outputs.table import NucleiTable
 
 Colour = tuple[int, int, int]
 
-# For nuclei without a class; then the classes, in turn. Told apart with any colour vision, and on
-# stained tissue: neither pink nor purple (after Okabe and Ito).
+# For nuclei without a class; then the classes, in turn. The first are told apart with any colour
+# vision (after Okabe and Ito), all on stained tissue: none is pink or purple.
 UNCLASSIFIED: Colour = (240, 228, 66)
 PALETTE: tuple[Colour, ...] = (
     (86, 180, 233),
@@ -19,6 +20,10 @@ PALETTE: tuple[Colour, ...] = (
     (0, 0, 0),
     (64, 224, 208),
     (128, 128, 128),
+    (170, 255, 50),
+    (140, 30, 0),
+    (255, 255, 255),
+    (0, 80, 0),
 )
 
 
@@ -34,6 +39,7 @@ class Scene:
       class_names: the background first; None where no classes are predicted.
       colours: (red, green, blue) of every class in 0..255; that of the background is for nuclei
         without a class. None takes a palette.
+      pixels: the image on the grid of the masks, for pictures of it; other files do without.
     """
 
     image: str
@@ -42,6 +48,7 @@ class Scene:
     scale: tuple[float, float] = (1.0, 1.0)
     class_names: tuple[str, ...] | None = None
     colours: tuple[Colour, ...] | None = None
+    pixels: LargeImage | None = None
 
     def __post_init__(self) -> None:
         n_names, n_colours = len(self.class_names or ("",)), len(self.colours or ())
@@ -86,6 +93,24 @@ class Scene:
                 f"{self.image} has {self.shape[0]} x {self.shape[1]} pixels, {kind} files at most "
                 f"{most}; write {instead} instead"
             )
+
+    def checked_pixels(self) -> LargeImage:
+        """The image's pixels.
+
+        Raises:
+          ValueError: there are none, or they are not on the grid of the masks.
+        """
+        if self.pixels is None:
+            raise ValueError(
+                f"{self.image}: an overlay needs the pixels of the image, the scene has none; give "
+                "Scene(..., pixels=image), or leave out the format overlay"
+            )
+        if self.pixels.shape != self.shape:
+            raise ValueError(
+                f"{self.image}: the pixels are {self.pixels.shape}, the grid of the masks is "
+                f"{self.shape}; give the image at the model's resolution (jaxnuc.images.at_mpp)"
+            )
+        return self.pixels
 
     def _check(self, table: NucleiTable) -> None:
         for row, col, mask in table.masks:

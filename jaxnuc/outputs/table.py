@@ -28,6 +28,7 @@ class NucleiTable:
       classes: (N,) int32, 0 is none; None where no classes were predicted.
       class_probabilities: (N, C) float32, the background first; None where there are none.
       measurements: further columns by name, each (N,).
+      agreement: (N,) float32 in [0, 1], of the members of an average; None where there is none.
 
     Raises:
       ValueError: the columns have different lengths.
@@ -38,6 +39,7 @@ class NucleiTable:
     classes: np.ndarray | None = None
     class_probabilities: np.ndarray | None = None
     measurements: dict[str, np.ndarray] = field(default_factory=dict)
+    agreement: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name, column in self._columns().items():
@@ -140,6 +142,8 @@ class NucleiTable:
             columns["classes"] = self.classes
         if self.class_probabilities is not None:
             columns["class_probabilities"] = self.class_probabilities
+        if self.agreement is not None:
+            columns["agreement"] = self.agreement
         return columns | {_COLUMN + name: column for name, column in self.measurements.items()}
 
 
@@ -156,4 +160,5 @@ def _of_columns(masks: tuple[Mask, ...], columns: dict[str, np.ndarray]) -> Nucl
         columns.get("classes"),
         columns.get("class_probabilities"),
         measurements,
+        columns.get("agreement"),
     )

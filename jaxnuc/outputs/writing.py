@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jaxnuc.outputs import coco, geojson, hovernet, label_image, tables
+from jaxnuc.outputs import coco, geojson, hovernet, label_image, overlay, tables
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.registry import unknown
@@ -20,11 +20,13 @@ class Format(NamedTuple):
       write: `write(path, tables, scene)` returns the number of nuclei written.
       suffix: of its files.
       most_pixels: that an image may have; None for any number.
+      shows_pixels: whether the image itself is in it, which the scene then has to give.
     """
 
     write: Writer
     suffix: str
     most_pixels: int | None = None
+    shows_pixels: bool = False
 
 
 FORMATS: dict[str, Format] = {
@@ -37,6 +39,7 @@ FORMATS: dict[str, Format] = {
     "ome-zarr": Format(label_image.write_ome_zarr, ".labels.ome.zarr"),
     "hovernet-json": Format(hovernet.write_hovernet_json, ".hovernet.json"),
     "hovernet-mat": Format(hovernet.write_hovernet_mat, ".hovernet.mat", hovernet.MAT_PIXELS),
+    "overlay": Format(overlay.write_overlay, ".overlay.png", shows_pixels=True),
 }
 
 
@@ -78,12 +81,14 @@ def write(
     Raises:
       FileExistsError: an output exists; nothing has been written then.
       ImportError: what a format needs is not installed.
-      ValueError: an unknown format; the image is too large for one; the tables do not fit the
-        scene.
+      ValueError: an unknown format; the image is too large for one; one shows the image, and the
+        scene has no pixels of it; the tables do not fit the scene.
     """
     found = paths(folder, stem, formats)
     for name, path in found.items():
         scene.check_size(FORMATS[name].most_pixels, name, "another format")
+        if FORMATS[name].shows_pixels:
+            scene.checked_pixels()
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; replace it with --overwrite, or move it away")
     Path(folder).mkdir(parents=True, exist_ok=True)

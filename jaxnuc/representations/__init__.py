@@ -36,6 +36,8 @@ class Nuclei(NamedTuple):
         cover all of a nucleus; None without classes.
       points: (N, 2) float32 (row, col) in pixels, where a representation detects nuclei at points.
       masks: the nuclei one by one where they may overlap, in the order of ids.
+      agreement: (N,) float32 in [0, 1], in how far the members of an average (networks, symmetries)
+        find the same nucleus: see `jaxnuc.inference.agreement`; None where it was not asked for.
     """
 
     instances: np.ndarray
@@ -44,6 +46,7 @@ class Nuclei(NamedTuple):
     class_probabilities: np.ndarray | None = None
     points: np.ndarray | None = None
     masks: tuple[Mask, ...] | None = None
+    agreement: np.ndarray | None = None
 
 
 class Representation(Protocol):

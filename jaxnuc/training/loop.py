@@ -254,7 +254,9 @@ class _Run:
     def _evaluate(self, current: state.TrainState) -> dict[str, float]:
         # One device evaluates; a replicated state of several devices would drag them all along.
         variables = jax.device_put(jax.device_get(current.variables()), jax.local_devices()[0])
-        predictor = dataclasses.replace(self.predictor, variables=variables)
+        (network,) = self.predictor.networks
+        network = dataclasses.replace(network, variables=variables)
+        predictor = dataclasses.replace(self.predictor, networks=(network,))
         return dict(
             validate(
                 predictor,

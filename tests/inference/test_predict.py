@@ -19,15 +19,15 @@ import jaxnuc
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.inference.batches import Batches
 from jaxnuc.inference.predict import Options, predict
-from jaxnuc.inference.predictor import Predictor, make_forward
+from jaxnuc.inference.predictor import Network, Predictor, make_predictor
 
-OPTIONS = Options(formats=("csv", "tiff"), tile=64, overlap=24, workers=0, progress=False)
+OPTIONS = Options(formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False)
 
 
-def bright(margin=0, normalize="none"):
+def bright(margin=0, normalize="none", threshold=127.5, forward=None):
     """A network that sees one pixel: nuclei are what is brighter than 127 in the first channel."""
 
-    def forward(variables, images):
+    def brighter(variables, images):
         size = images.shape[1] - margin
         first = margin // 2
         inner = images[:, first : first + size, first : first + size, :1]
@@ -35,8 +35,8 @@ def bright(margin=0, normalize="none"):
 
     binary = jaxnuc.representations.create("binary")
     config = jaxnuc.config.default()
-    variables = {"threshold": np.float32(127.5)}
-    return Predictor(forward, variables, binary, Normalize(normalize), config, margin)
+    network = Network(forward or brighter, {"threshold": np.float32(threshold)})
+    return Predictor((network,), binary, Normalize(normalize), config, margin)
 
 
 def blobs(shape, seed=0, radius=6, distance=18):
@@ -65,9 +65,11 @@ def labels(folder, name):
 def test_tiles_find_what_one_pass_finds_at_every_offset():
     image, expected = blobs((150, 210))
     assert expected.max() > 60
-    for offset in ((0, 0), (7, 0), (0, 13), (39, 39), (20, 31)):
+    sizes = {"patch": 64, "overlap": 32}
+    for tile, offset in ((64, (0, 0)), (128, (32, 64)), (192, (96, 128)), (256, (0, 32))):
         for margin in (0, 12):
-            found = jaxnuc.segment(image, bright(margin), tile=64, overlap=24, offset=offset)
+            predictor = bright(margin)
+            found = jaxnuc.segment(image, predictor, tile=tile, offset=offset, **sizes)
             same_partition(found.instances, expected)
             assert len(found.scores) == expected.max()
 
@@ -76,7 +78,7 @@ def test_a_nucleus_longer_than_the_overlap_is_one():
     image = np.zeros((100, 300, 3), np.uint8)
     image[40:48, 10:290] = 255
     image[70:80, 100:110] = 255
-    found = jaxnuc.segment(image, bright(), tile=64, overlap=16)
+    found = jaxnuc.segment(image, bright(), patch=64, overlap=32, tile=64)
     same_partition(found.instances, ndimage.label(image[..., 0])[0])
 
 
@@ -84,9 +86,9 @@ def test_percentiles_are_those_of_the_whole_image():
     image, expected = blobs((150, 210))
     faint = (image // 8).astype(np.uint8)  # 25 on 0 to 11: found once it is stretched
     faint[:70] = np.where(expected[:70, :, None] > 0, 25, 11)  # no tile up there is like the others
-    found = jaxnuc.segment(faint, bright(normalize="percentile"), tile=64, overlap=24)
+    found = jaxnuc.segment(faint, bright(normalize="percentile"), patch=64, overlap=32, tile=64)
     same_partition(found.instances, expected)
-    assert not jaxnuc.segment(faint, bright(), tile=64, overlap=24).instances.any()
+    assert not jaxnuc.segment(faint, bright()).instances.any()
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +99,7 @@ def unet():
     )
     variables = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32))
     config = jaxnuc.config.default()
-    return Predictor(make_forward(model), variables, representation, Normalize(), config)
+    return make_predictor(config, model, representation, variables)
 
 
 @pytest.mark.parametrize("symmetries", [(0,), (3, 6, 1)])
@@ -107,8 +109,9 @@ def test_batches_give_the_maps_of_single_images(unet, symmetries):
     tiles = [(i, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for i in range(5)]
     batches = Batches(predictor, size=2)
     found = list(batches(iter(tiles)))
-    assert [number for number, _ in found] == [0, 1, 2, 3, 4]
-    for (_, maps), (_, image) in zip(found, tiles, strict=True):
+    assert [number for number, _, _ in found] == [0, 1, 2, 3, 4]
+    for (_, maps, members), (_, image) in zip(found, tiles, strict=True):
+        assert members == ()
         for name, expected in predictor.maps(image).items():
             assert np.ptp(expected) > 0.1
             np.testing.assert_allclose(maps[name], expected, atol=1e-4)
@@ -151,7 +154,7 @@ def test_a_long_strip(tmp_path):
     image = np.zeros((3, 100_000, 3), np.uint8)
     image[:, 50:99_950:100] = 255
     np.save(tmp_path / "strip.npy", image)
-    options = replace(OPTIONS, tile=512, formats=("csv",))
+    options = replace(OPTIONS, patch=512, tile=960, formats=("csv",))
     report = predict([tmp_path / "strip.npy"], bright(), tmp_path, options)
     assert report.done[0]["nuclei"] == 999
 
@@ -178,10 +181,10 @@ def test_done_images_are_left_and_other_settings_refused(tmp_path):
     before = (tmp_path / "a.csv").stat().st_mtime_ns
     predict([path], bright(), tmp_path, OPTIONS)
     assert (tmp_path / "a.csv").stat().st_mtime_ns == before
-    other = replace(OPTIONS, overlap=16)
+    other = replace(OPTIONS, overlap=0)
     report = predict([path], bright(), tmp_path, other)
-    assert "made with overlap=24, now it is 16; take another output folder" in report.failed[0][1]
-    dimmer = replace(bright(), variables={"threshold": np.float32(60)})
+    assert "made with overlap=32, now it is 0; take another output folder" in report.failed[0][1]
+    dimmer = bright(threshold=60)
     assert "model=" in predict([path], dimmer, tmp_path, OPTIONS).failed[0][1]
     assert (tmp_path / "a.csv").stat().st_mtime_ns == before
     predict([path], bright(), tmp_path, replace(other, overwrite=True))
@@ -240,10 +243,30 @@ def test_shards_are_joined_without_the_network(tmp_path):
     def refuse(variables, images):
         raise AssertionError("everything is there")
 
-    predict([path], replace(bright(), forward=refuse), tmp_path / "a", OPTIONS)
+    predict([path], bright(forward=refuse), tmp_path / "a", OPTIONS)
     predict([path], bright(), tmp_path / "b", OPTIONS)
     for name in ("a.csv", "a.labels.tif"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_shards_in_other_folders_are_merged(tmp_path):
+    image, _ = blobs((250, 210))
+    path = tmp_path / "a.png"
+    imsave(path, image, check_contrast=False)
+    folders = tmp_path / "one", tmp_path / "two"
+    for number, folder in enumerate(folders, 1):
+        predict([path], bright(), folder, replace(OPTIONS, shard=(number, 2)))
+    merge = replace(OPTIONS, merge=folders)
+    report = predict([path], bright(), tmp_path / "merged", merge)
+    assert report.done[0]["seconds"]["waiting_for_tiles"] == 0  # nothing was left for the network
+    predict([path], bright(), tmp_path / "whole", OPTIONS)
+    for name in ("a.csv", "a.labels.tif"):
+        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert {p.name for p in folders[0].iterdir()} == {"a.parts"}  # as it was
+    other = predict([path], bright(), tmp_path / "other", replace(merge, tile=128))
+    assert "made with tile=64, now it is 128" in other.failed[0][1]
+    missing = replace(OPTIONS, merge=(tmp_path / "three",))
+    assert "has no plan.json" in predict([path], bright(), tmp_path / "x", missing).failed[0][1]
 
 
 def test_a_corrupt_tile_stops_or_is_left_out(tmp_path):
@@ -258,12 +281,13 @@ def test_a_corrupt_tile_stops_or_is_left_out(tmp_path):
     report = predict([path], bright(), tmp_path / "stopped", OPTIONS)
     assert "a.tif: level 0 cannot be decoded in (0, 0, 64, 64)" in report.failed[0][1]
     assert not (tmp_path / "stopped" / "a.csv").exists()
-    options = replace(OPTIONS, skip_corrupt=True, stains=False)
+    options = replace(OPTIONS, skip_corrupt=True)
     report = predict([path], bright(), tmp_path / "skipped", options)
-    assert "a.tif: level 0 cannot be decoded" in report.done[0]["corrupt"][0]
-    found = labels(tmp_path / "skipped", "a")
-    assert not found[:40, :40].any()
-    same_partition(found[100:, 100:], expected[100:, 100:])
+    (said,) = report.done[0]["corrupt"]
+    assert "a.tif: level 0 cannot be decoded in (0, 0, 64, 64)" in said
+    white = expected > 0
+    white[:64, :64] = True  # as glass, which is a nucleus to this network
+    same_partition(labels(tmp_path / "skipped", "a"), ndimage.label(white)[0])
 
 
 def test_glass_is_left_out(tmp_path):
@@ -276,11 +300,11 @@ def test_glass_is_left_out(tmp_path):
         jax.debug.callback(lambda x: seen.extend(np.asarray(x)), images)
         return {"mask": images[..., :1].astype("float32") - 1000}
 
-    predictor = replace(bright(), forward=forward)
+    predictor = bright(forward=forward)
     predict([tmp_path / "a.npy"], predictor, tmp_path, replace(OPTIONS, tissue=True, batch_size=1))
     tinted = [bool((x != 243).any()) for x in seen]
     assert sum(tinted) >= 25
-    assert len(seen) < 60 < 13 * 26  # of all tiles
+    assert len(seen) < 300 < 4 * 15 * 31  # patches of all tiles
     assert (tmp_path / "a.tissue.png").is_file()
 
 
@@ -288,7 +312,8 @@ def test_glass_is_left_out(tmp_path):
     ("arguments", "message"),
     [
         ({"tile": 100}, r"tile=100 must be a multiple of 64"),
-        ({"tile": 64, "overlap": 40}, r"overlap is 40 and tile 64; .* half of a tile, 32"),
+        ({"patch": 64, "overlap": 64}, r"overlap=64 must be .* at most half of patch=64"),
+        ({"shard": (1, 2), "overwrite": True}, r"overwrite=True with a shard: .* another output"),
         ({"formats": ("geojsn",)}, r"'geojsn'; known: .*did you mean 'geojson'"),
     ],
 )

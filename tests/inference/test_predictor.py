@@ -6,8 +6,7 @@ import pytest
 from flax import linen as nn
 
 import jaxnuc
-from jaxnuc.data.normalize import Normalize
-from jaxnuc.inference.predictor import Predictor, as_rgb, make_forward, make_predictor
+from jaxnuc.inference.predictor import as_rgb, make_predictor
 
 
 @pytest.fixture(scope="module")
@@ -18,7 +17,7 @@ def predictor():
     )
     variables = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32))
     config = jaxnuc.config.default()
-    return Predictor(make_forward(model), variables, representation, Normalize(), config)
+    return make_predictor(config, model, representation, variables)
 
 
 def test_every_kind_of_image_becomes_the_same_rgb():

@@ -188,6 +188,7 @@ def test_merged_pieces_weigh_by_area():
             np.int32([label]),
             np.float32([probabilities]),
             {"area": np.zeros(1)},
+            np.float32([score / 2]),
         )
         for col, width, score, label, probabilities in [
             (2, 10, 0.5, 1, (0.1, 0.7, 0.2)),
@@ -200,11 +201,14 @@ def test_merged_pieces_weigh_by_area():
     assert result.masks[0][:2] == (3, 2)
     assert result.masks[0].mask.shape == (2, 11)
     np.testing.assert_allclose(result.scores, [0.6])
+    np.testing.assert_allclose(result.agreement, [0.3])
     np.testing.assert_allclose(result.class_probabilities, [[7 / 30, 14 / 30, 9 / 30]], rtol=1e-6)
     assert result.classes.tolist() == [1]  # 14 to 9, the background set aside
     assert result.measurements == {}
-    assert result.scores.dtype == result.class_probabilities.dtype == np.float32
+    for column in (result.scores, result.agreement, result.class_probabilities):
+        assert column.dtype == np.float32
     assert pieces[0].scores[0] == np.float32(0.5)
+    assert pieces[0].agreement[0] == np.float32(0.25)
 
 
 def test_the_core_with_the_centroid_decides():

@@ -19,16 +19,6 @@ def tilings(draw):
     return Tiling(shape, tile, overlap, (draw(offset), draw(offset)))
 
 
-def mirrored(image, row, col):
-    """The pixel at any place of the plane, by reflection one step at a time."""
-    at = []
-    for i, size in zip((row, col), image.shape, strict=False):
-        while not 0 <= i < size:
-            i = -1 - i if i < 0 else 2 * size - 1 - i
-        at.append(i)
-    return image[tuple(at)]
-
-
 @settings(deadline=None, max_examples=150)
 @given(tilings())
 def test_cores_partition_the_image_and_tiles_are_as_promised(tiling):
@@ -46,10 +36,9 @@ def test_cores_partition_the_image_and_tiles_are_as_promised(tiling):
             box = tile.box
             assert 0 <= box[0] <= top < bottom <= box[2] <= height
             assert 0 <= box[1] <= left < right <= box[3] <= width
-            (above, below), (before, after) = tile.padding
-            assert above + box[2] - box[0] + below == tiling.tile
-            assert before + box[3] - box[1] + after == tiling.tile
-            assert min(above, below, before, after) >= 0
+            for axis, (origin, size) in enumerate(zip(tile.origin, tiling.shape, strict=True)):
+                assert box[axis] == max(origin, 0)
+                assert box[axis + 2] == min(origin + tiling.tile, size)
             assert tile.edges == (box[0] > 0, box[1] > 0, box[2] < height, box[3] < width)
             # Away from the image's border there is context on every side of the core.
             margins = (top - box[0], left - box[1], box[2] - bottom, box[3] - right)
@@ -70,27 +59,9 @@ def test_neighbours_share_the_overlap(tiling, data):
         assert tiling.at(0, col - 2).box[3] <= right.box[1]
 
 
-@settings(deadline=None, max_examples=60)
-@given(tilings(), st.data())
-def test_tiles_are_filled_by_mirroring(tiling, data):
-    image = np.random.default_rng(0).integers(0, 256, (*tiling.shape, 3), np.uint8)
-    tile = tiling.at(*(data.draw(st.integers(0, n - 1)) for n in tiling.grid))
-    top, left, bottom, right = tile.box
-    region = image[top:bottom, left:right]
-    filled = tile.fill(region)
-    assert filled.shape == (tiling.tile, tiling.tile, 3)
-    assert filled.dtype == np.uint8
-    np.testing.assert_array_equal(tile.crop(filled), region)
-    (above, _), (before, _) = tile.padding
-    for _ in range(10):
-        row, col = (data.draw(st.integers(0, tiling.tile - 1)) for _ in range(2))
-        expected = mirrored(region, row - above, col - before)
-        np.testing.assert_array_equal(filled[row, col], expected)
-
-
 def test_one_pixel_and_very_thin_images():
     tile = Tiling((1, 1), 64, 16, offset=(47, 5)).at(0, 0)
-    assert (tile.fill(np.full((1, 1, 3), 7, np.uint8)) == 7).all()
+    assert (tile.box, tile.core, tile.origin) == ((0, 0, 1, 1), (0, 0, 1, 1), (-47, -5))
     assert tile.edges == (False, False, False, False)
     tiling = Tiling((3, 100_000), 256, 64)
     assert tiling.grid == (1, 521)
@@ -126,10 +97,8 @@ def test_sizes_out_of_range_are_named(arguments, message):
         Tiling(*arguments)
 
 
-def test_wrong_regions_tiles_and_shards_are_named():
+def test_wrong_tiles_and_shards_are_named():
     tiling = Tiling((20, 20), 16, 4)
-    with pytest.raises(ValueError, match=r"\(16, 8\) pixels in the image, the region \(16, 16\)"):
-        tiling.at(0, 1).fill(np.zeros((16, 16, 3), np.uint8))
     with pytest.raises(IndexError, match=r"no tile \(2, 0\) in a grid of 2 x 2"):
         tiling.at(2, 0)
     with pytest.raises(IndexError, match=r"\(0, -1\)"):

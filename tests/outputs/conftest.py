@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from jaxnuc.images import ArrayImage
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.postprocess.masks import Mask
 
@@ -57,4 +58,6 @@ def make_table() -> Callable[..., NucleiTable]:
 
 @pytest.fixture
 def scene() -> Scene:
-    return Scene("slide 1.svs", SHAPE, 0.5, (2.0, 2.0), ("background", "tumour", "immune, T"))
+    pixels = ArrayImage(np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8))
+    names = ("background", "tumour", "immune, T")
+    return Scene("slide 1.svs", SHAPE, 0.5, (2.0, 2.0), names, pixels=pixels)

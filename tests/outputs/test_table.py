@@ -1,12 +1,16 @@
 """Tables of nuclei: rows taken, moved, joined, saved."""
 
+import csv
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet
 import pytest
 
-from jaxnuc.outputs import NucleiTable, measure
+from jaxnuc.outputs import FORMATS, NucleiTable, Scene, measure
 from jaxnuc.postprocess.masks import Mask
 
 Make = Callable[..., NucleiTable]
@@ -17,7 +21,7 @@ def assert_equal(a: NucleiTable, b: NucleiTable) -> None:
     for (row, col, mask), (other_row, other_col, other) in zip(a.masks, b.masks, strict=True):
         assert (row, col) == (other_row, other_col)
         np.testing.assert_array_equal(mask, other)
-    for name in ("scores", "classes", "class_probabilities"):
+    for name in ("scores", "classes", "class_probabilities", "agreement"):
         one, two = getattr(a, name), getattr(b, name)
         assert (one is None) == (two is None)
         if one is not None:
@@ -38,6 +42,42 @@ def test_saved_tables_are_read_back(
     table.save(path)
     assert_equal(NucleiTable.load(path), table)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_agreement_is_a_column_like_others(tmp_path: Path, make_table: Make) -> None:
+    plain = make_table(10)
+    values = np.random.default_rng(1).random(10).astype(np.float32)
+    table = replace(plain, agreement=values)
+    table.save(tmp_path / "part.npz")
+    assert_equal(NucleiTable.load(tmp_path / "part.npz"), table)
+    parts = [table.take([0, 1, 2]), table.take(np.arange(10) > 2)]
+    np.testing.assert_array_equal(parts[1].agreement, values[3:])
+    assert_equal(NucleiTable.concatenated(parts), table)
+    np.testing.assert_array_equal(table.moved(3, 4).agreement, values)
+    with pytest.raises(ValueError, match="different columns"):
+        NucleiTable.concatenated([table, plain])
+    with pytest.raises(ValueError, match="'agreement' has 9 rows for 10 masks"):
+        replace(plain, agreement=values[1:])
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet", "geoparquet", "geojson"])
+def test_agreement_is_written_beside_the_score(
+    tmp_path: Path, make_table: Make, scene: Scene, name: str
+) -> None:
+    values = np.random.default_rng(1).random(10).astype(np.float32)
+    table = replace(make_table(10), agreement=values)
+    path = tmp_path / f"out{FORMATS[name].suffix}"
+    FORMATS[name].write(path, [table.take(range(6)), table.take(range(6, 10))], scene)
+    if name == "geojson":
+        features = json.loads(path.read_text())["features"]
+        rows = [feature["properties"]["measurements"] for feature in features]
+    elif name == "csv":
+        rows = list(csv.DictReader(path.read_text().splitlines()))
+    else:
+        rows = pyarrow.parquet.read_table(path).to_pylist()
+    np.testing.assert_array_equal([np.float32(row["agreement"]) for row in rows], values)
+    names = list(rows[0])
+    assert names.index("agreement") == names.index("score") + 1
 
 
 def test_damaged_files_are_named(tmp_path: Path, make_table: Make) -> None:

@@ -142,7 +142,7 @@ def test_evaluation_from_the_workdir_alone(tmp_path, uninterrupted, saved):
     assert {p.name for p in folder.iterdir()} == {"metrics.json", "per_image.csv", "overlays"}
     # The averaged parameters are those that are evaluated.
     state = saved(uninterrupted)
-    bias = jaxnuc.load(uninterrupted, "latest").variables["params"]["mask_head"]["bias"]
+    bias = jaxnuc.load(uninterrupted, "latest").variables[0]["params"]["mask_head"]["bias"]
     np.testing.assert_array_equal(bias, state["['ema']['mask_head']['bias']"])
     assert not np.array_equal(bias, state["['params']['mask_head']['bias']"])
 

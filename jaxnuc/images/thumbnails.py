@@ -1,0 +1,34 @@
+"""An image of any size made small."""
+
+import numpy as np
+
+from jaxnuc.images.large_image import LargeImage
+from jaxnuc.images.mending import MendedImage
+from jaxnuc.images.resolution import ResampledImage, at_mpp
+
+# Pixels of the thumbnail that are read at once, each way.
+_BLOCK = 64
+
+
+def thumbnail(image: LargeImage, side: int = 1024) -> tuple[np.ndarray, float]:
+    """An image made small, from the smallest copy of it in its file that serves.
+
+    Args:
+      image: of any size.
+      side: of the result in pixels, the longer one, at most.
+
+    Returns:
+      (h, w, 3) uint8, what cannot be read in white, and how many pixels of the image one of its
+      pixels is long, 1 or more.
+    """
+    source, scale = image, 1.0
+    if isinstance(image, ResampledImage):
+        source, scale = image.image, image.scale[0]
+    factor = max(1.0, max(image.shape) / side)
+    small = at_mpp(MendedImage(source), factor * scale, given=1.0)
+    picture = np.empty((*small.shape, 3), np.uint8)
+    for row in range(0, small.shape[0], _BLOCK):
+        for col in range(0, small.shape[1], _BLOCK):
+            part = picture[row : row + _BLOCK, col : col + _BLOCK]
+            part[:] = small.read(row, col, *part.shape[:2])
+    return picture, small.scale[0] / scale

@@ -1,0 +1,167 @@
+"""Several networks as one: their maps averaged, and what does not fit together refused."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import optax
+import pytest
+from ml_collections import ConfigDict
+from scipy import special
+
+import jaxnuc
+from jaxnuc import assembly
+from jaxnuc.inference.batches import Batches
+from jaxnuc.inference.run import evaluate_checkpoint
+from jaxnuc.labels import Cut, LabelTree
+from jaxnuc.training import state
+from jaxnuc.training.checkpoints import Checkpoints
+
+TREE = LabelTree((("tumour",), ("immune", "lymphocyte"), ("immune", "plasma")))
+CUTS = (Cut.of(TREE, {"tumour": ["tumour"], "immune": ["immune"]}),)
+CLASSES = {"classes": {"name": "groups"}}
+
+
+def configured(representation="contour", **changes):
+    config = jaxnuc.config.default()
+    sizes = {"variant": "small", "layers": 1, "base_filters": 2}
+    config.model = ConfigDict({"name": "flexible_unet", **sizes})
+    config.representation = ConfigDict(
+        {"name": representation} if isinstance(representation, str) else representation
+    )
+    for key, value in changes.items():
+        config[key].update(value)
+    return config
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    """`checkpoint(seed, **changes)`: the workdir of a network that was not trained."""
+    made = {}
+
+    def make(seed=0, cuts=(), **changes):
+        key = repr((seed, cuts, changes))
+        if key not in made:
+            made[key] = tmp_path_factory.mktemp("run")
+            config = configured(**changes)
+            model = assembly.make_model(config, assembly.make_representation(config, cuts))
+            current = state.create(model, optax.sgd(0.1), seed, False)
+            with Checkpoints(made[key]) as checkpoints:
+                checkpoints.save(current, {}, jaxnuc.config.to_json(config), None, cuts)
+        return made[key]
+
+    return make
+
+
+@pytest.fixture
+def image():
+    return np.random.default_rng(0).integers(0, 256, (50, 60, 3), dtype=np.uint8)
+
+
+def probabilities(maps):
+    return {
+        name: special.expit(m) if m.shape[-1] == 1 else special.softmax(m, axis=-1)
+        for name, m in maps.items()
+    }
+
+
+def same(found, expected, atol=1e-5):
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert np.ptp(values) > 1e-3
+        np.testing.assert_allclose(found[name], values, atol=atol, rtol=1e-4)
+
+
+def test_a_network_and_itself_are_the_network(checkpoint, image):
+    workdir = checkpoint(cuts=CUTS, **CLASSES)
+    alone, twice = jaxnuc.load(workdir), jaxnuc.load([workdir, str(workdir)])
+    same(probabilities(twice.maps(image)), probabilities(alone.maps(image)), 1e-6)
+    np.testing.assert_array_equal(twice(image).instances, alone(image).instances)
+
+
+@pytest.mark.parametrize("symmetries", [(0,), tuple(range(8))])
+def test_maps_are_the_mean_over_networks_and_symmetries(checkpoint, image, symmetries):
+    one = checkpoint(0, CUTS, **CLASSES)
+    other = checkpoint(1, CUTS, model={"base_filters": 3}, **CLASSES)
+    each = [probabilities(jaxnuc.load(w, symmetries=symmetries).maps(image)) for w in (one, other)]
+    expected = {name: np.mean([m[name] for m in each], axis=0) for name in each[0]}
+    assert expected["class"].shape == (50, 60, 3)
+    found = jaxnuc.load([one, other], symmetries=symmetries).maps(image)
+    same(probabilities(found), expected)
+
+
+def test_maps_that_are_no_logits_are_averaged_as_they_are(checkpoint, image):
+    stardist = {"representation": "stardist"}
+    workdirs = [checkpoint(0, **stardist), checkpoint(1, **stardist)]
+    expected = np.mean([jaxnuc.load(w).maps(image)["dist"] for w in workdirs], axis=0)
+    same({"dist": jaxnuc.load(workdirs).maps(image)["dist"]}, {"dist": expected})
+
+
+@pytest.mark.parametrize("symmetries", [(0,), (3, 6, 1)])
+def test_batches_give_what_single_images_give(checkpoint, symmetries):
+    workdirs = [checkpoint(0), checkpoint(1, model={"base_filters": 3})]
+    predictor = jaxnuc.load(workdirs, symmetries=symmetries, agreement=True)
+    rng = np.random.default_rng(0)
+    tiles = [(i, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for i in range(5)]
+    found = list(Batches(predictor, size=2)(iter(tiles)))
+    assert [number for number, _, _ in found] == [0, 1, 2, 3, 4]
+    for (_, maps, members), (_, pixels) in zip(found, tiles, strict=True):
+        same(maps, predictor.maps(pixels), 1e-4)
+        expected = predictor.members(pixels)
+        assert len(members) == len(expected) == 2 * len(symmetries)
+        for one, other in zip(members, expected, strict=True):
+            same(one, other, 1e-4)
+    silent = Batches(replace(predictor, agreement=False), size=2)
+    assert [members for _, _, members in silent(iter(tiles))] == [()] * 5
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "message"),
+    [
+        ({}, {"representation": "binary"}, "representation is 'contour' in .* and 'binary'"),
+        ({}, {"representation": {"name": "contour", "channels": 2}}, "channels is 1 in .* and 2"),
+        ({}, {"data": {"mpp": 0.5}}, r"data\.mpp is 0\.0 in .* and 0\.5 in"),
+        ({"data": {"normalize": "percentile"}}, {}, "normalize is 'percentile' in .* and 'none'"),
+        ({}, {"cuts": CUTS, **CLASSES}, "classes is 'none' in .* and 'groups'"),
+        (
+            {"cuts": (Cut.of(TREE, {"immune": ["immune"], "tumour": ["tumour"]}),), **CLASSES},
+            {"cuts": CUTS, **CLASSES},
+            r"classes\.leaves is \(\(2, 3\), \(1,\)\) in .* and \(\(1,\), \(2, 3\)\)",
+        ),
+    ],
+)
+def test_networks_whose_maps_differ_in_meaning_are_refused(checkpoint, one, other, message):
+    workdirs = [checkpoint(**one), checkpoint(**other)]
+    with pytest.raises(ValueError, match=message) as error:
+        jaxnuc.load(workdirs)
+    assert all(str(workdir) in str(error.value) for workdir in workdirs)
+
+
+def test_thresholds_are_those_of_the_first(checkpoint):
+    stardist = {"representation": "stardist"}
+    one, other = checkpoint(0, **stardist), checkpoint(2, **stardist)
+    text = '{"thresholds": {"prob_thresh": 0.625, "nms_thresh": 0.25}}'
+    (other / "checkpoints" / "0" / assembly.THRESHOLDS).write_text(text)
+    chosen = {"prob_thresh": 0.625, "nms_thresh": 0.25}
+    assert jaxnuc.load([other, one]).representation.thresholds == chosen
+    assert jaxnuc.load([one, other]).representation.thresholds != chosen
+
+
+def test_nothing_to_load_and_nothing_to_agree(checkpoint):
+    with pytest.raises(ValueError, match="one workdir or several"):
+        jaxnuc.load([])
+    with pytest.raises(ValueError, match=r"take several checkpoints, or symmetries=range\(8\)"):
+        jaxnuc.load(checkpoint(), agreement=True)
+
+
+def test_an_ensemble_is_evaluated(checkpoint, tmp_path):
+    workdirs = [checkpoint(0), checkpoint(1)]
+    with pytest.raises(ValueError, match="ensemble of 2 workdirs has no folder of its own"):
+        evaluate_checkpoint(workdirs, split="val", progress=False)
+    figures, folder = evaluate_checkpoint(
+        workdirs, split="val", output=tmp_path, overlays=0, progress=False
+    )
+    assert folder == tmp_path
+    assert figures["images"] > 0
+    said = json.loads((tmp_path / "metrics.json").read_text())
+    assert [name in str(said) for name in map(str, workdirs)] == [True, True]
