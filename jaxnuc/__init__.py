@@ -24,7 +24,9 @@ _MODULES = (
     "weights",
 )
 _FUNCTIONS = {
+    "export": "jaxnuc.inference.export",
     "load": "jaxnuc.inference.predictor",
+    "load_exported": "jaxnuc.inference.export",
     "predict": "jaxnuc.inference.predict",
     "segment": "jaxnuc.inference.segment",
     "train_and_evaluate": "jaxnuc.training.loop",

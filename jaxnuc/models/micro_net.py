@@ -135,7 +135,7 @@ class Model(nn.Module):
     def __call__(self, images: jax.Array, train: bool = False) -> dict:
         b, height, width, _ = images.shape
         smallest = 4 * 2 ** len(self.widths) - 3
-        if min(height, width) < smallest:
+        if height < smallest or width < smallest:
             raise ValueError(
                 f"images of {height} x {width} px do not fit: the unpadded convolutions "
                 f"leave nothing of them; the nearest side that fits is {smallest}"

@@ -132,7 +132,7 @@ class Model(nn.Module):
         if self.padding not in ("same", "valid"):
             raise ValueError(f"padding={self.padding!r}; known: same, valid")
         _, h, w, _ = images.shape
-        if min(h, w) <= self.margin:
+        if h <= self.margin or w <= self.margin:
             raise ValueError(
                 f"an image of {h} x {w} px does not fit: the maps are {self.margin} px smaller; "
                 f"the nearest side that fits is {self.margin + 1}"
