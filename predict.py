@@ -29,6 +29,9 @@ SYMMETRIES = flags.DEFINE_integer("symmetries", 1, "8: average over turns and mi
 AGREEMENT = flags.DEFINE_bool(
     "agreement", False, "Say of each nucleus how far symmetries and workdirs agree on it."
 )
+LABEL_SET = flags.DEFINE_string(
+    "label_set", None, "Classes to write: consep, pannuke, ...; default: the predicted ones."
+)
 TISSUE = flags.DEFINE_bool("tissue", False, "Leave out glass (stained sections only).")
 STAINS = flags.DEFINE_bool("stains", True, "Measure haematoxylin and eosin.")
 SKIP = flags.DEFINE_bool("skip_corrupt", False, "Take what cannot be read for glass.")
@@ -50,12 +53,6 @@ def main(argv: list[str]) -> None:
 
     if SYMMETRIES.value not in (1, 4, 8):
         raise app.UsageError(f"--symmetries={SYMMETRIES.value}; known: 1, 4, 8")
-    predictor = load(
-        WORKDIR.value,
-        CHECKPOINT.value,
-        symmetries=range(SYMMETRIES.value),
-        agreement=AGREEMENT.value,
-    )
     options = Options(
         formats=tuple(FORMAT.value),
         mpp=MPP.value,
@@ -72,6 +69,13 @@ def main(argv: list[str]) -> None:
         shard=parse_shard(SHARD.value) if SHARD.value else None,
         merge=tuple(MERGE.value),
         report=REPORT.value,
+    )
+    predictor = load(
+        WORKDIR.value,
+        CHECKPOINT.value,
+        symmetries=range(SYMMETRIES.value),
+        agreement=AGREEMENT.value,
+        label_set=LABEL_SET.value,
     )
     report = predict(INPUT.value, predictor, OUTPUT.value, options)
     for done in report.done:

@@ -188,14 +188,13 @@ def as_maps(
     return maps
 
 
-def classes_of(truth: Sample, nuclei: Nuclei, decoder: Decoder, cut: Cut) -> str:
+def classes_of(truth: Sample, nuclei: Nuclei, cut: Cut) -> str:
     """Panoptic quality by class, at the data set's own label set; empty without classes."""
-    found = decoder.classes_at(nuclei, cut)
-    if found is None:
+    if nuclei.classes is None:
         return ""
     assert truth.classes is not None
     n = len(cut.groups)
-    judged = judge_classes(truth.instances, nuclei.instances, truth.classes, found, n)
+    judged = judge_classes(truth.instances, nuclei.instances, truth.classes, nuclei.classes, n)
     scores = pooled_pq([judged.counts])
     parts = [
         f"{name} {pq:.3f}"
@@ -213,7 +212,7 @@ def run(name: str, system: System, sample: Sample, cut: Cut, overlays: Path | No
     margin = getattr(model, "margin", 0)
     seen, truth = crop(sample, margin), crop(sample, 0)
     targets = representation.encode(seen.instances, seen.classes)
-    decoder = Decoder(representation)
+    decoder = Decoder(representation, cut)
 
     def steps(text: str, key: str) -> int:
         return configs.steps(text, key, None)
@@ -237,7 +236,7 @@ def run(name: str, system: System, sample: Sample, cut: Cut, overlays: Path | No
     nuclei = decoder({k: m[0] for k, m in maps.items()}, truth.instances.shape)
     exact = {k: np.asarray(m[0]) for k, m in central(batch["targets"], margin).items()}
     best = decoder(as_maps(representation, exact), truth.instances.shape)
-    also = [classes_of(truth, nuclei, decoder, cut)]
+    also = [classes_of(truth, nuclei, cut)]
     if "switched_at" in current.loss_state:
         also.append(f"boundary loss after step {int(current.loss_state['switched_at'])}")
     switch = optim.switched_at(current.opt_state)

@@ -76,7 +76,7 @@ class Normalize:
         """What `image` does to an image, for parts of one that is too large to be seen at once.
 
         Args:
-          reference: (H, W, 3) uint8, all of the image at a lower resolution.
+          reference: (H, W, 3) uint8, all of the image, or squares from all over it.
 
         Returns:
           The function (h, w, 3) uint8 -> the same, which works pixel by pixel.

@@ -131,7 +131,7 @@ def normalization(
 
     Args:
       reference: (H, W, 3) uint8, from which the stains or the colours are estimated: the image, or
-        a smaller copy of it.
+        parts of it from all over.
       method: as in `normalize`.
       target: as in `normalize`.
 

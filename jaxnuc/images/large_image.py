@@ -61,7 +61,8 @@ class CorruptRegion(ValueError):
         """Names the file, the level and the box."""
         return (
             f"{self.path}: level {self.level} cannot be decoded in {tuple(self.box)} (row, col, "
-            f"height, width): {self.reason:.200}; fetch the file again, or leave this part out"
+            f"height, width): {self.reason:.200}; fetch the file again, or leave this part out "
+            "(--skip_corrupt)"
         )
 
 

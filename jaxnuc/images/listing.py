@@ -15,10 +15,12 @@ _SUFFIXES = tuple(sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, ".npy"}))
 def image_name(path: str | os.PathLike[str]) -> str:
     """The name that the outputs of an image bear: that of the file, without its suffix.
 
+    Bytes that are not UTF-8 become U+FFFD, or nothing could be written under the name.
+
     >>> image_name("slides/a.1.svs"), image_name("b.ome.tif"), image_name("c.OME.zarr")
     ('a.1', 'b', 'c')
     """
-    stem = Path(path).stem
+    stem = os.fsencode(Path(path).stem).decode(errors="replace")
     return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
 
 

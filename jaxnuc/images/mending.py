@@ -29,8 +29,8 @@ class MendedImage(LargeImage):
         try:
             return self._image.read(*box, level=level)
         except CorruptRegion as error:
-            damaged = _common(box, error.box) if error.level == level else box
-            if damaged == box and max(box.height, box.width) > _SQUARE:
+            damaged = _common(box, error.box)
+            if error.box == box and max(box.height, box.width) > _SQUARE:
                 parts = _halves(box)  # the file does not tell where in it
             else:
                 self._remember(str(error))

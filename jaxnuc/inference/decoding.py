@@ -1,7 +1,7 @@
 """From maps to nuclei; without JAX, so that processes which decode start fast and stay small."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,13 +17,24 @@ from jaxnuc.representations._classes import Classified
 
 @dataclass(frozen=True)
 class Decoder:
-    """From maps to nuclei, and to their classes at any label set.
+    """From maps to nuclei, with their classes at any label set.
 
     Attributes:
       representation: which decodes.
+      cut: the label set at which classes are read, see `Classified.read_at`; None: that of the
+        class map. Where no classes are predicted, there are none at any.
+
+    Raises:
+      ValueError: the predicted classes cannot be read at the cut.
     """
 
     representation: Representation
+    cut: Cut | None = None
+
+    def __post_init__(self) -> None:
+        why = None if self.cut is None else self.cannot_read(self.cut)
+        if why is not None:
+            raise ValueError(why)
 
     @property
     def grid(self) -> int:
@@ -48,16 +59,18 @@ class Decoder:
             nuclei = self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
         else:
             nuclei = self.representation.decode(maps)
+        if self.cut is not None and isinstance(self.representation, Classified):
+            nuclei = self.representation.read_at(nuclei, self.cut)
         if not members:
             return nuclei
         return _with_agreement(nuclei, [self(each, shape) for each in members])
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Of the predicted classes, the background first; None where there are none."""
+        """Of the classes of nuclei, the background first; None where there are none."""
         if not isinstance(self.representation, Classified):
             return None
-        return ("background", *self.representation.predicted.groups)
+        return ("background", *(self.cut or self.representation.predicted).groups)
 
     def table(
         self,
@@ -76,12 +89,9 @@ class Decoder:
         nuclei = self(maps, (bottom - top, right - left), members)
         return as_table(nuclei).moved(top, left)
 
-    def classes_at(self, nuclei: Nuclei, cut: Cut) -> np.ndarray | None:
-        """(N,) groups of a label set, or None where the network predicts no classes."""
-        if nuclei.classes is None:
-            return None
-        assert isinstance(self.representation, Classified)
-        return self.representation.read_at(nuclei, cut)
+    def at(self, cut: Cut) -> "Decoder":
+        """The decoder that reads classes at another label set."""
+        return replace(self, cut=cut)
 
     def cannot_read(self, cut: Cut) -> str | None:
         """Why the predicted classes cannot be read at a label set; None where they can."""
@@ -92,6 +102,16 @@ class Decoder:
         except ValueError as error:
             return str(error)
         return None
+
+
+def decode_tile(
+    decoder: Decoder,
+    tile: Tile,
+    maps: Mapping[str, np.ndarray],
+    members: Sequence[Mapping[str, np.ndarray]],
+) -> tuple[Tile, NucleiTable]:
+    """`Decoder.table` with its tile; here, so that the processes that do it need no JAX."""
+    return tile, decoder.table(maps, tile, members)
 
 
 def as_table(nuclei: Nuclei) -> NucleiTable:

@@ -31,6 +31,12 @@ from jaxnuc.reports.evaluation import write_evaluation_report
 from jaxnuc.reports.sizes import Sizes
 
 GROUPS = ("modality", "style", "tissue")  # what a sample's meta may be grouped by
+AXES = {  # of the diagrams
+    "calibration": ("score", "matched share of the nuclei (precision)"),
+    "class_calibration": ("probability of the class", "share of the right class (accuracy)"),
+}
+# What not every evaluation writes.
+OPTIONAL = ("per_class.csv", *(f"{name}.{kind}" for name in AXES for kind in ("csv", "png")))
 
 
 def evaluate(
@@ -61,6 +67,9 @@ def evaluate(
     * `calibration.csv` and `calibration.png`, where nuclei have scores in [0, 1]: the share of them
       that is matched, by score, and the reliability diagram. `calibration_error_pooled` and
       `brier_pooled` are among the figures then; else `metrics.json` says why not.
+    * `class_calibration.csv` and `class_calibration.png`, where there are figures by class: the
+      share of the matched nuclei whose class is right, by its probability. The figures are
+      `class_calibration_error_pooled` and `class_brier_pooled`.
     * `per_image.csv`: one line per image, in the source's order; what is not a number is `nan`.
     * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
     * `report.html`: all of it on one page, these images with a slider between truth and prediction.
@@ -126,14 +135,21 @@ def evaluate(
     summary = evaluation.summary(tissue, level).with_figures(
         {**(by_class.figures() if by_class else {}), **_boundary_figures(judgements)}
     )
-    calibrated = calibration(judgements, level)
-    if isinstance(calibrated, Calibration):
-        intervals = {**summary.intervals, **calibrated.intervals}
-        summary = dataclasses.replace(summary, intervals=intervals)
-        summary = summary.with_figures(calibrated.figures())
+    calibrated = {"": calibration([judgement.scored for judgement in judgements], level)}
+    if by_class is not None:
+        images = [judgement.class_scored for judgement in judgements]
+        calibrated["class_"] = calibration(images, level)
+    for prefix, found in calibrated.items():
+        if isinstance(found, Calibration):
+            intervals = {prefix + name: i for name, i in found.intervals.items()}
+            summary = dataclasses.replace(summary, intervals={**summary.intervals, **intervals})
+            figures = {prefix + name: value for name, value in found.figures().items()}
+            summary = summary.with_figures(figures)
     if output is not None:
         folder = Path(output)
         folder.mkdir(parents=True, exist_ok=True)
+        for name in OPTIONAL:
+            (folder / name).unlink(missing_ok=True)  # of an earlier evaluation
         split = getattr(source, "split", None)
         said = {"source": source.name, "split": split, **(about or {})}
         if torn is not None:
@@ -141,13 +157,15 @@ def evaluate(
         if by_class is not None:
             said["classes"] = by_class.json()
             replace_file(folder / "per_class.csv", by_class.csv().encode())
-        said["calibration"] = _write_calibration(folder, calibrated)
+        for prefix, found in calibrated.items():
+            name = f"{prefix}calibration"
+            said[name] = _write_calibration(folder, name, found)
         evaluation.write(folder, summary, said)
         drawn = _draw(segment, source, evaluation, overlays, folder / "overlays")
         sizes = {"truth": Sizes(), "prediction": Sizes()}
         for judgement in judgements:
-            for found, areas in zip(sizes.values(), judgement.areas, strict=True):
-                found.add(areas)
+            for side, areas in zip(sizes.values(), judgement.areas, strict=True):
+                side.add(areas)
         write_evaluation_report(
             folder / "report.html",
             evaluation,
@@ -161,15 +179,12 @@ def evaluate(
     return summary
 
 
-def _write_calibration(folder: Path, found: Calibration | str) -> dict[str, Any] | str:
-    """Writes the bins and their diagram, or removes earlier ones; what the report says of it."""
-    bins, diagram = folder / "calibration.csv", folder / "calibration.png"
+def _write_calibration(folder: Path, name: str, found: Calibration | str) -> dict[str, Any] | str:
+    """Writes the bins and their diagram; returns what the report says of it."""
     if isinstance(found, str):
-        bins.unlink(missing_ok=True)
-        diagram.unlink(missing_ok=True)
         return f"not judged: {found}"
-    replace_file(bins, found.csv().encode())
-    calibration_diagram.write(diagram, found)
+    replace_file(folder / f"{name}.csv", found.csv().encode())
+    calibration_diagram.write(folder / f"{name}.png", found, *AXES[name])
     return found.json()
 
 
@@ -204,7 +219,7 @@ def _draw(
     for kind, indices in chosen.items():
         for place, index in enumerate(indices, 1):
             name = evaluation.names[index]
-            plain = re.sub(r"[^\w.-]+", "_", name)[:80]  # names may be paths
+            plain = re.sub(r"[^\w.-]+", "_", name)[:50]  # names may be paths
             path = folder / f"{kind}_{place:02d}_{pq[index]:.3f}_{plain}.png"
             sample = source[index]
             found = as_large(segment(sample.image).instances, sample.instances, name)

@@ -7,6 +7,7 @@ what goes in and what comes out. `docs/export.md` shows how another program uses
 """
 
 import dataclasses
+import hashlib
 import importlib.util
 import json
 import os
@@ -16,7 +17,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags
+from absl import app, flags, logging
 from jax import export as jax_export
 
 import jaxnuc
@@ -24,6 +25,7 @@ from jaxnuc import config as configs
 from jaxnuc import representations
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.files import replacing
+from jaxnuc.inference.decoding import Decoder
 from jaxnuc.inference.predictor import STRIDE, Network, Predictor, load
 from jaxnuc.labels import Cut
 from jaxnuc.representations import Representation
@@ -87,13 +89,14 @@ def export(
     if importlib.util.find_spec("flatbuffers") is None:
         raise ImportError("an export needs flatbuffers: pip install jaxnuc[export]")
     exported = _traced(predictor, size)
+    program = exported.serialize()
     about = _about(predictor, exported, size)
+    about["sha256"] = hashlib.sha256(program).hexdigest()
     if _representation(about) != predictor.representation:
         raise ValueError(
             f"the predictor has {predictor.representation}, and its configuration describes other "
             f"classes: {predictor.config.classes.to_dict()}; make both by jaxnuc.assembly"
         )
-    program = exported.serialize()
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.mkdir()
@@ -110,13 +113,23 @@ def load_exported(path: str | os.PathLike[str]) -> Predictor:
 
     Raises:
       FileNotFoundError: there is no export.
-      ValueError: it is damaged; when called, another size than the one it was exported for.
+      ValueError: it is damaged, or of a version that JAX does not read; when called, another size
+        than the one it was exported for.
     """
     path = Path(path)
     if not (path / ABOUT).is_file():
         raise FileNotFoundError(f"{path} is no export: it has no {ABOUT}")
-    about = json.loads((path / ABOUT).read_text())
+    try:
+        about = json.loads((path / ABOUT).read_text())
+    except ValueError as error:
+        raise ValueError(f"{path / ABOUT} is damaged, export it again: {error}") from error
     program = bytearray((path / MODEL).read_bytes())
+    found = hashlib.sha256(program).hexdigest()
+    if found != about["sha256"]:
+        raise ValueError(
+            f"{path / MODEL} is damaged, export it again: its sha256 is {found}, that in {ABOUT} "
+            f"{about['sha256']}"
+        )
     try:
         exported = jax_export.deserialize(program)
     except ImportError:
@@ -196,7 +209,7 @@ def _about(
         "stride": STRIDE,
         "margin": predictor.margin,
         "grid": getattr(representation, "grid", 1),
-        "classes": predictor.decode.class_names,
+        "classes": Decoder(representation).class_names,  # of the map
         "representation": {"name": name, **dataclasses.asdict(base)},
         "cuts": [cut.to_json() for cut in classified.cuts] if classified else [],
         "config": configs.to_json(config),
@@ -219,6 +232,7 @@ def _representation(about: Mapping[str, Any]) -> Representation:
 def _main(argv: list[str]) -> None:
     if len(argv) > 1:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
+    logging.set_verbosity(logging.WARNING)
     given = flags.FLAGS
     size = None
     if given.size is not None:

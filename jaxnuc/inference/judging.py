@@ -17,7 +17,9 @@ from jaxnuc.metrics import (
 )
 from jaxnuc.metrics.boundary import BoundaryScores, boundary_scores
 from jaxnuc.metrics.by_class import ClassFigures, ClassJudgement, judge_classes
+from jaxnuc.metrics.class_counts import instance_classes
 from jaxnuc.metrics.scores import judged as judged_maps
+from jaxnuc.representations import Nuclei
 from jaxnuc.workers import ordered_map
 
 
@@ -37,9 +39,9 @@ Segment = Callable[[np.ndarray], Segmentation]
 class Decode(Protocol):
     """From maps to nuclei; picklable."""
 
-    def __call__(self, maps: Any, shape: tuple[int, ...]) -> Segmentation: ...
+    def __call__(self, maps: Any, shape: tuple[int, ...]) -> Nuclei: ...
 
-    def classes_at(self, nuclei: Any, cut: Cut) -> np.ndarray | None: ...
+    def at(self, cut: Cut) -> "Decode": ...
 
     def cannot_read(self, cut: Cut) -> str | None: ...
 
@@ -63,6 +65,7 @@ class Judgement(NamedTuple):
       boundary: distances of the outlines, where they were asked for.
       scored: the scores of the predicted nuclei, where they have any.
       areas: of its true and its predicted nuclei, in pixels.
+      class_scored: the probabilities of the predicted classes, where `classes` are judged.
     """
 
     scores: Scores
@@ -70,6 +73,7 @@ class Judgement(NamedTuple):
     boundary: BoundaryScores | None = None
     scored: Scored | None = None
     areas: tuple[np.ndarray, np.ndarray] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    class_scored: Scored | None = None
 
 
 class _Found(NamedTuple):
@@ -90,7 +94,7 @@ def judged(
     """What is said of images, in their order: see `jaxnuc.inference.evaluate.evaluate`.
 
     Args:
-      segment: as there; only one in two steps is asked for classes.
+      segment: as there; only one in two steps is asked for classes, at `cut`.
       samples: the images.
       conventions: of the scores.
       workers: processes that decode and score.
@@ -102,6 +106,7 @@ def judged(
         for sample in samples:
             if isinstance(segment, TwoSteps):
                 decode, found = segment.decode, segment.maps(sample.image)
+                decode = decode if cut is None else decode.at(cut)
             else:
                 whole = segment(sample.image)
                 scores = getattr(whole, "scores", None)
@@ -127,17 +132,21 @@ def _judge(
     nuclei = found if decode is None else decode(found, truth.shape)
     sides = judged_maps(conventions, truth, as_large(nuclei.instances, truth, name), ignore)
     table = contingency_table(*sides)
-    classes = None
+    classes = class_scored = None
     if decode is not None and cut is not None and true_classes is not None:
-        predicted = decode.classes_at(nuclei, cut)
-        if predicted is not None:
-            of_pixels = np.concatenate([[0], predicted])[sides[1]]
-            classes = judge_classes(*sides, true_classes, of_pixels, len(cut.groups), conventions)
+        predicted, probabilities = nuclei.classes, nuclei.class_probabilities
+        if predicted is not None and probabilities is not None:
+            n = len(cut.groups)
+            true = instance_classes(sides[0], true_classes, n, len(table.truth_ids))
+            of_ids = predicted[table.prediction_ids.astype(np.int64) - 1]
+            classes = judge_classes(*sides, true, of_ids, n, conventions)
+            class_scored = Scored.of_classes(table, true, predicted, probabilities, conventions)
     outlines = boundary_scores(*sides) if boundary else None
     scores = getattr(nuclei, "scores", None)
     scored = None if scores is None else Scored.of(table, scores, conventions)
     areas = (table.truth_areas, table.prediction_areas)
-    return Judgement(score_table(table, conventions), classes, outlines, scored, areas)
+    found_scores = score_table(table, conventions)
+    return Judgement(found_scores, classes, outlines, scored, areas, class_scored)
 
 
 def figures_by_class(judgements: Sequence[Judgement], cut: Cut | None) -> ClassFigures | None:
@@ -148,10 +157,10 @@ def figures_by_class(judgements: Sequence[Judgement], cut: Cut | None) -> ClassF
     return ClassFigures.of(cut.groups, found)
 
 
-def calibration(judgements: Sequence[Judgement], level: float) -> Calibration | str:
+def calibration(images: Sequence[Scored | None], level: float) -> Calibration | str:
     """How well the scores are calibrated, or why that cannot be said."""
-    found = [judgement.scored for judgement in judgements if judgement.scored is not None]
-    if len(found) < len(judgements):
+    found = [image for image in images if image is not None]
+    if len(found) < len(images):
         return "the segmentation gives no scores"
     try:
         return Calibration.of(found, level=level)

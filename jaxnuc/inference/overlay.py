@@ -49,7 +49,7 @@ def overlay(
       caption: text that opens the legend, such as the image's name.
 
     Returns:
-      (scale * H + legend, max(scale * W, 320), 3) uint8, RGB.
+      (scale * H + legend, scale * W or more, 3) uint8, RGB.
 
     Raises:
       ValueError: the shapes differ, or `scale` is below 1.

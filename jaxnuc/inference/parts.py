@@ -2,17 +2,19 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from jaxnuc.files import replace_file, replacing
+from jaxnuc.inference.plan import check_same
 from jaxnuc.inference.stitching import Stitcher
 from jaxnuc.inference.stream import Row
 from jaxnuc.inference.tiles import Tiling
 from jaxnuc.outputs.table import NucleiTable
 
 PLAN = "plan.json"
+_OUTPUTS = "outputs.json"
 
 
 class Parts:
@@ -23,19 +25,43 @@ class Parts:
       plan: what the rows depend on; they are of use only for the same.
     """
 
-    def __init__(self, folder: Path, plan: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        plan: Mapping[str, Any],
+        outputs: Collection[Path] = (),
+        replaceable: Collection[Path] = (),
+    ) -> None:
         """Begins, or goes on where the folder has rows of the same plan.
+
+        Args:
+          folder: of the rows.
+          plan: what they depend on.
+          outputs: files that will be written from all rows. The folder remembers them: they may be
+            there when a run that was killed while it wrote them goes on.
+          replaceable: those of them that may be there from the beginning.
 
         Raises:
           ValueError: the folder has rows of another plan.
+          FileExistsError: an output exists that is neither replaceable nor remembered.
         """
         self.folder, self.plan = folder, dict(plan)
-        path = folder / PLAN
-        if path.is_file():
-            check_same(self.plan, json.loads(path.read_text()), str(folder))
-        else:
-            folder.mkdir(parents=True, exist_ok=True)
-            replace_file(path, json.dumps(self.plan, indent=2).encode())
+        begun, known = folder / PLAN, folder / _OUTPUTS
+        if begun.is_file():
+            check_same(self.plan, json.loads(begun.read_text()), str(folder))
+        remembered = set(json.loads(known.read_text())) if known.is_file() else set()
+        names = {path.name for path in outputs}
+        free = remembered | {path.name for path in replaceable}
+        for path in outputs:
+            if path.exists() and path.name not in free:
+                raise FileExistsError(
+                    f"{path} exists; replace it with --overwrite, or move it away"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        if not names <= remembered:  # a shard leaves this to the run that joins
+            replace_file(known, json.dumps(sorted(names | remembered)).encode())
+        if not begun.is_file():
+            replace_file(begun, json.dumps(self.plan, indent=2).encode())
 
     def missing(self, rows: Iterable[int]) -> list[int]:
         """Those of the rows that are not done."""
@@ -46,12 +72,15 @@ class Parts:
         row.candidates.save(self._path("row", row.row))
 
     def save_damage(self, row: int, damage: Sequence[str]) -> None:
-        """Keeps what was said, until a row was done, of parts of the image that were damaged."""
+        """Keeps what was said, until a row was done, of parts of the image that were damaged.
+
+        It comes before `save`.
+        """
         if damage:
             replace_file(self.folder / f"damage_{row:06d}.json", json.dumps(damage).encode())
 
     def take(self, other: Path) -> None:
-        """Takes over what another process has done in another folder.
+        """Takes over what another process has done in another folder, and is not here yet.
 
         Raises:
           ValueError: the folder is not there, or its rows are of another plan.
@@ -61,8 +90,10 @@ class Parts:
         check_same(self.plan, json.loads((other / PLAN).read_text()), str(other))
         for pattern in ("damage_*.json", "row_*.npz"):  # a row is done when it is there
             for path in sorted(other.glob(pattern)):
-                with replacing(self.folder / path.name) as temporary:
-                    shutil.copyfile(path, temporary)
+                mine = self.folder / path.name
+                if not mine.exists():
+                    with replacing(mine) as temporary:
+                        shutil.copyfile(path, temporary)
 
     def stitched(self, tiling: Tiling) -> Iterator[NucleiTable]:
         """The nuclei of all rows, stitched, with no more in memory than two rows."""
@@ -97,18 +128,3 @@ class Parts:
 
     def _path(self, kind: str, number: int) -> Path:
         return self.folder / f"{kind}_{number:06d}.npz"
-
-
-def check_same(plan: Mapping[str, Any], other: Mapping[str, Any], where: str) -> None:
-    """Refuses what was found in another way.
-
-    Raises:
-      ValueError: names the first entry that differs, both values and the way out.
-    """
-    for key in sorted({*plan, *other}):
-        now, then = plan.get(key), other.get(key)
-        if json.loads(json.dumps(now)) != then:
-            raise ValueError(
-                f"{where} was made with {key}={then!r}, now it is {now!r}; take another output "
-                "folder, or begin anew with --overwrite"
-            )

@@ -3,7 +3,8 @@
 Near the border of a patch a network says something else than it would of the whole image, because
 it sees padding there. So patches overlap, and of each only the maps of its core are kept, which
 lies half of the overlap or more inside. At the image's own borders patches end where one pass over
-the image would: the network sees the same padding there, and says the same.
+the image would: the network sees the same padding there, and says the same. (It does so of an image
+that is not turned; with other symmetries, padding is at other sides than in one pass.)
 """
 
 from collections.abc import Iterable, Iterator, Mapping

@@ -1,17 +1,14 @@
 """From image files to files of nuclei: resumable, in shards, with memory that is bounded."""
 
-import hashlib
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
 from absl import logging
 from PIL import Image
 from tqdm import tqdm
@@ -28,68 +25,18 @@ from jaxnuc.images import (
     thumbnail,
 )
 from jaxnuc.inference.batches import Batches
-from jaxnuc.inference.parts import Parts, check_same
-from jaxnuc.inference.patches import OVERLAP, PATCH, TILE, check_sizes
+from jaxnuc.inference.measuring import measured
+from jaxnuc.inference.options import DEFAULT, Options
+from jaxnuc.inference.parts import Parts
+from jaxnuc.inference.plan import check_same, fingerprint, plan_of_model
 from jaxnuc.inference.predictor import Predictor
 from jaxnuc.inference.stream import found_rows
 from jaxnuc.inference.tiles import Tile, Tiling
 from jaxnuc.inference.tissue import covered, tissue_mask, tissue_picture
-from jaxnuc.outputs import NucleiTable, Scene, measure, paths, write
+from jaxnuc.outputs import FORMATS, Scene, paths, write
 from jaxnuc.reports.prediction import write_prediction_report
 
-
-@dataclass(frozen=True)
-class Options:
-    """How images become nuclei.
-
-    Attributes:
-      formats: of the files, see `jaxnuc.outputs.FORMATS`.
-      mpp: microns per pixel of the images, whatever their files say; None: as they say.
-      model_mpp: microns per pixel that the model expects; None: its configuration's `data.mpp`.
-      patch: side of what the network sees at once, in pixels at the model's resolution, a multiple
-        of 64.
-      overlap: of neighbouring patches and of neighbouring tiles, a multiple of 32. It should be
-        longer than a nucleus; one that is longer is merged from its pieces.
-      tile: side of what is decoded at once, a multiple of 64; nothing is computed twice within one
-        where it is a multiple of `patch - overlap`.
-      batch_size: patches that the devices take at once.
-      workers: processes that decode; 0: this one.
-      tissue: leave out tiles without tissue; only for stained sections.
-      stains: measure haematoxylin and eosin in each nucleus.
-      skip_corrupt: take what cannot be read for glass, and name it at the end.
-      overwrite: replace outputs that exist, and begin anew what was begun otherwise.
-      shard: (i, n): do the i-th of n parts of each image, from 1, and write no files of nuclei;
-        a run without a shard joins them, in the same folder or by `merge`.
-      merge: folders in which other processes wrote their shards, which are taken from there.
-      report: write `NAME.report.html`, a page to look at.
-      progress: show a progress bar.
-    """
-
-    formats: tuple[str, ...] = ("geojson", "csv")
-    mpp: float | None = None
-    model_mpp: float | None = None
-    patch: int = PATCH
-    overlap: int = OVERLAP
-    tile: int = TILE
-    batch_size: int = 1
-    workers: int = 1
-    tissue: bool = False
-    stains: bool = True
-    skip_corrupt: bool = False
-    overwrite: bool = False
-    shard: tuple[int, int] | None = None
-    merge: tuple[str | os.PathLike[str], ...] = ()
-    report: bool = True
-    progress: bool = True
-
-    def __post_init__(self) -> None:
-        check_sizes(self.tile, self.patch, self.overlap)
-        paths("", "", self.formats)  # refuses unknown ones
-        if self.overwrite and self.shard:
-            raise ValueError(
-                "overwrite=True with a shard: other processes may be writing what would be "
-                "removed; take another output folder, or remove the old one first"
-            )
+__all__ = ["Options", "Report", "predict"]
 
 
 @dataclass(frozen=True)
@@ -109,13 +56,14 @@ def predict(
     inputs: Sequence[str | os.PathLike[str]],
     predictor: Predictor,
     output: str | os.PathLike[str],
-    options: Options = Options(),
+    options: Options = DEFAULT,
 ) -> Report:
     """Finds the nuclei in image files and writes them to a folder.
 
     For each image, the files of `options.formats` and `NAME.json`, which says how they were made
     and is written last. An image that has it is not done again. Until then, what is found is in
-    `NAME.parts/`: a run that was killed goes on there, and its result is the same.
+    `NAME.parts/`: a run that was killed goes on there, and its result is the same. Where images lie
+    in the folder that is written, what was made of them is not taken for an image.
 
     Args:
       inputs: image files, folders of them, or patterns.
@@ -124,33 +72,56 @@ def predict(
       options: see there.
 
     Returns:
-      What became of each image. One that cannot be read, of which the resolution is unknown, or
-      that was done in another way, does not stop the others.
+      What became of each image. One that cannot be read, of which the resolution is unknown, that
+      was done in another way, or of which an output exists that this did not make, does not stop
+      the others.
 
     Raises:
       FileNotFoundError: an input finds no image.
-      FileExistsError: an output exists that this did not make.
-      ValueError: an unknown format, a tile or a batch of no possible size.
+      ValueError: two images of one name; a batch of no possible size.
+      OSError: nothing can be written, as on a full disk; run again, it goes on.
     """
     done, failed = [], []
-    plan = _plan_of_model(predictor, options)
+    plan = plan_of_model(predictor, options)
     batches = Batches(predictor, options.batch_size)
-    for path in list_images(inputs):
+    images = list_images(inputs)
+    made = {made.resolve() for path in images for made in _made_of(path, Path(output))}
+    for path in images:
+        if path.resolve() in made:
+            continue
         try:
-            with open_image(path) as image:
+            with _opened(path) as image:
                 whole = MendedImage(image) if options.skip_corrupt else image
-                name = image_name(path)
-                said = _predict_image(name, whole, batches, Path(output), plan, options)
-        except ValueError as error:
+                its_plan = plan | {"image": image_name(path), "file": fingerprint(path)}
+                said = _predict_image(whole, batches, Path(output), its_plan, options)
+        except (ValueError, FileExistsError) as error:
             failed.append((str(path), str(error)))
             continue
+        except OSError as error:
+            error.add_note(
+                f"{output} cannot be written, at {path}; run again, and it goes on there"
+            )
+            raise
         if said is not None:
             done.append(said)
     return Report(tuple(done), tuple(failed))
 
 
+def _made_of(path: Path, output: Path) -> list[Path]:
+    """What might be made of an image in a folder, and looks like an image itself."""
+    name = image_name(path)
+    return [output / f"{name}.tissue.png", *paths(output, name, FORMATS).values()]
+
+
+def _opened(path: Path) -> LargeImage:
+    """An image, or a ValueError, whatever there is in the way of opening it."""
+    try:
+        return open_image(path)
+    except (OSError, ImportError) as error:
+        raise ValueError(str(error)) from error
+
+
 def _predict_image(
-    name: str,
     image: LargeImage,
     batches: Batches,
     output: Path,
@@ -160,29 +131,98 @@ def _predict_image(
     """Does one image; None where it is not complete yet, because others have shards of it."""
     view, mpp = _at_model(image, batches.predictor, options)
     scale = view.scale if isinstance(view, ResampledImage) else (1.0, 1.0)
-    plan = plan | {"image": name, "shape": list(view.shape), "mpp": mpp, "scale": list(scale)}
-    summary = output / f"{name}.json"
-    parts_folder = output / f"{name}.parts"
+    name: str = plan["image"]
+    plan = plan | {"shape": list(view.shape), "mpp": mpp, "scale": list(scale)}
+    scene = Scene(name, view.shape, mpp, scale, batches.predictor.decode.class_names, pixels=view)
+    for format_ in options.formats:
+        scene.check_size(FORMATS[format_].most_pixels, format_, "another format")
     files = paths(output, name, options.formats)
+    if options.report:
+        files["report"] = output / f"{name}.report.html"
+    folder, summary = output / f"{name}.parts", output / f"{name}.json"
+    earlier = None if options.overwrite else _said(summary, plan)
+    if earlier and all(key in earlier["files"] and path.exists() for key, path in files.items()):
+        shutil.rmtree(folder, ignore_errors=True)  # of a run killed as it removed them
+        return earlier
+    parts = _begun(folder, plan, files, earlier, options)
     if options.overwrite:
-        shutil.rmtree(parts_folder, ignore_errors=True)
-    elif summary.is_file():
-        said = json.loads(summary.read_text())
-        check_same(plan, said["plan"], str(summary))
-        if all(path.exists() for path in files.values()):
-            return said
-    else:
-        for path in files.values():
-            if path.exists():
-                raise FileExistsError(
-                    f"{path} exists; replace it with --overwrite, or move it away"
-                )
-    parts = Parts(parts_folder, plan)
-    for folder in options.merge:
-        parts.take(Path(folder, parts_folder.name))
+        summary.unlink(missing_ok=True)  # it tells of files that will not be there
+    seconds = _find(image, view, batches, parts, output, options)
+    if options.shard is not None:
+        return None
+    begun = time.perf_counter()
+    tables = parts.stitched(Tiling(view.shape, options.tile, options.overlap))
+    parts.save_final(measured(tables, view, mpp, options.tile, options.stains))
+    write(output, name, options.formats, parts.final, scene, overwrite=True)
+    said: dict[str, Any] = {
+        "plan": plan,
+        "path": image.path,
+        "nuclei": sum(map(len, parts.final())),
+        "corrupt": parts.damage(),
+        "files": {key: path.name for key, path in files.items()},
+        "seconds": {**seconds, "files": time.perf_counter() - begun},
+    }
+    for line in said["corrupt"]:
+        logging.warning("taken for glass: %s", line)
+    if options.report:
+        write_prediction_report(files["report"], parts.final, scene, *thumbnail(view), said)
+    replace_file(summary, (json.dumps(said, indent=2) + "\n").encode())
+    parts.remove()
+    return said
+
+
+def _said(summary: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
+    """What the summary of an image says, None where there is none.
+
+    Raises:
+      ValueError: the image was done with another plan.
+      FileExistsError: the file is of someone else.
+    """
+    if not summary.is_file():
+        return None
+    try:
+        said: dict[str, Any] = json.loads(summary.read_text())
+        then, _ = said["plan"], said["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FileExistsError(
+            f"{summary} exists, and is not from here; replace it with --overwrite, or move it away"
+        ) from error
+    check_same(plan, then, str(summary))
+    return said
+
+
+def _begun(
+    folder: Path,
+    plan: dict[str, Any],
+    files: dict[str, Path],
+    earlier: dict[str, Any] | None,
+    options: Options,
+) -> Parts:
+    """What is there of an image that is not done, with what other folders have of it."""
+    if options.overwrite:
+        shutil.rmtree(folder, ignore_errors=True)
+    known = files if options.overwrite else earlier["files"] if earlier else ()
+    replaceable = [path for key, path in files.items() if key in known]
+    outputs = list(files.values()) if options.shard is None else []
+    parts = Parts(folder, plan, outputs, replaceable)
+    for other in options.merge:
+        parts.take(Path(other, folder.name))
+    return parts
+
+
+def _find(
+    image: LargeImage,
+    view: LargeImage,
+    batches: Batches,
+    parts: Parts,
+    output: Path,
+    options: Options,
+) -> dict[str, float]:
+    """Finds the nuclei that are missing among the parts; how long it took, and what waited."""
+    name = parts.plan["image"]
     tiling = Tiling(view.shape, options.tile, options.overlap)
     rows = range(tiling.grid[0]) if options.shard is None else tiling.shard(*options.shard)
-    begun, waited = time.perf_counter(), dict(batches.seconds)
+    begun, before = time.perf_counter(), dict(batches.seconds)
     if missing := parts.missing(rows):
         found = found_rows(
             view,
@@ -193,39 +233,18 @@ def _predict_image(
             workers=options.workers,
             wanted=_tissue(view, output / f"{name}.tissue.png") if options.tissue else None,
         )
+        told = 0
         for row in tqdm(found, name, len(missing), unit="row", disable=not options.progress):
             if isinstance(image, MendedImage):
-                parts.save_damage(row.row, image.damage)
+                damage = image.damage[told:]
+                parts.save_damage(row.row, damage)
+                told += len(damage)
             parts.save(row)
-    network = time.perf_counter() - begun
-    waited = {key: batches.seconds[key] - before for key, before in waited.items()}
-    if options.shard is not None:
-        return None
-    begun = time.perf_counter()
-    parts.save_final(_measured(parts.stitched(tiling), view, mpp, tiling, options.stains))
-    scene = Scene(name, view.shape, mpp, scale, batches.predictor.decode.class_names, pixels=view)
-    write(output, name, options.formats, parts.final, scene, overwrite=True)
-    said = {
-        "plan": plan,
-        "path": image.path,
-        "nuclei": sum(map(len, parts.final())),
-        "corrupt": parts.damage(),
-        "files": {key: path.name for key, path in files.items()},
-        "seconds": {
-            "network": network,
-            "waiting_for_tiles": waited["tiles"],
-            "waiting_for_decoding": waited["taker"],
-            "files": time.perf_counter() - begun,
-        },
+    return {
+        "network": time.perf_counter() - begun,
+        "waiting_for_tiles": batches.seconds["tiles"] - before["tiles"],
+        "waiting_for_decoding": batches.seconds["taker"] - before["taker"],
     }
-    for line in said["corrupt"]:
-        logging.warning("taken for glass: %s", line)
-    if options.report:
-        report = output / f"{name}.report.html"
-        write_prediction_report(report, parts.final, scene, *thumbnail(view), said)
-    replace_file(summary, (json.dumps(said, indent=2) + "\n").encode())
-    parts.remove()
-    return said
 
 
 def _at_model(
@@ -248,56 +267,9 @@ def _at_model(
 
 def _tissue(image: LargeImage, picture: Path) -> Callable[[Tile], bool]:
     """Whether a tile has tissue; writes what was taken for it as a picture."""
-    small, scale = thumbnail(image)
+    small, scale = thumbnail(image, mended=False)
     mask = tissue_mask(small)
     picture.parent.mkdir(parents=True, exist_ok=True)
     with replacing(picture) as temporary:
         Image.fromarray(tissue_picture(small, mask)).save(temporary, "PNG")
     return lambda tile: covered(mask, tile.box, scale)
-
-
-def _measured(
-    tables: Iterator[NucleiTable],
-    image: LargeImage,
-    mpp: float | None,
-    tiling: Tiling,
-    stains: bool,
-) -> Iterator[NucleiTable]:
-    """The nuclei with their measurements, column of tiles by column within each table."""
-    for table in tables:
-        if not len(table):
-            continue
-        columns = np.array([mask.col for mask in table.masks]) // tiling.tile
-        order = np.argsort(columns, kind="stable")
-        table = table.take(order)
-        for rows in np.split(np.arange(len(table)), np.flatnonzero(np.diff(columns[order])) + 1):
-            yield _measure(table.take(rows), image, mpp, stains)
-
-
-def _measure(table: NucleiTable, image: LargeImage, mpp: float | None, stains: bool) -> NucleiTable:
-    top = min(mask.row for mask in table.masks)
-    left = min(mask.col for mask in table.masks)
-    bottom = max(mask.row + mask.mask.shape[0] for mask in table.masks)
-    right = max(mask.col + mask.mask.shape[1] for mask in table.masks)
-    region = image.read(top, left, bottom - top, right - left) if stains else None
-    kind = "ruifrok" if stains else None
-    found = measure(table.masks, region, corner=(top, left), mpp=mpp, stains=kind)
-    return replace(table, measurements=found)
-
-
-def _plan_of_model(predictor: Predictor, options: Options) -> dict[str, Any]:
-    """What the nuclei depend on, the image aside."""
-    digest = hashlib.sha256(repr(predictor.representation).encode())
-    digest.update(predictor.config.to_json(sort_keys=True).encode())
-    for leaf in jax.tree.leaves(jax.device_get(predictor.variables)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return {
-        "model": digest.hexdigest()[:16],
-        "symmetries": list(predictor.symmetries),
-        "merge": predictor.merge,
-        "agreement": predictor.agreement,
-        "patch": options.patch,
-        "overlap": options.overlap,
-        "tile": options.tile,
-        "tissue": options.tissue,
-    }

@@ -13,12 +13,13 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from jaxnuc import assembly
+from jaxnuc import assembly, label_sets
 from jaxnuc import config as configs
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.images.colours import check_type, rgb_bytes
 from jaxnuc.inference.decoding import Decoder
 from jaxnuc.inference.symmetries import Average, Maps
+from jaxnuc.labels import Cut
 from jaxnuc.representations import Nuclei, Representation
 from jaxnuc.representations._classes import Classified
 from jaxnuc.training import checkpoints
@@ -69,9 +70,11 @@ class Predictor:
       merge: how, `"mean"` or `"median"`.
       agreement: whether nuclei are told in how far the members of the average agree on them; each
         member is decoded for it. See `agreement.agreement`.
+      cut: the label set at which classes are read; None: that of the class map.
 
     Raises:
-      ValueError: agreement of a single member; or the symmetries or `merge` as in `Average`.
+      ValueError: agreement of a single member; the symmetries or `merge` as in `Average`; a label
+        set where no classes are predicted, or at which they cannot be read.
     """
 
     networks: tuple[Network, ...]
@@ -82,8 +85,14 @@ class Predictor:
     symmetries: tuple[int, ...] = (0,)
     merge: str = "mean"
     agreement: bool = False
+    cut: Cut | None = None
 
     def __post_init__(self) -> None:
+        if self.cut is not None and self.decode.class_names is None:
+            raise ValueError(
+                f"a label set to read classes at, {self.cut.groups}, but the network predicts no "
+                "classes; take one with classes, or no label set"
+            )
         count = len(self.networks) * len(self.average.symmetries)
         if self.agreement and count < 2:
             raise ValueError(
@@ -126,7 +135,7 @@ class Predictor:
     @property
     def decode(self) -> Decoder:
         """The second step, from maps to nuclei: NumPy only, and picklable."""
-        return Decoder(self.representation)
+        return Decoder(self.representation, self.cut)
 
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
@@ -161,6 +170,7 @@ def load(
     symmetries: Sequence[int] = (0,),
     merge: str = "mean",
     agreement: bool = False,
+    label_set: str | Cut | None = None,
 ) -> Predictor:
     """Restores trained networks with nothing but their checkpoints.
 
@@ -174,11 +184,16 @@ def load(
       symmetries: test-time augmentation, `range(8)` for all symmetries of the square.
       merge: of probabilities over symmetries and networks, `"mean"` or `"median"`.
       agreement: tell of each nucleus in how far symmetries and networks agree on it.
+      label_set: at which the classes of nuclei are read, by name as in `jaxnuc.label_sets.cut`, or
+        any cut of the tree of the predicted classes, such as `label_sets.consep(merge=True)`. The
+        probability of a class is the sum over the predicted classes within it; see
+        `Classified.read_at`. None: the predicted classes.
 
     Raises:
       FileNotFoundError: no such workdir or checkpoint.
       ValueError: a checkpoint is damaged, there is none, they do not fit together, or agreement of
-        one network without symmetries.
+        one network without symmetries; an unknown label set, or one at which the predicted classes
+        cannot be read.
     """
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
@@ -187,13 +202,23 @@ def load(
     members = [_restored(folder) for folder in folders]
     for folder, member in zip(folders[1:], members[1:], strict=True):
         _check_same(members[0], folders[0], member, folder)
+    if isinstance(label_set, str):
+        label_set = _named(label_set, members[0].representation)
     return replace(
         members[0],
         networks=tuple(network for member in members for network in member.networks),
         symmetries=tuple(symmetries),
         merge=merge,
         agreement=agreement,
+        cut=label_set,
     )
+
+
+def _named(label_set: str, representation: Representation) -> Cut:
+    """A label set by name, as a cut of the tree of the predicted classes where there are some."""
+    if isinstance(representation, Classified):
+        return label_sets.cut(label_set, tree=representation.predicted.tree)
+    return label_sets.cut(label_set)
 
 
 def _restored(folder: Path) -> Predictor:

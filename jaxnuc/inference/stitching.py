@@ -91,8 +91,11 @@ class Stitcher:
         self._pending = NucleiTable.concatenated([])
         self._row = 0
 
-    def add_row(self, found: Iterable[tuple[Tile, NucleiTable]]) -> NucleiTable:
-        """Takes the next row of tiles, in any order; tiles without nuclei may be left out.
+    def add(self, candidates: NucleiTable) -> NucleiTable:
+        """Takes the next row of tiles.
+
+        Args:
+          candidates: the nuclei of its tiles, from `gather`; tiles without any may be left out.
 
         Returns:
           The nuclei that no later row can change.
@@ -100,10 +103,6 @@ class Stitcher:
         Raises:
           ValueError: a tile is of another row than the next, or as `stitch`.
         """
-        return self.add(gather(found))
-
-    def add(self, candidates: NucleiTable) -> NucleiTable:
-        """As `add_row`, from the table that `gather` made of the row."""
         rows = np.unique(candidates.measurements.get("tile_row", ()))
         if len(rows) and (len(rows) > 1 or rows[0] != self._row):
             raise ValueError(

@@ -5,15 +5,15 @@ decode the tiles; each waits for the others with no more in memory than a few ti
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxnuc.images import LargeImage, thumbnail
+from jaxnuc.images import LargeImage
 from jaxnuc.inference.batches import Batches
-from jaxnuc.inference.decoding import Decoder
+from jaxnuc.inference.decoding import decode_tile
 from jaxnuc.inference.patches import Patch, assemble, patches, read
 from jaxnuc.inference.stitching import gather
 from jaxnuc.inference.tiles import Tile, Tiling
@@ -21,7 +21,9 @@ from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.workers import ordered_map
 
 READERS = 2
-REFERENCE_PIXELS = 2**24  # images up to this are normalised by all of their pixels
+# Images up to this are normalised by all of their pixels, larger ones by squares of them.
+REFERENCE_PIXELS = 2**24
+_SQUARES, _SIDE = 16, 128  # at most, along each axis; in pixels
 
 
 class Row(NamedTuple):
@@ -94,7 +96,7 @@ def found_rows(
     tasks = ((decoder, tile, maps, members) for tile, maps, members in assembled)
     unfinished = deque(rows)
     held: list[tuple[Tile, NucleiTable]] = []
-    for tile, nuclei in ordered_map(_decode, tasks, workers):
+    for tile, nuclei in ordered_map(decode_tile, tasks, workers):
         while unfinished[0] != tile.row:
             yield Row(unfinished.popleft(), gather(held))
             held = []
@@ -104,18 +106,21 @@ def found_rows(
         held = []
 
 
-def _decode(
-    decoder: Decoder,
-    tile: Tile,
-    maps: Mapping[str, np.ndarray],
-    members: Sequence[Mapping[str, np.ndarray]],
-) -> tuple[Tile, NucleiTable]:
-    return tile, decoder.table(maps, tile, members)
-
-
 def reference(image: LargeImage) -> np.ndarray:
-    """What an image is normalised by, (h, w, 3) uint8: itself, or its thumbnail if it is large."""
+    """What an image is normalised by, (h, w, 3) uint8: itself, or if it is large, parts of it.
+
+    They are squares at even distances. In an image made small, nuclei would be paler than the
+    network knows them.
+    """
     height, width = image.shape
     if height * width <= REFERENCE_PIXELS:
         return image.read(0, 0, height, width)
-    return thumbnail(image)[0]
+    (rows, tall), (cols, wide) = (_spread(size) for size in image.shape)
+    parts = [[image.read(row, col, tall, wide) for col in cols] for row in rows]
+    return np.concatenate([np.concatenate(line, axis=1) for line in parts])
+
+
+def _spread(size: int) -> tuple[list[int], int]:
+    """Where squares begin along an axis, none over another, and their side."""
+    side = min(size, _SIDE)
+    return np.linspace(0, size - side, min(size // side, _SQUARES)).astype(int).tolist(), side

@@ -23,7 +23,7 @@ class Scored(NamedTuple):
 
     Attributes:
       scores: (P,) float64 of each.
-      matched: (P,) bool, whether it matches a true nucleus.
+      matched: (P,) bool, whether it matches a true nucleus; or is right otherwise.
     """
 
     scores: np.ndarray
@@ -60,6 +60,46 @@ class Scored(NamedTuple):
         matched = np.zeros(len(ids), bool)
         matched[table.columns[pairs]] = True
         return cls(scores[ids - 1], matched)
+
+    @classmethod
+    def of_classes(
+        cls,
+        table: ContingencyTable,
+        truth_classes: np.ndarray,
+        classes: np.ndarray,
+        probabilities: np.ndarray,
+        conventions: Conventions = DEFAULT,
+    ) -> "Scored":
+        """Which of the matched nuclei have the right class, and the probabilities of their classes.
+
+        Nuclei without a class do not count, nor does what matches a true nucleus without one, or
+        one that is ignored.
+
+        Args:
+          table: of what is judged.
+          truth_classes: (T,) in the order of the table's true ids; 0 is none, -1 ignored.
+          classes: (N,) of the predicted ids 1..N; 0 is none.
+          probabilities: (N, C) of theirs, that of class k in column k.
+          conventions: threshold and matching, without regard to classes.
+
+        Raises:
+          ValueError: the threshold is out of range.
+
+        Example:
+          >>> from jaxnuc.metrics import contingency_table
+          >>> table = contingency_table(np.array([[1, 1, 2, 2]]), np.array([[1, 1, 2, 2]]))
+          >>> probabilities = np.array([[0.1, 0.7, 0.2], [0.0, 0.4, 0.6]])
+          >>> Scored.of_classes(table, np.array([1, 1]), np.array([1, 2]), probabilities)
+          Scored(scores=array([0.7, 0.6]), matched=array([ True, False]))
+        """
+        c = conventions
+        pairs = pairs_above(table, c.threshold, inclusive=c.inclusive, matching=c.matching)
+        true = truth_classes[table.rows[pairs]]
+        rows = table.prediction_ids.astype(np.int64)[table.columns[pairs]] - 1
+        known = (true > 0) & (classes[rows] > 0)
+        true, rows = true[known], rows[known]
+        scores = probabilities[rows, classes[rows]].astype(np.float64)
+        return cls(scores, classes[rows] == true)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ from jaxnuc.outputs.scene import Colour
 SIDE = 768  # pixels: pictures with a shorter long side are enlarged
 PAPER: Colour = (24, 24, 24)
 INK: Colour = (235, 235, 235)
-FONT_SIZE, LINE, GAP, SWATCH, NARROWEST = 15, 26, 14, 14, 320  # pixels, of the legend
+# Pixels of a legend below a picture of at most 2047 a side.
+FONT_SIZE, LINE, GAP, SWATCH, SPACE, NARROWEST = 15, 26, 14, 14, 6, 320
 
 
 def enlargement(shape: tuple[int, int]) -> int:
@@ -71,34 +72,40 @@ def outlines(instances: np.ndarray, width: int = 1) -> np.ndarray:
 def with_legend(picture: np.ndarray, items: Sequence[tuple[Colour | None, str]]) -> np.ndarray:
     """Puts a strip below a picture: swatches and texts, in as many lines as the width asks.
 
+    All of it is larger below a picture of 2048 pixels or more, which is seen made smaller.
+
     Args:
       picture: (H, W, 3) uint8, RGB.
       items: the colour of a swatch, or None, and a text.
 
     Returns:
-      (H + strip, max(W, NARROWEST), 3) uint8.
+      (H + strip, W or more, 3) uint8.
     """
-    height, width = picture.shape[0], max(picture.shape[1], NARROWEST)
-    font = ImageFont.load_default(size=FONT_SIZE)
-    places, x, line = [], GAP, 0
+    scale = max(1, max(picture.shape) // 1024)
+    size, pitch, gap, swatch, space, narrowest = (
+        scale * n for n in (FONT_SIZE, LINE, GAP, SWATCH, SPACE, NARROWEST)
+    )
+    height, width = picture.shape[0], max(picture.shape[1], narrowest)
+    font = ImageFont.load_default(size=size)
+    places, x, line = [], gap, 0
     for colour, text in items:
-        mark = SWATCH + 6 if colour else 0
-        while text[1:] and mark + font.getlength(text) > width - 2 * GAP:
+        mark = swatch + space if colour else 0
+        while text[1:] and mark + font.getlength(text) > width - 2 * gap:
             text = text[:-2] + "…"
         length = mark + int(font.getlength(text))
-        if x > GAP and x + length > width - GAP:
-            x, line = GAP, line + 1
+        if x > gap and x + length > width - gap:
+            x, line = gap, line + 1
         places.append((x, line, colour, text))
-        x += length + GAP
-    canvas = Image.new("RGB", (width, height + (line + 1) * LINE + 8), PAPER)
+        x += length + gap
+    canvas = Image.new("RGB", (width, height + (line + 1) * pitch + space), PAPER)
     canvas.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(canvas)
     for x, line, colour, text in places:
-        middle = height + 4 + line * LINE + LINE // 2
+        middle = height + space // 2 + line * pitch + pitch // 2
         if colour:
-            box = (x, middle - SWATCH // 2, x + SWATCH, middle + SWATCH // 2)
+            box = (x, middle - swatch // 2, x + swatch, middle + swatch // 2)
             draw.rectangle(box, colour, outline=INK)  # of black, nothing else would be seen
-            x += SWATCH + 6
+            x += swatch + space
         draw.text((x, middle), text, fill=INK, font=font, anchor="lm")
     return np.asarray(canvas)
 

@@ -1,5 +1,6 @@
 """The formats by name, and several of them at once."""
 
+import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -20,12 +21,14 @@ class Format(NamedTuple):
       write: `write(path, tables, scene)` returns the number of nuclei written.
       suffix: of its files.
       most_pixels: that an image may have; None for any number.
+      needs: a package of the extra `files`, None for none.
       shows_pixels: whether the image itself is in it, which the scene then has to give.
     """
 
     write: Writer
     suffix: str
     most_pixels: int | None = None
+    needs: str | None = None
     shows_pixels: bool = False
 
 
@@ -33,10 +36,10 @@ FORMATS: dict[str, Format] = {
     "geojson": Format(geojson.write_geojson, ".geojson"),
     "coco": Format(coco.write_coco, ".coco.json", coco.MOST_PIXELS),
     "csv": Format(tables.write_csv, ".csv"),
-    "parquet": Format(tables.write_parquet, ".parquet"),
-    "geoparquet": Format(tables.write_geoparquet, ".geo.parquet"),
+    "parquet": Format(tables.write_parquet, ".parquet", needs="pyarrow"),
+    "geoparquet": Format(tables.write_geoparquet, ".geo.parquet", needs="pyarrow"),
     "tiff": Format(label_image.write_tiff, ".labels.tif"),
-    "ome-zarr": Format(label_image.write_ome_zarr, ".labels.ome.zarr"),
+    "ome-zarr": Format(label_image.write_ome_zarr, ".labels.ome.zarr", needs="zarr"),
     "hovernet-json": Format(hovernet.write_hovernet_json, ".hovernet.json"),
     "hovernet-mat": Format(hovernet.write_hovernet_mat, ".hovernet.mat", hovernet.MAT_PIXELS),
     "overlay": Format(overlay.write_overlay, ".overlay.png", shows_pixels=True),
@@ -53,6 +56,18 @@ def paths(folder: str | os.PathLike[str], stem: str, formats: Iterable[str]) -> 
         if name not in FORMATS:
             raise unknown("format", name, FORMATS)
     return {name: Path(folder, stem + FORMATS[name].suffix) for name in formats}
+
+
+def check_installed(formats: Iterable[str]) -> None:
+    """Says before the work what would be missing after it.
+
+    Raises:
+      ImportError: what a format needs is not installed.
+    """
+    for name in formats:
+        needs = FORMATS[name].needs
+        if needs and importlib.util.find_spec(needs) is None:
+            raise ImportError(f"the format {name} needs {needs}: pip install jaxnuc[files]")
 
 
 def write(
@@ -85,6 +100,7 @@ def write(
         scene has no pixels of it; the tables do not fit the scene.
     """
     found = paths(folder, stem, formats)
+    check_installed(found)
     for name, path in found.items():
         scene.check_size(FORMATS[name].most_pixels, name, "another format")
         if FORMATS[name].shows_pixels:

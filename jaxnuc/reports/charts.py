@@ -61,6 +61,18 @@ class Axis:
         return [x for x in found if x == round(x)] if self.whole else found
 
 
+def short(figure: float) -> str:
+    """A figure as it stands at an axis, where there is room for few digits.
+
+    >>> short(0.25), short(2_500), short(250_000), short(3e7)
+    ('0.25', '2500', '250k', '30M')
+    """
+    if abs(figure) < 10_000:
+        return f"{figure:.10g}"
+    size, sign = next((s, t) for s, t in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if abs(figure) >= s)
+    return f"{figure / size:.10g}{sign}"
+
+
 def histogram(
     edges: np.ndarray,
     counts: Mapping[str, np.ndarray],
@@ -142,23 +154,24 @@ def curves(
     return _chart(x, y, drawn, across, "", said, list(points), styles)
 
 
-def reliability(bins: Sequence[tuple[float, float, int]], said: str) -> Html:
+def reliability(bins: Sequence[tuple[float, float, int]], said: str, score: str = "score") -> Html:
     """How often predictions of each score are right, against the score itself.
 
     Args:
       bins: mean score, share that is right and number of the predictions of each.
       said: the diagram in words.
+      score: name of the scores.
     """
     x, y = Axis(0, 1, LEFT, WIDTH - RIGHT), Axis(0, 1, HEIGHT - BOTTOM, TOP)
     most = max(n for _, _, n in bins)
     drawn = [element("path", d=f"M{x(0)},{y(0)}L{x(1)},{y(1)}", class_="mark")]
-    line = " ".join(f"{x(score)},{y(share)}" for score, share, _ in bins)
+    line = " ".join(f"{x(mean)},{y(share)}" for mean, share, _ in bins)
     drawn.append(element("polyline", points=line, class_="curve s0"))
-    for score, share, n in bins:
-        tip = element("title", f"score {score:.2f}: {share:.2f} of {n} right")
+    for mean, share, n in bins:
+        tip = element("title", f"{score} {mean:.2f}: {share:.2f} of {n} right")
         size = round(2.5 + 6 * math.sqrt(n / most), 2)
-        drawn.append(element("circle", tip, cx=x(score), cy=y(share), r=size, class_="area s0"))
-    return _chart(x, y, drawn, "score", "share that is right", said, [])
+        drawn.append(element("circle", tip, cx=x(mean), cy=y(share), r=size, class_="area s0"))
+    return _chart(x, y, drawn, score, "share that is right", said, [])
 
 
 def colour_bar(colours: np.ndarray, high: float, unit: str) -> Html:
@@ -210,10 +223,10 @@ def _chart(
     for tick in y.ticks():
         parts.append(element("path", d=f"M{LEFT},{y(tick)}H{WIDTH - RIGHT}", class_="grid"))
         place: dict[str, str | float] = {"x": LEFT - 7, "y": y(tick) + 4, "text_anchor": "end"}
-        parts.append(element("text", f"{tick:.10g}", **place))
+        parts.append(element("text", short(tick), **place))
     for tick in x.ticks():
         place = {"x": x(tick), "y": HEIGHT - BOTTOM + 18, "text_anchor": "middle"}
-        parts.append(element("text", f"{tick:.10g}", **place))
+        parts.append(element("text", short(tick), **place))
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(element("text", across, x=middle, y=HEIGHT - 6, text_anchor="middle"))
     if up:

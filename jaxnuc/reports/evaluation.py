@@ -14,7 +14,7 @@ from jaxnuc.metrics.summary import AGGREGATIONS
 from jaxnuc.reports import charts, page, pictures
 from jaxnuc.reports.compared import COLOURS, Compared
 from jaxnuc.reports.page import Html, element
-from jaxnuc.reports.sizes import EDGES, Sizes, shown
+from jaxnuc.reports.sizes import Sizes, histogram
 from jaxnuc.training.curves import panel, series
 
 BINS = np.linspace(0, 1, 21)
@@ -35,8 +35,23 @@ NAMES = {
     "class_accuracy": "Accuracy of the classes",
     "calibration_error": "Calibration error (ECE)",
     "brier": "Brier score",
+    "class_calibration_error": "Calibration error of the classes (ECE)",
+    "class_brier": "Brier score of the classes",
     "boundary_distance": "Distance of the outlines (ASSD), px",
     "hd95": "Hausdorff distance, 95th percentile, px",
+}
+CALIBRATIONS = {  # by key of `about`: the title, what is on the axis, what the diagram shows
+    "calibration": (
+        "Calibration of the scores",
+        "score",
+        "Share of the predicted nuclei that match a true one, by their score",
+    ),
+    "class_calibration": (
+        "Calibration of the classes",
+        "probability",
+        "Share of the matched nuclei that have the right class, by the probability of the "
+        "predicted class",
+    ),
 }
 MAIN = ("pq_image_mean", "aji_image_mean", "dq_image_mean", "dice_image_mean")
 SHORT = ("pq", "dq", "sq", "aji", "dice")  # of groups and pictures
@@ -64,14 +79,14 @@ def write_evaluation_report(
       evaluation: the scores of the images.
       summary: the figures of the data set.
       about: what `metrics.json` says besides: `source` and `split`, the figures of the `classes`,
-        `calibration`; the rest is told as it is.
+        `calibration`, `class_calibration`; the rest is told as it is.
       level: of the confidence intervals.
       sizes: areas in pixels of the true and the predicted nuclei, by these names.
       drawn: images to look at.
       training: lines of the training's `metrics.jsonl`.
     """
     training = list(training)
-    told = {k: v for k, v in about.items() if k not in ("classes", "calibration")}
+    told = {k: v for k, v in about.items() if k not in ("classes", *CALIBRATIONS)}
     sections = [
         page.section(
             "Main figures",
@@ -87,7 +102,8 @@ def write_evaluation_report(
         page.section("How the images differ", _charts(evaluation, sizes)),
         *_groups(evaluation),
         *_classes(about.get("classes")),
-        *_calibration(about.get("calibration")),
+        *_calibration("calibration", about),
+        *_calibration("class_calibration", about),
         *_pictures(drawn),
         *_curves(training),
         page.section("What was evaluated", page.facts(told)),
@@ -99,17 +115,25 @@ def write_evaluation_report(
     elif checkpoint:
         checkpoint = f", checkpoint {checkpoint}"
     title = f"Evaluation on {about['source']}{split}{checkpoint}"
-    replace_file(Path(path), page.page(title, f"{len(evaluation.names)} images", sections))
+    count = len(evaluation.names)
+    below = "1 image" if count == 1 else f"{count:,} images"
+    replace_file(Path(path), page.page(title, below, sections))
 
 
 def _main(summary: Summary) -> list[tuple[str, str, str]]:
     found = []
     for name in MAIN:
-        interval = summary.intervals.get(name)
-        below = "" if interval is None else f"{interval.low:.3f} to {interval.high:.3f}"
+        interval = _interval(summary, name)
+        below = "{:.3f} to {:.3f}".format(*interval) if interval else ""
         metric = NAMES[name.removesuffix("_image_mean")]
         found.append((metric, _number(summary[name], 3), below))
     return found
+
+
+def _interval(summary: Summary, name: str) -> tuple[float, float] | None:
+    """Low and high, where there is an interval: one image has none."""
+    found = summary.intervals.get(name)
+    return None if found is None or math.isnan(found.low) else (found.low, found.high)
 
 
 def _number(value: float, digits: int = 4) -> str:
@@ -118,7 +142,7 @@ def _number(value: float, digits: int = 4) -> str:
 
 def _figures(summary: Summary, level: float) -> list[Html]:
     """A table of metrics by aggregation; what is only counted stands below it."""
-    used = [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in summary)]
+    used = _aggregations(summary)
     rows: dict[str, dict[str, str]] = {}
     counts: dict[str, object] = {}
     for name, value in summary.items():
@@ -127,8 +151,8 @@ def _figures(summary: Summary, level: float) -> list[Html]:
             counts[name] = value
             continue
         cell = _number(value)
-        if (interval := summary.intervals.get(name)) is not None:
-            cell += f" [{interval.low:.4f}, {interval.high:.4f}]"
+        if interval := _interval(summary, name):
+            cell += " [{:.4f}, {:.4f}]".format(*interval)
         metric = name.removesuffix(f"_{aggregation}")
         rows.setdefault(NAMES.get(metric, metric), {})[aggregation] = cell
     return [
@@ -142,8 +166,12 @@ def _figures(summary: Summary, level: float) -> list[Html]:
 
 
 def _conventions(summary: Summary) -> dict[str, object]:
-    used = [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in summary)]
-    return {**{name: AGGREGATIONS[name] for name in used}, **summary.conventions.describe()}
+    used = {name: AGGREGATIONS[name] for name in _aggregations(summary)}
+    return {**used, **summary.conventions.describe()}
+
+
+def _aggregations(summary: Summary) -> list[str]:
+    return [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in summary)]
 
 
 def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
@@ -157,16 +185,12 @@ def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
         )
     ]
     if any(found.total for found in sizes.values()):
-        bins = shown(*sizes.values())
-        counts = {name: found.counts[bins] for name, found in sizes.items()}
         means = "; ".join(
-            f"{name}: {found.total:,} nuclei, mean area {found.mean:.0f} px²"
+            f"{name}: {found.total:,} nuclei, mean area {found.mean:,.0f} px²"
             for name, found in sizes.items()
             if found.total
         )
-        edges = EDGES[bins.start : bins.stop + 1]
-        chart = charts.histogram(edges, counts, "area, px², logarithmic", "nuclei", log=True)
-        drawn.append(page.figure(chart, f"Areas of the nuclei. {means}"))
+        drawn.append(page.figure(histogram(sizes, "px"), f"Areas of the nuclei. {means}"))
     return element("div", drawn, class_="charts")
 
 
@@ -205,20 +229,21 @@ def _classes(found: Mapping[str, Mapping[str, Any]] | str | None) -> list[Html]:
     return [page.section("By class", page.table("Figures of each class", head, rows))]
 
 
-def _calibration(found: Mapping[str, Any] | str | None) -> list[Html]:
-    if found is None:
+def _calibration(key: str, about: Mapping[str, Any]) -> list[Html]:
+    if key not in about:
         return []
+    (title, score, shown), found = CALIBRATIONS[key], about[key]
     if isinstance(found, str):
-        return [page.section("Calibration of the scores", element("p", found))]
+        return [page.section(title, element("p", found))]
     bins = [b for b in found["bins"] if b["count"]]
     if not bins:
-        return []
+        return [page.section(title, element("p", "There are no nuclei to judge it by."))]
     said = (
         f"Expected calibration error {found['expected_error']:.4f}, largest of a bin "
         f"{found['maximum_error']:.4f}, Brier score {found['brier']:.4f}"
     )
     points = [(b["mean_score"], b["precision"], b["count"]) for b in bins]
-    chart = charts.reliability(points, f"Reliability diagram. {said}")
+    chart = charts.reliability(points, f"{title}, reliability diagram. {said}", score)
     rows = (
         [
             f"{b['low']:.2g} to {b['high']:.2g}",
@@ -228,13 +253,13 @@ def _calibration(found: Mapping[str, Any] | str | None) -> list[Html]:
         ]
         for b in bins
     )
-    told = page.table("Bins of the diagram", ["score", "nuclei", "mean score", "matched"], rows)
+    told = page.table("Bins of the diagram", [score, "nuclei", f"mean {score}", "right"], rows)
     caption = (
-        "Share of the predicted nuclei that match a true one, by their score; the area of a dot "
-        f"grows with their number. On the dotted line scores are probabilities. {said}."
+        f"{shown}; the area of a dot grows with their number. On the dotted line both "
+        f"are equal. {said}."
     )
     parts = element("div", page.figure(chart, caption), told, class_="charts")
-    return [page.section("Calibration of the scores", parts)]
+    return [page.section(title, parts)]
 
 
 def _pictures(drawn: Sequence[Compared]) -> list[Html]:

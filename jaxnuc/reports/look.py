@@ -7,7 +7,7 @@ STYLE = """
   --s0: #0072b2; --s1: #d55e00; --s2: #009e73; --s3: #aa4b80; --s4: #a06a00; --s5: #2b8cc4;
   --s6: #444;
 }
-@media (prefers-color-scheme: dark) {
+@media screen and (prefers-color-scheme: dark) {
   :root {
     --paper: #14181d; --ink: #e4e8ed; --faint: #9aa5b1; --line: #323a44; --panel: #1d232a;
     --s0: #56b4e9; --s1: #f0813a; --s2: #2cc79a; --s3: #dd92bb; --s4: #e69f00; --s5: #8fd0f5;
@@ -19,12 +19,13 @@ body {
   margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 3rem) 4rem; max-width: 76rem;
   background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif;
+  overflow-wrap: anywhere;
 }
 header { border-bottom: 1px solid var(--line); margin-bottom: 1.5rem; }
-h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 .25rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.7rem; line-height: 1.2; margin: .5rem 0 .25rem; }
 h2 { font-size: 1.2rem; margin: 2.5rem 0 .75rem; }
 h3 { font-size: 1rem; margin: 1.25rem 0 .5rem; }
-h4 { font-size: .9rem; margin: 0; overflow-wrap: anywhere; }
+h4 { font-size: .9rem; margin: 0; }
 p { margin: 0 0 1rem; }
 header p, caption, figcaption, .below, .note { color: var(--faint); font-size: .9rem; }
 .cards {
@@ -40,13 +41,14 @@ dd { margin: 0; }
   border-bottom: 1px solid var(--line);
 }
 .facts dt { color: var(--faint); }
-.facts dd { overflow-wrap: anywhere; }
 .scroll { overflow-x: auto; margin-bottom: 1.25rem; }
 table { border-collapse: collapse; font-size: .9rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; padding-bottom: .4rem; }
 th, td { padding: .35rem .9rem .35rem 0; text-align: left; border-bottom: 1px solid var(--line); }
-thead th { vertical-align: bottom; color: var(--faint); font-weight: 600; }
-tbody th { font-weight: 500; }
+thead th {
+  vertical-align: bottom; color: var(--faint); font-weight: 600; overflow-wrap: normal;
+}
+tbody th { font-weight: 500; min-width: 8rem; }
 .numbers td, .numbers thead th:not(:first-child) { text-align: right; padding: .35rem .6rem; }
 .numbers td { white-space: nowrap; }
 .charts {
@@ -55,7 +57,6 @@ tbody th { font-weight: 500; }
 }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
 .chart { max-width: 36rem; }
-.map { max-width: 46rem; }
 .map svg { max-width: 32rem; }
 figcaption { margin-top: .4rem; }
 svg { display: block; width: 100%; height: auto; font: 13px system-ui, sans-serif; }
@@ -86,9 +87,11 @@ svg text { fill: var(--faint); }
   display: grid; grid-template-columns: repeat(auto-fill, minmax(min(26rem, 100%), 1fr));
   gap: 2rem 1.5rem;
 }
+/* The whole picture is seen at once: --shape is its width by its height. */
+.view { max-width: max(20rem, 85vh * var(--shape)); }
 .compare .stage {
-  position: relative; overflow: hidden; border-radius: .4rem; background: #181818;
-  margin: .4rem 0; --at: 50%;
+  position: relative; overflow: hidden; max-width: calc(85vh * var(--shape)); margin: .4rem 0;
+  border-radius: .4rem; background: #181818; --at: 50%;
 }
 .compare img { display: block; width: 100%; height: auto; }
 .compare .layer { position: absolute; inset: 0; height: 100%; visibility: hidden; }
@@ -121,11 +124,6 @@ svg text { fill: var(--faint); }
 :focus-visible { outline: 2px solid var(--s0); outline-offset: 2px; }
 @media (max-width: 40rem) { .facts > div { grid-template-columns: 1fr; } }
 @media print {
-  :root {
-    --paper: #fff; --ink: #000; --faint: #444; --line: #bbb; --panel: #f5f5f5;
-    --s0: #0072b2; --s1: #d55e00; --s2: #009e73; --s3: #aa4b80; --s4: #a06a00; --s5: #2b8cc4;
-    --s6: #444;
-  }
   body { max-width: none; padding: 0; font-size: 11pt; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
   .sides, .bar::after { display: none; }

@@ -44,6 +44,8 @@ def compare(
 ) -> Html:
     """A picture with layers over it, of which one shows left of a slider and one right of it.
 
+    It is made as small as the window, so that all of it is seen at once.
+
     Args:
       of: what the picture shows.
       size: (height, width) of the picture in pixels.
@@ -94,4 +96,6 @@ def compare(
         )
         for side, at in zip(("left", "right"), start, strict=True)
     )
-    return Html(stage + element("div", choices, class_="sides"))
+    shape = f"--shape: {width / height:.5g}"
+    below = element("div", choices, class_="sides")
+    return element("div", stage, below, class_="view", style=shape)

@@ -15,7 +15,7 @@ from jaxnuc.files import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.reports import charts, page, pictures
 from jaxnuc.reports.page import Html, element
-from jaxnuc.reports.sizes import EDGES, Sizes, shown
+from jaxnuc.reports.sizes import Sizes, histogram
 
 LEVELS = 128  # of the colours of the density
 SCORES = np.linspace(0, 1, 41)
@@ -109,14 +109,7 @@ def _page(
         sections.append(_map(found, scene, thumbnail, scale))
         if scene.class_names is not None:
             sections.append(page.section("Classes", _classes(found, scene)))
-        bins = shown(found.sizes)
-        sizes = charts.histogram(
-            EDGES[bins.start : bins.stop + 1],
-            {"all": found.sizes.counts[bins]},
-            f"area, {unit}², logarithmic",
-            "nuclei",
-            log=True,
-        )
+        sizes = histogram({"all": found.sizes}, unit)
         scores = charts.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
         drawn = [page.figure(sizes, "Areas of the nuclei"), page.figure(scores, "Their scores")]
         sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
@@ -128,7 +121,8 @@ def _page(
 def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
     height, width = scene.shape
     area = height * width * (1e-6 if scene.mpp is None else (scene.mpp / 1000) ** 2)
-    per, unit = ("", "px²") if scene.mpp is None else (f"of the whole image, {area:.3g} mm²", "µm²")
+    told = f"{area:,.0f}" if area >= 100 else f"{area:.3g}"
+    per, unit = ("", "px²") if scene.mpp is None else (f"of the whole image, {told} mm²", "µm²")
     figures = [("Nuclei", f"{found.sizes.total:,}", "")]
     figures.append(
         (UNITS[scene.mpp is not None].capitalize(), f"{found.sizes.total / area:,.0f}", per)

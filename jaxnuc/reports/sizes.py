@@ -1,6 +1,11 @@
-"""The areas of any number of nuclei in little memory."""
+"""The areas of any number of nuclei in little memory, and their histogram."""
+
+from collections.abc import Mapping
 
 import numpy as np
+
+from jaxnuc.reports import charts
+from jaxnuc.reports.page import Html
 
 # Twenty bins for each power of ten, from 0.1 to 10 million.
 EDGES = 10.0 ** (np.arange(-20, 141) / 20)
@@ -37,7 +42,15 @@ class Sizes:
         return self._sum / self.total if self.total else float("nan")
 
 
-def shown(*sizes: Sizes) -> slice:
-    """The bins from the first to the last with anything in it, all where there is nothing."""
-    used = np.flatnonzero(sum(found.counts for found in sizes))
-    return slice(int(used[0]), int(used[-1]) + 1) if len(used) else slice(0, len(EDGES) - 1)
+def histogram(sizes: Mapping[str, Sizes], unit: str) -> Html:
+    """A histogram of areas by name, from the first to the last bin with anything in it.
+
+    Args:
+      sizes: with one area at least.
+      unit: of length.
+    """
+    used = np.flatnonzero(sum(found.counts for found in sizes.values()))
+    bins = slice(int(used[0]), int(used[-1]) + 1)
+    counts = {name: found.counts[bins] for name, found in sizes.items()}
+    edges = EDGES[bins.start : bins.stop + 1]
+    return charts.histogram(edges, counts, f"area, {unit}², logarithmic", "nuclei", log=True)

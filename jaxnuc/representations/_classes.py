@@ -248,10 +248,7 @@ class Classified:
             shares = special.softmax(logits[row, col], axis=-1)
         else:
             shares = self._shares(logits, nuclei.instances, len(nuclei.scores))
-        best = 1 + shares[:, 1:].argmax(axis=1)
-        # Where no pixel votes for any class, a nucleus has none.
-        classes = np.where(shares[:, 1:].any(axis=1), best, 0).astype(np.int32)
-        return nuclei._replace(classes=classes, class_probabilities=shares.astype(np.float32))
+        return _with_shares(nuclei, shares)
 
     def _shares(self, logits: np.ndarray, instances: np.ndarray, n: int) -> np.ndarray:
         """(n, channels): the mean over the pixels of each instance 1..n; 0 where it has none."""
@@ -274,28 +271,37 @@ class Classified:
         sums = [np.bincount(owner, p, minlength=number)[1:] for p in probabilities.T]
         return np.stack(sums, axis=-1) / areas
 
-    def read_at(self, nuclei: Nuclei, cut: Cut) -> np.ndarray:
-        """The classes of nuclei at another label set of the same tree.
+    def read_at(self, nuclei: Nuclei, cut: Cut) -> Nuclei:
+        """Nuclei with their classes at another label set of the same tree.
+
+        The probability of a group is the sum over the predicted classes that it holds. What no
+        group holds is left out: rows sum to less than 1 then, and a nucleus has the most probable
+        of the groups that there are.
 
         Args:
           nuclei: from `decode`.
-          cut: at which to read; leaves are summed up to its groups.
+          cut: at which to read.
 
         Returns:
-          (N,) int32 groups of the cut; 0 where none of them has a part in a nucleus.
+          The nuclei with the groups of the cut as their classes, 0 where none of them has a part
+          in a nucleus, and (N, groups + 1) probabilities, background first.
 
         Raises:
           ValueError: the trees differ, or the predicted classes would be torn apart.
         """
-        assert nuclei.classes is not None
         assert nuclei.class_probabilities is not None
-        lookup = self.predicted.to(cut)  # refuses what cannot be read
-        shares = np.zeros((len(nuclei.classes), len(cut.groups) + 1))
-        for channel, group in enumerate(lookup[:-1]):
-            if group or not channel:
-                shares[:, group] += nuclei.class_probabilities[:, channel]
-        best = 1 + shares[:, 1:].argmax(axis=1)
-        return np.where(shares[:, 1:].any(axis=1), best, 0).astype(np.int32)
+        lookup = self.predicted.to(cut, outside=-1)[:-1]  # refuses what cannot be read
+        sums = lookup[:, None] == np.arange(len(cut.groups) + 1)
+        # Rounded shares may sum to slightly more than 1.
+        return _with_shares(nuclei, np.minimum(nuclei.class_probabilities @ sums.astype(float), 1))
+
+
+def _with_shares(nuclei: Nuclei, shares: np.ndarray) -> Nuclei:
+    """Nuclei with the most probable classes of (N, classes + 1) shares, the background first."""
+    best = 1 + shares[:, 1:].argmax(axis=1)
+    # Where no pixel votes for any class, a nucleus has none.
+    classes = np.where(shares[:, 1:].any(axis=1), best, 0).astype(np.int32)
+    return nuclei._replace(classes=classes, class_probabilities=shares.astype(np.float32))
 
 
 def _as_objects(classes: np.ndarray, instances: np.ndarray, objects: np.ndarray) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Devices and processes: the only place that names pmap."""
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -93,7 +94,7 @@ def compile_forward(forward: Callable[[Any, Any], Any], variables: Any) -> Calla
       The function of images (B, ...), B a multiple of the devices, which returns before the
       devices have finished.
     """
-    mapped = jax.pmap(forward, in_axes=(None, 0))
+    mapped = _over_devices(forward)
     variables = replicate(variables)
     devices = jax.local_device_count()
 
@@ -102,3 +103,9 @@ def compile_forward(forward: Callable[[Any, Any], Any], variables: Any) -> Calla
         return jax.tree.map(lambda m: m.reshape(-1, *m.shape[2:]), maps)
 
     return run
+
+
+@lru_cache(maxsize=16)
+def _over_devices(forward: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+    """One function for a network, so that it is compiled once however often it is asked for."""
+    return jax.pmap(forward, in_axes=(None, 0))

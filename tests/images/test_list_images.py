@@ -1,5 +1,7 @@
 """Which files are meant."""
 
+import os
+
 import numpy as np
 import pytest
 import zarr
@@ -59,3 +61,9 @@ def test_two_of_one_name(tmp_path, other):
 
 def test_image_name():
     assert image_name("x/.ome.tif") == ".ome"
+
+
+def test_a_name_of_stray_bytes_can_be_written():
+    name = image_name(os.fsdecode(b"slides/a\xff.svs"))
+    assert name == "a\ufffd"
+    assert name.encode()

@@ -63,6 +63,20 @@ def test_a_file_that_does_not_tell_loses_no_more_than_squares(damaged):
     np.testing.assert_array_equal(found[~near], IMAGE[~near])
 
 
+def test_a_file_that_tells_is_not_asked_again():
+    """All that is read lies in one part that is damaged, such as a long strip."""
+    asked = []
+
+    class Strip(ArrayImage):
+        def _read(self, level, box):
+            asked.append(box)
+            raise CorruptRegion(self.path, level, Box(0, 0, 200, 330), "rubbish")
+
+    image = MendedImage(Strip(IMAGE, "a.tif"))
+    assert (image.read(10, 10, 180, 300) == 255).all()
+    assert len(asked) == len(image.damage) == 1
+
+
 def test_without_mending_it_is_an_error():
     with pytest.raises(CorruptRegion, match="rubbish"):
         Damaged(IMAGE, {(0, 0)}, tells=True).read(0, 0, 60, 60)

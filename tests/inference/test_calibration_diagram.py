@@ -33,6 +33,12 @@ def test_bars_are_the_bins(calibration):
     low, high = calibration.intervals["calibration_error_pooled"][1:3]
     assert title.startswith(f"ECE {calibration.expected_error:.3f} [{low:.3f}, {high:.3f}]")
     assert title.endswith("200 nuclei")
+    assert (above.get_ylabel(), below.get_xlabel()) == (
+        "matched share of the nuclei (precision)",
+        "score",
+    )
+    above, below = calibration_diagram.draw(calibration, "probability", "accuracy").axes
+    assert (above.get_ylabel(), below.get_xlabel()) == ("accuracy", "probability")
 
 
 @pytest.mark.parametrize("bins", [1, 25])

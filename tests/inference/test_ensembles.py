@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 from scipy import special
 
 import jaxnuc
-from jaxnuc import assembly
+from jaxnuc import assembly, label_sets
 from jaxnuc.inference.batches import Batches
 from jaxnuc.inference.run import evaluate_checkpoint
 from jaxnuc.labels import Cut, LabelTree
@@ -145,6 +145,34 @@ def test_thresholds_are_those_of_the_first(checkpoint):
     chosen = {"prob_thresh": 0.625, "nms_thresh": 0.25}
     assert jaxnuc.load([other, one]).representation.thresholds == chosen
     assert jaxnuc.load([one, other]).representation.thresholds != chosen
+
+
+def test_classes_are_read_at_a_label_set(checkpoint, image):
+    settings = {
+        "classes": {"name": "leaves"},
+        "representation": {"name": "binary", "threshold": 0.01},
+    }
+    workdir = checkpoint(0, (label_sets.cut("pannuke"),), **settings)
+    own, named = jaxnuc.load(workdir), jaxnuc.load(workdir, label_set="consep")
+    assert named.decode.class_names == ("background", *label_sets.cut("consep").groups)
+    merged = label_sets.consep(merge=True)
+    given = jaxnuc.load([workdir, workdir], label_set=merged)
+    assert given.decode.class_names == ("background", *merged.groups)
+    found = own(image).class_probabilities
+    assert len(found)
+    for predictor, cut in ((named, label_sets.cut("consep")), (given, merged)):
+        expected = cut.from_probabilities(found)
+        read = predictor(image)
+        np.testing.assert_allclose(read.class_probabilities, expected, atol=1e-5)
+        np.testing.assert_array_equal(read.classes, 1 + expected[:, 1:].argmax(axis=1))
+    with pytest.raises(ValueError, match="unknown label set 'conseb'; known: consep, leaves"):
+        jaxnuc.load(workdir, label_set="conseb")
+    with pytest.raises(ValueError, match="unknown node of the label tree"):
+        jaxnuc.load(checkpoint(cuts=CUTS, **CLASSES), label_set="consep")  # of another tree
+    with pytest.raises(ValueError, match="torn apart: 'immune' into 'lymphocyte', 'plasma'"):
+        jaxnuc.load(checkpoint(cuts=CUTS, **CLASSES), label_set="leaves")
+    with pytest.raises(ValueError, match="predicts no classes"):
+        jaxnuc.load(checkpoint(0), label_set="consep")
 
 
 def test_nothing_to_load_and_nothing_to_agree(checkpoint):

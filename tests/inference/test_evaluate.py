@@ -261,6 +261,26 @@ def test_few_images_are_drawn_once_and_older_pictures_go(source, tmp_path):
     assert [p.name for p in (tmp_path / "overlays").iterdir()] == ["notes.txt"]
 
 
+def test_files_of_an_earlier_evaluation_do_not_stay(source, tmp_path):
+    names = ["per_class.csv", "class_calibration.csv", "class_calibration.png"]
+    for name in [*names, "notes.txt"]:
+        (tmp_path / name).write_text("of another network")
+    run(source, tmp_path, overlays=0)  # without classes
+    assert {p.name for p in tmp_path.iterdir()}.isdisjoint(names)
+    assert (tmp_path / "notes.txt").exists()
+
+
+def test_names_of_any_length_and_script_are_drawn(tmp_path):
+    class Named(HandMade):
+        def __getitem__(self, index):
+            sample = super().__getitem__(index)
+            sample.meta["name"] = "𠀀" * 300
+            return sample
+
+    run(Named((4,), (2,)), tmp_path)
+    assert len(list((tmp_path / "overlays").iterdir())) == 1
+
+
 def test_memory_does_not_grow_with_the_data_set(tmp_path):
     living, most = weakref.WeakSet(), []
 

@@ -1,5 +1,6 @@
 """An exported network gives the maps of the original, here and where the library is not."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -264,11 +265,29 @@ def test_what_is_no_export_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"model\.json"):
         load_exported(tmp_path)
     path = export(PREDICTORS["binary"](), tmp_path / "exported")
-    program = (path / "model.jax_export").read_bytes()
+    program, about = (path / "model.jax_export").read_bytes(), (path / "model.json").read_text()
+    other = bytearray(program)
+    other[len(other) // 2] ^= 1  # among the weights, where no reader stumbles over it
+    (path / "model.jax_export").write_bytes(other)
+    with pytest.raises(ValueError, match=r"model\.jax_export is damaged.*sha256"):
+        load_exported(path)
     for length in (0, 100, len(program) // 2):
         (path / "model.jax_export").write_bytes(program[:length])
-        with pytest.raises(ValueError, match=r"model\.jax_export cannot be read"):
+        with pytest.raises(ValueError, match=r"model\.jax_export is damaged, export it again"):
             load_exported(path)
+    (path / "model.json").write_text(about[:100])
+    with pytest.raises(ValueError, match=r"model\.json is damaged, export it again"):
+        load_exported(path)
+
+
+def test_what_jax_does_not_read_is_named(tmp_path):
+    path = export(PREDICTORS["binary"](), tmp_path / "exported")
+    about = json.loads((path / "model.json").read_text())
+    (path / "model.jax_export").write_bytes(b"of another version")
+    about["sha256"] = hashlib.sha256(b"of another version").hexdigest()
+    (path / "model.json").write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=r"model\.jax_export cannot be read, export it again"):
+        load_exported(path)
 
 
 def test_the_documented_program_runs_without_the_library(tmp_path):
@@ -282,6 +301,8 @@ def test_the_documented_program_runs_without_the_library(tmp_path):
     flags = [f"--workdir={names['folder'] / 'run'}", f"--output={path}"]
     subprocess.run([*command, *flags], check=True, capture_output=True)
     about = [json.loads((each / "model.json").read_text()) for each in (path, names["path"])]
+    for each in about:
+        del each["sha256"]  # the program says where in the source its operations are from
     assert about[0] == about[1]
 
     np.save(tmp_path / "image.npy", image)

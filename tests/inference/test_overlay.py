@@ -125,6 +125,15 @@ def test_the_legend_shows_the_colours_and_grows_with_its_text():
     assert long.shape[1] == short.shape[1]
 
 
+def test_the_legend_of_a_large_picture_is_as_large_when_both_are_seen_at_one_size():
+    nothing = np.zeros((H, W), np.int32)
+    small = overlay(grey(), None, nothing, scale=10, caption="name")  # 800 pixels wide
+    large = overlay(grey(), None, nothing, scale=40, caption="name")
+    heights = [len(picture) - H * scale for picture, scale in ((small, 10), (large, 40))]
+    assert heights[1] == 3 * heights[0]
+    assert (small.shape[1], large.shape[1]) == (10 * W, 40 * W)
+
+
 def test_empty_maps_and_bool_predictions_are_drawn():
     nothing = np.zeros((H, W), np.int32)
     overlay(np.zeros((H, W, 3), np.uint8), nothing, nothing)

@@ -1,12 +1,8 @@
-"""Image files in, files of nuclei out: tiled as whole, killed and resumed, sharded, corrupt."""
+"""Image files in, files of nuclei out: tiled as whole, corrupt, of any size."""
 
 import csv
 import json
-import signal
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import jax
 import numpy as np
@@ -17,52 +13,19 @@ from skimage.io import imsave
 
 import jaxnuc
 from jaxnuc.data.normalize import Normalize
+from jaxnuc.images import ArrayImage, open_image
+from jaxnuc.inference import patches
 from jaxnuc.inference.batches import Batches
 from jaxnuc.inference.predict import Options, predict
 from jaxnuc.inference.predictor import Network, Predictor, make_predictor
+from jaxnuc.inference.stream import reference
+from jaxnuc.inference.tiles import Tiling
+from jaxnuc.outputs import FORMATS
 
 OPTIONS = Options(formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False)
 
 
-def bright(margin=0, normalize="none", threshold=127.5, forward=None):
-    """A network that sees one pixel: nuclei are what is brighter than 127 in the first channel."""
-
-    def brighter(variables, images):
-        size = images.shape[1] - margin
-        first = margin // 2
-        inner = images[:, first : first + size, first : first + size, :1]
-        return {"mask": (inner.astype("float32") - variables["threshold"]) / 8}
-
-    binary = jaxnuc.representations.create("binary")
-    config = jaxnuc.config.default()
-    network = Network(forward or brighter, {"threshold": np.float32(threshold)})
-    return Predictor((network,), binary, Normalize(normalize), config, margin)
-
-
-def blobs(shape, seed=0, radius=6, distance=18):
-    """Bright discs with a gap between them on a dark image, (H, W, 3), and their label map."""
-    rng = np.random.default_rng(seed)
-    rows, cols = np.mgrid[: shape[0], : shape[1]]
-    mask = np.zeros(shape, bool)
-    for row in range(radius, shape[0], distance):
-        for col in range(radius, shape[1], distance):
-            at = row + rng.integers(-2, 3), col + rng.integers(-2, 3)
-            mask |= (rows - at[0]) ** 2 + (cols - at[1]) ** 2 < rng.integers(3, radius) ** 2
-    image = np.where(mask[..., None], 200, rng.integers(0, 90, (*shape, 3))).astype(np.uint8)
-    return image, ndimage.label(mask)[0]
-
-
-def same_partition(found, expected):
-    pairs = np.unique(np.stack([found.ravel(), expected.ravel()]), axis=1)
-    np.testing.assert_array_equal(found > 0, expected > 0)
-    assert len(np.unique(pairs[0])) == len(np.unique(pairs[1])) == pairs.shape[1]
-
-
-def labels(folder, name):
-    return tifffile.imread(folder / f"{name}.labels.tif")
-
-
-def test_tiles_find_what_one_pass_finds_at_every_offset():
+def test_tiles_find_what_one_pass_finds_at_every_offset(bright, blobs, same_partition):
     image, expected = blobs((150, 210))
     assert expected.max() > 60
     sizes = {"patch": 64, "overlap": 32}
@@ -74,7 +37,7 @@ def test_tiles_find_what_one_pass_finds_at_every_offset():
             assert len(found.scores) == expected.max()
 
 
-def test_a_nucleus_longer_than_the_overlap_is_one():
+def test_a_nucleus_longer_than_the_overlap_is_one(bright, same_partition):
     image = np.zeros((100, 300, 3), np.uint8)
     image[40:48, 10:290] = 255
     image[70:80, 100:110] = 255
@@ -82,13 +45,29 @@ def test_a_nucleus_longer_than_the_overlap_is_one():
     same_partition(found.instances, ndimage.label(image[..., 0])[0])
 
 
-def test_percentiles_are_those_of_the_whole_image():
+def test_percentiles_are_those_of_the_whole_image(bright, blobs, same_partition):
     image, expected = blobs((150, 210))
     faint = (image // 8).astype(np.uint8)  # 25 on 0 to 11: found once it is stretched
     faint[:70] = np.where(expected[:70, :, None] > 0, 25, 11)  # no tile up there is like the others
     found = jaxnuc.segment(faint, bright(normalize="percentile"), patch=64, overlap=32, tile=64)
     same_partition(found.instances, expected)
     assert not jaxnuc.segment(faint, bright()).instances.any()
+
+
+def test_a_large_image_is_normalised_as_its_parts_are(monkeypatch):
+    """Dark lines of a pixel, which are gone where an image is made small."""
+    image = np.full((1500, 1100, 3), 210, np.uint8)
+    image[::9] = 30
+    image[:, ::200] = 250
+    whole = Normalize("percentile").fitted(image)(image[:300, :300])
+    assert np.ptp(whole) == 255
+    monkeypatch.setattr("jaxnuc.inference.stream.REFERENCE_PIXELS", 10**6)
+    seen = reference(ArrayImage(image))
+    assert seen.shape == (11 * 128, 8 * 128, 3)
+    np.testing.assert_array_equal(Normalize("percentile").fitted(seen)(image[:300, :300]), whole)
+    assert reference(ArrayImage(image[:, :90])).shape == (1500, 90, 3)
+    monkeypatch.setattr("jaxnuc.inference.stream.REFERENCE_PIXELS", 10**4)
+    assert reference(ArrayImage(image[:, :90])).shape == (11 * 128, 90, 3)
 
 
 @pytest.fixture(scope="module")
@@ -118,7 +97,45 @@ def test_batches_give_the_maps_of_single_images(unet, symmetries):
     assert batches.seconds["device"] > 0
 
 
-def test_files_of_every_format_agree(tmp_path):
+@pytest.mark.parametrize("grid", [1, 2])
+def test_turned_patches_say_what_one_pass_says(grid):
+    """Up to the border of the image, where padding is at other sides."""
+    image = np.random.default_rng(0).integers(0, 256, (150, 210, 3), np.uint8)
+    stardist = jaxnuc.representations.create("stardist", grid=grid, n_rays=8)
+    kernel = np.random.default_rng(1).normal(size=(9, 9, 3, 9)).astype(np.float32)
+
+    def forward(variables, images):  # directions count; what is further than 4 pixels does not
+        maps = jax.lax.conv_general_dilated(
+            images.astype("float32") / 255, kernel, (grid, grid), [(4, 4)] * 2,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+        return {"prob": maps[..., :1], "dist": maps[..., 1:]}
+
+    network = Network(jax.jit(forward), {"none": np.float32(0)})
+    config, symmetries = jaxnuc.config.default(), tuple(range(8))
+    predictor = Predictor((network,), stardist, Normalize(), config, symmetries=symmetries)
+    expected = predictor.maps(image)
+    tiling = Tiling((150, 210), 128, 32)
+    pixels = (
+        (patch, patches.read(ArrayImage(image), patch, 64))
+        for row in tiling.rows()
+        for tile in row
+        for patch in patches.patches(tile, tiling.shape, 64, 32)
+    )
+    seen = 0
+    for tile, maps, _ in patches.assemble(Batches(predictor, 3)(pixels), grid):
+        inner = np.clip(tile.box, 8, (142, 202) * 2) // grid
+        top, left = np.array(tile.box[:2]) // grid
+        rows, cols = slice(inner[0], inner[2]), slice(inner[1], inner[3])
+        here = np.s_[inner[0] - top : inner[2] - top, inner[1] - left : inner[3] - left]
+        for name, values in maps.items():
+            np.testing.assert_allclose(values[here], expected[name][rows, cols], atol=2e-4)
+            assert np.ptp(values[here]) > 1
+        seen += 1
+    assert seen == 4
+
+
+def test_files_of_every_format_agree(tmp_path, bright, blobs, same_partition, labels):
     image, expected = blobs((150, 210))
     imsave(tmp_path / "a.png", image, check_contrast=False)
     formats = tuple(jaxnuc.outputs.FORMATS)
@@ -135,7 +152,7 @@ def test_files_of_every_format_agree(tmp_path):
     assert not (tmp_path / "a.parts").exists()
 
 
-def test_folders_and_what_cannot_be_read(tmp_path):
+def test_folders_and_what_cannot_be_read(tmp_path, bright, blobs, same_partition, labels):
     folder = tmp_path / "images"
     folder.mkdir()
     for name, shape in (("one", (1, 1)), ("thin", (3, 1000)), ("small", (30, 40))):
@@ -150,7 +167,7 @@ def test_folders_and_what_cannot_be_read(tmp_path):
     assert labels(tmp_path / "out", "one").shape == (1, 1)
 
 
-def test_a_long_strip(tmp_path):
+def test_a_long_strip(tmp_path, bright):
     image = np.zeros((3, 100_000, 3), np.uint8)
     image[:, 50:99_950:100] = 255
     np.save(tmp_path / "strip.npy", image)
@@ -159,7 +176,7 @@ def test_a_long_strip(tmp_path):
     assert report.done[0]["nuclei"] == 999
 
 
-def test_microns_per_pixel(tmp_path):
+def test_microns_per_pixel(tmp_path, bright, blobs, same_partition, labels):
     image, expected = blobs((150, 210))
     fine = image.repeat(2, axis=0).repeat(2, axis=1)
     imsave(tmp_path / "a.png", fine, check_contrast=False)
@@ -173,103 +190,35 @@ def test_microns_per_pixel(tmp_path):
     assert float(row["area_um2"]) == pytest.approx(0.25 * float(row["area"]))
 
 
-def test_done_images_are_left_and_other_settings_refused(tmp_path):
-    image, _ = blobs((150, 210))
-    path = tmp_path / "a.png"
-    imsave(path, image, check_contrast=False)
-    predict([path], bright(), tmp_path, OPTIONS)
-    before = (tmp_path / "a.csv").stat().st_mtime_ns
-    predict([path], bright(), tmp_path, OPTIONS)
-    assert (tmp_path / "a.csv").stat().st_mtime_ns == before
-    other = replace(OPTIONS, overlap=0)
-    report = predict([path], bright(), tmp_path, other)
-    assert "made with overlap=32, now it is 0; take another output folder" in report.failed[0][1]
-    dimmer = bright(threshold=60)
-    assert "model=" in predict([path], dimmer, tmp_path, OPTIONS).failed[0][1]
-    assert (tmp_path / "a.csv").stat().st_mtime_ns == before
-    predict([path], bright(), tmp_path, replace(other, overwrite=True))
-    assert (tmp_path / "a.csv").stat().st_mtime_ns > before
-    (tmp_path / "a.json").unlink()
-    with pytest.raises(FileExistsError, match=r"a\.csv exists; replace it with --overwrite"):
-        predict([path], bright(), tmp_path, OPTIONS)
+def test_an_image_that_cannot_be_opened_does_not_stop_others(tmp_path, monkeypatch, bright, blobs):
+    for name in "abc":
+        imsave(tmp_path / f"{name}.png", blobs((60, 60))[0], check_contrast=False)
+    known = {"a.png": PermissionError("a.png: not allowed"), "b.png": ImportError("b.png: needs")}
+
+    def opened(path):
+        if path.name in known:
+            raise known[path.name]
+        return open_image(path)
+
+    monkeypatch.setattr("jaxnuc.inference.predict.open_image", opened)
+    report = predict([tmp_path], bright(), tmp_path / "out", OPTIONS)
+    assert [reason for _, reason in report.failed] == ["a.png: not allowed", "b.png: needs"]
+    assert [done["plan"]["image"] for done in report.done] == ["c"]
 
 
-KILLED = """
-import os, signal
-from dataclasses import replace
-from pathlib import Path
-import jaxnuc.inference.parts as parts
-from {module} import OPTIONS, bright, predict
-save, rows = parts.Parts.save, []
-def saved(self, row):
-    save(self, row)
-    rows.append(row)
-    if len(rows) == 2:
-        os.kill(os.getpid(), signal.SIGKILL)
-parts.Parts.save = saved
-predict([Path({image!r})], bright(), {output!r}, OPTIONS)
-"""
+def test_an_image_too_large_for_a_format_is_refused_before_the_network(
+    tmp_path, monkeypatch, bright, blobs
+):
+    small = FORMATS["hovernet-mat"]._replace(most_pixels=3000)
+    monkeypatch.setitem(FORMATS, "hovernet-mat", small)
+    imsave(tmp_path / "a.png", blobs((60, 60))[0], check_contrast=False)
+    options = replace(OPTIONS, formats=("csv", "hovernet-mat"))
+    report = predict([tmp_path / "a.png"], bright(), tmp_path / "out", options)
+    assert "hovernet-mat files at most 3000" in report.failed[0][1]
+    assert not (tmp_path / "out").exists()
 
 
-def test_killed_and_resumed_is_as_uninterrupted(tmp_path):
-    image, expected = blobs((250, 210))
-    path, here = tmp_path / "a.png", tmp_path / "killed"
-    imsave(path, image, check_contrast=False)
-    code = KILLED.format(module="test_predict", image=str(path), output=str(here))
-    code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{code}"
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
-    assert killed.returncode == -signal.SIGKILL
-    assert sorted(p.name for p in here.glob("*.parts/row_*")) == [
-        "row_000000.npz",
-        "row_000001.npz",
-    ]
-    predict([path], bright(), here, OPTIONS)
-    predict([path], bright(), tmp_path / "whole", OPTIONS)
-    for name in ("a.csv", "a.labels.tif"):
-        assert (here / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    same_partition(labels(here, "a"), expected)
-
-
-def test_shards_are_joined_without_the_network(tmp_path):
-    image, _ = blobs((250, 210))
-    path = tmp_path / "a.png"
-    imsave(path, image, check_contrast=False)
-    for shard in ((1, 3), (3, 3)):
-        report = predict([path], bright(), tmp_path / "a", replace(OPTIONS, shard=shard))
-        assert report.done == ()
-        assert not (tmp_path / "a" / "a.csv").exists()
-    predict([path], bright(), tmp_path / "a", replace(OPTIONS, shard=(2, 3)))
-
-    def refuse(variables, images):
-        raise AssertionError("everything is there")
-
-    predict([path], bright(forward=refuse), tmp_path / "a", OPTIONS)
-    predict([path], bright(), tmp_path / "b", OPTIONS)
-    for name in ("a.csv", "a.labels.tif"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
-
-
-def test_shards_in_other_folders_are_merged(tmp_path):
-    image, _ = blobs((250, 210))
-    path = tmp_path / "a.png"
-    imsave(path, image, check_contrast=False)
-    folders = tmp_path / "one", tmp_path / "two"
-    for number, folder in enumerate(folders, 1):
-        predict([path], bright(), folder, replace(OPTIONS, shard=(number, 2)))
-    merge = replace(OPTIONS, merge=folders)
-    report = predict([path], bright(), tmp_path / "merged", merge)
-    assert report.done[0]["seconds"]["waiting_for_tiles"] == 0  # nothing was left for the network
-    predict([path], bright(), tmp_path / "whole", OPTIONS)
-    for name in ("a.csv", "a.labels.tif"):
-        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    assert {p.name for p in folders[0].iterdir()} == {"a.parts"}  # as it was
-    other = predict([path], bright(), tmp_path / "other", replace(merge, tile=128))
-    assert "made with tile=64, now it is 128" in other.failed[0][1]
-    missing = replace(OPTIONS, merge=(tmp_path / "three",))
-    assert "has no plan.json" in predict([path], bright(), tmp_path / "x", missing).failed[0][1]
-
-
-def test_a_corrupt_tile_stops_or_is_left_out(tmp_path):
+def test_a_corrupt_tile_stops_or_is_left_out(tmp_path, bright, blobs, same_partition, labels):
     image, expected = blobs((256, 256))
     path = tmp_path / "a.tif"
     tifffile.imwrite(path, image, tile=(64, 64), compression="zlib", photometric="rgb")
@@ -290,7 +239,25 @@ def test_a_corrupt_tile_stops_or_is_left_out(tmp_path):
     same_partition(labels(tmp_path / "skipped", "a"), ndimage.label(white)[0])
 
 
-def test_glass_is_left_out(tmp_path):
+def test_a_damaged_overview_does_not_pass_for_glass(tmp_path, bright, damage):
+    path, image = tmp_path / "a.tif", np.zeros((2048, 1024, 3), np.uint8)
+    image[100::500, 100::500] = 200
+    with tifffile.TiffWriter(path) as tiff:
+        arguments = {"tile": (64, 64), "compression": "zlib", "photometric": "rgb"}
+        tiff.write(image, subifds=1, **arguments)
+        tiff.write(image[::2, ::2], subfiletype=1, **arguments)
+    damage(path, level=1, tiles=range(128))
+    options = replace(OPTIONS, tissue=True, patch=1024, tile=1024, formats=("csv",))
+    report = predict([path], bright(), tmp_path / "out", options)
+    assert "level 1 cannot be decoded" in report.failed[0][1]
+    (said,) = predict([path], bright(), tmp_path / "all", replace(options, tissue=False)).done
+    assert said["nuclei"] == 4 * 2
+    skipped = replace(options, skip_corrupt=True)
+    (said,) = predict([path], bright(), tmp_path / "out", skipped).done
+    assert len(said["corrupt"]) == 128
+
+
+def test_glass_is_left_out(tmp_path, bright):
     slide = np.full((512, 1024, 3), 243, np.uint8)
     slide[100:300, 100:300] = (150, 90, 160)
     np.save(tmp_path / "a.npy", slide)
@@ -314,6 +281,8 @@ def test_glass_is_left_out(tmp_path):
         ({"tile": 100}, r"tile=100 must be a multiple of 64"),
         ({"patch": 64, "overlap": 64}, r"overlap=64 must be .* at most half of patch=64"),
         ({"shard": (1, 2), "overwrite": True}, r"overwrite=True with a shard: .* another output"),
+        ({"mpp": -0.5}, "positive"),
+        ({"model_mpp": 0.0}, "positive"),
         ({"formats": ("geojsn",)}, r"'geojsn'; known: .*did you mean 'geojson'"),
     ],
 )
@@ -322,6 +291,6 @@ def test_options_that_do_not_work(arguments, message):
         Options(**arguments)
 
 
-def test_an_empty_batch_is_refused():
+def test_an_empty_batch_is_refused(bright):
     with pytest.raises(ValueError, match=r"batch_size=0 must be at least 1"):
         Batches(bright(), 0)

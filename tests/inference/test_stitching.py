@@ -67,7 +67,7 @@ def contents(nuclei):
 def streamed(tiling, candidates):
     stitcher = Stitcher(tiling)
     parts = [
-        stitcher.add_row([each for each in candidates if each[0].row == row])
+        stitcher.add(gather([each for each in candidates if each[0].row == row]))
         for row in range(tiling.grid[0])
     ]
     return NucleiTable.concatenated([*parts, stitcher.finish()])
@@ -173,10 +173,10 @@ def test_a_row_is_final_as_far_as_no_later_row_sees_it():
     tiling = Tiling((60, 20), tile=20, overlap=8)  # rows of tiles begin at 0, 12, 24, 36, 48
     high, low = Mask(2, 2, np.ones((5, 5), bool)), Mask(9, 9, np.ones((5, 5), bool))
     stitcher = Stitcher(tiling)
-    assert stitcher.add_row([(tiling.at(0, 0), table([high, low]))]).masks == (high,)
+    assert stitcher.add(gather([(tiling.at(0, 0), table([high, low]))])).masks == (high,)
     cut_off = Mask(12, 9, np.ones((2, 5), bool))
-    assert stitcher.add_row([(tiling.at(1, 0), table([cut_off]))]).masks == (low,)
-    assert len(stitcher.add_row([])) == len(stitcher.finish()) == 0
+    assert stitcher.add(gather([(tiling.at(1, 0), table([cut_off]))])).masks == (low,)
+    assert len(stitcher.add(gather([]))) == len(stitcher.finish()) == 0
 
 
 def test_merged_pieces_weigh_by_area():
@@ -250,6 +250,6 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match=r"tile_col and tile_row.*use gather"):
         stitch(tiling, nuclei)
     with pytest.raises(ValueError, match=r"row of tiles 0, got rows \[1\]"):
-        Stitcher(tiling).add_row([(tiling.at(1, 0), nuclei.moved(15, 0))])
+        Stitcher(tiling).add(gather([(tiling.at(1, 0), nuclei.moved(15, 0))]))
     with pytest.raises(IndexError, match=r"no tile \(3, 0\)"):
         stitch(tiling, gather([(Tiling((90, 50), 20, 5).at(3, 0), nuclei.moved(45, 0))]))

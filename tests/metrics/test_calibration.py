@@ -115,6 +115,24 @@ def test_what_is_right_is_what_panoptic_quality_matches(seed, threshold):
     assert found.matched.mean() == pytest.approx(precision)
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_classes_are_those_of_matched_nuclei_one_by_one(seed):
+    rng = np.random.default_rng(seed)
+    truth, prediction = random_maps(rng)
+    table = contingency_table(truth, prediction)
+    true_classes = rng.permutation([-1, 0] * 2 + [1, 2] * 6)  # of ids 1..16, which are all there
+    classes, probabilities = rng.permutation([0] * 2 + [1, 2] * 7), rng.random((16, 3))
+    found = Scored.of_classes(table, true_classes, classes, probabilities, Conventions(0.2))
+    expected = []
+    pairs = match(truth, prediction, 0.2)
+    for true_id, predicted_id in zip(pairs.truth, pairs.prediction, strict=True):
+        true, predicted = true_classes[true_id - 1], classes[predicted_id - 1]
+        if true > 0 and predicted > 0:
+            expected.append((probabilities[predicted_id - 1, predicted], true == predicted))
+    assert 3 < len(expected) < len(pairs.truth)
+    assert sorted(zip(*found, strict=True)) == sorted(expected)
+
+
 def test_ignored_regions_are_left_out():
     truth, prediction = np.array([[1, 1, 0, 0, 0, 0]]), np.array([[1, 1, 0, 2, 2, 3]])
     ignore = np.array([[0, 0, 0, 1, 1, 0]], bool)

@@ -116,3 +116,12 @@ def test_tables_that_do_not_fit_are_refused(tmp_path: Path, make_table: Make, sc
         with pytest.raises(ValueError, match="different columns"):
             FORMATS[name].write(path, [table, replace(table, measurements={})], scene)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_not_installed_is_said_before_anything_is_written(
+    tmp_path: Path, make_table: Make, scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(FORMATS, "parquet", FORMATS["parquet"]._replace(needs="no_such_package"))
+    with pytest.raises(ImportError, match=r"parquet needs no_such_package: pip install jaxnuc\["):
+        write(tmp_path, "a", ["csv", "parquet"], [make_table(5)], scene)
+    assert list(tmp_path.iterdir()) == []

@@ -39,6 +39,17 @@ def test_bars_are_as_high_as_their_counts():
     assert np.diff(points[1:-1:2, 0]) == pytest.approx([points[2, 0] - points[1, 0]] * 2, abs=0.02)
 
 
+def test_counts_of_any_size_have_room_beside_the_axis():
+    for most in 10 ** np.arange(1, 13):
+        svg = charts.histogram(np.array([0, 1]), {"a": np.array([7 * most])}, "x", "nuclei")
+        ticks = re.findall(r'text-anchor="end">([^<]*)<', svg)
+        assert len(ticks) >= 3
+        assert max(map(len, ticks)) <= 5
+        values = [float(t.translate({107: "e3", 77: "e6", 71: "e9"})) for t in ticks]  # k, M, G
+        assert np.diff(values) == pytest.approx([values[1]] * (len(values) - 1))
+        assert 5 * most <= values[-1] <= 7.35 * most
+
+
 def test_long_curves_are_thinned_and_keep_their_course():
     steps = np.arange(10_000)
     svg = charts.curves({"a": (steps, steps * 2.0), "b": ([5], [7.0])}, "step")

@@ -20,7 +20,7 @@ from jaxnuc.reports import page
 from jaxnuc.reports.compared import compared
 from jaxnuc.reports.prediction import write_prediction_report
 
-NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>"
+NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>" + 20 * "longer_than_a_line"
 
 
 class Document(HTMLParser):
@@ -192,6 +192,14 @@ def test_without_training_scores_or_pictures_the_page_is_whole(tmp_path):
     assert "–" in document.cells()
 
 
+def test_one_image_has_no_intervals(tmp_path):
+    evaluate(segment, Data((2,), (2,)), output=tmp_path, overlays=0, progress=False)
+    cells = Document(tmp_path / "report.html").cells()
+    assert "1 image" in cells
+    assert cells[cells.index("Recall of nuclei") + 1 :][:2] == ["1.0000", "1.0000"]
+    assert not [text for text in cells if "nan" in text]
+
+
 def test_layers_are_the_outlines_of_what_matched_and_what_did_not():
     truth, found = squares(3), squares(2)
     found[20:30, 20:30] = 3  # made up; the third square is missed
@@ -291,6 +299,18 @@ def test_the_page_fits_a_phone(browser, report):
     browser.open(report)
     assert browser.evaluate(LOOK)["wider"] <= 0
     browser.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_a_tall_picture_is_seen_at_once(browser, tmp_path):
+    scene, small = Scene("a", (6000, 400)), np.zeros((600, 40, 3), np.uint8)
+    table = NucleiTable((Mask(9, 9, np.ones((9, 9), bool)),), np.ones(1, np.float32))
+    write_prediction_report(tmp_path / "a.html", lambda: [table], scene, small, 10.0, {})
+    browser.open(tmp_path / "a.html")
+    height, width, window = browser.evaluate(
+        "((s) => [s.offsetHeight, s.offsetWidth, innerHeight])(document.querySelector('.stage'))"
+    )
+    assert window / 2 < height < window
+    assert height / width == pytest.approx(15, rel=0.05)
 
 
 def test_the_slider_moves_by_mouse_and_keyboard(browser, report):

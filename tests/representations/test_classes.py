@@ -123,17 +123,43 @@ def test_leaves_are_read_at_any_cut():
     maps = {"mask": np.where(labels > 0, 9.0, -9.0)[..., None], "class": logits}
     found = representation.decode(maps)
     np.testing.assert_array_equal(found.classes, [3, 3, 3])
-    np.testing.assert_array_equal(representation.read_at(found, FINE), [3, 3, 3])
-    np.testing.assert_array_equal(representation.read_at(found, COARSE), [1, 1, 1])
     partial = Cut.of(TREE, {"plasma": ["plasma"]})
-    np.testing.assert_array_equal(representation.read_at(found, partial), [1, 1, 1])
+    for cut, classes, shares in (
+        (FINE, [3, 3, 3], [0, 0.3, 0.3, 0.4]),
+        (COARSE, [1, 1, 1], [0, 0.6, 0.4]),
+        (partial, [1, 1, 1], [0, 0.3]),  # the rest belongs to no group
+    ):
+        read = representation.read_at(found, cut)
+        np.testing.assert_array_equal(read.classes, classes)
+        np.testing.assert_allclose(read.class_probabilities, [shares] * 3, atol=1e-6)
+        assert read.class_probabilities.dtype == np.float32
+        np.testing.assert_array_equal(read.instances, found.instances)
+
+
+def test_rounded_probabilities_stay_probabilities():
+    representation = make("binary", cuts=(label_sets.cut("leaves"),))
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.ones(12), 500).astype(np.float32)
+    shares[:, 0] = 0
+    shares /= shares.sum(axis=1, keepdims=True)
+    found = representations.Nuclei(np.zeros((1, 1)), np.ones(500), np.ones(500), shares)
+    everything = Cut.of(label_sets.NUCLEI, {"any": ["epithelial", "immune", "stromal", "other"]})
+    assert (shares.astype(float).sum(axis=1) > 1 + 1e-8).any()
+    read = representation.read_at(found, everything).class_probabilities
+    np.testing.assert_allclose(read[:, 1], 1, atol=1e-6)
+    assert read.max() <= 1
+    read = representation.read_at(found, label_sets.cut("monusac")).class_probabilities
+    expected = label_sets.cut("monusac").from_probabilities(shares.astype(float))
+    np.testing.assert_allclose(read, expected, atol=1e-7)
 
 
 def test_groups_cannot_be_read_at_a_finer_cut():
     representation = make(name="groups", cuts=(COARSE,))
     labels = nuclei()
     found = representation.decode(perfect(representation, labels, [1, 2, 2]))
-    np.testing.assert_array_equal(representation.read_at(found, COARSE), found.classes)
+    read = representation.read_at(found, COARSE)
+    np.testing.assert_array_equal(read.classes, found.classes)
+    np.testing.assert_array_equal(read.class_probabilities, found.class_probabilities)
     with pytest.raises(ValueError, match="torn apart: 'inflammatory'"):
         representation.read_at(found, FINE)
 
@@ -272,7 +298,7 @@ def test_a_nucleus_without_a_pixel_of_its_own_has_no_class(vote):
     found = representation.decode({"class": logits})
     np.testing.assert_array_equal(found.classes, [0, 1, 3])
     np.testing.assert_array_equal(found.class_probabilities[0], 0)
-    np.testing.assert_array_equal(representation.read_at(found, COARSE), [0, 1, 2])
+    np.testing.assert_array_equal(representation.read_at(found, COARSE).classes, [0, 1, 2])
 
 
 def test_the_table_is_that_of_the_losses():
