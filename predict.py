@@ -24,7 +24,7 @@ PATCH = flags.DEFINE_integer("patch", 1024, "Side of what the network sees, a mu
 OVERLAP = flags.DEFINE_integer("overlap", 128, "Pixels that neighbours share, a multiple of 32.")
 TILE = flags.DEFINE_integer("tile", 1792, "Side of what is decoded at once, a multiple of 64.")
 BATCH_SIZE = flags.DEFINE_integer("batch_size", 1, "Patches that the devices take at once.")
-WORKERS = flags.DEFINE_integer("workers", 1, "Processes that decode; 0: this one.")
+WORKERS = flags.DEFINE_integer("workers", None, "Processes that decode; default: cores less one.")
 SYMMETRIES = flags.DEFINE_integer("symmetries", 1, "8: average over turns and mirror images.")
 AGREEMENT = flags.DEFINE_bool(
     "agreement", False, "Say of each nucleus how far symmetries and workdirs agree on it."

@@ -12,6 +12,13 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
+def cores() -> int:
+    """The cores that this process may use, which on shared machines are fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def ordered_map(
     function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], workers: int
 ) -> Iterator[T]:

@@ -87,3 +87,13 @@ def test_workers_end_with_a_killed_parent(tmp_path):
 def test_a_negative_number_is_refused():
     with pytest.raises(ValueError, match="workers is -1"):
         list(ordered_map(square, [], -1))
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="the system binds no cores")
+def test_cores_are_those_that_may_be_used():
+    code = (
+        "import os; from jaxnuc.workers import cores\n"
+        "os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
+        "assert cores() == 1\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

@@ -18,6 +18,7 @@ from absl import flags
 
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.transforms import Transform, apply
+from jaxnuc.workers import cores
 
 Batch = dict[str, Any]
 Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[str, np.ndarray]]
@@ -71,7 +72,7 @@ class Batches:
 
     def _open(self) -> grain.DatasetIterator:
         # The position is a slice of the data set: Grain's own state depends on the workers.
-        threads = 1 if self._workers else min(THREADS, os.cpu_count() or 1)
+        threads = 1 if self._workers else min(THREADS, cores())
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
         stream = self._dataset[self._next :].to_iter_dataset(options)
         if self._workers:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from jaxnuc.data.resolution import check as check_mpp
 from jaxnuc.inference.patches import OVERLAP, PATCH, TILE, check_sizes
 from jaxnuc.outputs import check_installed, paths
+from jaxnuc.workers import cores
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Options:
       tile: side of what is decoded at once, a multiple of 64; nothing is computed twice within one
         where it is a multiple of `patch - overlap`.
       batch_size: patches that the devices take at once.
-      workers: processes that decode; 0: this one.
+      workers: processes that decode; 0: this one; None: one for each core that this process may
+        use but one, 8 at most.
       tissue: leave out tiles without tissue; only for stained sections.
       stains: measure haematoxylin and eosin in each nucleus.
       skip_corrupt: take what cannot be read for glass, and name it at the end.
@@ -43,7 +45,7 @@ class Options:
     overlap: int = OVERLAP
     tile: int = TILE
     batch_size: int = 1
-    workers: int = 1
+    workers: int | None = None
     tissue: bool = False
     stains: bool = True
     skip_corrupt: bool = False
@@ -52,6 +54,11 @@ class Options:
     merge: tuple[str | os.PathLike[str], ...] = ()
     report: bool = True
     progress: bool = True
+
+    @property
+    def decoders(self) -> int:
+        """Number of processes that decode."""
+        return min(max(cores() - 1, 1), 8) if self.workers is None else self.workers
 
     def __post_init__(self) -> None:
         check_sizes(self.tile, self.patch, self.overlap)

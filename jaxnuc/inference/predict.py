@@ -230,7 +230,7 @@ def _find(
             missing,
             batches,
             patch=options.patch,
-            workers=options.workers,
+            workers=options.decoders,
             wanted=_tissue(view, output / f"{name}.tissue.png") if options.tissue else None,
         )
         told = 0

@@ -72,8 +72,8 @@ def found_rows(
     )
     normalize = predictor.normalize.fitted(whole)
 
-    def pixels_of(patch_: Patch) -> np.ndarray:
-        return normalize(read(image, patch_, patch, predictor.margin))
+    def pixels_of(one: Patch) -> np.ndarray:
+        return normalize(read(image, one, patch, predictor.margin))
 
     def pixels() -> Iterator[tuple[Patch, np.ndarray]]:
         ahead: deque[tuple[Patch, Future[np.ndarray]]] = deque()

@@ -139,7 +139,12 @@ def test_evaluation_from_the_workdir_alone(tmp_path, uninterrupted, saved):
         uninterrupted, split="val", checkpoint="latest", output=tmp_path, progress=False
     )
     assert figures["images"] == 3
-    assert {p.name for p in folder.iterdir()} == {"metrics.json", "per_image.csv", "overlays"}
+    pages = {"calibration.csv", "calibration.png", "report.html"}
+    assert {p.name for p in folder.iterdir()} == {
+        "metrics.json",
+        "per_image.csv",
+        "overlays",
+    } | pages
     # The averaged parameters are those that are evaluated.
     state = saved(uninterrupted)
     bias = jaxnuc.load(uninterrupted, "latest").variables[0]["params"]["mask_head"]["bias"]
