@@ -21,6 +21,8 @@ ROOT = flags.DEFINE_string("root", None, "Where the data are, if elsewhere than 
 OVERLAYS = flags.DEFINE_integer("overlays", 16, "Pictures to write, half worst and half best.")
 WORKERS = flags.DEFINE_integer("workers", None, "Processes that decode and score.")
 SYMMETRIES = flags.DEFINE_integer("symmetries", 1, "8: average over turns and mirror images.")
+PATCH = flags.DEFINE_integer("patch", None, "Side of what the network sees; default: the image.")
+OVERLAP = flags.DEFINE_integer("overlap", 128, "Pixels that neighbouring patches share.")
 flags.mark_flags_as_required(["workdir"])
 
 
@@ -41,6 +43,8 @@ def main(argv: list[str]) -> None:
         overlays=OVERLAYS.value,
         workers=WORKERS.value,
         symmetries=SYMMETRIES.value,
+        patch=PATCH.value,
+        overlap=OVERLAP.value,
     )
     print(figures)
     print(f"written to {output}")

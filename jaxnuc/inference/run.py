@@ -13,6 +13,8 @@ from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
 from jaxnuc.files import replace_file
 from jaxnuc.inference.evaluate import evaluate
+from jaxnuc.inference.patched import Patched
+from jaxnuc.inference.patches import OVERLAP
 from jaxnuc.inference.predictor import load
 from jaxnuc.inference.thresholds import optimize_thresholds
 from jaxnuc.metrics import Summary
@@ -31,6 +33,8 @@ def evaluate_checkpoint(
     overlays: int = 16,
     workers: int | None = None,
     symmetries: int = 1,
+    patch: int | None = None,
+    overlap: int = OVERLAP,
     progress: bool = True,
 ) -> tuple[Summary, Path]:
     """Restores a checkpoint, or an ensemble of several, and evaluates it on a split.
@@ -48,6 +52,8 @@ def evaluate_checkpoint(
       workers: processes that decode and score; None: as in the configuration.
       symmetries: 8 averages maps over the symmetries of the square, 4 over the quarter turns, 1
         takes the image as it is.
+      patch: side of what the network sees at once, a multiple of 64; None: the whole image.
+      overlap: of neighbouring patches in pixels, a multiple of 32.
       progress: show a progress bar.
 
     Returns:
@@ -55,8 +61,8 @@ def evaluate_checkpoint(
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
-      ValueError: a damaged checkpoint, an unknown source or split, other symmetries, an
-        ensemble that does not fit together or has no `output`.
+      ValueError: a damaged checkpoint, an unknown source or split, other symmetries or patches,
+        an ensemble that does not fit together or has no `output`.
     """
     if symmetries not in (1, 4, 8):
         raise ValueError(f"symmetries={symmetries}; known: 1, 4, 8")
@@ -75,7 +81,7 @@ def evaluate_checkpoint(
     target = Path(output) if output else Path(workdirs[0]) / f"eval_{samples.name}_{split}"
     log = Path(workdirs[0]) / LOG
     figures = evaluate(
-        predictor,
+        predictor if patch is None else Patched(predictor, patch, overlap),
         samples,
         conventions=configs.conventions(config),
         workers=config.evaluation.workers if workers is None else workers,
@@ -88,6 +94,7 @@ def evaluate_checkpoint(
             "split": split,
             "checkpoint": [str(f) for f in folders] if len(folders) > 1 else folders[0].name,
             "symmetries": symmetries,
+            "patch": None if patch is None else {"side": patch, "overlap": overlap},
             "thresholds": assembly.read_thresholds(folders[0]) or None,
         },
     )

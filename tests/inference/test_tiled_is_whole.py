@@ -9,6 +9,7 @@ import pytest
 
 import jaxnuc
 from jaxnuc.data.synthetic import generate
+from jaxnuc.inference.patched import Patched
 from jaxnuc.inference.predictor import Network, make_predictor
 
 IMAGE = generate(0, size=384, style="he").image[:200, :330]
@@ -61,6 +62,9 @@ def test_the_same_nuclei_at_every_offset(name):
         predictor = replace(speaker, representation=representation)
         whole = jaxnuc.segment(IMAGE, predictor)
         assert whole.instances.max() > 5, representation
+        maps = Patched(predictor, 128, 64).maps(IMAGE)
+        for key, expected in predictor.maps(IMAGE).items():
+            np.testing.assert_allclose(maps[key], expected, atol=1e-3)
         for offset in ((0, 0), (32, 0), (64, 96), (96, 32)):
             tile = 384 + 64 * (offset != (0, 0))  # one tile wherever the grid begins
             sizes = {"patch": 128, "overlap": 64, "tile": tile, "offset": offset}
