@@ -11,6 +11,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -240,8 +241,11 @@ def _main(argv: list[str]) -> None:
             raise app.UsageError(f"--size={','.join(given.size)}; write it as H,W, such as 256,256")
         height, width = map(int, given.size)
         size = height, width
-    predictor = load(given.workdir, given.checkpoint)
-    output = export(predictor, given.output, size=size, overwrite=given.overwrite)
+    try:
+        predictor = load(given.workdir, given.checkpoint)
+        output = export(predictor, given.output, size=size, overwrite=given.overwrite)
+    except (OSError, ValueError, ImportError) as error:
+        sys.exit(f"error: {error}")
     print(f"written to {output}")
 
 

@@ -18,7 +18,7 @@ class Options:
       mpp: microns per pixel of the images, whatever their files say; None: as they say.
       model_mpp: microns per pixel that the model expects; None: its configuration's `data.mpp`.
       patch: side of what the network sees at once, in pixels at the model's resolution, a multiple
-        of 64.
+        of 64; less for a small image.
       overlap: of neighbouring patches and of neighbouring tiles, a multiple of 32. It should be
         longer than a nucleus; one that is longer is merged from its pieces.
       tile: side of what is decoded at once, a multiple of 64; nothing is computed twice within one
@@ -29,10 +29,11 @@ class Options:
       tissue: leave out tiles without tissue; only for stained sections.
       stains: measure haematoxylin and eosin in each nucleus.
       skip_corrupt: take what cannot be read for glass, and name it at the end.
-      overwrite: begin anew, and replace outputs that exist. Where such a run is killed, one without
-        goes on.
+      overwrite: begin anew, and replace the files of `formats` that exist; those of other formats
+        stay as they are. Where such a run is killed, one without goes on.
       shard: (i, n): do the i-th of n parts of each image, from 1, and write no files of nuclei;
-        a run without a shard joins them, in the same folder or by `merge`.
+        a run without a shard joins them, in the same folder or by `merge`, and does what is
+        missing.
       merge: folders in which other processes wrote their shards, which are taken from there.
       report: write `NAME.report.html`, a page to look at.
       progress: show a progress bar.
@@ -65,7 +66,9 @@ class Options:
         for mpp in (self.mpp, self.model_mpp):
             if mpp is not None:
                 check_mpp(mpp)
-        check_installed(paths("", "", self.formats))
+        check_installed(paths("", "", self.formats))  # `paths` refuses unknown ones
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers={self.workers} must be 0 (decode in this process) or more")
         if self.overwrite and self.shard:
             raise ValueError(
                 "overwrite=True with a shard: other processes may be writing what would be "

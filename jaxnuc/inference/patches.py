@@ -153,13 +153,36 @@ def _places(patch: Patch, grid: int) -> tuple[tuple[slice, ...], tuple[slice, ..
     return cut(patch.tile.box), cut(patch.corner)
 
 
+def fitting(patch: int, overlap: int, shape: tuple[int, int]) -> int:
+    """A side that wastes less on a small image: `patch`, halved while the image is in one patch.
+
+    So images of all sizes have few shapes of patches, for each of which a network is compiled.
+
+    Args:
+      patch: side of a patch in pixels, at most.
+      overlap: of neighbouring patches; a side is twice as long or more.
+      shape: (H, W) of the image.
+
+    Returns:
+      The side in pixels, a multiple of 64 as `patch` is.
+
+    Example:
+      >>> fitting(1024, 128, (250, 200)), fitting(1024, 128, (513, 10)), fitting(960, 128, (99, 99))
+      (256, 1024, 960)
+    """
+    side = patch
+    while side % (2 * STRIDE) == 0 and max(*shape, 2 * overlap) <= side // 2:
+        side //= 2
+    return side
+
+
 def check_sizes(tile: int, patch: int, overlap: int) -> None:
     """Refuses sizes at which patches would not lie on the network's own grid, or not overlap so.
 
     Raises:
       ValueError: names the size.
     """
-    for name, size in (("tile", tile), ("patch", patch)):
+    for name, size in (("patch", patch), ("tile", tile)):
         if size < STRIDE or size % STRIDE:
             raise ValueError(f"{name}={size} must be a multiple of {STRIDE}")
         if not 0 <= 2 * overlap <= size or overlap % (STRIDE // 2):

@@ -79,13 +79,13 @@ def predict(
     Raises:
       FileNotFoundError: an input finds no image.
       ValueError: two images of one name; a batch of no possible size.
-      OSError: nothing can be written, as on a full disk; run again, it goes on.
+      OSError: a file cannot be written, as on a full disk; run again, it goes on.
     """
     done, failed = [], []
     plan = plan_of_model(predictor, options)
     batches = Batches(predictor, options.batch_size)
     images = list_images(inputs)
-    made = {made.resolve() for path in images for made in _made_of(path, Path(output))}
+    made = {each.resolve() for path in images for each in _made_of(path, Path(output))}
     for path in images:
         if path.resolve() in made:
             continue
@@ -98,9 +98,7 @@ def predict(
             failed.append((str(path), str(error)))
             continue
         except OSError as error:
-            error.add_note(
-                f"{output} cannot be written, at {path}; run again, and it goes on there"
-            )
+            error.add_note(f"stopped at {path}; once this is mended, run again: it goes on there")
             raise
         if said is not None:
             done.append(said)
@@ -159,7 +157,7 @@ def _predict_image(
         "path": image.path,
         "nuclei": sum(map(len, parts.final())),
         "corrupt": parts.damage(),
-        "files": {key: path.name for key, path in files.items()},
+        "files": _there(output, earlier) | {key: path.name for key, path in files.items()},
         "seconds": {**seconds, "files": time.perf_counter() - begun},
     }
     for line in said["corrupt"]:
@@ -189,6 +187,12 @@ def _said(summary: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
         ) from error
     check_same(plan, then, str(summary))
     return said
+
+
+def _there(output: Path, earlier: dict[str, Any] | None) -> dict[str, str]:
+    """Files of an earlier run with the same plan, perhaps of other formats."""
+    files = earlier["files"] if earlier else {}
+    return {key: name for key, name in files.items() if (output / name).exists()}
 
 
 def _begun(
@@ -257,10 +261,11 @@ def _at_model(
         return view, view.mpp
     if options.mpp is None and image.mpp is None:
         return image, None
-    logging.warning(
-        "%s: the model does not say for what microns per pixel it was trained (data.mpp=0): "
-        "pixels are taken as they are; give --model_mpp to have images resampled",
-        image.path,
+    logging.log_first_n(
+        logging.WARNING,
+        "the model does not say for what microns per pixel it was trained (data.mpp=0): pixels are "
+        "taken as they are; give --model_mpp to have images resampled",
+        1,
     )
     return image, options.mpp or image.mpp
 

@@ -97,7 +97,7 @@ class Predictor:
         if self.agreement and count < 2:
             raise ValueError(
                 "agreement=True, but there is one network and one symmetry; take several "
-                "checkpoints, or symmetries=range(8)"
+                "checkpoints, or symmetries=range(8), which is --symmetries=8"
             )
 
     @property

@@ -14,7 +14,7 @@ import numpy as np
 from jaxnuc.images import LargeImage
 from jaxnuc.inference.batches import Batches
 from jaxnuc.inference.decoding import decode_tile
-from jaxnuc.inference.patches import Patch, assemble, patches, read
+from jaxnuc.inference.patches import Patch, assemble, fitting, patches, read
 from jaxnuc.inference.stitching import gather
 from jaxnuc.inference.tiles import Tile, Tiling
 from jaxnuc.outputs.table import NucleiTable
@@ -55,8 +55,8 @@ def found_rows(
       tiling: of the image; its overlap is also that of the patches.
       rows: of the grid, in the order in which they come out.
       batches: the network.
-      patch: side of what the network sees at once.
-      workers: processes that decode; 0: this one.
+      patch: side of what the network sees at once; less for a small image, see `fitting`.
+      workers: processes that decode; 0: this one, which also does an image of one tile.
       wanted: whether the network is to see a tile; None: it sees all.
 
     Yields:
@@ -71,6 +71,7 @@ def found_rows(
         np.zeros((1, 1, 3), np.uint8) if predictor.normalize.name == "none" else reference(image)
     )
     normalize = predictor.normalize.fitted(whole)
+    patch = fitting(patch, tiling.overlap, image.shape)
 
     def pixels_of(one: Patch) -> np.ndarray:
         return normalize(read(image, one, patch, predictor.margin))
@@ -96,6 +97,8 @@ def found_rows(
     tasks = ((decoder, tile, maps, members) for tile, maps, members in assembled)
     unfinished = deque(rows)
     held: list[tuple[Tile, NucleiTable]] = []
+    if tiling.grid == (1, 1):  # before another process has started, it is done
+        workers = 0
     for tile, nuclei in ordered_map(decode_tile, tasks, workers):
         while unfinished[0] != tile.row:
             yield Row(unfinished.popleft(), gather(held))

@@ -320,7 +320,7 @@ np.savez("means.npz", **{{name: probabilities(name, m) for name, m in maps.items
     )
     subprocess.run([sys.executable, script], check=True, capture_output=True, cwd=tmp_path)
     expected = jaxnuc.load(names["folder"] / "run").maps(image)
-    assert_same_maps(dict(np.load(tmp_path / "maps.npz")), expected)
-    means = np.load(tmp_path / "means.npz")
-    np.testing.assert_allclose(means["prob"], 1 / (1 + np.exp(-expected["prob"])), atol=1e-5)
-    np.testing.assert_array_equal(means["dist"], np.load(tmp_path / "maps.npz")["dist"])
+    with np.load(tmp_path / "maps.npz") as maps, np.load(tmp_path / "means.npz") as means:
+        assert_same_maps(dict(maps), expected)
+        np.testing.assert_allclose(means["prob"], 1 / (1 + np.exp(-expected["prob"])), atol=1e-5)
+        np.testing.assert_array_equal(means["dist"], maps["dist"])

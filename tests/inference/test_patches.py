@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from jaxnuc.images import ArrayImage
-from jaxnuc.inference.patches import assemble, check_sizes, patches, read
+from jaxnuc.inference.patches import assemble, check_sizes, fitting, patches, read
 from jaxnuc.inference.tiles import Tiling
 
 
@@ -110,10 +110,30 @@ def test_a_tile_is_filled_by_the_fewest_patches():
     assert (patch.corner, patch.core, patch.last) == ((0, 0), (0, 0, 1000, 1000), True)
 
 
+@given(
+    st.sampled_from([64, 128, 192, 512, 960, 1024]),
+    st.sampled_from([0, 32, 64, 128]),
+    st.tuples(st.integers(1, 2000), st.integers(1, 2000)),
+)
+def test_small_images_have_small_patches(patch, overlap, shape):
+    if 2 * overlap > patch:
+        return
+    side = fitting(patch, overlap, shape)
+    check_sizes(patch, side, overlap)
+    tile = Tiling(shape, 2048, overlap).at(0, 0)
+    assert side == patch or len(patches(tile, shape, side, overlap)) == 1
+    half = side // 2
+    assert side % 128 or half < max(*shape, 2 * overlap)  # no smaller one would do
+
+
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
         ((100, 64, 32), "tile=100 must be a multiple of 64"),
+        (
+            (100, 100, 32),
+            "patch=100 must be a multiple of 64",
+        ),
         ((128, 0, 0), "patch=0 must be a multiple of 64"),
         ((128, 64, 64), "overlap=64 must be .* at most half of patch=64"),
         ((128, 64, 24), "overlap=24 must be a multiple of 32"),

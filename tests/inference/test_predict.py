@@ -2,7 +2,10 @@
 
 import csv
 import json
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -281,6 +284,7 @@ def test_glass_is_left_out(tmp_path, bright):
         ({"tile": 100}, r"tile=100 must be a multiple of 64"),
         ({"patch": 64, "overlap": 64}, r"overlap=64 must be .* at most half of patch=64"),
         ({"shard": (1, 2), "overwrite": True}, r"overwrite=True with a shard: .* another output"),
+        ({"workers": -1}, r"workers=-1 must be 0 .* or more"),
         ({"mpp": -0.5}, "positive"),
         ({"model_mpp": 0.0}, "positive"),
         ({"formats": ("geojsn",)}, r"'geojsn'; known: .*did you mean 'geojson'"),
@@ -289,6 +293,17 @@ def test_glass_is_left_out(tmp_path, bright):
 def test_options_that_do_not_work(arguments, message):
     with pytest.raises(ValueError, match=message):
         Options(**arguments)
+
+
+def test_the_script_says_plainly_what_is_wrong(tmp_path):
+    script = Path(__file__).parents[2] / "predict.py"
+    given = [f"--workdir={tmp_path}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}"]
+    command = [sys.executable, str(script), *given]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"error: {tmp_path} is neither a workdir")
+    assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_batch_is_refused(bright):

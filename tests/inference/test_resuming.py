@@ -65,7 +65,21 @@ def test_files_of_others_are_not_replaced(tmp_path, bright, blobs):
     assert "a.geojson exists" in report.failed[0][1]
     (tmp_path / "a.geojson").unlink()
     report = predict([path], bright(), tmp_path, more)
-    assert set(report.done[0]["files"]) == {"csv", "geojson", "report"}
+    assert set(report.done[0]["files"]) == {"csv", "geojson", "report", "tiff"}
+
+
+def test_formats_may_be_asked_for_one_after_the_other(tmp_path, bright, blobs):
+    path = tmp_path / "a.png"
+    imsave(path, blobs((60, 60))[0], check_contrast=False)
+    for format_ in ("csv", "tiff", "csv"):
+        report = predict([path], bright(), tmp_path, replace(OPTIONS, formats=(format_,)))
+        assert not report.failed
+    assert set(report.done[0]["files"]) == {"csv", "tiff", "report"}
+    (tmp_path / "a.csv").unlink()
+    (done,) = predict([path], bright(), tmp_path, OPTIONS).done
+    assert {name for name in done["files"].values() if (tmp_path / name).is_file()} == {
+        "a.csv", "a.labels.tif", "a.report.html",
+    }  # fmt: skip
 
 
 def test_another_image_of_the_same_name_is_refused(tmp_path, bright, blobs):
