@@ -121,7 +121,7 @@ def test_nifti_of_every_dtype_and_byte_order(order, dtype):
         (b"", "not a NIfTI-1 file"),
         (nifti(LABELS, magic=b"ni1\0"), "not a NIfTI-1 file with header and voxels in one"),
         (nifti(LABELS)[:-1], r"127 bytes are too few for \[8, 8\] uint16: truncated"),
-        (gzip.compress(nifti(LABELS))[:-9], "cannot be unpacked|too few"),
+        (gzip.compress(nifti(LABELS), mtime=0)[:-9], "cannot be unpacked|too few"),
         (nifti(LABELS, scale=(2, 0)), r"scaled by 2\.0"),
         (nifti(LABELS, sides=(8, -8)), "2 dimensions of sides"),
         (nifti(LABELS, sides=(30000, 30000, 30000)), "expected a picture"),
