@@ -209,7 +209,7 @@ def _about(
         "size": size and list(size),
         "stride": STRIDE,
         "margin": predictor.margin,
-        "grid": getattr(representation, "grid", 1),
+        "grid": predictor.decode.grid,
         "classes": Decoder(representation).class_names,  # of the map
         "representation": {"name": name, **dataclasses.asdict(base)},
         "cuts": [cut.to_json() for cut in classified.cuts] if classified else [],

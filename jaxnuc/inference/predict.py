@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from absl import logging
-from PIL import Image
 from tqdm import tqdm
 
-from jaxnuc.files import replace_file, replacing
+from jaxnuc.files import replace_file
 from jaxnuc.images import (
     LargeImage,
     MendedImage,
@@ -34,6 +33,7 @@ from jaxnuc.inference.stream import found_rows
 from jaxnuc.inference.tiles import Tile, Tiling
 from jaxnuc.inference.tissue import covered, tissue_mask, tissue_picture
 from jaxnuc.outputs import FORMATS, Scene, paths, write
+from jaxnuc.outputs.drawing import save_png
 from jaxnuc.reports.prediction import write_prediction_report
 
 __all__ = ["Options", "Report", "predict"]
@@ -275,6 +275,5 @@ def _tissue(image: LargeImage, picture: Path) -> Callable[[Tile], bool]:
     small, scale = thumbnail(image, mended=False)
     mask = tissue_mask(small)
     picture.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(picture) as temporary:
-        Image.fromarray(tissue_picture(small, mask)).save(temporary, "PNG")
+    save_png(picture, tissue_picture(small, mask))
     return lambda tile: covered(mask, tile.box, scale)

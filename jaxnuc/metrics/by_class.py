@@ -1,13 +1,12 @@
 """The figures of a data set class by class: panoptic quality and classification."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxnuc.metrics._rows import csv_text
 from jaxnuc.metrics.class_counts import ClassCounts, class_counts, instance_classes
 from jaxnuc.metrics.classification import (
     ClassificationScores,
@@ -148,12 +147,7 @@ class ClassFigures:
 
     def csv(self) -> str:
         """The rows as comma-separated values."""
-        text = io.StringIO()
-        rows = self.rows()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_text(self.rows())
 
     def json(self) -> dict[str, Mapping[str, Any]]:
         """The rows by name of the class."""

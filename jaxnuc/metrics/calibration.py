@@ -1,7 +1,5 @@
 """Whether scores mean what they say: of the nuclei scored 0.9, are nine in ten right?"""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxnuc.metrics._rows import csv_text
 from jaxnuc.metrics.confidence import Interval, bootstrap_interval
 from jaxnuc.metrics.contingency import ContingencyTable
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
@@ -217,12 +216,7 @@ class Calibration:
 
     def csv(self) -> str:
         """The bins as comma-separated values; what is not a number is `nan`."""
-        text = io.StringIO()
-        rows = self.rows()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        return text.getvalue()
+        return csv_text(self.rows())
 
     def json(self) -> dict[str, Any]:
         """All of it but the intervals."""

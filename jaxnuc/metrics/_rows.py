@@ -1,0 +1,19 @@
+"""Figures as the rows of a table."""
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows as comma-separated values under a line of their keys; what is not a number is `nan`.
+
+    >>> csv_text([{"a": 1, "b": float("nan")}])
+    'a,b\\n1,nan\\n'
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
