@@ -17,6 +17,7 @@ test: .venv/ready
 	$(ENV)/ruff check .
 	$(ENV)/ruff format --check .
 	$(ENV)/mypy
+	$(ENV)/lint-imports
 	$(ENV)/python -m pytest -n 2 --dist loadfile
 
 .venv/ready: pyproject.toml

@@ -31,7 +31,7 @@ def main(argv: list[str]) -> None:
         raise app.UsageError(f"unknown arguments: {argv[1:]}")
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser("~/.cache/jaxnuc/xla"))
     logging.set_verbosity(logging.WARNING)
-    from jaxnuc.inference.run import evaluate_checkpoint
+    from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
 
     figures, output = evaluate_checkpoint(
         WORKDIR.value,

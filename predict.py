@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from absl import app, flags, logging
 
 if TYPE_CHECKING:
-    from jaxnuc.inference.predict import Report
+    from jaxnuc.prediction.predict import Report
 
 WORKDIR = flags.DEFINE_multi_string(
     "workdir", None, "Folder of the run, or of one checkpoint; several times: an ensemble"
@@ -72,9 +72,9 @@ def main(argv: list[str]) -> None:
 
 
 def _predict() -> "Report":
-    from jaxnuc.inference.predict import Options, predict
-    from jaxnuc.inference.predictor import load
-    from jaxnuc.inference.tiles import parse_shard
+    from jaxnuc.prediction.predict import Options, predict
+    from jaxnuc.prediction.predictor import load
+    from jaxnuc.prediction.tiles import parse_shard
 
     if SYMMETRIES.value not in (1, 4, 8):
         raise ValueError(f"symmetries={SYMMETRIES.value}; known: 1, 4, 8")

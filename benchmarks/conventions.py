@@ -15,13 +15,13 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from jaxnuc.label_sets import cut
+from jaxnuc.io.label_images import label_pairs
+from jaxnuc.labels import label_set
 from jaxnuc.metrics import Conventions, contingency_table, score_with, summarize
 from jaxnuc.metrics.boundary import boundary_scores, instance_boundary_scores
 from jaxnuc.metrics.class_counts import ClassCounts, class_counts
 from jaxnuc.metrics.classification import classification_scores, pairs_by_centroid, pairs_by_iou
 from jaxnuc.metrics.detection import aggregate_detections, detections, dsb2018_score
-from jaxnuc.metrics.label_files import label_pairs
 from jaxnuc.metrics.monusac import CLASSES, monusac_challenge_pq, monusac_challenge_scores
 from jaxnuc.metrics.panoptic import image_mean_pq, pooled_pq
 from jaxnuc.postprocess.regions import class_votes, regions, relabel
@@ -110,7 +110,7 @@ def with_classes(path: Path) -> None:
     rng = np.random.default_rng(0)
     counts: dict[str, list[ClassCounts]] = {"7 classes": [], "4 classes": [], "all in one": []}
     challenge, centroid, overlap, n_tiles = [], [], [], 0
-    merged = cut("consep", merge=True)
+    merged = label_set("consep", merge=True)
     with zipfile.ZipFile(path) as archive:
         for name in sorted(n for n in archive.namelist() if n.endswith(".mat")):
             data = loadmat(io.BytesIO(archive.read(name)))

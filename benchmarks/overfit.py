@@ -25,16 +25,16 @@ import numpy as np
 from ml_collections import ConfigDict
 from scipy import special
 
-from jaxnuc import assembly, metrics, optim
+from jaxnuc import build, metrics, optim
 from jaxnuc import config as configs
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.splits import open_split
-from jaxnuc.inference.overlay import write_overlay
-from jaxnuc.inference.predictor import Decoder, make_forward
-from jaxnuc.labels import Cut
+from jaxnuc.labels import LabelSet
 from jaxnuc.losses import schedules
 from jaxnuc.metrics.by_class import judge_classes
 from jaxnuc.metrics.panoptic import pooled_pq
+from jaxnuc.prediction.predictor import Decoder, make_forward
+from jaxnuc.reports.overlay import write_overlay
 from jaxnuc.representations import Nuclei, Representation
 from jaxnuc.representations._classes import CLASS
 from jaxnuc.training import state
@@ -188,31 +188,33 @@ def as_maps(
     return maps
 
 
-def classes_of(truth: Sample, nuclei: Nuclei, cut: Cut) -> str:
+def classes_of(truth: Sample, nuclei: Nuclei, label_set: LabelSet) -> str:
     """Panoptic quality by class, at the data set's own label set; empty without classes."""
     if nuclei.classes is None:
         return ""
     assert truth.classes is not None
-    n = len(cut.groups)
+    n = len(label_set.groups)
     judged = judge_classes(truth.instances, nuclei.instances, truth.classes, nuclei.classes, n)
     scores = pooled_pq([judged.counts])
     parts = [
         f"{name} {pq:.3f}"
-        for name, pq in zip(cut.groups, scores.pq, strict=True)
+        for name, pq in zip(label_set.groups, scores.pq, strict=True)
         if not np.isnan(pq)
     ]
     return f"mPQ {scores.mpq:.3f} ({', '.join(parts)})"
 
 
-def run(name: str, system: System, sample: Sample, cut: Cut, overlays: Path | None) -> dict:
+def run(
+    name: str, system: System, sample: Sample, label_set: LabelSet, overlays: Path | None
+) -> dict:
     """Trains and evaluates one system; a row of the table."""
     config = system.config()
-    representation = assembly.make_representation(config, (cut,))
-    model = assembly.make_model(config, representation)
+    representation = build.make_representation(config, (label_set,))
+    model = build.make_model(config, representation)
     margin = getattr(model, "margin", 0)
     seen, truth = crop(sample, margin), crop(sample, 0)
     targets = representation.encode(seen.instances, seen.classes)
-    decoder = Decoder(representation, cut)
+    decoder = Decoder(representation, label_set)
 
     def steps(text: str, key: str) -> int:
         return configs.steps(text, key, None)
@@ -220,7 +222,7 @@ def run(name: str, system: System, sample: Sample, cut: Cut, overlays: Path | No
     rate = optim.schedule(config.schedule, system.learning_rate, system.steps, steps)
     optimizer = optim.make(config.optimizer, rate, to_steps=steps, total_steps=system.steps)
     losses = schedules.make(config.loss_schedule, system.steps, steps)
-    assembly.check_schedule(losses, representation, config.loss_schedule["name"])
+    build.check_schedule(losses, representation, config.loss_schedule["name"])
     current = state.create(model, optimizer, config.seed, ema=False, loss_schedule=losses)
     step = make_train_step(model, representation, optimizer, loss_schedule=losses)
     train = jax.jit(step, donate_argnums=0)
@@ -236,7 +238,7 @@ def run(name: str, system: System, sample: Sample, cut: Cut, overlays: Path | No
     nuclei = decoder({k: m[0] for k, m in maps.items()}, truth.instances.shape)
     exact = {k: np.asarray(m[0]) for k, m in central(batch["targets"], margin).items()}
     best = decoder(as_maps(representation, exact), truth.instances.shape)
-    also = [classes_of(truth, nuclei, cut)]
+    also = [classes_of(truth, nuclei, label_set)]
     if "switched_at" in current.loss_state:
         also.append(f"boundary loss after step {int(current.loss_state['switched_at'])}")
     switch = optim.switched_at(current.opt_state)
@@ -281,8 +283,8 @@ def main() -> None:
         section = {"name": "consep", "merge": system.merge}
         source = open_split(section, given.root, "all", stream=False)
         sample = source[source.ids.index(IMAGE)]  # type: ignore[attr-defined]
-        (cut,) = assembly.cuts_of(source)
-        row = run(name, system, sample, cut, given.overlays)
+        (label_set,) = build.cuts_of(source)
+        row = run(name, system, sample, label_set, given.overlays)
         print(line(row.values()), flush=True)
         if not float(row["PQ"]) > ENOUGH:
             below.append(name)

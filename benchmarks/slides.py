@@ -31,7 +31,7 @@ MODEL_MPP = 0.25
 def tissue(path: str | None) -> np.ndarray:
     """(CROP, CROP, 3) uint8."""
     from jaxnuc.data.sources import synthetic
-    from jaxnuc.images import open_image
+    from jaxnuc.io import open_image
 
     if path is None:
         return synthetic.Source(size=CROP, styles=("he",))[0].image
@@ -85,11 +85,11 @@ def children() -> Iterator[list[int]]:
 def measure(workdir: str, path: str, rows: int) -> None:
     """Finds the nuclei of the first rows of tiles, and prints what it took."""
     import jaxnuc
-    from jaxnuc.images import at_mpp, open_image
-    from jaxnuc.inference.batches import Batches
-    from jaxnuc.inference.patches import OVERLAP, PATCH, TILE
-    from jaxnuc.inference.stream import found_rows
-    from jaxnuc.inference.tiles import Tiling
+    from jaxnuc.io import at_mpp, open_image
+    from jaxnuc.prediction.batches import Batches
+    from jaxnuc.prediction.patches import OVERLAP, PATCH, TILE
+    from jaxnuc.prediction.stream import found_rows
+    from jaxnuc.prediction.tiles import Tiling
 
     predictor = jaxnuc.load(workdir)
     predictor.maps(np.zeros((PATCH, PATCH, 3), np.uint8))

@@ -28,7 +28,7 @@ LOOPS = ("scan", "while", "cond")
 
 # What a network, or one of its variants, is measured with: representation, its arguments, and the
 # channels of a class map, background included: 5 for CoNSeP's merged classes, 6 for PanNuke's, 7
-# for CoNIC's, 12 for the leaves of `jaxnuc.label_sets.NUCLEI`; 0 is without one.
+# for CoNIC's, 12 for the leaves of `jaxnuc.labels.NUCLEI`; 0 is without one.
 Case = tuple[str, dict[str, Any], int]
 BINARY: list[Case] = [("binary", {}, 0)]
 OWN: dict[str | tuple[str, str], list[Case]] = {

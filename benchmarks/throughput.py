@@ -18,7 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnuc import models, optim, representations
-from jaxnuc.inference.predictor import make_forward
+from jaxnuc.prediction.predictor import make_forward
 from jaxnuc.training import state
 from jaxnuc.training.step import make_train_step
 

@@ -5,40 +5,81 @@ post-processing serve without JAX.
 """
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what editors and type checkers see of the names below
+    from jaxnuc import (
+        build,
+        config,
+        data,
+        evaluation,
+        io,
+        labels,
+        losses,
+        metrics,
+        models,
+        optim,
+        outputs,
+        postprocess,
+        prediction,
+        pretrained,
+        registry,
+        reports,
+        representations,
+        run,
+        training,
+    )
+    from jaxnuc.prediction.export import export, load_exported
+    from jaxnuc.prediction.predict import predict
+    from jaxnuc.prediction.predictor import load
+    from jaxnuc.prediction.segment import segment
+    from jaxnuc.training.loop import train_and_evaluate
 
 __version__ = "0.1.0"
 
-_MODULES = (
+_FUNCTIONS = {
+    "export": "jaxnuc.prediction.export",
+    "load": "jaxnuc.prediction.predictor",
+    "load_exported": "jaxnuc.prediction.export",
+    "predict": "jaxnuc.prediction.predict",
+    "segment": "jaxnuc.prediction.segment",
+    "train_and_evaluate": "jaxnuc.training.loop",
+}
+__all__ = [
+    "__version__",
+    "build",
     "config",
     "data",
-    "images",
+    "evaluation",
+    "export",
+    "io",
+    "labels",
+    "load",
+    "load_exported",
     "losses",
     "metrics",
     "models",
     "optim",
     "outputs",
     "postprocess",
+    "predict",
+    "prediction",
+    "pretrained",
+    "registry",
+    "reports",
     "representations",
+    "run",
+    "segment",
+    "train_and_evaluate",
     "training",
-    "weights",
-)
-_FUNCTIONS = {
-    "export": "jaxnuc.inference.export",
-    "load": "jaxnuc.inference.predictor",
-    "load_exported": "jaxnuc.inference.export",
-    "predict": "jaxnuc.inference.predict",
-    "segment": "jaxnuc.inference.segment",
-    "train_and_evaluate": "jaxnuc.training.loop",
-}
-__all__ = ["__version__", *_MODULES, *_FUNCTIONS]
+]
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return importlib.import_module(f"jaxnuc.{name}")
     if name in _FUNCTIONS:
         return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+    if name in __all__:
+        return importlib.import_module(f"jaxnuc.{name}")
     raise AttributeError(f"module 'jaxnuc' has no attribute {name!r}; it has {', '.join(__all__)}")
 
 

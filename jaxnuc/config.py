@@ -36,7 +36,7 @@ def default() -> ConfigDict:
     config.classes = ConfigDict({"name": "none"})  # or groups, leaves: representations._classes
     config.compute_dtype = "float32"  # "bfloat16" on accelerators; parameters stay float32
 
-    config.weights = ConfigDict()  # to start from, in place of random ones: jaxnuc.weights
+    config.weights = ConfigDict()  # to start from, in place of random ones: jaxnuc.pretrained
     config.weights.file = ""  # .safetensors or .npz in a published layout, or a run's workdir
     config.weights.layout = "auto"
     config.weights.keep = ""  # regular expression of our arrays that stay random

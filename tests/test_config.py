@@ -8,7 +8,7 @@ import jax
 import pytest
 from ml_collections import ConfigDict
 
-from jaxnuc import assembly, label_sets, optim, registry
+from jaxnuc import build, labels, optim, registry
 from jaxnuc import config as configs
 from jaxnuc.data import transforms
 from jaxnuc.data.normalize import Normalize
@@ -102,11 +102,11 @@ def sections_of(config):
 def cut_of(section):
     """The label set that a source would have."""
     if section["name"] == "conic" and section.get("separate"):
-        return label_sets.cut("lizard", separate=True, tree=conic._separate_tree())
+        return labels.label_set("lizard", separate=True, tree=conic._separate_tree())
     if section["name"] not in ("conic", "consep", "lizard", "monusac", "nucls", "pannuke"):
         return None
     name = "lizard" if section["name"] == "conic" else section["name"]
-    return label_sets.cut(name, **{k: v for k, v in section.items() if k == "merge"})
+    return labels.label_set(name, **{k: v for k, v in section.items() if k == "merge"})
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -132,9 +132,11 @@ def test_what_a_page_gives_can_be_trained(name, text):
     plain = configs.to_json(config)
     assert configs.to_json(configs.from_json(plain)) == plain
 
-    cuts = [cut for cut in map(cut_of, sections_of(config)) if cut is not None]
-    representation = assembly.make_representation(config, cuts)
-    assembly.make_model(config, representation)
+    label_sets = [
+        label_set for label_set in map(cut_of, sections_of(config)) if label_set is not None
+    ]
+    representation = build.make_representation(config, label_sets)
+    build.make_model(config, representation)
     if config.evaluation.optimize_thresholds:
         assert representation.thresholds
     transforms.parse(config.data.transforms)
@@ -146,7 +148,7 @@ def test_what_a_page_gives_can_be_trained(name, text):
     total = to_steps(config.duration, "duration")
     assert 0 < to_steps(config.evaluation.every, "evaluation.every") <= total
     losses = schedules.make(config.loss_schedule, total, to_steps)
-    assembly.check_schedule(losses, representation, config.loss_schedule.name)
+    build.check_schedule(losses, representation, config.loss_schedule.name)
     rate = optim.schedule(config.schedule, config.optimizer.learning_rate, total, to_steps)
     optimizer = optim.make(
         config.optimizer,

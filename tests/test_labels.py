@@ -6,35 +6,42 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxnuc.label_sets import NUCLEI, consep, cut, lizard
-from jaxnuc.labels import Cut, Label, LabelTree
+from jaxnuc.labels import NUCLEI, Label, LabelSet, LabelTree, consep, label_set, lizard
 
 SETS = ["pannuke", "monusac", "consep", "lizard", "nucls", "superclasses", "leaves"]
 
 
-def leaves_named(cut: Cut) -> list[set[str]]:
-    return [{NUCLEI.leaves[k - 1] for k in leaves} for leaves in cut.leaves]
+def leaves_named(label_set: LabelSet) -> list[set[str]]:
+    return [{NUCLEI.leaves[k - 1] for k in leaves} for leaves in label_set.leaves]
 
 
 @pytest.mark.parametrize("name", ["pannuke", "monusac", "consep", "leaves"])
 def test_matrices_and_group_sums_are_those_of_the_reference(golden, name):
     arrays, _ = golden("losses")
-    np.testing.assert_array_equal(cut(name).matrix, arrays[f"grouped__{name}__G"])
+    np.testing.assert_array_equal(label_set(name).matrix, arrays[f"grouped__{name}__G"])
     logits = arrays["grouped__logits"].astype(np.float64)
     softmax = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
     expected = arrays[f"grouped__{name}__prob"]
-    np.testing.assert_allclose(cut(name).from_probabilities(softmax), expected, rtol=1e-12)
+    np.testing.assert_allclose(label_set(name).from_probabilities(softmax), expected, rtol=1e-12)
 
 
 def test_the_tree_has_eleven_leaves_in_four_super_classes():
     assert len(NUCLEI.leaves) == 11
-    assert cut("superclasses").groups == ("epithelial", "immune", "stromal", "other")
-    assert cut("superclasses").leaves == ((1, 2), (3, 4, 5, 6), (7, 8, 9, 10), (11,))
-    np.testing.assert_array_equal(cut("leaves").matrix, np.eye(12, dtype=np.uint8))
+    assert label_set("superclasses").groups == ("epithelial", "immune", "stromal", "other")
+    assert label_set("superclasses").leaves == ((1, 2), (3, 4, 5, 6), (7, 8, 9, 10), (11,))
+    np.testing.assert_array_equal(label_set("leaves").matrix, np.eye(12, dtype=np.uint8))
 
 
 def test_native_numbers_and_ignored_classes():
-    assert cut("monusac").from_native([0, 1, 2, 3, 4, 5, -1]).tolist() == [0, 1, 2, 3, 4, -1, -1]
+    assert label_set("monusac").from_native([0, 1, 2, 3, 4, 5, -1]).tolist() == [
+        0,
+        1,
+        2,
+        3,
+        4,
+        -1,
+        -1,
+    ]
     assert consep().from_native(np.arange(8, dtype=np.uint8)).tolist() == list(range(8))
     ignoring = consep(other="ignore")
     assert ignoring.from_native(np.arange(8)).tolist() == [0, -1, 1, 2, 3, 4, 5, 6]
@@ -66,7 +73,7 @@ def test_plasma_and_eosinophil_collide_unless_the_tree_tells_them_apart():
     )
     assert lizard(separate=True, tree=finer).from_native(np.arange(7)).tolist() == [*range(7)]
     # Cuts that name nodes hold for the finer tree, too.
-    assert cut("pannuke", tree=finer).leaves[1] == (3, 4, 5, 6, 7)
+    assert label_set("pannuke", tree=finer).leaves[1] == (3, 4, 5, 6, 7)
     assert lizard(separate=True, tree=finer).to(lizard(tree=finer)).tolist() == [
         *(0, 1, 2, 3, 4, 4, 5, -1)
     ]
@@ -74,36 +81,36 @@ def test_plasma_and_eosinophil_collide_unless_the_tree_tells_them_apart():
 
 @pytest.mark.parametrize("name", SETS)
 def test_a_cut_survives_json(name):
-    written = json.loads(json.dumps(cut(name).to_json()))
-    assert Cut.from_json(written) == cut(name)
+    written = json.loads(json.dumps(label_set(name).to_json()))
+    assert LabelSet.from_json(written) == label_set(name)
 
 
 @pytest.mark.parametrize("name", SETS)
 def test_leaves_read_at_a_cut_are_the_rows_of_its_matrix(name):
-    groups = cut(name).from_leaves(np.arange(12))
+    groups = label_set(name).from_leaves(np.arange(12))
     for leaf, group in enumerate(groups):
-        column = cut(name).matrix[:, leaf]
+        column = label_set(name).matrix[:, leaf]
         assert column.sum() <= 1
         assert group == (column.argmax() if column.any() else 0)
-    outside = cut(name).from_leaves(np.arange(-1, 12), outside=-1)
+    outside = label_set(name).from_leaves(np.arange(-1, 12), outside=-1)
     assert outside[0] == -1
-    assert ((outside[1:] == -1) == ~cut(name).matrix.any(axis=0)).all()
+    assert ((outside[1:] == -1) == ~label_set(name).matrix.any(axis=0)).all()
 
 
 def test_classes_of_any_shape_and_layout():
     classes = np.arange(24, dtype=np.uint16).reshape(4, 6)[::2, ::3] % 12
     classes.flags.writeable = False
-    read = cut("superclasses").from_leaves(classes)
+    read = label_set("superclasses").from_leaves(classes)
     assert read.shape == classes.shape
     assert read.dtype == np.int32
-    assert cut("leaves").from_leaves(np.zeros((0, 3))).shape == (0, 3)
+    assert label_set("leaves").from_leaves(np.zeros((0, 3))).shape == (0, 3)
 
 
 def test_coarser_cuts():
-    to_super = cut("leaves").to(cut("superclasses"))
+    to_super = label_set("leaves").to(label_set("superclasses"))
     assert to_super.tolist() == [0, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, -1]
-    assert cut("leaves").to(cut("monusac"), outside=-1)[[7, 11]].tolist() == [-1, -1]
-    assert cut("consep").to(cut("pannuke")).tolist() == [0, 4, 2, 5, 1, 3, 3, 3, -1]
+    assert label_set("leaves").to(label_set("monusac"), outside=-1)[[7, 11]].tolist() == [-1, -1]
+    assert label_set("consep").to(label_set("pannuke")).tolist() == [0, 4, 2, 5, 1, 3, 3, 3, -1]
 
 
 @pytest.mark.parametrize(
@@ -116,36 +123,39 @@ def test_coarser_cuts():
 )
 def test_torn_classes_are_named(fine, coarse, message):
     with pytest.raises(ValueError, match=message):
-        cut(fine).to(cut(coarse))
+        label_set(fine).to(label_set(coarse))
 
 
 def test_cuts_of_different_trees_are_kept_apart():
     other = LabelTree.of({"cell": {}}).level()
     with pytest.raises(ValueError, match="two different label trees"):
-        other.to(cut("leaves"))
+        other.to(label_set("leaves"))
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: cut("panuke"), "unknown label set 'panuke'.*did you mean 'pannuke'"),
+        (lambda: label_set("panuke"), "unknown label set 'panuke'.*did you mean 'pannuke'"),
         (lambda: NUCLEI.numbers("stroma"), "node of the label tree 'stroma'.*'stromal'"),
         (lambda: NUCLEI.level(0), "depth 0"),
         (lambda: LabelTree(()), "at least one leaf"),
         (lambda: LabelTree((("a", "b"), ("c", "b"))), "two nodes of the name 'b'"),
         (lambda: LabelTree((("a", "b"), ("a",))), "'a' is twice"),
         (lambda: LabelTree((("a",), ("a",))), "'a' is twice"),
-        (lambda: Cut.of(NUCLEI, {"x": ["immune"], "y": ["lymphocyte"]}), "'x' and 'y' share 'lymp"),
-        (lambda: Cut.of(NUCLEI, {"x": []}), "no class of this label set"),
-        (lambda: Cut(NUCLEI, ()), "no class of this label set"),
-        (lambda: Cut(NUCLEI, (Label(0, "x", ("immune",)),)), r"numbers \[0\]"),
-        (lambda: Cut(NUCLEI, 2 * (Label(1, "x", ("immune",)),)), r"numbers \[1, 1\]"),
-        (lambda: cut("pannuke").from_native([6]), "6 is no class of the data set; there are"),
-        (lambda: cut("pannuke").from_leaves([12]), "12 is no leaf of the tree"),
-        (lambda: cut("pannuke").from_leaves([-2]), "-2 is no leaf"),
-        (lambda: cut("pannuke").from_leaves([1.0]), "must be integers, got float64"),
-        (lambda: Cut(NUCLEI, (Label(3, "x", ("immune",)),)).from_native([1]), "1 is no class"),
-        (lambda: cut("consep").from_probabilities(np.ones((2, 11))), r"shape \(2, 11\)"),
+        (
+            lambda: LabelSet.of(NUCLEI, {"x": ["immune"], "y": ["lymphocyte"]}),
+            "'x' and 'y' share 'lymp",
+        ),
+        (lambda: LabelSet.of(NUCLEI, {"x": []}), "no class of this label set"),
+        (lambda: LabelSet(NUCLEI, ()), "no class of this label set"),
+        (lambda: LabelSet(NUCLEI, (Label(0, "x", ("immune",)),)), r"numbers \[0\]"),
+        (lambda: LabelSet(NUCLEI, 2 * (Label(1, "x", ("immune",)),)), r"numbers \[1, 1\]"),
+        (lambda: label_set("pannuke").from_native([6]), "6 is no class of the data set; there are"),
+        (lambda: label_set("pannuke").from_leaves([12]), "12 is no leaf of the tree"),
+        (lambda: label_set("pannuke").from_leaves([-2]), "-2 is no leaf"),
+        (lambda: label_set("pannuke").from_leaves([1.0]), "must be integers, got float64"),
+        (lambda: LabelSet(NUCLEI, (Label(3, "x", ("immune",)),)).from_native([1]), "1 is no class"),
+        (lambda: label_set("consep").from_probabilities(np.ones((2, 11))), r"shape \(2, 11\)"),
     ],
 )
 def test_mistakes_are_named(call, message):
@@ -171,7 +181,7 @@ def test_levels_of_any_tree_partition_its_leaves_and_get_coarser_outwards(shape)
     assert levels[-1].leaves == tree.level().leaves
     for level in levels:
         assert sorted(sum(level.leaves, ())) == list(range(1, len(tree.leaves) + 1))
-        assert Cut.from_json(level.to_json()) == level
+        assert LabelSet.from_json(level.to_json()) == level
     leaves = np.arange(-1, len(tree.leaves) + 1)
     for outer, inner in itertools.pairwise(levels):
         two_steps = inner.to(outer)[inner.from_leaves(leaves)]
@@ -179,7 +189,7 @@ def test_levels_of_any_tree_partition_its_leaves_and_get_coarser_outwards(shape)
 
 
 def test_nucls_parts_the_leaves_into_tumour_and_the_rest():
-    nucls = cut("nucls")
+    nucls = label_set("nucls")
     assert [(label.native, label.name) for label in nucls.labels] == [
         (1, "Non-Tumor"),
         (2, "Tumor"),
@@ -188,4 +198,4 @@ def test_nucls_parts_the_leaves_into_tumour_and_the_rest():
     expected = [2 if leaf == tumour else 1 for leaf in range(1, len(NUCLEI.leaves) + 1)]
     assert nucls.from_leaves(range(1, len(NUCLEI.leaves) + 1)).tolist() == expected
     finer = LabelTree.of({"epithelial": {"tumoral epithelial": {"a": {}, "b": {}}}, "rest": {}})
-    assert cut("nucls", tree=finer).leaves == ((3,), (1, 2))
+    assert label_set("nucls", tree=finer).leaves == ((3,), (1, 2))

@@ -19,7 +19,7 @@ from jaxnuc.data.contact_sheet import write_contact_sheet
 from jaxnuc.data.inspection import Inspection, inspect
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.sample_checks import PIECES, Problem
-from jaxnuc.files import replace_file
+from jaxnuc.io.atomic import replace_file
 
 SPLITS = ("train", "val", "test", "unlabelled")
 REST = "no split"  # the images of "all" that are in none of them
@@ -98,7 +98,7 @@ class _Part:
     """Some images of a source."""
 
     def __init__(self, source: Source, indices: list[int]):
-        self.name, self.cut = source.name, getattr(source, "cut", None)
+        self.name, self.label_set = source.name, getattr(source, "label_set", None)
         ids: Any = source.ids  # type: ignore[attr-defined]
         self.ids = [ids[index] for index in indices]
         self._source, self._indices = source, indices
@@ -209,8 +209,10 @@ def _inspect(options: argparse.Namespace) -> int:
     summary = {**about, "arguments": arguments, **found.to_json()}
     replace_file(output / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     if found.pictures:
-        cut = getattr(next(iter(splits.values())), "cut", None)
-        write_contact_sheet(output / "sheet.png", found.pictures, cut.groups if cut else ())
+        label_set = getattr(next(iter(splits.values())), "label_set", None)
+        write_contact_sheet(
+            output / "sheet.png", found.pictures, label_set.groups if label_set else ()
+        )
     print(report(options.source, found, options.all_notes))
     print(f"written: {output}/summary.json{', sheet.png' if found.pictures else ''}")
     return 1 if found.of("error") else 0

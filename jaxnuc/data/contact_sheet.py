@@ -12,7 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.files import replace_file
+from jaxnuc.io.atomic import replace_file
 
 Colour = tuple[int, int, int]
 

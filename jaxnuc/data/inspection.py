@@ -24,8 +24,8 @@ from jaxnuc.data.sample_checks import (
     class_pixels,
     malformed,
 )
+from jaxnuc.io.workers import ordered_map
 from jaxnuc.postprocess import regions
-from jaxnuc.workers import ordered_map
 
 
 @dataclass
@@ -167,8 +167,8 @@ def _read(
 
 
 def _groups(source: Source) -> Sequence[str]:
-    cut = getattr(source, "cut", None)
-    return () if cut is None else cut.groups
+    label_set = getattr(source, "label_set", None)
+    return () if label_set is None else label_set.groups
 
 
 def _measure(one: Inspection, sample: Sample, groups: Sequence[str]) -> bytes:

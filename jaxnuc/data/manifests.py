@@ -7,7 +7,7 @@ from typing import Any
 
 from jaxnuc.data.catalogue import CATALOGUE
 from jaxnuc.data.shards import AGAIN
-from jaxnuc.files import replace_file
+from jaxnuc.io.atomic import replace_file
 
 MANIFEST = "manifest.json"
 FORMAT = "jaxnuc packed samples"
@@ -18,7 +18,7 @@ _TERMS = ("title", "licence", "published", "citation")
 _KEYS: dict[str, Any] = {
     "name": str,
     "split": str,
-    "cut": dict | None,
+    "label_set": dict | None,
     "ignores": bool,
     "names": list,
     "shards": list,

@@ -21,17 +21,18 @@ def class_counts(source: Source) -> np.ndarray:
       source: with classes.
 
     Returns:
-      (N, K) int64, K the number of groups of the source's `cut`; ignored classes are not counted.
+      (N, K) int64, K the number of groups of the source's `label_set`; ignored classes are not
+      counted.
 
     Raises:
       ValueError: the source has no classes, or no end.
     """
-    cut = getattr(source, "cut", None)
-    if cut is None:
+    label_set = getattr(source, "label_set", None)
+    if label_set is None:
         raise ValueError(f"source {source.name!r} has no classes to balance; leave out 'balance'")
     if getattr(source, "endless", False):
         raise ValueError(f"source {source.name!r} is endless: there are no images to balance")
-    groups = len(cut.groups) + 1
+    groups = len(label_set.groups) + 1
     counts = np.zeros((len(source), groups), np.int64)
     for i in tqdm(range(len(source)), desc=f"count classes of {source.name}", disable=None):
         sample = source[i]

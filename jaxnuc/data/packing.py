@@ -31,7 +31,7 @@ from jaxnuc.data import manifests, records, sample_checks
 from jaxnuc.data import shards as files
 from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
-from jaxnuc.workers import ordered_map
+from jaxnuc.io.workers import ordered_map
 
 SHARD_SIZE = 64.0  # MiB
 
@@ -82,19 +82,19 @@ def pack(
         shards = _shards_of(read, source, count, shard_size)
     if not 1 <= shards <= count:
         raise ValueError(f"{shards} shards for {count} samples: 1 to {count} are possible")
-    if hasattr(source, "cuts"):
+    if hasattr(source, "label_sets"):
         raise ValueError(
             f"source {source.name!r} has several label sets, but packed files hold one; pack each "
             "of its sources by itself and mix them afterwards"
         )
-    cut = getattr(source, "cut", None)
+    label_set = getattr(source, "label_set", None)
     plan = {
         "format": manifests.FORMAT,
         "version": manifests.VERSION,
         "name": source.name,
         "split": split,
         "settings": records.checked_json(dict(settings or {}), "settings"),
-        "cut": None if cut is None else cut.to_json(),
+        "label_set": None if label_set is None else label_set.to_json(),
         "samples": count,
         "shard_count": shards,
     }
@@ -199,11 +199,13 @@ def _loaded(path: Path) -> Source:
 
 def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
     """Reads, checks and encodes a sample."""
-    sample, cut = source[index], getattr(source, "cut", None)
+    sample, label_set = source[index], getattr(source, "label_set", None)
     name = sample.meta.get("name")
     if not isinstance(name, str):
         raise ValueError(f"sample {index} of {source.name!r} has the name {name!r}, not a string")
-    for problem in sample_checks.check_sample(sample, cut.groups if cut is not None else ()):
+    for problem in sample_checks.check_sample(
+        sample, label_set.groups if label_set is not None else ()
+    ):
         if problem.level == "error" and problem.kind not in allow:
             raise ValueError(
                 f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; "

@@ -18,7 +18,7 @@ from absl import flags
 
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.transforms import Transform, apply
-from jaxnuc.workers import cores
+from jaxnuc.io.workers import cores
 
 Batch = dict[str, Any]
 Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[str, np.ndarray]]
@@ -120,7 +120,7 @@ def batches(
     Returns:
       An iterator of `{"image": (b, H, W, 3) uint8, "targets": {name: (b, H, W, C)}}`, with
       `get_state`, `set_state` and `close`. Where the samples' meta says which of several label sets
-      they have, this is the target `cut`, (b,) int32.
+      they have, this is the target `label_set`, (b,) int32.
 
     Raises:
       ValueError: an argument out of range, an empty source; on reading, images of several sizes, or
@@ -191,8 +191,8 @@ class _Example:
                 "maps"
             )
         targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
-        if "cut" in sample.meta:  # whose classes they are, in a mixture of several label sets
-            targets["cut"] = np.array(sample.meta["cut"], np.int32)
+        if "label_set" in sample.meta:  # whose classes they are, in a mixture of several label sets
+            targets["label_set"] = np.array(sample.meta["label_set"], np.int32)
         return {"image": sample.image, "targets": targets}
 
 

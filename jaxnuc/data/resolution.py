@@ -7,6 +7,7 @@ from typing import Any
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.sources._mapping import Mapped
 from jaxnuc.data.transforms.geometry import resize
+from jaxnuc.io.pixel_size import check_mpp
 
 # Scanners of one nominal magnification differ by a few percent.
 TOLERANCE = 0.1
@@ -27,7 +28,7 @@ class SetMpp:
     mpp: float
 
     def __post_init__(self) -> None:
-        check(self.mpp)
+        check_mpp(self.mpp)
 
     def __call__(self, sample: Sample) -> Sample:
         """The same pixels, with `meta["mpp"]`."""
@@ -48,7 +49,7 @@ class Resample:
     mpp: float
 
     def __post_init__(self) -> None:
-        check(self.mpp)
+        check_mpp(self.mpp)
 
     def __call__(self, sample: Sample) -> Sample:
         """A sample of (round(H * factor), round(W * factor)) pixels, at least one each way.
@@ -84,12 +85,6 @@ def probes(source: Source) -> Iterator[Sample]:
         yield source[0]
     if len(source) > 1 and not getattr(source, "endless", False):
         yield source[len(source) - 1]
-
-
-def check(mpp: float) -> None:
-    """Raises ValueError where `mpp` is not a positive number."""
-    if isinstance(mpp, bool) or not isinstance(mpp, int | float) or not 0 < mpp < float("inf"):
-        raise ValueError(f"mpp={mpp!r}: microns per pixel are a positive number, such as 0.25")
 
 
 def known_mpp(sample: Sample) -> float:

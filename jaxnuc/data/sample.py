@@ -31,10 +31,10 @@ class Sample:
 class Source(Protocol):
     """A data set: random access, deterministic, picklable for the input workers.
 
-    A source with classes has the attribute `cut` (`jaxnuc.labels.Cut`), whose groups the samples'
-    classes are; one whose samples have different label sets has `cuts`, and the number of the set
-    in the meta of each sample as `cut`. One with `endless = True` makes a new sample of every
-    index; one with `ignores = True` has samples with regions to ignore.
+    A source with classes has the attribute `label_set` (`jaxnuc.labels.LabelSet`), whose groups
+    the samples' classes are; one whose samples have different label sets has `label_sets`, and the
+    number of the set in the meta of each sample as `label_set`. One with `endless = True` makes a
+    new sample of every index; one with `ignores = True` has samples with regions to ignore.
     """
 
     name: str

@@ -13,10 +13,11 @@ from jaxnuc.data.sample import Source
 from jaxnuc.data.sources import mixture
 from jaxnuc.data.sources._mapping import Mapped
 from jaxnuc.data.windows import windows
+from jaxnuc.io.pixel_size import check_mpp
 
 ROOT = "JAXNUC_DATA"
 SECTION = ("root", "mpp", "windows", "balance")  # what every section takes
-MIXTURE = ("cut", "episode", "seed")  # arguments of a mixture's section beside its sources
+MIXTURE = ("label_set", "episode", "seed")  # arguments of a mixture's section beside its sources
 
 
 def open_split(
@@ -56,7 +57,7 @@ def open_split(
       FileNotFoundError: the root does not hold the source's files.
     """
     if mpp is not None:
-        resolution.check(mpp)
+        check_mpp(mpp)
     values, stream = dict(section), split == "train" if stream is None else stream
     if values["name"] == "mixture":
         return _open_mixture(values, root, split, mpp, seed, stream)

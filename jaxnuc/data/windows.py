@@ -48,7 +48,7 @@ class Windows:
             raise ValueError(f"windows: cache={cache!r}: 1 image or more is expected")
         self._source, self._stride, self._cache = source, stride, cache
         self.name = source.name
-        for key in ("split", "cut", "cuts", "ignores"):
+        for key in ("split", "label_set", "label_sets", "ignores"):
             if hasattr(source, key):
                 setattr(self, key, getattr(source, key))
         progress = tqdm(range(len(source)), desc=f"sizes of {source.name}", disable=None)

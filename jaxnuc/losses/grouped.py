@@ -2,8 +2,8 @@
 
 Logits are those of background and leaves. The probability of a group is the sum of its leaves'.
 Which groups there are may differ from example to example, as data sets are mixed: `table` holds the
-group matrix of each label set, or cut through the tree, and `cuts` says which one an example has.
-With the identity as its only matrix, these are the ordinary losses of classes.
+group matrix of each label set, or cut through the tree, and `label_sets` says which one an example
+has. With the identity as its only matrix, these are the ordinary losses of classes.
 
 How cuts combine: with n_k the summed weights of the pixels that have cut k, and L_k the loss of the
 examples with cut k alone, the loss of a batch is `sum_k n_k L_k / sum_k n_k`; where pixels are
@@ -57,7 +57,7 @@ def group_table(matrices: Sequence[ArrayLike]) -> np.ndarray:
 def grouped_cross_entropy(
     logits: jax.Array,
     labels: jax.Array,
-    cuts: jax.Array,
+    label_sets: jax.Array,
     table: ArrayLike,
     reduction: str = "mean",
     *,
@@ -72,7 +72,7 @@ def grouped_cross_entropy(
       logits: (B, H, W, L) float of background and leaves.
       labels: (B, H, W) integer group of each pixel in its example's cut, 0 background, -1 ignored.
         Any other number makes the loss NaN.
-      cuts: (B,) integer, the cut of each example.
+      label_sets: (B,) integer, the cut of each example.
       table: (K, G, L), 1 where group g of cut k holds leaf l; rows of zeros pad a cut that has
         fewer than G groups and add to nothing. See `group_table`.
       reduction: `"mean"` over the pixels that are not ignored; `"mean_all"`, the ignored ones
@@ -89,7 +89,7 @@ def grouped_cross_entropy(
     Raises:
       ValueError: unknown reduction, or shapes that do not fit together.
     """
-    x = _read(logits, labels, cuts, table, weights, class_weights)
+    x = _read(logits, labels, label_sets, table, weights, class_weights)
     # The logarithm of a clipped sum would have no gradient where the right group is most unlikely.
     loss = -jax.nn.logsumexp(jnp.where(x.own_leaves, x.log_leaves, _NEVER), axis=-1)
     if focal_gamma:
@@ -101,7 +101,7 @@ def grouped_cross_entropy(
 def grouped_focal(
     logits: jax.Array,
     labels: jax.Array,
-    cuts: jax.Array,
+    label_sets: jax.Array,
     table: ArrayLike,
     reduction: str = "mean",
     *,
@@ -115,7 +115,7 @@ def grouped_focal(
     Args:
       logits: as in `grouped_cross_entropy`.
       labels: as in `grouped_cross_entropy`.
-      cuts: as in `grouped_cross_entropy`.
+      label_sets: as in `grouped_cross_entropy`.
       table: as in `grouped_cross_entropy`.
       reduction: as in `grouped_cross_entropy`.
       gamma: the exponent, not negative.
@@ -132,7 +132,7 @@ def grouped_focal(
     return grouped_cross_entropy(
         logits,
         labels,
-        cuts,
+        label_sets,
         table,
         reduction,
         focal_gamma=gamma,
@@ -145,7 +145,7 @@ def grouped_focal(
 def grouped_focal_tversky(
     logits: jax.Array,
     labels: jax.Array,
-    cuts: jax.Array,
+    label_sets: jax.Array,
     table: ArrayLike,
     reduction: str = "mean",
     *,
@@ -163,7 +163,7 @@ def grouped_focal_tversky(
     Args:
       logits: as in `grouped_cross_entropy`.
       labels: as in `grouped_cross_entropy`.
-      cuts: as in `grouped_cross_entropy`.
+      label_sets: as in `grouped_cross_entropy`.
       table: as in `grouped_cross_entropy`.
       reduction: as in `grouped_cross_entropy`. Both means are over the pixels and, `form`
         elementwise, over the groups of a pixel's own cut; `"sum"` is over both.
@@ -191,7 +191,7 @@ def grouped_focal_tversky(
     """
     if form not in ("elementwise", "paper"):
         raise ValueError(f"form={form!r}; known: elementwise, paper")
-    x = _read(logits, labels, cuts, table, weights, class_weights)
+    x = _read(logits, labels, label_sets, table, weights, class_weights)
     t, y = x.targets, x.groups
     # 1 - y of the right group, without the cancellation of a difference.
     missed = jnp.where(x.own_leaves, 0, jnp.exp(x.log_leaves)).sum(-1)
@@ -223,7 +223,7 @@ def grouped_focal_tversky(
 def grouped_tversky(
     logits: jax.Array,
     labels: jax.Array,
-    cuts: jax.Array,
+    label_sets: jax.Array,
     table: ArrayLike,
     over_groups: str = "mean",
     *,
@@ -240,7 +240,7 @@ def grouped_tversky(
     Args:
       logits: as in `grouped_cross_entropy`.
       labels: as in `grouped_cross_entropy`.
-      cuts: as in `grouped_cross_entropy`.
+      label_sets: as in `grouped_cross_entropy`.
       table: as in `grouped_cross_entropy`.
       over_groups: `"mean"` or `"sum"` over the groups of a cut.
       alpha: in [0, 1]; what is missed counts alpha and what is made up 1 - alpha.
@@ -256,9 +256,9 @@ def grouped_tversky(
     """
     if over_groups not in ("mean", "sum"):
         raise ValueError(f"over_groups={over_groups!r}; known: mean, sum")
-    x = _read(logits, labels, cuts, table, weights, None)
+    x = _read(logits, labels, label_sets, table, weights, None)
     present = jnp.asarray(table).any(-1)
-    of_cut = jax.nn.one_hot(cuts, len(present))[..., None]
+    of_cut = jax.nn.one_hot(label_sets, len(present))[..., None]
 
     def summed(per_pixel: jax.Array) -> jax.Array:
         """(B, H, W, G) to the weighted sums of each cut, (K, G)."""
@@ -276,7 +276,7 @@ def grouped_tversky(
 def grouped_dice(
     logits: jax.Array,
     labels: jax.Array,
-    cuts: jax.Array,
+    label_sets: jax.Array,
     table: ArrayLike,
     over_groups: str = "mean",
     *,
@@ -291,7 +291,7 @@ def grouped_dice(
     Args:
       logits: as in `grouped_cross_entropy`.
       labels: as in `grouped_cross_entropy`.
-      cuts: as in `grouped_cross_entropy`.
+      label_sets: as in `grouped_cross_entropy`.
       table: as in `grouped_cross_entropy`.
       over_groups: `"mean"`, or `"sum"` over the groups of a cut, as HoVer-Net does.
       smooth: added to both sides of the ratio; 1e-3 in HoVer-Net.
@@ -307,7 +307,7 @@ def grouped_dice(
     return grouped_tversky(
         logits,
         labels,
-        cuts,
+        label_sets,
         table,
         over_groups,
         alpha=0.5,
@@ -342,7 +342,7 @@ class _Pixels(NamedTuple):
 def _read(
     logits: jax.Array,
     labels: jax.Array,
-    cuts: jax.Array,
+    label_sets: jax.Array,
     table: ArrayLike,
     weights: jax.Array | None,
     class_weights: ArrayLike | None,
@@ -354,15 +354,15 @@ def _read(
     if matrices.ndim != 3 or matrices.shape[-1] != leaves:
         raise ValueError(
             f"table of shape {matrices.shape} for logits of {leaves} leaves; it must be "
-            f"(cuts, groups, {leaves}): see group_table"
+            f"(label sets, groups, {leaves}): see group_table"
         )
-    if labels.shape != logits.shape[:-1] or cuts.shape != labels.shape[:1]:
+    if labels.shape != logits.shape[:-1] or label_sets.shape != labels.shape[:1]:
         raise ValueError(
-            f"logits {logits.shape}, labels {labels.shape} and cuts {cuts.shape} do not belong "
-            "together: they must be (B, H, W, L), (B, H, W) and (B,)"
+            f"logits {logits.shape}, labels {labels.shape} and label sets {label_sets.shape} do "
+            "not belong together: they must be (B, H, W, L), (B, H, W) and (B,)"
         )
     k, g, _ = matrices.shape
-    own = jnp.take(matrices, cuts, axis=0)  # (B, G, L)
+    own = jnp.take(matrices, label_sets, axis=0)  # (B, G, L)
     present = own.max(-1)[:, None, None]
     targets = jax.nn.one_hot(labels, g, dtype=logits.dtype) * present
     # No label of a wrong cut goes by unnoticed.
@@ -373,7 +373,7 @@ def _read(
         own_weights = jnp.ones_like(present)
     else:
         of_cuts = jnp.broadcast_to(jnp.asarray(class_weights, logits.dtype), (k, g))
-        own_weights = jnp.take(of_cuts, cuts, axis=0)[:, None, None]
+        own_weights = jnp.take(of_cuts, label_sets, axis=0)[:, None, None]
     log_leaves = jax.nn.log_softmax(logits)
     # TPUs multiply matrices in bfloat16 unless told otherwise.
     exact = lax.Precision.HIGHEST

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnuc.labels import Cut
+from jaxnuc.labels import LabelSet
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.matching import pairs_above
 from jaxnuc.postprocess.regions import class_votes
@@ -36,7 +36,7 @@ def class_counts(
     prediction: np.ndarray,
     truth_classes: np.ndarray,
     prediction_classes: np.ndarray,
-    classes: int | Cut,
+    classes: int | LabelSet,
     *,
     threshold: float = 0.5,
     inclusive: bool = False,
@@ -59,7 +59,7 @@ def class_counts(
       prediction_classes: the same for `prediction`.
       classes: their number C; or a cut of a label tree: both sides then hold leaves, which are read
         at the cut, before a majority is taken. Where one side holds other numbers, read both with
-        the methods of `Cut` first.
+        the methods of `LabelSet` first.
       threshold: an IoU; see `pairs_above`.
       inclusive: whether an IoU of exactly the threshold is a match.
       matching: `"iou"` or `"count"`, among the pairs of one class; see `pairs_above`.
@@ -81,7 +81,7 @@ def class_counts(
       Kirillov et al., Panoptic Segmentation, 2019, section 4 (void labels).
     """
     table = contingency_table(truth, prediction)
-    if isinstance(classes, Cut):
+    if isinstance(classes, LabelSet):
         truth_classes = classes.from_leaves(truth_classes)
         prediction_classes = classes.from_leaves(prediction_classes)
         classes = len(classes.groups)

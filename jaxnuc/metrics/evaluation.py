@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxnuc.files import replace_file
+from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics._resampling import Statistic
 from jaxnuc.metrics.confidence import Comparison, compare
 from jaxnuc.metrics.conventions import Conventions

@@ -9,14 +9,14 @@ from typing import Any, NamedTuple
 import numpy as np
 from tqdm import tqdm
 
+from jaxnuc.io.label_images import LabelPair, label_pairs
+from jaxnuc.io.workers import ordered_map
 from jaxnuc.metrics.boundary import InstanceBoundaryScores, instance_boundary_scores
 from jaxnuc.metrics.contingency import contingency_table
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.detection import Detection, aggregate_detections, detections
 from jaxnuc.metrics.evaluation import Evaluation
-from jaxnuc.metrics.label_files import LabelPair, label_pairs
 from jaxnuc.metrics.scores import Scores, judged, score_table
-from jaxnuc.workers import ordered_map
 
 TOLERANCES = (1.0, 2.0)  # of the normalised surface Dice, in the unit of mpp
 

@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.sparse import coo_array
 
+from jaxnuc.io.run_lengths import Instances, RunLengths, image_shape, run_lengths
 from jaxnuc.metrics.contingency import ContingencyTable
-from jaxnuc.metrics.run_lengths import Instances, RunLengths, image_shape, run_lengths
 
 
 def overlapping_table(

@@ -4,8 +4,8 @@ import json
 import os
 from collections.abc import Iterable
 
-from jaxnuc.files import replacing
-from jaxnuc.metrics.run_lengths import run_lengths, to_coco
+from jaxnuc.io.atomic import replacing
+from jaxnuc.io.run_lengths import run_lengths, to_coco
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
 

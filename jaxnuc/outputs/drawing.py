@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from jaxnuc.files import replacing
+from jaxnuc.io.atomic import replacing
 from jaxnuc.outputs.scene import Colour
 
 SIDE = 768  # pixels: pictures with a shorter long side are enlarged

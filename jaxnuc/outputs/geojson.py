@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.files import replacing
+from jaxnuc.io.atomic import replacing
 from jaxnuc.outputs.outlines import outline
 from jaxnuc.outputs.rows import confidence_columns, probability_columns
 from jaxnuc.outputs.scene import Scene

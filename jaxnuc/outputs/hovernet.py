@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy.io import savemat
 
-from jaxnuc.files import replacing
+from jaxnuc.io.atomic import replacing
 from jaxnuc.outputs.measure import measure
 from jaxnuc.outputs.outlines import contour
 from jaxnuc.outputs.scene import Scene

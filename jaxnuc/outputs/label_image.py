@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from jaxnuc.files import replacing
+from jaxnuc.io.atomic import replacing
 from jaxnuc.outputs import pyramid
 from jaxnuc.outputs.pyramid import StoredMasks
 from jaxnuc.outputs.scene import Scene

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from scipy import ndimage
 
-from jaxnuc.images import thumbnail
+from jaxnuc.io import thumbnail
 from jaxnuc.outputs.drawing import (
     brighten,
     enlarge,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from jaxnuc.images import LargeImage
+from jaxnuc.io import LargeImage
 from jaxnuc.outputs.table import NucleiTable
 
 Colour = tuple[int, int, int]
@@ -108,7 +108,7 @@ class Scene:
         if self.pixels.shape != self.shape:
             raise ValueError(
                 f"{self.image}: the pixels are {self.pixels.shape}, the grid of the masks is "
-                f"{self.shape}; give the image at the model's resolution (jaxnuc.images.at_mpp)"
+                f"{self.shape}; give the image at the model's resolution (jaxnuc.io.at_mpp)"
             )
         return self.pixels
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.files import replacing
+from jaxnuc.io.atomic import replacing
 from jaxnuc.postprocess.masks import Mask
 
 _COLUMN = "measurement: "  # before the names of measurements in files

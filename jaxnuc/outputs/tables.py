@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import shapely
 
-from jaxnuc.files import replacing
+from jaxnuc.io.atomic import replacing
 from jaxnuc.outputs.geojson import rings
 from jaxnuc.outputs.rows import columns, same_columns
 from jaxnuc.outputs.scene import Scene

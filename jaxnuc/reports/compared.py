@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from jaxnuc.inference.overlay import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.metrics import Scores, match
 from jaxnuc.metrics.scores import judged
 from jaxnuc.outputs.drawing import brighten, enlarge, enlargement, outlines
 from jaxnuc.reports import pictures
+from jaxnuc.reports.overlay import FALSE, MATCHED, MISSED, TRUTH
 
 Colour = tuple[int, int, int]
 COLOURS: dict[str, Colour] = {

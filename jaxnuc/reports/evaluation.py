@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.files import replace_file
+from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics import Evaluation, Scores, Summary
 from jaxnuc.metrics.summary import AGGREGATIONS
 from jaxnuc.reports import charts, page, pictures
 from jaxnuc.reports.compared import COLOURS, Compared
+from jaxnuc.reports.curves import panel, series
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
-from jaxnuc.training.curves import panel, series
 
 BINS = np.linspace(0, 1, 21)
 NAMES = {

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from jaxnuc.files import replace_file
+from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.reports import charts, page, pictures
 from jaxnuc.reports.page import Html, element

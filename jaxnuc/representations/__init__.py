@@ -21,7 +21,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.labels import Cut
+from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.masks import Mask
 
 
@@ -37,7 +37,7 @@ class Nuclei(NamedTuple):
       points: (N, 2) float32 (row, col) in pixels, where a representation detects nuclei at points.
       masks: the nuclei one by one where they may overlap, in the order of ids.
       agreement: (N,) float32 in [0, 1], in how far the members of an average (networks, symmetries)
-        find the same nucleus: see `jaxnuc.inference.agreement`; None where it was not asked for.
+        find the same nucleus: see `jaxnuc.prediction.agreement`; None where it was not asked for.
     """
 
     instances: np.ndarray
@@ -76,7 +76,7 @@ class Representation(Protocol):
 def create(
     name: str,
     classes: Mapping[str, Any] | None = None,
-    cuts: Sequence[Cut] = (),
+    label_sets: Sequence[LabelSet] = (),
     **arguments: Any,
 ) -> Representation:
     """Makes a representation: `create("contour", channels=2)`.
@@ -85,7 +85,7 @@ def create(
       name: a file of this package: `binary`, `contour`, `distance`, `hover`, `stardist`.
       classes: of the class map beside its maps, `{"name": "groups", **arguments}`: see
         `_classes.with_classes`; None or the name `"none"`: no class map.
-      cuts: the label sets of the data, for the class map.
+      label_sets: the label sets of the data, for the class map.
       **arguments: any field of the representation.
 
     Raises:
@@ -101,4 +101,4 @@ def create(
         return representation
     from jaxnuc.representations import _classes
 
-    return _classes.with_classes(representation, cuts, **classes)
+    return _classes.with_classes(representation, label_sets, **classes)

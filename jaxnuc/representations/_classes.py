@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from jaxnuc.labels import Cut
+from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.checks import float_map, within
 from jaxnuc.registry import unknown
 from jaxnuc.representations import Nuclei, Representation, _maps
@@ -17,7 +17,10 @@ from jaxnuc.representations._decoders import unused
 
 KINDS = ("groups", "leaves")
 VOTES = ("majority", "mean", "centre")
-CLASS, CUT = "class", "cut"  # names of the map and of the target that says whose classes they are
+CLASS, CUT = (
+    "class",
+    "label_set",
+)  # names of the map and of the target that says whose classes they are
 
 
 @dataclass(frozen=True)
@@ -77,13 +80,13 @@ class Losses:
 
 
 def with_classes(
-    base: Representation, cuts: Sequence[Cut], name: str, **arguments: Any
+    base: Representation, label_sets: Sequence[LabelSet], name: str, **arguments: Any
 ) -> "Classified":
     """Adds a class map to a representation.
 
     Args:
       base: which finds the nuclei.
-      cuts: the label set of each data set trained on, all of one tree.
+      label_sets: the label set of each data set trained on, all of one tree.
       name: `"groups"`: the classes are those of the only label set; `"leaves"`: they are the leaves
         of the tree, of which each label set sees groups.
       **arguments: of `Losses`.
@@ -96,23 +99,24 @@ def with_classes(
     for key in arguments:
         if key not in known:
             raise unknown("argument of classes", key, known)
-    if not cuts:
+    if not label_sets:
         raise ValueError(
             f"classes={name!r} needs a data set with classes; take another, or classes.name='none'"
         )
-    if any(cut.tree != cuts[0].tree for cut in cuts):
+    if any(label_set.tree != label_sets[0].tree for label_set in label_sets):
         raise ValueError("the data sets' classes are cuts of different label trees")
     if name == "groups":
-        if any(cut.leaves != cuts[0].leaves for cut in cuts):
+        if any(label_set.leaves != label_sets[0].leaves for label_set in label_sets):
             raise ValueError(
                 f"classes='groups', but the data sets have different ones: "
-                f"{', '.join(str(cut.groups) for cut in cuts)}; take classes.name='leaves', or "
-                "give the mixture a common cut"
+                f"{', '.join(str(label_set.groups) for label_set in label_sets)}; take "
+                "classes.name='leaves', or "
+                "give the mixture a common label_set"
             )
-        predicted = cuts[0]
+        predicted = label_sets[0]
     else:
-        predicted = cuts[0].tree.level()
-    return Classified(base, tuple(cuts), predicted, Losses(**arguments))
+        predicted = label_sets[0].tree.level()
+    return Classified(base, tuple(label_sets), predicted, Losses(**arguments))
 
 
 @dataclass(frozen=True)
@@ -121,14 +125,14 @@ class Classified:
 
     Attributes:
       base: which finds the nuclei.
-      cuts: the label sets of the targets; a batch may hold examples of all of them.
+      label_sets: the label sets of the targets; a batch may hold examples of all of them.
       predicted: the label set of the map: its channels are background and its groups.
       losses: of the class map.
     """
 
     base: Representation
-    cuts: tuple[Cut, ...]
-    predicted: Cut
+    label_sets: tuple[LabelSet, ...]
+    predicted: LabelSet
     losses: Losses = Losses()
 
     def __post_init__(self) -> None:
@@ -155,13 +159,13 @@ class Classified:
     @cached_property
     def table(self) -> np.ndarray:
         """(label sets, groups + 1, channels) uint8: which channels each group of each set sums."""
-        most = 1 + max(len(cut.groups) for cut in self.cuts)
-        table = np.zeros((len(self.cuts), most, self.outputs[CLASS]), np.uint8)
-        for rows, cut in zip(table, self.cuts, strict=True):
-            if self.predicted.leaves == cut.leaves:
-                rows[: len(cut.groups) + 1] = np.eye(len(cut.groups) + 1)
+        most = 1 + max(len(label_set.groups) for label_set in self.label_sets)
+        table = np.zeros((len(self.label_sets), most, self.outputs[CLASS]), np.uint8)
+        for rows, label_set in zip(table, self.label_sets, strict=True):
+            if self.predicted.leaves == label_set.leaves:
+                rows[: len(label_set.groups) + 1] = np.eye(len(label_set.groups) + 1)
             else:
-                rows[: len(cut.groups) + 1] = cut.matrix
+                rows[: len(label_set.groups) + 1] = label_set.matrix
         return table
 
     def encode(
@@ -172,8 +176,8 @@ class Classified:
     ) -> dict[str, np.ndarray]:
         """The base's targets and `class`: (H, W, 1) int8 groups, -1 ignored, on the base's grid.
 
-        Which label set the groups are of is the target `cut`, a number for each image, which the
-        input pipeline adds where there are several.
+        Which label set the groups are of is the target `label_set`, a number for each image, which
+        the input pipeline adds where there are several.
         """
         if classes is None:  # nuclei of unknown class among background that is none
             classes = -(instances > 0).astype(np.int8)
@@ -271,7 +275,7 @@ class Classified:
         sums = [np.bincount(owner, p, minlength=number)[1:] for p in probabilities.T]
         return np.stack(sums, axis=-1) / areas
 
-    def read_at(self, nuclei: Nuclei, cut: Cut) -> Nuclei:
+    def read_at(self, nuclei: Nuclei, label_set: LabelSet) -> Nuclei:
         """Nuclei with their classes at another label set of the same tree.
 
         The probability of a group is the sum over the predicted classes that it holds. What no
@@ -280,7 +284,7 @@ class Classified:
 
         Args:
           nuclei: from `decode`.
-          cut: at which to read.
+          label_set: at which to read.
 
         Returns:
           The nuclei with the groups of the cut as their classes, 0 where none of them has a part
@@ -290,8 +294,8 @@ class Classified:
           ValueError: the trees differ, or the predicted classes would be torn apart.
         """
         assert nuclei.class_probabilities is not None
-        lookup = self.predicted.to(cut, outside=-1)[:-1]  # refuses what cannot be read
-        sums = lookup[:, None] == np.arange(len(cut.groups) + 1)
+        lookup = self.predicted.to(label_set, outside=-1)[:-1]  # refuses what cannot be read
+        sums = lookup[:, None] == np.arange(len(label_set.groups) + 1)
         # Rounded shares may sum to slightly more than 1.
         return _with_shares(nuclei, np.minimum(nuclei.class_probabilities @ sums.astype(float), 1))
 

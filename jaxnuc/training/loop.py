@@ -17,22 +17,23 @@ import numpy as np
 from absl import logging
 from ml_collections import ConfigDict
 
-from jaxnuc import assembly, optim
+from jaxnuc import build, optim
 from jaxnuc import config as configs
 from jaxnuc.data import pipeline, transforms
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.splits import open_split
-from jaxnuc.files import replace_file
-from jaxnuc.inference.predictor import make_predictor
-from jaxnuc.inference.run import optimize_checkpoint
+from jaxnuc.evaluation.checkpoint import optimize_checkpoint
+from jaxnuc.evaluation.validate import CLASS_FIGURES, validate
+from jaxnuc.io.atomic import replace_file
 from jaxnuc.losses import schedules
 from jaxnuc.metrics import Conventions, score_with, summarize
-from jaxnuc.training import parallel, state
-from jaxnuc.training.checkpoints import Checkpoints
+from jaxnuc.prediction.predictor import make_predictor
+from jaxnuc.run import devices
+from jaxnuc.run.checkpoints import Checkpoints
+from jaxnuc.training import state
 from jaxnuc.training.reporting import Reporter
 from jaxnuc.training.starting_point import with_weights
 from jaxnuc.training.step import make_train_step
-from jaxnuc.training.validate import CLASS_FIGURES, validate
 
 # What may differ when a run goes on; everything else would make it another run.
 MAY_CHANGE = (
@@ -61,8 +62,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
       FloatingPointError: the loss is not finite; names the step and the norms.
     """
     configs.check(config)
-    parallel.initialize(config.distributed)
-    parallel.check_batch_size(config.batch_size)
+    devices.initialize(config.distributed)
+    devices.check_batch_size(config.batch_size)
     workdir = Path(workdir).absolute()
     return _Run(config, workdir).train()
 
@@ -82,11 +83,11 @@ class _Run:
             )
             for split in ("train", "val")
         )
-        self.cuts = assembly.cuts_of(self.train_source)
-        self.representation = assembly.make_representation(config, self.cuts)
-        self.model = assembly.make_model(config, self.representation, parallel.AXIS)
+        self.label_sets = build.cuts_of(self.train_source)
+        self.representation = build.make_representation(config, self.label_sets)
+        self.model = build.make_model(config, self.representation, devices.AXIS)
         self.conventions = configs.conventions(config)
-        classes = config.classes["name"] != "none" and getattr(self.val_source, "cut", None)
+        classes = config.classes["name"] != "none" and getattr(self.val_source, "label_set", None)
         _check_monitor(config.evaluation.monitor, self.conventions, bool(classes))
         endless = getattr(self.train_source, "endless", False)
         self.per_epoch = None if endless else max(len(self.train_source) // config.batch_size, 1)
@@ -99,9 +100,7 @@ class _Run:
                 f"{config.representation['name']!r} has no thresholds to choose; set it to False"
             )
         self.loss_schedule = schedules.make(config.loss_schedule, self.total, self.steps)
-        assembly.check_schedule(
-            self.loss_schedule, self.representation, config.loss_schedule["name"]
-        )
+        build.check_schedule(self.loss_schedule, self.representation, config.loss_schedule["name"])
         self.learning_rate = optim.schedule(
             config.schedule, config.optimizer["learning_rate"], self.total, self.steps
         )
@@ -125,7 +124,7 @@ class _Run:
             process_count=jax.process_count(),
             workers=config.data.workers,
         )
-        evaluated_model = assembly.make_model(config, self.representation)
+        evaluated_model = build.make_model(config, self.representation)
         self.predictor = make_predictor(config, evaluated_model, self.representation, None)
         self.stopping = _Sigterm()
         # Written last: a configuration that fails above leaves no trace in the workdir.
@@ -165,13 +164,13 @@ class _Run:
             "switches": [],
         }
         figures: dict[str, float] = {}
-        step_fn = parallel.compile_step(
+        step_fn = devices.compile_step(
             make_train_step(
                 self.model,
                 self.representation,
                 self.optimizer,
                 config.ema_decay,
-                parallel.AXIS,
+                devices.AXIS,
                 self.loss_schedule,
             )
         )
@@ -188,7 +187,7 @@ class _Run:
             elif config.weights.file:
                 current = with_weights(current, self.model, config.weights)
             step = int(current.step)
-            current = parallel.replicate(current)
+            current = devices.replicate(current)
             with Reporter(
                 self.workdir, self.total, self.per_epoch, resumed_step=step, active=active
             ) as reporter:
@@ -228,7 +227,7 @@ class _Run:
                     if save:
                         progress["data"] = self.batches.get_state()
                         checkpoints.save(
-                            current, progress, configs.to_json(config), monitor, self.cuts
+                            current, progress, configs.to_json(config), monitor, self.label_sets
                         )
                     if preempted:
                         reporter.event(step, "stopped by SIGTERM")
@@ -287,7 +286,7 @@ class _Run:
         if monitor is None:
             return current
         opt_state = optim.observe(self.config.schedule, current.opt_state, monitor)
-        return current.replace(opt_state=parallel.replicate(opt_state))
+        return current.replace(opt_state=devices.replicate(opt_state))
 
 
 def _check_finite(

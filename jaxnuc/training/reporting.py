@@ -14,10 +14,10 @@ from typing import Any, Self, SupportsFloat
 from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from jaxnuc.files import replace_file
-from jaxnuc.training import curves
+from jaxnuc.io.atomic import replace_file
+from jaxnuc.reports import curves
+from jaxnuc.run.log import LOG, read_log, rewind
 
-LOG = "metrics.jsonl"
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
@@ -60,7 +60,7 @@ class Reporter:
         if not active:
             return
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self._log = _rewind(self.workdir / LOG, resumed_step).open("a", encoding="utf-8")
+        self._log = rewind(self.workdir / LOG, resumed_step).open("a", encoding="utf-8")
         self._board = SummaryWriter(
             str(self.workdir / "tensorboard"),
             purge_step=resumed_step + 1 if resumed_step else 0,
@@ -164,41 +164,3 @@ class Reporter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Reads a `metrics.jsonl`.
-
-    Args:
-      path: the file. A last line that a killed process left unfinished is passed over.
-
-    Returns:
-      One mapping a line: `step`, `time`, perhaps `epoch`, and figures or an `event`.
-
-    Raises:
-      ValueError: another line is not a JSON object with a step.
-    """
-    raw = Path(path).read_bytes().splitlines()
-    lines = []
-    for number, text in enumerate(raw, 1):
-        try:
-            line = json.loads(text)
-            line["step"]
-        except (ValueError, TypeError, KeyError):
-            if number == len(raw):
-                break
-            raise ValueError(
-                f"{path}, line {number}: not a JSON object with a step: {text[:80]!r}; "
-                "repair or remove that line"
-            ) from None
-        lines.append(line)
-    return lines
-
-
-def _rewind(path: Path, step: int) -> Path:
-    """Takes from the log what was written after `step`."""
-    if path.exists():
-        # Nothing precedes the first step but this very run's start, which is logged again.
-        kept = [line for line in read_log(path) if line["step"] <= step] if step else []
-        replace_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
-    return path

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc import config as configs
-from jaxnuc import weights
-from jaxnuc.training.checkpoints import find, read_config, read_variables
+from jaxnuc import pretrained
+from jaxnuc.run.checkpoints import find, read_config, read_variables
 from jaxnuc.training.state import TrainState
 
 
@@ -21,7 +21,8 @@ def with_weights(current: TrainState, model: nn.Module, section: Mapping[str, An
       current: the state with random ones; what a published file does not hold stays.
       model: the network.
       section: the configuration's `weights`: `file`, published weights or the workdir of a run, of
-        which the best checkpoint is taken; `layout`, `keep` and `drop`: see `jaxnuc.weights.load`.
+        which the best checkpoint is taken; `layout`, `keep` and `drop`: see
+        `jaxnuc.pretrained.load`.
 
     Returns:
       The state; its averaged parameters are the same.
@@ -43,7 +44,7 @@ def with_weights(current: TrainState, model: nn.Module, section: Mapping[str, An
         averaged = configs.from_json(read_config(folder)).ema_decay > 0
         variables = read_variables(folder, variables, averaged)
     else:
-        variables = weights.load(path, model, variables, section["layout"], keep=keep, drop=drop)
+        variables = pretrained.load(path, model, variables, section["layout"], keep=keep, drop=drop)
     params = jax.tree.map(jnp.asarray, variables["params"])
     return current.replace(
         params=params,

@@ -13,7 +13,7 @@ SLOWEST = 3.0  # seconds; reading these sets takes milliseconds
 def read_all(source, root, arguments):
     opened = sources.create(source, root=root, **arguments)
     samples = [opened[index] for index in range(len(opened))]
-    groups = 0 if getattr(opened, "cut", None) is None else len(opened.cut.groups)
+    groups = 0 if getattr(opened, "label_set", None) is None else len(opened.label_set.groups)
     for sample in samples:
         check_form(sample, groups, getattr(opened, "ignores", False))
     return samples

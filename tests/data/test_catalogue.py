@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxnuc import label_sets, registry
+from jaxnuc import labels, registry
 from jaxnuc.data import sources
 from jaxnuc.data.catalogue import CATALOGUE, table
 
@@ -30,7 +30,7 @@ def test_record_agrees_with_what_its_source_says_of_itself(record):
 
 @pytest.mark.parametrize("name", ["consep", "monusac", "pannuke", "lizard", "nucls"])
 def test_classes_are_those_of_the_label_sets(name):
-    names = tuple(label.name for label in label_sets.cut(name).labels)
+    names = tuple(label.name for label in labels.label_set(name).labels)
     assert names == CATALOGUE[name].classes
     assert CATALOGUE["conic"].classes == CATALOGUE["lizard"].classes
 

@@ -428,8 +428,8 @@ MANIFEST = {
     "bytes as text": of_shard(bytes="1"),
     "fewer bytes": of_shard(bytes=1),
     "no keys": of_manifest(lambda m: m | {"shards": [{}, {}]}),
-    "classes as text": of_manifest(lambda m: m | {"cut": "x"}),
-    "classes of numbers": of_manifest(lambda m: m | {"cut": {"tree": 1}}),
+    "classes as text": of_manifest(lambda m: m | {"label_set": "x"}),
+    "classes of numbers": of_manifest(lambda m: m | {"label_set": {"tree": 1}}),
 }
 
 

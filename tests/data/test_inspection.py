@@ -14,9 +14,9 @@ from jaxnuc.data.contact_sheet import CAPTIONS
 from jaxnuc.data.inspection import Inspection, inspect
 from jaxnuc.data.sample_checks import check_sample
 from jaxnuc.data.sources import folder
-from jaxnuc.label_sets import cut
+from jaxnuc.labels import label_set
 
-CUT = cut("nucls")  # Non-Tumor, Tumor
+CUT = label_set("nucls")  # Non-Tumor, Tumor
 
 
 def discs(seed, size=64, number=6):
@@ -47,8 +47,8 @@ def run(capsys, *arguments):
 class Listed:
     """Samples in memory."""
 
-    def __init__(self, samples, cut=None, name="listed"):
-        self.samples, self.cut, self.name = samples, cut, name
+    def __init__(self, samples, label_set=None, name="listed"):
+        self.samples, self.label_set, self.name = samples, label_set, name
 
     def __len__(self):
         return len(self.samples)

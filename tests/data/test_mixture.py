@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxnuc import label_sets
+from jaxnuc import labels
 from jaxnuc.data import splits
 from jaxnuc.data.pipeline import batches
 from jaxnuc.data.resolution import SetMpp
@@ -27,14 +27,14 @@ from jaxnuc.labels import LabelTree
 CHAIN = parse(["random_crop(12)", "flip_turn()", "colour_jitter()"])
 
 
-def painted(name="a", length=5, *, cut=None, mpp=0.25, side=16, endless=False):
+def painted(name="a", length=5, *, label_set=None, mpp=0.25, side=16, endless=False):
     """A source of which image i has the value i, and one nucleus of each class k > 0 if k <= i."""
 
     class Painted:  # local, so that it travels to worker processes by value
         def __init__(self):
             self.name, self.endless, self.mpp = name, endless, mpp
-            if cut is not None:
-                self.cut = cut
+            if label_set is not None:
+                self.label_set = label_set
 
         def __len__(self):
             return length
@@ -44,10 +44,10 @@ def painted(name="a", length=5, *, cut=None, mpp=0.25, side=16, endless=False):
                 raise IndexError(index)
             image = np.full((side, side + 2, 3), index % 256, np.uint8)
             instances = np.zeros((side, side + 2), np.int32)
-            count = 1 if cut is None else len(cut.groups)
+            count = 1 if label_set is None else len(label_set.groups)
             for k in range(1, min(index, count) + 1):
                 instances[2 * k : 2 * k + 2, 3:8] = 10 * k
-            classes = None if cut is None else instances // 10
+            classes = None if label_set is None else instances // 10
             value = self.mpp[index] if isinstance(self.mpp, dict) else self.mpp
             return Sample(image, instances, classes, {"name": f"image {index}", "mpp": value})
 
@@ -232,11 +232,15 @@ def test_outside_of_training_all_images_come_once_under_names_of_their_own():
 
 
 def test_classes_are_read_at_a_common_cut():
-    consep, monusac = label_sets.cut("consep"), label_sets.cut("monusac")
-    parts = [painted("consep", 8, cut=consep), painted("monusac", 5, cut=monusac), painted("x", 5)]
-    source = mixture.Source(parts, cut="superclasses", split="val")
+    consep, monusac = labels.label_set("consep"), labels.label_set("monusac")
+    parts = [
+        painted("consep", 8, label_set=consep),
+        painted("monusac", 5, label_set=monusac),
+        painted("x", 5),
+    ]
+    source = mixture.Source(parts, label_set="superclasses", split="val")
     superclasses = ("epithelial", "immune", "stromal", "other")
-    assert source.cut.groups == superclasses
+    assert source.label_set.groups == superclasses
     by_hand = {
         "consep": ["other", "immune", "epithelial", "epithelial", "stromal", "stromal", "stromal"],
         "monusac": ["epithelial", "immune", "immune", "immune"],
@@ -254,11 +258,11 @@ def test_classes_are_read_at_a_common_cut():
 
 
 def test_nuclei_of_no_class_of_the_cut_are_ignored_and_ignored_ones_stay():
-    pannuke, monusac = label_sets.cut("pannuke"), label_sets.cut("lizard")
-    part = painted("lizard", 7, cut=monusac)
-    only = label_sets.NUCLEI
+    pannuke, monusac = labels.label_set("pannuke"), labels.label_set("lizard")
+    part = painted("lizard", 7, label_set=monusac)
+    only = labels.NUCLEI
     common = type(pannuke).of(only, {"immune": ["immune"]})
-    sample = mixture.Source([part], cut=common, split="val")[6]
+    sample = mixture.Source([part], label_set=common, split="val")[6]
     groups = {k: set(sample.classes[sample.instances == 10 * k]) for k in range(1, 6)}
     assert groups == {1: {1}, 2: {-1}, 3: {1}, 4: {1}, 5: {-1}}
     minus = replace(part[6], classes=np.where(part[6].instances > 0, -1, 0).astype(np.int32))
@@ -266,13 +270,13 @@ def test_nuclei_of_no_class_of_the_cut_are_ignored_and_ignored_ones_stay():
 
 
 def test_each_source_keeps_its_own_classes():
-    consep, nucls = label_sets.cut("consep"), label_sets.cut("nucls")
-    sources = [painted("a", cut=consep), painted("b"), painted("c", cut=nucls)]
-    mixed = mixture.Source(sources, cut="own", stream=False)
-    assert mixed.cuts == (consep, nucls)
-    assert not hasattr(mixed, "cut")
+    consep, nucls = labels.label_set("consep"), labels.label_set("nucls")
+    sources = [painted("a", label_set=consep), painted("b"), painted("c", label_set=nucls)]
+    mixed = mixture.Source(sources, label_set="own", stream=False)
+    assert mixed.label_sets == (consep, nucls)
+    assert not hasattr(mixed, "label_set")
     samples = [mixed[i] for i in range(15)]
-    assert [s.meta["cut"] for s in samples] == [0] * 5 + [0] * 5 + [1] * 5
+    assert [s.meta["label_set"] for s in samples] == [0] * 5 + [0] * 5 + [1] * 5
     np.testing.assert_array_equal(np.unique(samples[4].classes), [0, 1, 2, 3, 4])
     np.testing.assert_array_equal(np.unique(samples[9].classes), [-1, 0])  # has no classes
     np.testing.assert_array_equal(np.unique(samples[14].classes), [0, 1, 2])
@@ -280,13 +284,13 @@ def test_each_source_keeps_its_own_classes():
 
 def test_a_batch_says_whose_classes_each_example_has():
     sources = [
-        painted("a", cut=label_sets.cut("consep")),
-        painted("c", cut=label_sets.cut("nucls")),
+        painted("a", label_set=labels.label_set("consep")),
+        painted("c", label_set=labels.label_set("nucls")),
     ]
-    mixed = mixture.Source(sources, cut="own", seed=3)
+    mixed = mixture.Source(sources, label_set="own", seed=3)
     stream = batches(mixed, CHAIN, encode, 6, seed=0)
-    expected = [mixed[i].meta["cut"] for i in range(12)]
-    found = np.concatenate([next(stream)["targets"]["cut"] for _ in range(2)])
+    expected = [mixed[i].meta["label_set"] for i in range(12)]
+    found = np.concatenate([next(stream)["targets"]["label_set"] for _ in range(2)])
     stream.close()
     np.testing.assert_array_equal(found, expected)
     assert set(found) == {0, 1}
@@ -294,30 +298,37 @@ def test_a_batch_says_whose_classes_each_example_has():
 
 
 def test_several_label_sets_within_a_mixture_are_refused():
-    both = [painted(cut=label_sets.cut(name)) for name in ("nucls", "consep")]
-    inner = mixture.Source(both, cut="own")
+    both = [painted(label_set=labels.label_set(name)) for name in ("nucls", "consep")]
+    inner = mixture.Source(both, label_set="own")
     with pytest.raises(ValueError, match="list its sources in the outer one"):
-        mixture.Source([inner, painted()], cut="own")
+        mixture.Source([inner, painted()], label_set="own")
 
 
 def test_own_classes_need_one_tree_and_some_classes():
-    with pytest.raises(ValueError, match="cut='own', but no source"):
-        mixture.Source([painted()], cut="own")
+    with pytest.raises(ValueError, match="label_set='own', but no source"):
+        mixture.Source([painted()], label_set="own")
     tree = LabelTree.of({"x": {}})
     with pytest.raises(ValueError, match="another label tree"):
-        mixture.Source([painted(cut=label_sets.cut("nucls")), painted(cut=tree.level())], cut="own")
+        mixture.Source(
+            [painted(label_set=labels.label_set("nucls")), painted(label_set=tree.level())],
+            label_set="own",
+        )
 
 
 def test_classes_can_be_dropped_or_agree():
-    consep = label_sets.cut("consep")
-    parts = [painted("a", 8, cut=consep), painted("b")]
-    dropped = mixture.Source(parts, cut="none", split="val")
-    assert getattr(dropped, "cut", None) is None
+    consep = labels.label_set("consep")
+    parts = [painted("a", 8, label_set=consep), painted("b")]
+    dropped = mixture.Source(parts, label_set="none", split="val")
+    assert getattr(dropped, "label_set", None) is None
     assert all(sample.classes is None for sample in dropped)
     merged = {"name": "consep", "merge": True}
-    assert mixture.Source(parts, cut=merged).cut == label_sets.cut("consep", merge=True)
-    same = mixture.Source([painted("a", cut=consep), painted("b", cut=label_sets.consep())])
-    assert same.cut == consep
+    assert mixture.Source(parts, label_set=merged).label_set == labels.label_set(
+        "consep", merge=True
+    )
+    same = mixture.Source(
+        [painted("a", label_set=consep), painted("b", label_set=labels.label_set("consep"))]
+    )
+    assert same.label_set == consep
 
 
 # Refusals ---------------------------------------------------------------------------------------
@@ -341,17 +352,32 @@ def test_classes_can_be_dropped_or_agree():
         ([painted(), painted("b", mpp=0.5)], {}, "'a'.*0.25 microns.*'b'.*has 0.5; give data.mpp"),
         ([painted(mpp=None), painted("b")], {}, "'b'.*has 0.25.*'a'.*unknown; give \"mpp\""),
         (
-            [painted(cut=label_sets.cut("consep")), painted("b", cut=label_sets.cut("pannuke"))],
+            [
+                painted(label_set=labels.label_set("consep")),
+                painted("b", label_set=labels.label_set("pannuke")),
+            ],
             {},
             "'a' has classes.*malignant.*'b' has classes.*neoplastic.*superclasses",
         ),
-        ([painted(cut=label_sets.cut("consep")), painted("b")], {}, "'b' has no classes; give"),
-        ([painted()], {"cut": "superclasses"}, "no source of the mixture has classes"),
-        ([painted(cut=label_sets.cut("consep"))], {"cut": "superclass"}, "did you mean 'supercl"),
-        ([painted(cut=label_sets.cut("consep"))], {"cut": {"merge": True}}, "needs a 'name'"),
         (
-            [painted(cut=label_sets.cut("monusac"))],
-            {"cut": "consep"},
+            [painted(label_set=labels.label_set("consep")), painted("b")],
+            {},
+            "'b' has no classes; give",
+        ),
+        ([painted()], {"label_set": "superclasses"}, "no source of the mixture has classes"),
+        (
+            [painted(label_set=labels.label_set("consep"))],
+            {"label_set": "superclass"},
+            "did you mean 'supercl",
+        ),
+        (
+            [painted(label_set=labels.label_set("consep"))],
+            {"label_set": {"merge": True}},
+            "needs a 'name'",
+        ),
+        (
+            [painted(label_set=labels.label_set("monusac"))],
+            {"label_set": "consep"},
             "classes of 'a' at the cut.*'Epithelial' into 'healthy', 'malignant'",
         ),
         ([painted()], {"balance": ["sqrt"]}, "'a' has no classes to balance"),
@@ -465,17 +491,19 @@ def test_open_split_refuses(values, message):
 
 # Determinism ------------------------------------------------------------------------------------
 
-CUT = label_sets.cut("consep", merge=True)
+CUT = labels.label_set("consep", merge=True)
 
 
 def everything(mpp=0.25):
     """Weights, balance and common classes at once."""
     parts = [
-        painted("a", 9, cut=CUT, mpp=mpp),
-        painted("b", 7, cut=CUT, mpp=mpp),
+        painted("a", 9, label_set=CUT, mpp=mpp),
+        painted("b", 7, label_set=CUT, mpp=mpp),
         painted("c", 5, mpp=mpp),
     ]
-    return mixture.Source(parts, [2, 1, 0.5], ["sqrt", "rare", None], cut="superclasses", seed=7)
+    return mixture.Source(
+        parts, [2, 1, 0.5], ["sqrt", "rare", None], label_set="superclasses", seed=7
+    )
 
 
 KINDS = {
@@ -523,7 +551,7 @@ def test_a_restart_and_two_processes_give_the_same_stream(kind, roots):
 
 def test_workers_give_the_same_batches(roots):
     inner = everything(mpp=0.4), open_split(section(roots), "", "train", mpp=0.4)
-    source = mixture.Source(inner, cut="none", episode=6)
+    source = mixture.Source(inner, label_set="none", episode=6)
     expected = take(6, stream(source))
     for workers in (1, 4):
         assert_same(take(6, stream(source, workers=workers)), expected)

@@ -4,12 +4,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxnuc import label_sets
+from jaxnuc import labels
 from jaxnuc.data.oversampling import class_counts, image_weights, rare_weights, sqrt_weights
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources import mixture
 
-CUT = label_sets.cut("superclasses")
+CUT = labels.label_set("superclasses")
 COUNTS = arrays(
     np.int64, st.tuples(st.integers(1, 12), st.integers(1, 6)), elements=st.integers(0, 9)
 )
@@ -18,7 +18,7 @@ COUNTS = arrays(
 class Dots:
     """Image i has `counts[i, k]` nuclei of class k + 1, two pixels each; the rest is ignored."""
 
-    name, cut = "dots", CUT
+    name, label_set = "dots", CUT
 
     def __init__(self, counts):
         self.counts = np.asarray(counts)
@@ -111,7 +111,7 @@ def test_refuses(balance, message):
 
 def test_refuses_sources_without_classes_or_end():
     class Bare(Dots):
-        cut = None
+        label_set = None
 
     class Endless(Dots):
         endless = True

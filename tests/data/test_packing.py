@@ -12,7 +12,7 @@ import pytest
 from array_record.python.array_record_module import ArrayRecordReader
 from PIL import Image
 
-from jaxnuc import label_sets
+from jaxnuc import labels
 from jaxnuc.data import sources
 from jaxnuc.data.__main__ import main
 from jaxnuc.data.packing import pack
@@ -29,7 +29,7 @@ class Classed:
     name, ignores = "classed", True
 
     def __init__(self, length=7, **changes):
-        self.cut = label_sets.cut("consep")
+        self.label_set = labels.label_set("consep")
         self.ids = [f"image {k}" for k in range(length)]
         self._inner, self._changes = Synthetic("val", size=48, length=length), changes
 
@@ -89,7 +89,7 @@ def shard(folder, number):
 def test_packed_samples_are_those_of_the_source(packed):
     source, found = Classed(), Packed(packed, verify=True)
     assert (len(found), found.name, found.ids) == (7, "classed", source.ids)
-    assert (found.cut, found.ignores, found.split) == (source.cut, True, "train")
+    assert (found.label_set, found.ignores, found.split) == (source.label_set, True, "train")
     for index in (6, 0, 3, 3, 1, 2, 4, 5):
         assert_same(found[index], source[index])
     for index in (-1, 7):
@@ -102,7 +102,7 @@ def test_the_manifest_tells_what_is_in_the_files(packed):
     nuclei = sum(len(np.unique(Classed()[k].instances)) - 1 for k in range(7))
     assert manifest["counts"] == {"samples": 7, "nuclei": nuclei}
     assert manifest["names"] == Classed().ids
-    assert manifest["cut"] == Classed().cut.to_json()
+    assert manifest["label_set"] == Classed().label_set.to_json()
     terms = manifest["data_sets"]["dsb2018"]
     assert (terms["licence"], terms["published"]) == (
         "CC0 1.0",
@@ -200,9 +200,12 @@ def test_splits_lie_in_one_root(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"settings": {"arguments": {"cut": "b"}}}, r'arguments.cut = "a", now it is "b"'),
+        ({"settings": {"arguments": {"label_set": "b"}}}, r'arguments.cut = "a", now it is "b"'),
         ({"settings": {}}, r'arguments.cut = "a", now it is null'),
-        ({"settings": {"arguments": {"cut": "a", "n": 1}}}, "arguments.n = null, now it is 1"),
+        (
+            {"settings": {"arguments": {"label_set": "a", "n": 1}}},
+            "arguments.n = null, now it is 1",
+        ),
         ({"split": "val"}, r'split = "train", now it is "val"'),
         ({"shards": 3}, "shard_count = 2, now it is 3"),
         ({"samples": 4}, "samples = 5, now it is 4"),
@@ -210,7 +213,7 @@ def test_splits_lie_in_one_root(tmp_path):
 )
 @pytest.mark.parametrize("finished", [True, False])
 def test_a_folder_is_of_one_packing(tmp_path, changes, message, finished):
-    arguments = {"settings": {"arguments": {"cut": "a"}}, "shards": 2, "samples": 5}
+    arguments = {"settings": {"arguments": {"label_set": "a"}}, "shards": 2, "samples": 5}
     source = Classed()
     if finished:
         pack(source, tmp_path, **arguments)
@@ -435,7 +438,7 @@ def test_shards_of_two_packings_are_not_mixed(packed, tmp_path):
         ({"version": 2}, r"manifest.json: format version 2, this program reads 1"),
         ({"format": "png"}, r"manifest.json: not the manifest of a packed data set"),
         ({"names": ["a"]}, r"manifest.json: 1 names for 7 records"),
-        ({"cut": ...}, r"manifest.json: no key 'cut'"),
+        ({"label_set": ...}, r"manifest.json: no key 'label_set'"),
         ({"shards": [{"file": "a"}]}, r"manifest.json: no key 'records'"),
     ],
 )

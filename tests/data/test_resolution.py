@@ -21,7 +21,7 @@ class Listed:
     name = "listed"
 
     def __init__(self, samples):
-        self.samples, self.ids, self.cut = samples, list(range(len(samples))), "cut"
+        self.samples, self.ids, self.label_set = samples, list(range(len(samples))), "label_set"
 
     def __len__(self):
         return len(self.samples)
@@ -71,7 +71,12 @@ def test_set_mpp_overrides():
 
 def test_resampled_keeps_what_a_source_says():
     source = resampled(Listed([disc(0.25), disc(0.5)]), 0.5)
-    assert (source.name, source.ids, source.cut, len(source)) == ("listed", [0, 1], "cut", 2)
+    assert (source.name, source.ids, source.label_set, len(source)) == (
+        "listed",
+        [0, 1],
+        "label_set",
+        2,
+    )
     assert [s.instances.shape[0] for s in source] == [48, 96]
     assert not hasattr(source, "endless")
 

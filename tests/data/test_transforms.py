@@ -4,7 +4,6 @@ import pickle
 import numpy as np
 import pytest
 
-from jaxnuc import image_files
 from jaxnuc.data import transforms
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms import (
@@ -20,6 +19,7 @@ from jaxnuc.data.transforms import (
     presets,
     stain,
 )
+from jaxnuc.io import image_files
 
 
 @pytest.mark.parametrize("module", [transforms, presets, image_files])

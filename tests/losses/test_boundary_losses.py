@@ -68,13 +68,13 @@ def test_an_ignored_region_has_no_boundary():
     valid = np.ones(targets.shape, np.uint8)
     valid[:, :, 11:] = 0
     hidden = np.where(valid, targets, 1 - targets)
-    cut = [a[:, :, :11] for a in (logits, targets)]
+    label_set = [a[:, :, :11] for a in (logits, targets)]
     for loss in (losses.band_cross_entropy, losses.gradient_manifold):
         first = jax.nn.sigmoid(logits) if loss is losses.gradient_manifold else logits
-        cut[0] = first[:, :, :11]
+        label_set[0] = first[:, :, :11]
         run = jax.jit(jax.value_and_grad(loss))
         value, gradient = run(first, hidden, weights=valid)
-        expected, expected_gradient = run(*cut)
+        expected, expected_gradient = run(*label_set)
         np.testing.assert_allclose(value, expected, rtol=1e-5)
         np.testing.assert_allclose(gradient[:, :, :11], expected_gradient, rtol=1e-4, atol=1e-7)
         assert not np.asarray(gradient[:, :, 11:]).any()

@@ -46,8 +46,8 @@ def test_groups_of_the_reference(golden, name):
     arrays, scalars = golden("losses")
     logits, labels = arrays["grouped__logits"], arrays[f"grouped__{name}__label"]
     table = arrays[f"grouped__{name}__G"][None]
-    cuts = np.zeros(len(labels), np.int32)
-    batch = (logits, labels, cuts, table)
+    label_sets = np.zeros(len(labels), np.int32)
+    batch = (logits, labels, label_sets, table)
     for key, expected in scalars["grouped"][name].items():
         gamma = float(key.split("_")[1])
         given = {"alpha": 0.5, "epsilon": 1e-3} if "alpha" in key else {}
@@ -81,18 +81,18 @@ def test_classes_of_stardist(golden):
     weights = arrays["stardist__class_weights"]
     ignored = np.where(arrays["stardist__ignore"], -1, labels)
     assert 0 < (ignored < 0).sum() < labels.size
-    cuts, table = plain(7, 2)
+    label_sets, table = plain(7, 2)
     entropy = lambda labels, *args, **k: losses.grouped_cross_entropy(
-        logits, labels, cuts, table, *args, **k
+        logits, labels, label_sets, table, *args, **k
     )
-    tversky = lambda **k: losses.grouped_focal_tversky(logits, labels, cuts, table, **k)
+    tversky = lambda **k: losses.grouped_focal_tversky(logits, labels, label_sets, table, **k)
     # The reference divides by the sum of p + 1e-7: with 7 classes its logarithms are 7e-7 larger.
     p = np.take_along_axis(
         arrays["stardist__class_prob"].astype(np.float64), labels[..., None], axis=-1
     )
     focal = lambda p: -((1 - p) * np.log(p)).mean()
     np.testing.assert_allclose(focal(p / (1 + 7e-7)), expected["conic_ce_focal_gamma_1"], rtol=1e-7)
-    found = losses.grouped_focal(logits, labels, cuts, table, gamma=1.0)
+    found = losses.grouped_focal(logits, labels, label_sets, table, gamma=1.0)
     np.testing.assert_allclose(found, focal(p), rtol=1e-6)
     found = {
         "class_ce": entropy(labels),
@@ -114,23 +114,23 @@ def test_types_of_hovernet(golden):
     arrays, scalars = golden("losses")
     expected = scalars["hover"]["float64"]
     logits, labels = arrays["hover__tp_logits"], arrays["hover__tp_true"]
-    cuts, table = plain(5, 2)
+    label_sets, table = plain(5, 2)
 
     def parts(logits):
-        entropy = losses.grouped_cross_entropy(logits, labels, cuts, table)
-        return entropy, losses.grouped_dice(logits, labels, cuts, table, "sum")
+        entropy = losses.grouped_cross_entropy(logits, labels, label_sets, table)
+        return entropy, losses.grouped_dice(logits, labels, label_sets, table, "sum")
 
     entropy, dice = parts(logits)
     np.testing.assert_allclose(entropy, expected["tp_ce"], rtol=1e-6)
     np.testing.assert_allclose(dice, expected["tp_dice"], rtol=1e-6)
     gradient = jax.jit(jax.grad(lambda z: sum(parts(z))))(logits)
     np.testing.assert_allclose(gradient, arrays["hover__grad_tp"], rtol=1e-5, atol=1e-8)
-    mean = losses.grouped_dice(logits, labels, cuts, table)
+    mean = losses.grouped_dice(logits, labels, label_sets, table)
     p, t = jax.nn.softmax(logits), jax.nn.one_hot(labels, 5)
     np.testing.assert_allclose(mean, losses.soft_dice(p, t, smooth=1e-3, per_class=True), rtol=1e-6)
 
 
-def literal(logits, labels, cuts, table, pixel_weights, class_weights):
+def literal(logits, labels, label_sets, table, pixel_weights, class_weights):
     """Cross entropy, focal loss, Tversky of pixels, and of groups, in float64, pixel by pixel."""
     z = logits.astype(np.float64)
     y = np.exp(z - np.logaddexp.reduce(z, axis=-1)[..., None])
@@ -138,20 +138,24 @@ def literal(logits, labels, cuts, table, pixel_weights, class_weights):
     sums = np.zeros((*table.shape[:2], 3))
     shares = np.zeros(len(table))
     for b, row, column in np.argwhere(labels >= 0):
-        cut, own, weight = cuts[b], labels[b, row, column], pixel_weights[b, row, column]
-        groups = [g for g in range(table.shape[1]) if table[cut, g].any()]
+        label_set, own, weight = (
+            label_sets[b],
+            labels[b, row, column],
+            pixel_weights[b, row, column],
+        )
+        groups = [g for g in range(table.shape[1]) if table[label_set, g].any()]
         terms = []
         for g in groups:
-            t, p = float(g == own), y[b, row, column][table[cut, g] > 0].sum()
+            t, p = float(g == own), y[b, row, column][table[label_set, g] > 0].sum()
             term = 1 - (t * p + 1e-6) / (0.7 * t + 0.3 * p + 1e-6)
-            terms.append(class_weights[cut, g] * term)
-            sums[cut, g] += weight * np.array([t * p, t, p])
-        right = y[b, row, column][table[cut, own] > 0].sum()
-        entropies.append(-class_weights[cut, own] * np.log(right))
+            terms.append(class_weights[label_set, g] * term)
+            sums[label_set, g] += weight * np.array([t * p, t, p])
+        right = y[b, row, column][table[label_set, own] > 0].sum()
+        entropies.append(-class_weights[label_set, own] * np.log(right))
         focals.append(entropies[-1] * (1 - right) ** 2)
         tverskys.append(np.mean(terms))
         weights.append(weight)
-        shares[cut] += weight
+        shares[label_set] += weight
     pooled = 0.0
     for k in range(len(table)):
         ratios = []
@@ -167,12 +171,12 @@ def literal(logits, labels, cuts, table, pixel_weights, class_weights):
 def test_two_cuts_with_weights_pixel_by_pixel():
     logits, labels, _, table = random_batch()
     logits, labels = np.concatenate([logits, logits[::-1] * 0.7]), np.concatenate([labels] * 2)
-    cuts = np.array([0, 1, 0, 1])
+    label_sets = np.array([0, 1, 0, 1])
     table = np.concatenate([table, table[:1]])  # a cut that no example has
     rng = np.random.default_rng(1)
     weights = rng.random(labels.shape).astype(np.float32)
     class_weights = rng.random(table.shape[:2]).astype(np.float32)
-    batch = (logits, labels, cuts, table)
+    batch = (logits, labels, label_sets, table)
     given = {"weights": weights, "class_weights": class_weights}
     found = [
         jax.jit(losses.grouped_cross_entropy)(*batch, **given),
@@ -185,8 +189,8 @@ def test_two_cuts_with_weights_pixel_by_pixel():
 
 @every_loss
 def test_a_batch_is_the_mean_of_its_cuts_by_pixels(loss):
-    logits, labels, cuts, table = random_batch()
-    value, gradient = GRADIENTS[loss](logits, labels, cuts, table)
+    logits, labels, label_sets, table = random_batch()
+    value, gradient = GRADIENTS[loss](logits, labels, label_sets, table)
     expected, gradients, pixels = 0.0, [], (labels >= 0).sum((1, 2))
     assert pixels[0] != pixels[1]
     for k, matrix in enumerate((FINE, COARSE)):  # each by itself, without padding
@@ -198,7 +202,7 @@ def test_a_batch_is_the_mean_of_its_cuts_by_pixels(loss):
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(gradient, np.concatenate(gradients), rtol=1e-5, atol=1e-8)
     if loss not in POOLED:
-        total = lambda labels: GRADIENTS[loss](logits, labels, cuts, table, "sum")[0]
+        total = lambda labels: GRADIENTS[loss](logits, labels, label_sets, table, "sum")[0]
         halves = [total(np.where([[[k]], [[not k]]], -1, labels)) for k in (True, False)]
         np.testing.assert_allclose(total(labels), sum(halves), rtol=1e-6)
 
@@ -206,16 +210,16 @@ def test_a_batch_is_the_mean_of_its_cuts_by_pixels(loss):
 @pytest.mark.parametrize("seed", range(5))
 def test_merged_groups_never_cost_more(seed):
     rng = np.random.default_rng(seed)
-    logits, labels, cuts, _ = random_batch(seed)
+    logits, labels, label_sets, _ = random_batch(seed)
     fine = rng.permutation(np.eye(5, dtype=np.uint8))[None, :4]
     first, second = rng.choice(4, 2, replace=False)
     merged = fine.copy()
     merged[0, first] += merged[0, second]
     merged[0, second] = 0
-    cuts = np.zeros(2, int)
+    label_sets = np.zeros(2, int)
     read = np.where(labels == second, first, labels)
-    before = losses.grouped_cross_entropy(logits, labels, cuts, fine)
-    after = losses.grouped_cross_entropy(logits, read, cuts, merged)
+    before = losses.grouped_cross_entropy(logits, labels, label_sets, fine)
+    after = losses.grouped_cross_entropy(logits, read, label_sets, merged)
     assert after < before
 
 
@@ -227,10 +231,10 @@ def test_gradients_are_finite(loss, height):
     logits = (height * np.concatenate([signs, signs])).astype(np.float32)
     one_pixel = np.zeros((4, 5), int)
     one_pixel[1, 2] = 1
-    cuts, table = np.array([0, 1]), losses.group_table([FINE, COARSE])
+    label_sets, table = np.array([0, 1]), losses.group_table([FINE, COARSE])
     for labels in (one_pixel, 0 * one_pixel, 0 * one_pixel - 1):
         labels = np.stack([labels, labels])
-        value, gradient = GRADIENTS[loss](logits, labels, cuts, table)
+        value, gradient = GRADIENTS[loss](logits, labels, label_sets, table)
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
         if (labels < 0).all():
@@ -258,14 +262,14 @@ def test_the_base_of_the_paper_is_cut_at_zero(golden):
 
 @every_loss
 def test_the_number_of_devices_does_not_change_the_loss(loss):
-    logits, labels, cuts, table = random_batch()
+    logits, labels, label_sets, table = random_batch()
     weights = np.random.default_rng(2).random(labels.shape).astype(np.float32)
 
-    def run(logits, labels, cuts, weights, axis_name=None):
-        return loss(logits, labels, cuts, table, weights=weights, axis_name=axis_name)
+    def run(logits, labels, label_sets, weights, axis_name=None):
+        return loss(logits, labels, label_sets, table, weights=weights, axis_name=axis_name)
 
-    value, gradient = jax.jit(jax.value_and_grad(run))(logits, labels, cuts, weights)
-    arrays = [a[:, None] for a in (logits, labels, cuts, weights)]
+    value, gradient = jax.jit(jax.value_and_grad(run))(logits, labels, label_sets, weights)
+    arrays = [a[:, None] for a in (logits, labels, label_sets, weights)]
     shared = jax.value_and_grad(functools.partial(run, axis_name="batch"))
     values, gradients = jax.jit(jax.vmap(shared, axis_name="batch"))(*arrays)
     np.testing.assert_allclose(values, [value] * 2, rtol=1e-6)
@@ -274,34 +278,36 @@ def test_the_number_of_devices_does_not_change_the_loss(loss):
 
 @every_loss
 def test_a_label_of_another_cut_does_not_go_unnoticed(loss):
-    logits, labels, cuts, table = random_batch()
+    logits, labels, label_sets, table = random_batch()
     labels[1, 0, 0] = 2  # the coarse cut has groups 0 and 1
-    assert np.isnan(GRADIENTS[loss](logits, labels, cuts, table)[0])
+    assert np.isnan(GRADIENTS[loss](logits, labels, label_sets, table)[0])
 
 
 def test_bfloat16_logits_are_read_in_float32():
-    logits, labels, cuts, table = random_batch()
+    logits, labels, label_sets, table = random_batch()
     logits = jnp.asarray(logits, jnp.bfloat16)
     for loss in (losses.grouped_cross_entropy, losses.grouped_dice):
-        found = loss(logits, labels, cuts, table)
+        found = loss(logits, labels, label_sets, table)
         assert found.dtype == jnp.float32
-        np.testing.assert_array_equal(found, loss(logits.astype("float32"), labels, cuts, table))
+        np.testing.assert_array_equal(
+            found, loss(logits.astype("float32"), labels, label_sets, table)
+        )
 
 
 def test_what_cannot_be_meant():
-    logits, labels, cuts, table = random_batch()
+    logits, labels, label_sets, table = random_batch()
     for arguments, message in [
-        ((logits, labels, cuts, table[0]), r"table of shape \(4, 5\) for logits of 5 leaves"),
-        ((logits[..., :4], labels, cuts, table), r"it must be \(cuts, groups, 4\)"),
-        ((logits, labels[..., None], cuts, table), "do not belong together"),
-        ((logits, labels, cuts[:1], table), "do not belong together"),
-        ((logits, labels, cuts, table, "max"), "reduction='max'; known: mean, mean_all, sum"),
+        ((logits, labels, label_sets, table[0]), r"table of shape \(4, 5\) for logits of 5 leaves"),
+        ((logits[..., :4], labels, label_sets, table), r"it must be \(cuts, groups, 4\)"),
+        ((logits, labels[..., None], label_sets, table), "do not belong together"),
+        ((logits, labels, label_sets[:1], table), "do not belong together"),
+        ((logits, labels, label_sets, table, "max"), "reduction='max'; known: mean, mean_all, sum"),
     ]:
         with pytest.raises(ValueError, match=message):
             losses.grouped_cross_entropy(*arguments)
     with pytest.raises(ValueError, match="form='eq4'; known: elementwise, paper"):
-        losses.grouped_focal_tversky(logits, labels, cuts, table, form="eq4")
+        losses.grouped_focal_tversky(logits, labels, label_sets, table, form="eq4")
     with pytest.raises(ValueError, match="over_groups='max'; known: mean, sum"):
-        losses.grouped_dice(logits, labels, cuts, table, "max")
+        losses.grouped_dice(logits, labels, label_sets, table, "max")
     with pytest.raises(ValueError, match=r"group matrices of \[3, 5\] leaves"):
         losses.group_table([FINE, np.eye(3)])

@@ -149,8 +149,8 @@ def test_an_ignored_region_is_a_border(hover):
 
     loss = lambda p, valid: losses.mean_squared_gradient_error(p, truth, focus, valid=valid)
     value, gradient = jax.value_and_grad(loss)(predictions, valid)
-    cut = lambda p: losses.mean_squared_gradient_error(p, truth[:, :, :15], focus[:, :, :15])
-    expected, expected_gradient = jax.value_and_grad(cut)(predictions[:, :, :15])
+    label_set = lambda p: losses.mean_squared_gradient_error(p, truth[:, :, :15], focus[:, :, :15])
+    expected, expected_gradient = jax.value_and_grad(label_set)(predictions[:, :, :15])
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(gradient[:, :, :15], expected_gradient, rtol=1e-5, atol=1e-9)
     assert not np.asarray(gradient[:, :, 15:]).any()

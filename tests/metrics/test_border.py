@@ -32,22 +32,22 @@ def _literal_drop(truth, prediction, margin):
     def iou(t, p):
         return ((truth == t) & (prediction == p)).sum() / ((truth == t) | (prediction == p)).sum()
 
-    cut = {t for t in _ids(truth) if (truth == t)[~inner].any()}
+    label_set = {t for t in _ids(truth) if (truth == t)[~inner].any()}
     dropped = set()
     for p in _ids(prediction):
         # At equal IoUs the one that stays; then predictions with the lowest id.
-        best = max(_ids(truth), key=lambda t: (iou(t, p), t not in cut), default=0)
+        best = max(_ids(truth), key=lambda t: (iou(t, p), t not in label_set), default=0)
         wanted = any(
             iou(t, p) > 0 and p == max(_ids(prediction), key=lambda q: (iou(t, q), -int(q)))
             for t in _ids(truth)
-            if t not in cut
+            if t not in label_set
         )
-        of_cut = best in cut and iou(best, p) > 0
+        of_cut = best in label_set and iou(best, p) > 0
         if of_cut or ((prediction == p)[~inner].any() and not wanted):
             dropped.add(p)
     return tuple(
         np.where(np.isin(labels, list(out)), 0, labels)
-        for labels, out in ((truth, cut), (prediction, dropped))
+        for labels, out in ((truth, label_set), (prediction, dropped))
     )
 
 

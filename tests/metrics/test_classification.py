@@ -136,8 +136,8 @@ def test_the_radius_case_of_the_reference_loses_two_pairs(golden):
     arrays, _ = golden("metrics")
     truth, prediction = arrays["types__radius__gt_xy"], arrays["types__radius__pred_xy"]
     first = match_centroids(truth, prediction)
-    cut = match_centroids(truth, prediction, matching="cut_then_assign")
-    assert (len(first[0]), len(cut[0])) == (3, 4)
+    label_set = match_centroids(truth, prediction, matching="cut_then_assign")
+    assert (len(first[0]), len(label_set[0])) == (3, 4)
 
 
 def best_within(distances, radius):

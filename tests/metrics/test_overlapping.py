@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 from pycocotools import mask as coco_mask
 
+from jaxnuc.io.run_lengths import masks, run_lengths, to_coco, to_kaggle
 from jaxnuc.metrics.contingency import contingency_table
 from jaxnuc.metrics.matching import best_pairs
 from jaxnuc.metrics.overlapping import overlapping_table
-from jaxnuc.metrics.run_lengths import masks, run_lengths, to_coco, to_kaggle
 from jaxnuc.metrics.scores import score, score_table
 
 SHAPES = arrays_of.array_shapes(min_dims=2, max_dims=2, min_side=1, max_side=9)

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxnuc.label_sets import cut
+from jaxnuc.labels import label_set
 from jaxnuc.metrics.class_counts import ClassCounts, binary_counts, class_counts, instance_classes
 from jaxnuc.metrics.panoptic import image_mean_pq, pooled_pq, qualities
 
@@ -117,12 +117,12 @@ def test_a_class_map_is_voted_on_and_background_is_the_last_choice():
 def test_classes_are_read_at_a_cut_before_the_vote():
     instances = np.ones((1, 5), np.uint8)
     leaves = np.array([[3, 4, 5, 2, 2]])  # three immune leaves against two pixels of one tumoral
-    counts = class_counts(instances, instances, leaves, np.array([6]), cut("superclasses"))
+    counts = class_counts(instances, instances, leaves, np.array([6]), label_set("superclasses"))
     assert counts.tp.tolist() == [0, 1, 0, 0]
-    apart = class_counts(instances, instances, leaves, np.array([6]), cut("leaves"))
+    apart = class_counts(instances, instances, leaves, np.array([6]), label_set("leaves"))
     assert apart.fn.tolist() == [0, 1] + 9 * [0]
     # MoNuSAC has no stromal class: at its cut, such a prediction is none of its classes.
-    outside = class_counts(instances, instances, np.array([3]), np.array([7]), cut("monusac"))
+    outside = class_counts(instances, instances, np.array([3]), np.array([7]), label_set("monusac"))
     assert (outside.fp.sum(), outside.fn.tolist()) == (0, [0, 1, 0, 0])
 
 

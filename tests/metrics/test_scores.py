@@ -443,8 +443,8 @@ def test_the_order_of_images_changes_nothing(images, random):
 
 @many
 @given(maps, st.integers(1, 8))
-def test_chunks_of_an_image_pool_to_the_whole_in_pixels(pair, cut):
-    pieces = [part for part in zip(*(np.split(m, [cut]) for m in pair), strict=True)]
+def test_chunks_of_an_image_pool_to_the_whole_in_pixels(pair, label_set):
+    pieces = [part for part in zip(*(np.split(m, [label_set]) for m in pair), strict=True)]
     whole = summarize([score(*pair)])
     parts = summarize([score(*piece) for piece in pieces])
     for name in ("dice_pooled", "iou_pooled"):

@@ -303,10 +303,10 @@ def test_an_impulse_arrives_where_it_should(mode):
     images = np.zeros((len(impulses), side, side, 3), np.float32)
     for image, row in zip(images, impulses, strict=True):
         image[row, side // 2] = 1e10
-    cut = {"d0": ("u2_out",), "d1": ("u3_out",), "d2": ("conv_bot",), "bottom": ()}
+    label_set = {"d0": ("u2_out",), "d1": ("u3_out",), "d2": ("conv_bot",), "bottom": ()}
     open_paths = []
     informative = set()
-    for path, closed in cut.items():
+    for path, closed in label_set.items():
         open_paths.append(path)
         variables = unflatten_dict(
             {k: np.zeros_like(v) if set(closed) & set(k) else v for k, v in averages.items()}
@@ -319,7 +319,7 @@ def test_an_impulse_arrives_where_it_should(mode):
             assert np.any(image > 0, axis=1).tolist() == expected, (path, row)
             if 0 < sum(expected) < len(expected):
                 informative.add(path)
-    assert informative == set(cut)
+    assert informative == set(label_set)
 
 
 def test_shifting_the_image_shifts_the_maps():

@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxnuc import optim
-from jaxnuc.training.checkpoints import Checkpoints
+from jaxnuc.run.checkpoints import Checkpoints
 from jaxnuc.training.state import TrainState
 
 STEPS, BATCH = 90, 16

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxnuc.images import ArrayImage
+from jaxnuc.io import ArrayImage
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.postprocess.masks import Mask
 

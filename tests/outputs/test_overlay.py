@@ -10,7 +10,7 @@ from PIL import Image
 from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
-from jaxnuc.images import ArrayImage, Box, CorruptRegion
+from jaxnuc.io import ArrayImage, Box, CorruptRegion
 from jaxnuc.outputs import FORMATS, NucleiTable, Scene, drawing, overlay, write
 from jaxnuc.postprocess.masks import Mask, paint
 

@@ -11,13 +11,13 @@ import pytest
 from PIL import Image
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.inference.evaluate import evaluate
-from jaxnuc.inference.overlay import FALSE, MATCHED, MISSED, TRUTH
+from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.metrics import score
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.reports import page
 from jaxnuc.reports.compared import compared
+from jaxnuc.reports.overlay import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.reports.prediction import write_prediction_report
 
 NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>" + 20 * "longer_than_a_line"

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnuc import label_sets, losses, representations
-from jaxnuc.labels import Cut, LabelTree
+from jaxnuc import labels, losses, representations
+from jaxnuc.labels import LabelSet, LabelTree
 from jaxnuc.metrics.class_counts import class_counts
 from jaxnuc.representations._classes import Classified, Losses
 
 TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
 FINE = TREE.level()
-COARSE = Cut.of(TREE, {"inflammatory": ["immune"], "malignant": ["tumour"]})
+COARSE = LabelSet.of(TREE, {"inflammatory": ["immune"], "malignant": ["tumour"]})
 
 
 def nuclei(shape=(12, 20)):
@@ -27,17 +27,17 @@ def of_nuclei(labels, classes):
     return np.array([0, *classes], np.int32)[labels]
 
 
-def make(base="binary", name="leaves", cuts=(FINE,), **arguments):
+def make(base="binary", name="leaves", label_sets=(FINE,), **arguments):
     options = arguments.pop("base_arguments", {})
-    return representations.create(base, {"name": name, **arguments}, cuts, **options)
+    return representations.create(base, {"name": name, **arguments}, label_sets, **options)
 
 
 def test_outputs_are_those_of_the_base_and_the_classes():
     assert make("contour").outputs == {"mask": 1, "contour": 1, "class": 4}
     assert make("hover", "groups", (COARSE,)).outputs == {"np": 2, "hv": 2, "class": 3}
-    merged = label_sets.cut("consep", merge=True)
+    merged = labels.label_set("consep", merge=True)
     assert make("hover", "groups", (merged,)).outputs["class"] == 5  # HoVer-Net's five types
-    assert make("stardist", cuts=(label_sets.cut("pannuke"),)).outputs["class"] == 12
+    assert make("stardist", label_sets=(labels.label_set("pannuke"),)).outputs["class"] == 12
     assert representations.create("binary", {"name": "none"}, (FINE,)).outputs == {"mask": 1}
 
 
@@ -123,13 +123,13 @@ def test_leaves_are_read_at_any_cut():
     maps = {"mask": np.where(labels > 0, 9.0, -9.0)[..., None], "class": logits}
     found = representation.decode(maps)
     np.testing.assert_array_equal(found.classes, [3, 3, 3])
-    partial = Cut.of(TREE, {"plasma": ["plasma"]})
-    for cut, classes, shares in (
+    partial = LabelSet.of(TREE, {"plasma": ["plasma"]})
+    for label_set, classes, shares in (
         (FINE, [3, 3, 3], [0, 0.3, 0.3, 0.4]),
         (COARSE, [1, 1, 1], [0, 0.6, 0.4]),
         (partial, [1, 1, 1], [0, 0.3]),  # the rest belongs to no group
     ):
-        read = representation.read_at(found, cut)
+        read = representation.read_at(found, label_set)
         np.testing.assert_array_equal(read.classes, classes)
         np.testing.assert_allclose(read.class_probabilities, [shares] * 3, atol=1e-6)
         assert read.class_probabilities.dtype == np.float32
@@ -137,24 +137,24 @@ def test_leaves_are_read_at_any_cut():
 
 
 def test_rounded_probabilities_stay_probabilities():
-    representation = make("binary", cuts=(label_sets.cut("leaves"),))
+    representation = make("binary", label_sets=(labels.label_set("leaves"),))
     rng = np.random.default_rng(0)
     shares = rng.dirichlet(np.ones(12), 500).astype(np.float32)
     shares[:, 0] = 0
     shares /= shares.sum(axis=1, keepdims=True)
     found = representations.Nuclei(np.zeros((1, 1)), np.ones(500), np.ones(500), shares)
-    everything = Cut.of(label_sets.NUCLEI, {"any": ["epithelial", "immune", "stromal", "other"]})
+    everything = LabelSet.of(labels.NUCLEI, {"any": ["epithelial", "immune", "stromal", "other"]})
     assert (shares.astype(float).sum(axis=1) > 1 + 1e-8).any()
     read = representation.read_at(found, everything).class_probabilities
     np.testing.assert_allclose(read[:, 1], 1, atol=1e-6)
     assert read.max() <= 1
-    read = representation.read_at(found, label_sets.cut("monusac")).class_probabilities
-    expected = label_sets.cut("monusac").from_probabilities(shares.astype(float))
+    read = representation.read_at(found, labels.label_set("monusac")).class_probabilities
+    expected = labels.label_set("monusac").from_probabilities(shares.astype(float))
     np.testing.assert_allclose(read, expected, atol=1e-7)
 
 
 def test_groups_cannot_be_read_at_a_finer_cut():
-    representation = make(name="groups", cuts=(COARSE,))
+    representation = make(name="groups", label_sets=(COARSE,))
     labels = nuclei()
     found = representation.decode(perfect(representation, labels, [1, 2, 2]))
     read = representation.read_at(found, COARSE)
@@ -164,16 +164,16 @@ def test_groups_cannot_be_read_at_a_finer_cut():
         representation.read_at(found, FINE)
 
 
-def batch(representation, leaves_of, cuts):
+def batch(representation, leaves_of, label_sets):
     """Two examples, each with the classes and the number of its label set."""
     labels = nuclei()
     each = [representation.encode(labels, of_nuclei(labels, leaves)) for leaves in leaves_of]
     targets = {name: np.stack([t[name] for t in each]) for name in each[0]}
-    return targets | {"cut": np.array(cuts, np.int32)}
+    return targets | {"label_set": np.array(label_sets, np.int32)}
 
 
 def test_each_example_is_judged_by_its_own_label_set():
-    representation = make(cuts=(FINE, COARSE), focal_tversky=1.0)
+    representation = make(label_sets=(FINE, COARSE), focal_tversky=1.0)
     targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 1))
     logits = np.random.default_rng(1).normal(0, 1, (2, 12, 20, 4)).astype(np.float32)
     maps = {"mask": np.zeros((2, 12, 20, 1), np.float32), "class": logits}
@@ -242,9 +242,9 @@ def test_gradients_are_finite(case):
     ("arguments", "message"),
     [
         ({"name": "leafs"}, "leafs.*known: groups, leaves"),
-        ({"cuts": ()}, "needs a data set with classes"),
-        ({"name": "groups", "cuts": (FINE, COARSE)}, "different ones.*'leaves'"),
-        ({"cuts": (FINE, label_sets.cut("consep"))}, "different label trees"),
+        ({"label_sets": ()}, "needs a data set with classes"),
+        ({"name": "groups", "label_sets": (FINE, COARSE)}, "different ones.*'leaves'"),
+        ({"label_sets": (FINE, labels.label_set("consep"))}, "different label trees"),
         ({"vote": "center"}, "known: majority, mean, centre"),
         ({"tverski": 1.0}, "did you mean 'tversky'"),
         ({"cross_entropy": 0.0}, "one at least must be above 0"),
@@ -302,6 +302,6 @@ def test_a_nucleus_without_a_pixel_of_its_own_has_no_class(vote):
 
 
 def test_the_table_is_that_of_the_losses():
-    representation = make(cuts=(FINE, COARSE))
+    representation = make(label_sets=(FINE, COARSE))
     expected = losses.group_table([FINE.matrix, COARSE.matrix])
     np.testing.assert_array_equal(representation.table, expected)

@@ -139,9 +139,9 @@ def test_ignored_pixels_are_as_if_they_were_not_there():
     def total(maps, targets):
         return representation.loss(maps, targets)
 
-    cut = jax.tree.map(lambda x: x[:, :, :8], maps)
+    label_set = jax.tree.map(lambda x: x[:, :, :8], maps)
     differentiate = jax.jit(jax.value_and_grad(total, has_aux=True))
-    (expected, expected_parts), wanted = differentiate(cut, left)
+    (expected, expected_parts), wanted = differentiate(label_set, left)
     (found, parts), gradients = differentiate(maps, whole)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     for name, value in expected_parts.items():

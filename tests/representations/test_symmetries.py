@@ -8,7 +8,7 @@ from scipy import ndimage, special
 
 from jaxnuc import representations
 from jaxnuc.data.synthetic import generate
-from jaxnuc.inference.symmetries import augmented
+from jaxnuc.prediction.symmetries import augmented
 from jaxnuc.representations._symmetries import ALL, transform, transform_back, undo_rays
 
 

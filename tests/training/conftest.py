@@ -19,9 +19,9 @@ from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxnuc import config as configs
-from jaxnuc.training.checkpoints import find
+from jaxnuc.run.checkpoints import find
+from jaxnuc.run.log import read_log
 from jaxnuc.training.loop import train_and_evaluate
-from jaxnuc.training.reporting import read_log
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG_FILE = """

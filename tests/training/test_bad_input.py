@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxnuc import config as configs
-from jaxnuc.training import parallel
+from jaxnuc.run import devices
 from jaxnuc.training.loop import train_and_evaluate
 
 
@@ -109,7 +109,7 @@ def test_wrong_configurations(tmp_path, tiny, path, value, message):
 
 
 def test_batch_that_does_not_divide(tmp_path, tiny, monkeypatch):
-    monkeypatch.setattr(parallel.jax, "device_count", lambda: 4)
+    monkeypatch.setattr(devices.jax, "device_count", lambda: 4)
     with pytest.raises(ValueError, match="batch size 10 does not divide over 4 devices; take 8 or"):
         train_and_evaluate(tiny(batch_size=10), tmp_path / "run")
     assert not (tmp_path / "run").exists()

@@ -12,7 +12,7 @@ import pytest
 
 import jaxnuc
 from jaxnuc import config as configs
-from jaxnuc.inference.run import evaluate_checkpoint
+from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
 from jaxnuc.training import loop
 from jaxnuc.training.loop import train_and_evaluate
 
@@ -129,7 +129,7 @@ def test_best_and_latest_are_kept(tmp_path, tiny, monkeypatch):
 
 
 def loop_folder(workdir, which):
-    from jaxnuc.training.checkpoints import find
+    from jaxnuc.run.checkpoints import find
 
     return find(workdir, which).name
 

@@ -10,12 +10,12 @@ from ml_collections import ConfigDict
 
 from jaxnuc.data.packing import pack
 from jaxnuc.data.sample import Sample
-from jaxnuc.inference.predictor import load
-from jaxnuc.inference.run import evaluate_checkpoint
-from jaxnuc.labels import Cut, LabelTree
-from jaxnuc.training.checkpoints import find, read_cuts
+from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
+from jaxnuc.labels import LabelSet, LabelTree
+from jaxnuc.prediction.predictor import load
+from jaxnuc.run.checkpoints import find, read_cuts
+from jaxnuc.run.log import read_log
 from jaxnuc.training.loop import train_and_evaluate
-from jaxnuc.training.reporting import read_log
 
 TREE = LabelTree.of({"immune": {"dark": {}, "grey": {}}, "tumour": {}})
 CUTS = {"fine": TREE.level(), "coarse": TREE.level(1)}
@@ -26,7 +26,7 @@ class Coloured:
     """Images of squares whose brightness tells their leaf, annotated at some cut."""
 
     name: str
-    cut: Cut
+    label_set: LabelSet
     seed: int
 
     def __len__(self):
@@ -41,7 +41,7 @@ class Coloured:
         leaves = np.concatenate([[0], rng.integers(1, 4, 4)])
         image = np.array([20, 90, 160, 230], np.uint8)[leaves[instances]]
         image = image[..., None].repeat(3, axis=-1)
-        classes = self.cut.from_leaves(leaves)[instances].astype(np.int32)
+        classes = self.label_set.from_leaves(leaves)[instances].astype(np.int32)
         return Sample(image, instances, classes, {"name": f"{index}", "mpp": 0.25})
 
 
@@ -49,9 +49,9 @@ class Coloured:
 def packed(tmp_path_factory):
     """A packed data set of each label set."""
     root = tmp_path_factory.mktemp("packed")
-    for name, cut in CUTS.items():
+    for name, label_set in CUTS.items():
         for seed, split in enumerate(("train", "val", "test")):
-            pack(Coloured(name, cut, seed), root / name / split, split)
+            pack(Coloured(name, label_set, seed), root / name / split, split)
     return root
 
 
@@ -61,7 +61,9 @@ def sections(packed):
 
 def settings(tiny, packed, **changes):
     config = tiny(**{"duration": "240 steps", "evaluation.every": "240 steps", **changes})
-    config.data.source = ConfigDict({"name": "mixture", "cut": "own", "sources": sections(packed)})
+    config.data.source = ConfigDict(
+        {"name": "mixture", "label_set": "own", "sources": sections(packed)}
+    )
     config.data.root = ""
     config.classes = ConfigDict({"name": "leaves", "focal_tversky": 1.0})
     config.representation = ConfigDict({"name": "binary"})
@@ -78,7 +80,7 @@ def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
     nuclei = load(tmp_path)(fine[0].image)
     assert nuclei.class_probabilities.shape == (4, 4)
 
-    for name, cut in CUTS.items():
+    for name, label_set in CUTS.items():
         root = str(packed / name)
         figures, folder = evaluate_checkpoint(
             tmp_path, source="packed", root=root, output=tmp_path / name, progress=False
@@ -87,10 +89,10 @@ def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
         assert figures["class_accuracy_pooled"] > 0.9
         with (folder / "per_class.csv").open() as file:
             rows = list(csv.DictReader(file))
-        assert [row["class"] for row in rows] == list(cut.groups)
+        assert [row["class"] for row in rows] == list(label_set.groups)
         assert sum(int(row["true_nuclei"]) for row in rows) == 8 * 4
         report = json.loads((folder / "metrics.json").read_text())
-        assert list(report["classes"]) == list(cut.groups)
+        assert list(report["classes"]) == list(label_set.groups)
         assert report["metrics"]["hd95_image_mean"] < 5
 
 

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from jaxnuc.assembly import read_thresholds
-from jaxnuc.training.checkpoints import find
+from jaxnuc.run.checkpoints import find, read_thresholds
 from jaxnuc.training.loop import train_and_evaluate
 
 

@@ -18,7 +18,7 @@ import optax
 import pytest
 from flax.traverse_util import flatten_dict
 
-from jaxnuc import assembly, models, registry
+from jaxnuc import build, models, registry
 from jaxnuc import config as configs
 from jaxnuc.data import sources
 from jaxnuc.labels import LabelTree
@@ -115,8 +115,8 @@ def config(network, name="binary", **arguments):
 def pair(network, name, **arguments):
     """The network and the representation of a configuration, with a class map."""
     given = config(network, name, **arguments)
-    representation = assembly.make_representation(given, [CUT])
-    return assembly.make_model(given, representation), representation
+    representation = build.make_representation(given, [CUT])
+    return build.make_model(given, representation), representation
 
 
 @functools.cache
@@ -176,7 +176,7 @@ def test_a_step_of_hovernet_with_its_margin(monkeypatch):
     representation = pair("hovernet", "hover")[1]
     given = config("hovernet", "hover")
     given.model.mode = "fast"
-    model = assembly.make_model(given, representation)
+    model = build.make_model(given, representation)
     assert model.margin == 92
     check_step_shapes(model, representation)
 
@@ -213,7 +213,7 @@ class Network:
     """
 
     def __init__(self, network):
-        model = assembly.make_model(config(network), SimpleNamespace(outputs=MAPS))
+        model = build.make_model(config(network), SimpleNamespace(outputs=MAPS))
         self.margin = getattr(model, "margin", 0)
         images = as_input(samples(SIDE + self.margin)[0])
         keys = {"params": KEY, "dropout": KEY}

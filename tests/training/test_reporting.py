@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from jaxnuc.training import curves
+from jaxnuc.reports import curves
 from jaxnuc.training.reporting import Reporter, read_log
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import optax
 import pytest
 
-from jaxnuc import models, weights
+from jaxnuc import models, pretrained
+from jaxnuc.run.checkpoints import find
 from jaxnuc.training import state
-from jaxnuc.training.checkpoints import find
 from jaxnuc.training.loop import train_and_evaluate
 from jaxnuc.training.starting_point import with_weights
 
@@ -38,7 +38,9 @@ def test_a_published_layout(tiny, tmp_path):
     model = {"name": "deeplabv3_plus", "block": "basic", **encoder}
     network = models.create(outputs={"mask": 1}, **model)
     first, other = (state.create(network, optax.sgd(0.0), seed, True) for seed in (1, 2))
-    exported = weights.export({"params": other.params, "batch_stats": other.batch_stats}, "resnet")
+    exported = pretrained.export(
+        {"params": other.params, "batch_stats": other.batch_stats}, "resnet"
+    )
     np.savez(tmp_path / "resnet.npz", **exported)
     section = tiny(**{"weights.file": str(tmp_path / "resnet.npz")}).weights
     found = with_weights(first, network, section)

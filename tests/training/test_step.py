@@ -32,9 +32,9 @@ def batch(side=20):
 
 def test_targets_are_cropped_to_the_centre():
     x = np.arange(2 * 10 * 12).reshape(2, 10, 12, 1)
-    found = central({"mask": x, "cut": np.array([0, 1])}, 5)
+    found = central({"mask": x, "label_set": np.array([0, 1])}, 5)
     np.testing.assert_array_equal(found["mask"], x[:, 2:7, 2:9])
-    np.testing.assert_array_equal(found["cut"], [0, 1])
+    np.testing.assert_array_equal(found["label_set"], [0, 1])
 
 
 def test_an_unpadded_network_learns_its_centre():

@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.data.files import Files
 from jaxnuc.data.sources._aperio import Annotations, read_aperio
 from jaxnuc.data.sources._polygons import Polygon, rasterize
 from jaxnuc.data.sources._splitting import SPLITS, random_split
-from jaxnuc.image_files import natural_key
+from jaxnuc.io.archive import Files
+from jaxnuc.io.image_files import natural_key
 
 TIFF = (".tif", ".tiff")
 

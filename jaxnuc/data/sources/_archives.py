@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxnuc.data.files import Files
+from jaxnuc.io.archive import Files
 
 
 def open_files(root: str | Path, belongs: Callable[[str], bool], expected: str) -> Files:

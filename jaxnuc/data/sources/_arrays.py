@@ -4,8 +4,8 @@ import io
 
 import numpy as np
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sources._label_images import as_ids
+from jaxnuc.io.archive import Files
 from jaxnuc.postprocess import label_components, regions, relabel
 
 

@@ -6,8 +6,8 @@ from typing import TypeVar
 
 import numpy as np
 
-from jaxnuc.data.files import Files
-from jaxnuc.image_files import IMAGE_SUFFIXES
+from jaxnuc.io.archive import Files
+from jaxnuc.io.image_files import IMAGE_SUFFIXES
 
 Key = TypeVar("Key", bound=Hashable)
 

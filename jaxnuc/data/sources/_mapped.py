@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.data.files import Files
-from jaxnuc.npy_files import npy_header
+from jaxnuc.io.archive import Files
+from jaxnuc.io.npy import npy_header
 
 _LOCAL_HEADER = 30  # bytes of a zip's local file header before the name and the extra field
 

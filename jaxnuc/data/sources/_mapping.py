@@ -12,12 +12,12 @@ class Mapped:
     Args:
       source: the samples.
       function: sample -> sample; picklable.
-      **attributes: that the function changes, such as `cut`.
+      **attributes: that the function changes, such as `label_set`.
     """
 
     def __init__(self, source: Source, function: Callable[[Sample], Sample], **attributes: Any):
         self.name = source.name
-        for key in ("ids", "split", "cut", "cuts", "endless", "ignores"):
+        for key in ("ids", "split", "label_set", "label_sets", "endless", "ignores"):
             if hasattr(source, key):
                 setattr(self, key, getattr(source, key))
         for key, value in attributes.items():

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._label_images import check_size
 from jaxnuc.data.sources._splitting import SPLITS, random_split
-from jaxnuc.image_files import natural_key
-from jaxnuc.labels import Cut
+from jaxnuc.io.archive import Files
+from jaxnuc.io.image_files import natural_key
+from jaxnuc.labels import LabelSet
 
 Key = tuple[str, ...]
 
@@ -196,12 +196,12 @@ class PairedSource:
 
     Attributes:
       name: of the data set.
-      cut: of its classes; None where it has none.
+      label_set: of its classes; None where it has none.
       ids: names of the split's images; `source[i]` is `ids[i]`.
     """
 
     name: str
-    cut: Cut | None = None
+    label_set: LabelSet | None = None
 
     def __init__(self, pairs: Mapping[str, Pair]):
         self.ids = list(pairs)
@@ -217,9 +217,9 @@ class PairedSource:
         instances, natives = self._labels(label_file)
         check_size("labels", instances, image.shape[:2], label_file.where, image_file.name)
         classes = None
-        if self.cut is not None and natives is not None:
+        if self.label_set is not None and natives is not None:
             try:
-                classes = self.cut.from_native(natives)
+                classes = self.label_set.from_native(natives)
             except ValueError as error:
                 raise ValueError(f"{label_file.where}: {error}") from error
         meta = {"name": name, "source": self.name} | self._meta(name)

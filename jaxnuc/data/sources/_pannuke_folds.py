@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sources._mapped import MappedArray
+from jaxnuc.io.archive import Files
 
 FOLDS = (1, 2, 3)
 KINDS = ("images", "masks", "types")

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._archives import open_files
 from jaxnuc.data.sources._label_images import check_size, same_stems
 from jaxnuc.data.sources._splitting import random_split
-from jaxnuc.image_files import IMAGE_SUFFIXES, decode_colours
+from jaxnuc.io.archive import Files
+from jaxnuc.io.image_files import IMAGE_SUFFIXES, decode_colours
 from jaxnuc.postprocess import label_components
 
 THRESHOLD = 128  # JPEG moves black and white by tens of grey levels, never by half of the range

@@ -7,9 +7,9 @@ import tifffile
 from PIL import Image
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 
-from jaxnuc.data.files import to_rgb
-from jaxnuc.image_files import decode_colours
-from jaxnuc.tiff_files import check_size
+from jaxnuc.io.archive import to_rgb
+from jaxnuc.io.image_files import decode_colours
+from jaxnuc.io.tiff_checks import check_size
 
 _JPEG_2000 = {33003: "YCbCr", 33005: "RGB"}  # Aperio's own numbers, and the tiles' colours
 

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._label_images import as_ids, check_size
 from jaxnuc.data.sources._labelme import read_labelme
 from jaxnuc.data.sources._memory import Memory
 from jaxnuc.data.sources._polygons import Polygon, check_convention, rasterize
 from jaxnuc.data.sources._splitting import random_split
-from jaxnuc.image_files import IMAGE_SUFFIXES, natural_key
+from jaxnuc.io.archive import Files
+from jaxnuc.io.image_files import IMAGE_SUFFIXES, natural_key
 from jaxnuc.postprocess import label_components
 
 # The names of each part's folder, and of the folders of images in it; `_`, `-` and case are one.
@@ -72,7 +72,7 @@ class Source:
 
     Attributes:
       name: `"cnseg"`.
-      cut: None, the nuclei have no classes.
+      label_set: None, the nuclei have no classes.
       ids: such as `"train/12"`, or in clusters `"test/difficult/12"`, in natural order.
       ignores: whether samples have regions to ignore: in the split `"unlabelled"`.
 
@@ -107,7 +107,7 @@ class Source:
         if min_points < 3:
             raise ValueError(f"min_points={min_points}: an outline needs 3 vertices or more")
         check_convention(convention)
-        self.name, self.cut, self.ignores = "cnseg", None, split == "unlabelled"
+        self.name, self.label_set, self.ignores = "cnseg", None, split == "unlabelled"
         self._subset, self._nuclei, self._min_points = subset, tuple(nuclei), min_points
         self._convention, self._components = convention, components
         self._files, self._images, self._labels = _index(Path(root), subset)

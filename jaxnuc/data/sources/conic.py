@@ -10,15 +10,14 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._archives import open_files
 from jaxnuc.data.sources._label_images import as_ids
 from jaxnuc.data.sources._mapped import MappedArray
 from jaxnuc.data.sources._splitting import random_split
 from jaxnuc.data.sources._tables import read_csv
-from jaxnuc.label_sets import NUCLEI, cut
-from jaxnuc.labels import LabelTree
+from jaxnuc.io.archive import Files
+from jaxnuc.labels import NUCLEI, LabelTree, label_set
 
 CLASSES = ("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
 ARRAYS = ("images.npy", "labels.npy")
@@ -49,7 +48,7 @@ class Source:
     Attributes:
       name: `"conic"`.
       ids: names of the patches as in `patch_info.csv`, in the order of the arrays.
-      cut: `cut("lizard")`, or its six separate classes.
+      label_set: `label_set("lizard")`, or its six separate classes.
       counts: (N, 6) int64, the nuclei of each of `CLASSES` that reach into the central 224x224
         pixels, as in `counts.csv`; None where that file is missing.
 
@@ -68,8 +67,10 @@ class Source:
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
     ):
         self.name = "conic"
-        self.cut = (
-            cut("lizard", separate=True, tree=_separate_tree()) if separate else cut("lizard")
+        self.label_set = (
+            label_set("lizard", separate=True, tree=_separate_tree())
+            if separate
+            else label_set("lizard")
         )
         files = open_files(root, lambda name: PurePosixPath(name).name in ARRAYS, EXPECTED)
         found = _find(files)
@@ -105,7 +106,7 @@ class Source:
         labels = self._labels[patch]
         instances = as_ids(labels[..., 0], where)
         try:
-            classes = self.cut.from_native(as_ids(labels[..., 1], where))
+            classes = self.label_set.from_native(as_ids(labels[..., 1], where))
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         image, centre = self._origins[index]

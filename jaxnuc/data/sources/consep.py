@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import label_sets
+from jaxnuc import labels
 from jaxnuc.data.sources._arrays import check_classes, instance_map
 from jaxnuc.data.sources._mat import mat_shapes, read_mat
 from jaxnuc.data.sources._pairs import File, PairedSource, find, pair, published_split
@@ -39,13 +39,13 @@ class Source(PairedSource):
       merge: read the 4 classes that are usually reported in place of 7: both epithelial classes
         become one, and fibroblasts, muscle and endothelium another.
       other: what the class `other` means in the label tree: `"necrotic"`, `"unspecific"` or
-        `"ignore"`; see `jaxnuc.label_sets.consep`.
+        `"ignore"`; see `jaxnuc.labels.consep`.
       seed: of the permutation that cuts val from train.
       val_fraction: share of the training images that is val.
 
     Attributes:
       name: `"consep"`.
-      cut: the label set.
+      label_set: the label set.
       ids: stems such as `"train_1"`, in natural order; `source[i]` is `ids[i]`.
 
     Raises:
@@ -65,7 +65,7 @@ class Source(PairedSource):
         seed: int = 0,
         val_fraction: float = 0.2,
     ):
-        self.cut = label_sets.cut("consep", merge=merge, other=other)
+        self.label_set = labels.label_set("consep", merge=merge, other=other)
         pairs = pair(find(root, "*consep*.zip", EXPECTED, [LAYOUT]))
         super().__init__(published_split(pairs, split, seed, val_fraction))
 

@@ -18,7 +18,7 @@ from jaxnuc.data.sources._cpm_text import text_labels, text_size
 from jaxnuc.data.sources._mat import mat_shapes, read_mat
 from jaxnuc.data.sources._pairs import File, Pair, PairedSource, find, named, pair
 from jaxnuc.data.sources._splitting import random_split
-from jaxnuc.image_files import image_size
+from jaxnuc.io.image_files import image_size
 
 EXPECTED = (
     "expected `imageNN.png` with `imageNN_mask.txt`, as the challenge of MICCAI 2015 published "

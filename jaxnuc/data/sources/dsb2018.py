@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._runlength import Runs, decode_runs, read_runs
 from jaxnuc.data.sources._split_table import listed_split, read_table
 from jaxnuc.data.sources._splitting import random_split
+from jaxnuc.io.archive import Files
 
 EXPECTED = (
     "expected `stage1_train.zip` or the folder `stage1_train/` with "

@@ -5,11 +5,11 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._label_images import check_size
 from jaxnuc.data.sources._splitting import SPLITS, random_split
-from jaxnuc.image_files import IMAGE_SUFFIXES
+from jaxnuc.io.archive import Files
+from jaxnuc.io.image_files import IMAGE_SUFFIXES
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 

@@ -50,7 +50,7 @@ class Source:
     Attributes:
       name: `"isbi2014"`.
       ids: `"EDF000"`, ..., in natural order; `source[i]` is `ids[i]`.
-      cut: None, there are no classes.
+      label_set: None, there are no classes.
 
     Raises:
       FileNotFoundError: the data are not there.
@@ -59,7 +59,7 @@ class Source:
     """
 
     name = "isbi2014"
-    cut = None
+    label_set = None
 
     def __init__(
         self,

@@ -63,7 +63,7 @@ class Source:
 
     Attributes:
       name: `"kumar"`.
-      cut: None, the nuclei have no classes.
+      label_set: None, the nuclei have no classes.
       ids: the images' names in natural order, training first; `source[i]` is `ids[i]`.
 
     The samples' `meta` holds `patient`, `modality`, `tissue` where `split_file` has organs, and
@@ -88,7 +88,7 @@ class Source:
         if split not in SPLITS:
             raise registry.unknown("split", split, SPLITS)
         check_convention(convention)
-        self.name, self.cut, self._convention = "kumar", None, convention
+        self.name, self.label_set, self._convention = "kumar", None, convention
         self._files: dict[str, tuple[File, File]] = {}
         self._organs: dict[str, str] = {}
         part: dict[str, str] = {}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import label_sets, registry
+from jaxnuc import labels, registry
 from jaxnuc.data.sources._arrays import instance_map
 from jaxnuc.data.sources._mat import read_mat
 from jaxnuc.data.sources._pairs import File, Key, Pair, PairedSource, find, pair, published_split
@@ -46,7 +46,7 @@ class Source(PairedSource):
 
     Attributes:
       name: `"lizard"`.
-      cut: the label set; plasma cells and eosinophils are one class of the standard tree.
+      label_set: the label set; plasma cells and eosinophils are one class of the standard tree.
       ids: stems such as `"consep_1"`, in natural order; `source[i]` is `ids[i]`.
 
     The samples' `mpp` is 0.5, nominal: the images are at 20x, from several scanners. `origin` is
@@ -68,7 +68,7 @@ class Source(PairedSource):
         seed: int = 0,
         val_fraction: float = 0.2,
     ):
-        self.cut = label_sets.cut("lizard")
+        self.label_set = labels.label_set("lizard")
         found = find(root, "*lizard*.zip", EXPECTED, [LAYOUT])
         pairs = pair(found)
         rows = _table(next(iter(found["table"].values())), [stem for (stem,) in pairs])

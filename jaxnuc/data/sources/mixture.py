@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import label_sets
+from jaxnuc import labels
 from jaxnuc.data import oversampling, resolution
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sample import Source as AnySource
 from jaxnuc.data.sources._mapping import Mapped
 from jaxnuc.data.sources._orders import Episodes, Epochs, Shares
-from jaxnuc.labels import Cut
+from jaxnuc.labels import LabelSet
 
 ENDLESS = 2**31 - 1  # the largest length that index arrays of 32 bits can address
 
@@ -41,26 +41,27 @@ class Source:
       episode: 0 mixes the sources within a batch, in every stretch of the stream in proportion to
         the weights. Otherwise `episode * weight` samples of one source come before those of the
         next: a number of samples, or `"2 epochs"` for as many epochs of each source.
-      cut: the classes of all samples: a name of `jaxnuc.label_sets`, a mapping of that name and
-        arguments, or a `Cut`. Nuclei of no class of it, and those of a source without classes,
+      label_set: the classes of all samples: a name of `jaxnuc.labels`, a mapping of that name and
+        arguments, or a `LabelSet`. Nuclei of no class of it, and those of a source without classes,
         get the class -1, ignored. `"none"` drops the classes; `"own"` leaves to each source its
-        own, the number of which among `cuts` is in the meta of a sample as `cut`; None expects the
-        same of all.
+        own, the number of which among `label_sets` is in the meta of a sample as `label_set`; None
+        expects the same of all.
       stream: whether to mix the sources endlessly, or to hold all their images one after the
         other; None: to mix them in the split `"train"`.
 
     Attributes:
       name: the names of the sources, joined by a plus sign.
-      parts: the sources, with the classes of `cut`.
-      cut: the classes of all samples, missing where there are none or each source has its own.
-      cuts: the different label sets of the sources, missing but for `cut="own"`.
+      parts: the sources, with the classes of `label_set`.
+      label_set: the classes of all samples, missing where there are none or each source has its
+        own.
+      label_sets: the different label sets of the sources, missing but for `label_set="own"`.
       endless: whether this is the stream.
       ignores: whether samples of any source have regions to ignore.
 
     Raises:
-      ValueError: no sources; their classes differ or cannot be read at `cut`; their microns per
-        pixel differ by more than 10 % or are known of some only (on reading, where the first and
-        the last image of a source did not show it); weights, episodes or balance that are none.
+      ValueError: no sources; their classes differ or cannot be read at `label_set`; their microns
+        per pixel differ by more than 10 % or are known of some only (on reading, where the first
+        and the last image of a source did not show it); weights, episodes or balance that are none.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Source:
         split: str = "train",
         seed: int = 0,
         episode: int | str = 0,
-        cut: str | Mapping[str, Any] | Cut | None = None,
+        label_set: str | Mapping[str, Any] | LabelSet | None = None,
         stream: bool | None = None,
     ):
         if not sources:
@@ -79,7 +80,7 @@ class Source:
         for source in sources:
             if not len(source):
                 raise ValueError(f"source {source.name!r} of a mixture is empty")
-            if hasattr(source, "cuts"):
+            if hasattr(source, "label_sets"):
                 raise ValueError(
                     f"mixture {source.name!r} within a mixture has several label sets; list its "
                     "sources in the outer one"
@@ -88,16 +89,18 @@ class Source:
             raise ValueError(f"seed={seed!r} of a mixture: an integer of 0 or more is expected")
         weights = _for_each("weights", weights, 1.0, len(sources))
         balance = _for_each("balance", balance, None, len(sources))
-        own = cut == "own"
+        own = label_set == "own"
         self._cuts: list[int | None] = [None] * len(sources)
         if own:
-            self.cuts, self._cuts = _own_cuts(sources)
-            self.parts = [_at_cut(s, getattr(s, "cut", None) or self.cuts[0]) for s in sources]
+            self.label_sets, self._cuts = _own_cuts(sources)
+            self.parts = [
+                _at_cut(s, getattr(s, "label_set", None) or self.label_sets[0]) for s in sources
+            ]
         else:
-            common = _common_cut(sources, cut)
+            common = _common_cut(sources, label_set)
             if common is not None:
-                self.cut = common
-            self.parts = [s if cut is None else _at_cut(s, common) for s in sources]
+                self.label_set = common
+            self.parts = [s if label_set is None else _at_cut(s, common) for s in sources]
         self.name = "+".join(source.name for source in sources)
         self.ignores = any(getattr(source, "ignores", False) for source in sources)
         self.split, self.endless = split, split == "train" if stream is None else stream
@@ -142,8 +145,8 @@ class Source:
     def _about(self, part: int, meta: Mapping[str, Any]) -> dict[str, Any]:
         """The meta of a sample, with its source, and a name unique in the mixture."""
         name = f"{self._prefixes[part]}{meta.get('name')}"
-        cut = self._cuts[part]
-        own = {} if cut is None else {"cut": cut}
+        label_set = self._cuts[part]
+        own = {} if label_set is None else {"label_set": label_set}
         return {"source": self.parts[part].name, **meta, "name": name, **own}
 
 
@@ -161,12 +164,12 @@ class _ReadAt:
         return replace(sample, classes=np.array(self.lookup, np.int32)[sample.classes])
 
 
-def _at_cut(source: AnySource, common: Cut | None) -> AnySource:
-    own: Cut | None = getattr(source, "cut", None)
+def _at_cut(source: AnySource, common: LabelSet | None) -> AnySource:
+    own: LabelSet | None = getattr(source, "label_set", None)
     if common is None:
-        return Mapped(source, _ReadAt(None), cut=None)
+        return Mapped(source, _ReadAt(None), label_set=None)
     if own is None:
-        return Mapped(source, _ReadAt(()), cut=common)
+        return Mapped(source, _ReadAt(()), label_set=common)
     try:
         # A nucleus of no class of the cut is still one: ignored, not background.
         lookup = own.to(common, outside=-1)
@@ -175,54 +178,59 @@ def _at_cut(source: AnySource, common: Cut | None) -> AnySource:
             f"classes of {source.name!r} at the cut of the mixture: {error}; "
             'give another "cut", or "none" to drop the classes'
         ) from None
-    return Mapped(source, _ReadAt(tuple(lookup.tolist())), cut=common)
+    return Mapped(source, _ReadAt(tuple(lookup.tolist())), label_set=common)
 
 
-def _common_cut(sources: Sequence[AnySource], cut: str | Mapping[str, Any] | Cut | None) -> Any:
-    cuts = [getattr(source, "cut", None) for source in sources]
-    if cut is None:
-        for source, own in zip(sources, cuts, strict=True):
-            if not _same(cuts[0], own):
+def _common_cut(
+    sources: Sequence[AnySource], label_set: str | Mapping[str, Any] | LabelSet | None
+) -> Any:
+    label_sets = [getattr(source, "label_set", None) for source in sources]
+    if label_set is None:
+        for source, own in zip(sources, label_sets, strict=True):
+            if not _same(label_sets[0], own):
                 raise ValueError(
-                    f"{_classes(sources[0])}, but {_classes(source)}; give the mixture a 'cut' at "
+                    f"{_classes(sources[0])}, but {_classes(source)}; give the mixture a "
+                    "'label_set' at "
                     'which both can be read, such as "superclasses", or "none" to drop the classes'
                 )
-        return cuts[0]
-    if cut == "none":
+        return label_sets[0]
+    if label_set == "none":
         return None
-    if not any(cuts):
-        raise ValueError(f"cut={cut!r}, but no source of the mixture has classes; leave it out")
-    if isinstance(cut, Cut):
-        return cut
-    arguments = {"name": cut} if isinstance(cut, str) else dict(cut)
+    if not any(label_sets):
+        raise ValueError(
+            f"label_set={label_set!r}, but no source of the mixture has classes; leave it out"
+        )
+    if isinstance(label_set, LabelSet):
+        return label_set
+    arguments = {"name": label_set} if isinstance(label_set, str) else dict(label_set)
     if "name" not in arguments:
-        raise ValueError(f"cut={arguments!r} of a mixture needs a 'name' of jaxnuc.label_sets")
-    return label_sets.cut(**arguments)
+        raise ValueError(f"label_set={arguments!r} of a mixture needs a 'name' of jaxnuc.labels")
+    return labels.label_set(**arguments)
 
 
-def _own_cuts(sources: Sequence[AnySource]) -> tuple[tuple[Cut, ...], list[int | None]]:
+def _own_cuts(sources: Sequence[AnySource]) -> tuple[tuple[LabelSet, ...], list[int | None]]:
     """The different label sets, and the number of each source's among them.
 
     The nuclei of a source without classes are all ignored, so that any will do for it.
     """
-    cuts: list[Cut] = []
+    label_sets: list[LabelSet] = []
     numbers: list[int | None] = []
     for source in sources:
-        cut: Cut | None = getattr(source, "cut", None)
-        if cut is not None and cut not in cuts:
-            if cuts and cut.tree != cuts[0].tree:
+        label_set: LabelSet | None = getattr(source, "label_set", None)
+        if label_set is not None and label_set not in label_sets:
+            if label_sets and label_set.tree != label_sets[0].tree:
                 raise ValueError(
-                    f"{_classes(source)} of another label tree than {cuts[0].groups}; "
+                    f"{_classes(source)} of another label tree than {label_sets[0].groups}; "
                     "a mixture needs classes of one tree"
                 )
-            cuts.append(cut)
-        numbers.append(0 if cut is None else cuts.index(cut))
-    if not cuts:
-        raise ValueError("cut='own', but no source of the mixture has classes; leave it out")
-    return tuple(cuts), numbers
+            label_sets.append(label_set)
+        numbers.append(0 if label_set is None else label_sets.index(label_set))
+    if not label_sets:
+        raise ValueError("label_set='own', but no source of the mixture has classes; leave it out")
+    return tuple(label_sets), numbers
 
 
-def _same(a: Cut | None, b: Cut | None) -> bool:
+def _same(a: LabelSet | None, b: LabelSet | None) -> bool:
     """Whether group k means the same leaves in both, whatever its native number and name."""
     if a is None or b is None:
         return a is b
@@ -230,8 +238,9 @@ def _same(a: Cut | None, b: Cut | None) -> bool:
 
 
 def _classes(source: AnySource) -> str:
-    cut = getattr(source, "cut", None)
-    return f"{source.name!r} has {'no classes' if cut is None else 'classes ' + str(cut.groups)}"
+    label_set = getattr(source, "label_set", None)
+    classes = "no classes" if label_set is None else f"classes {label_set.groups}"
+    return f"{source.name!r} has {classes}"
 
 
 def _for_each(key: str, values: Sequence[Any] | None, default: Any, count: int) -> list[Any]:

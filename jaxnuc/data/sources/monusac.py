@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import label_sets, registry
+from jaxnuc import labels, registry
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources._aperio import Layer
 from jaxnuc.data.sources._aperio_pairs import (
@@ -59,7 +59,7 @@ class Source:
 
     Attributes:
       name: `"monusac"`.
-      cut: the label set: Epithelial, Lymphocyte, Macrophage, Neutrophil.
+      label_set: the label set: Epithelial, Lymphocyte, Macrophage, Neutrophil.
       ids: the images' names, in natural order, training images first; `source[i]` is `ids[i]`.
       unmatched: addresses of the files left out for lack of a partner.
       ignores: True, samples may have regions to ignore.
@@ -87,7 +87,11 @@ class Source:
         cache: bool = True,
     ):
         check_convention(convention)
-        self.name, self.cut, self._convention = "monusac", label_sets.cut("monusac"), convention
+        self.name, self.label_set, self._convention = (
+            "monusac",
+            labels.label_set("monusac"),
+            convention,
+        )
         found = find_pairs(archives(root, "monusac"), unmatched, (*TIFF, ".svs"))
         self._pairs, self.unmatched = found
         test = [name for name, pair in self._pairs.items() if _is_test(pair)]
@@ -119,7 +123,7 @@ class Source:
         self, pair: Annotated, shape: tuple[int, int]
     ) -> tuple[np.ndarray, tuple[np.ndarray, list[Polygon], dict[str, Any]]]:
         found, where = pair.annotations(), pair.files.where(pair.xml)
-        numbers = {label.name: label.native for label in self.cut.labels}
+        numbers = {label.name: label.native for label in self.label_set.labels}
         polygons: list[Polygon] = []
         ignored: list[Polygon] = []
         natives = [0]
@@ -134,7 +138,7 @@ class Source:
                 natives += [numbers[kind]] * len(layer.polygons)
         instances, counts = paint(polygons, shape, self._convention, where)
         known = {"mpp": found.mpp, **counts}
-        return instances, (self.cut.from_native(natives), ignored, known)
+        return instances, (self.label_set.from_native(natives), ignored, known)
 
 
 def _is_test(pair: Annotated) -> bool:

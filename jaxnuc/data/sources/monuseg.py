@@ -60,7 +60,7 @@ class Source:
 
     Attributes:
       name: `"monuseg"`.
-      cut: None, the nuclei have no classes.
+      label_set: None, the nuclei have no classes.
       ids: the images' names, in natural order, training images first; `source[i]` is `ids[i]`.
       unmatched: addresses of the files left out for lack of a partner.
 
@@ -84,7 +84,7 @@ class Source:
         cache: bool = True,
     ):
         check_convention(convention)
-        self.name, self.cut, self._convention = "monuseg", None, convention
+        self.name, self.label_set, self._convention = "monuseg", None, convention
         self._pairs, self.unmatched = find_pairs(archives(root, "monuseg"), unmatched)
         train = [name for name in self._pairs if name not in TEST]
         test = [name for name in self._pairs if name in TEST]

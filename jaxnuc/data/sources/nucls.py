@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import label_sets
+from jaxnuc import labels
 from jaxnuc.data.sources._arrays import check_classes, instance_map, read_npz
 from jaxnuc.data.sources._pairs import File, PairedSource, find, pair, published_split
 
@@ -40,7 +40,7 @@ class Source(PairedSource):
 
     Attributes:
       name: `"nucls"`.
-      cut: the label set: `Non-Tumor`, `Tumor`.
+      label_set: the label set: `Non-Tumor`, `Tumor`.
       ids: stems such as `"train_1"`, in natural order; `source[i]` is `ids[i]`.
 
     Raises:
@@ -59,7 +59,7 @@ class Source(PairedSource):
         val_fraction: float = 0.2,
         mpp: float | None = None,
     ):
-        self.cut = label_sets.cut("nucls")
+        self.label_set = labels.label_set("nucls")
         found = find(root, "*nucls*.zip", EXPECTED, [FILES | TABLE, FILES])
         if "table" in found:
             self._check_table(next(iter(found["table"].values())))
@@ -70,7 +70,7 @@ class Source(PairedSource):
         text = file.read().decode(errors="replace")
         lines = re.findall(r"""^\s*(\d+)\s*:\s*["']?(.*?)["']?\s*$""", text, re.MULTILINE)
         classes = {int(number): name for number, name in lines}
-        known = {label.native: label.name for label in label_sets.cut("nucls").labels}
+        known = {label.native: label.name for label in labels.label_set("nucls").labels}
         if classes != known:
             raise ValueError(f"{file.where}: classes {classes}; those of this set are {known}")
 

@@ -13,7 +13,7 @@ from jaxnuc.data import records, shards
 from jaxnuc.data.manifests import MANIFEST, read_manifest
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.shards import AGAIN
-from jaxnuc.labels import Cut
+from jaxnuc.labels import LabelSet
 
 
 class Source:
@@ -33,7 +33,7 @@ class Source:
       name: of the source that was packed.
       ids: names of the samples.
       split: as above.
-      cut: of the classes, None if there are none.
+      label_set: of the classes, None if there are none.
       ignores: whether some samples have regions to ignore.
       manifest: the whole manifest.
 
@@ -51,11 +51,11 @@ class Source:
                 f"{self._folder / MANIFEST}: split {self.manifest['split']!r} was packed, not "
                 f"{split!r}; pack that one too, into {Path(root) / split}"
             )
-        cut = self.manifest["cut"]
+        label_set = self.manifest["label_set"]
         self.name, self.split = self.manifest["name"], split
         self.ids: list[str] = self.manifest["names"]
         try:
-            self.cut = None if cut is None else Cut.from_json(cut)
+            self.label_set = None if label_set is None else LabelSet.from_json(label_set)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{self._folder / MANIFEST}: no readable classes ({error}); {AGAIN}"

@@ -16,7 +16,7 @@ from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources import _neoplastic
 from jaxnuc.data.sources._pannuke_folds import FOLDS, find_folds
 from jaxnuc.data.sources._splitting import SPLITS
-from jaxnuc.label_sets import cut
+from jaxnuc.labels import label_set
 
 # Training, validation and test fold of the three published splits; results are means over them.
 # No split trains on two folds, and fold 2 is never the test fold.
@@ -53,7 +53,7 @@ class Source:
     Attributes:
       name: `"pannuke"`.
       ids: `fold1_0`, ...: fold and index in its arrays; copies add the turn, `fold1_0_rot90`.
-      cut: `cut("pannuke")`, None for the neoplastic variants.
+      label_set: `label_set("pannuke")`, None for the neoplastic variants.
 
     Raises:
       FileNotFoundError: no fold is there, or not the one that is asked for, or a file of it.
@@ -75,7 +75,7 @@ class Source:
         if variant not in VARIANTS:
             raise registry.unknown("variant of PanNuke", variant, VARIANTS)
         self._variant = variant
-        self.cut = cut("pannuke") if variant == "full" else None
+        self.label_set = label_set("pannuke") if variant == "full" else None
         chosen = _folds_of(split, protocol, folds, variant)
         self._folds = find_folds(Path(root), chosen)
         tiles = [(f, i) for f in chosen for i in range(len(self._folds[f]))]
@@ -93,9 +93,9 @@ class Source:
         fold = self._folds[number]
         image = fold.image(tile)
         classes: np.ndarray | None
-        if self.cut is not None:
+        if self.label_set is not None:
             instances, classes = nuclei(fold.ids(tile))
-            classes = self.cut.from_native(classes)
+            classes = self.label_set.from_native(classes)
         else:
             instances, classes = nuclei(fold.ids(tile)[..., :1])[0], None
         if self._variant == "neoplastic_compat":

@@ -8,12 +8,12 @@ import numpy as np
 from skimage.color import hed_from_rgb, rgb_from_hed
 
 from jaxnuc.data.colour_spaces import from_density, mix, optical_density
-from jaxnuc.data.files import to_rgb
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.stain_estimation import estimator
 from jaxnuc.data.stains import METHODS, Lab, Stains, normalize, resolve, restain
 from jaxnuc.data.transforms._checks import check_probability, check_spread
-from jaxnuc.image_files import decode_colours
+from jaxnuc.io.archive import to_rgb
+from jaxnuc.io.image_files import decode_colours
 
 Numbers = tuple[tuple[float, ...], ...]
 

@@ -6,7 +6,7 @@ import pytest
 
 from jaxnuc.data import sources
 from jaxnuc.data.sources.conic import CLASSES, Source
-from jaxnuc.label_sets import cut
+from jaxnuc.labels import label_set
 
 PATCHES = [f"{image}-{k:04}" for image in ("consep_1", "consep_10", "dpath_2") for k in range(3)]
 PATCHES += [f"glas_{image}-0000" for image in range(1, 8)]
@@ -59,12 +59,12 @@ def test_patches_classes_and_counts(root):
         "centre": "consep",
         "image": "consep_10",
     }
-    assert source.cut == cut("lizard")
+    assert source.label_set == label_set("lizard")
 
 
 def test_six_classes_where_they_are_to_be_separate(root):
     source = Source(root, "all", separate=True)
-    assert source.cut.groups == CLASSES
+    assert source.label_set.groups == CLASSES
     np.testing.assert_array_equal(source[3].classes, LABELS[3, ..., 1])
 
 

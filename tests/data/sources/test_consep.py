@@ -68,7 +68,7 @@ def test_older_form_as_the_only_variable_of_a_mat_file(root):
 
 def test_merged_classes_and_the_meaning_of_other(root):
     merged = Source(root, "test", merge=True)
-    assert merged.cut.groups == ("other", "inflammatory", "epithelial", "spindle")
+    assert merged.label_set.groups == ("other", "inflammatory", "epithelial", "spindle")
     np.testing.assert_array_equal(merged[0].classes[0], [0, 3, 3, 0, 4, 4, 1])
     np.testing.assert_array_equal(
         Source(root, "test", other="ignore")[0].classes[0], [0, 3, 3, 0, 6, 6, -1]

@@ -64,7 +64,7 @@ def test_classes_follow_the_ids(root, form):
     source = sources.create("lizard", root=pack(root, form), split="all")
     source = pickle.loads(pickle.dumps(source))
     assert sorted(source.ids) == sorted(NAMES)
-    groups = {name: k for k, name in enumerate(source.cut.groups, 1)}
+    groups = {name: k for k, name in enumerate(source.label_set.groups, 1)}
     expected = np.zeros_like(IDS)
     expected[IDS == 40] = groups["plasma/eosinophil"]
     expected[IDS == 7] = groups["neutrophil"]

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import scipy.io
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sources._mat import mat_shapes, read_mat
+from jaxnuc.io.archive import Files
 
 MAP = np.arange(12.0).reshape(3, 4)
 

@@ -71,7 +71,7 @@ def root(tmp_path):
 def test_classes_and_instances(root):
     source = sources.create("monusac", root=root, split="all")
     assert source.ids[:2] == [f"TCGA-5P-A9K0-01Z-00-DX1_{k}" for k in (2, 10)]
-    assert source.cut.groups == ("Epithelial", "Lymphocyte", "Macrophage", "Neutrophil")
+    assert source.label_set.groups == ("Epithelial", "Lymphocyte", "Macrophage", "Neutrophil")
     sample = source[0]
     np.testing.assert_array_equal(sample.image, IMAGE[..., :3])
     np.testing.assert_array_equal(sample.instances, np.where(box(LEFT), 1, box(RIGHT) * 3))

@@ -34,7 +34,7 @@ def test_reads_the_tiles(root, zipped):
         shutil.rmtree(root / "NuCLS-mini")
     source = sources.create("nucls", root=root, split="all", mpp=0.2)
     assert source.ids == ["test_1", "train_1", "train_2", "train_10"]
-    assert source.cut.groups == ("Non-Tumor", "Tumor")
+    assert source.label_set.groups == ("Non-Tumor", "Tumor")
     sample = source[3]
     np.testing.assert_array_equal(sample.image, IMAGE)
     np.testing.assert_array_equal(sample.instances, IDS)

@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc.data.files import Files
 from jaxnuc.data.sources._arrays import (
     check_classes,
     equal_components,
@@ -14,6 +13,7 @@ from jaxnuc.data.sources._arrays import (
     read_npz,
 )
 from jaxnuc.data.sources._pairs import File, find, named, pair, patient_split, published_split
+from jaxnuc.io.archive import Files
 
 LAYOUT = {
     "image": r"(train|test)/images/([^/]+)\.png",

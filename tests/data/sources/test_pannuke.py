@@ -81,7 +81,7 @@ def test_every_tile_of_every_fold(root, form):
     assert len(source) == sum(TILES.values())
     assert source.ids[:2] == ["fold1_0", "fold1_1"]
     assert source.ids[-1] == "fold3_3"
-    assert source.cut.groups[0] == "neoplastic"
+    assert source.label_set.groups[0] == "neoplastic"
     i = 0
     for fold in TILES:
         images, masks, types = arrays(fold)
@@ -154,7 +154,7 @@ def test_neoplastic_tiles_split_by_tile(tmp_path, monkeypatch):
     assert sorted(names) == sorted(f"fold1_{i}" for i in range(60) if i % 3 != 2)
     sample, tile = parts["val"][0], int(parts["val"].ids[0].split("_")[1])
     np.testing.assert_array_equal(sample.instances, expected(masks[tile, ..., :1])[0])
-    assert (sample.classes, parts["val"].cut) == (None, None)
+    assert (sample.classes, parts["val"].label_set) == (None, None)
     assert Source(tmp_path, variant="neoplastic", seed=1).ids != parts["train"].ids
 
 

@@ -133,8 +133,8 @@ def test_clipping_is_cutting():
         if convention == "haru":  # truncation toward zero is not the same below 0
             polygons = [np.round(p) for p in polygons]
         whole = rasterize([Polygon(p + 40) for p in polygons], (100, 100), convention)[0]
-        cut = rasterize([Polygon(p) for p in polygons], (20, 20), convention)[0]
-        np.testing.assert_array_equal(cut, whole[40:60, 40:60])
+        label_set = rasterize([Polygon(p) for p in polygons], (20, 20), convention)[0]
+        np.testing.assert_array_equal(label_set, whole[40:60, 40:60])
 
 
 def golden_polygons(arrays, case):

@@ -1,0 +1,1 @@
+"""Scores of a trained network over a data set."""

@@ -1,1 +1,0 @@
-"""From a trained network and an image to nuclei."""

@@ -1,0 +1,237 @@
+"""Names and contents of image files, as every package that reads them needs."""
+
+import io
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+
+import numpy as np
+import tifffile
+from PIL import Image, ImageMode
+from PIL.BmpImagePlugin import BmpImageFile
+from PIL.ImageFile import ImageFile
+from PIL.JpegImagePlugin import jpeg_factory
+from PIL.PngImagePlugin import PngImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from jaxnuc.io.npy import decode_npy
+from jaxnuc.io.tiff_checks import Refused, check_black, check_single, check_size, first_page
+
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
+
+# Only these are opened: Pillow knows dozens of formats, some of which start other programs.
+_KINDS = {
+    b"\x89PNG\r\n\x1a\n": "PNG",
+    b"\xff\xd8\xff": "JPEG",
+    b"BM": "BMP",
+    b"II*\0": "TIFF",
+    b"MM\0*": "TIFF",
+    b"II+\0": "TIFF",
+    b"MM\0+": "TIFF",
+}
+_LOSSY_SUFFIXES = (".jpg", ".jpeg")
+# What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
+_TIFFFILE_CODECS = {
+    tifffile.COMPRESSION.NONE,
+    tifffile.COMPRESSION.ADOBE_DEFLATE,
+    tifffile.COMPRESSION.DEFLATE,
+    tifffile.COMPRESSION.PACKBITS,
+    tifffile.COMPRESSION.LZMA,
+}
+_MODES = ("1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "I", "I;16", "I;16B", "F")
+# Pillow turns TIFF images by their orientation tag; how to turn them back.
+_BACK = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_90,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_270,
+}
+_ORIENTATION = 274
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sorts numbers inside of names by their value.
+
+    >>> sorted(["a10.png", "a9.png", "a1.png"], key=natural_key)
+    ['a1.png', 'a9.png', 'a10.png']
+    """
+    parts = [part for part in re.split(r"([0-9]+)", name) if part]
+    # By length and digits: `int` refuses thousands of them.
+    digits = [part.lstrip("0") if part.isdecimal() else None for part in parts]
+    return [
+        (1, 0, part) if number is None else (0, len(number), number)
+        for part, number in zip(parts, digits, strict=True)
+    ]
+
+
+def is_junk(name: str) -> bool:
+    """Whether a path is what operating systems leave behind: `__MACOSX`, `._x`, `.DS_Store`.
+
+    >>> is_junk("__MACOSX/a/._1.png"), is_junk("a/.DS_Store"), is_junk("a/1.png")
+    (True, True, False)
+    """
+    parts = PurePosixPath(name).parts
+    return any(p == "__MACOSX" or p.startswith("._") or p == ".DS_Store" for p in parts)
+
+
+def decode(data: bytes, where: str) -> np.ndarray:
+    """Decodes the bytes of an image or `.npy` file without converting the values.
+
+    For labels and masks. Colours of a palette are left aside, and an image lies as it is stored,
+    whatever orientation its tags ask for.
+
+    Args:
+      data: the content of the file: PNG, TIFF, JPEG or BMP whatever its suffix, or NPY.
+      where: its address; errors name it.
+
+    Returns:
+      (H, W) or (H, W, C), of the dtype in the file; a palette image gives its indices, and a TIFF
+      of several images of one size the stack of them.
+
+    Raises:
+      ValueError: the file is truncated, corrupt or of another format; it has several images,
+        more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, printing colours, or 16 bits in each of
+        several channels; Python objects in a NPY file; a TIFF whose 0 is white, which programs
+        read in opposite ways; a JPEG of another suffix, whose numbers are not the original ones.
+    """
+    suffix = PurePosixPath(where).suffix.lower()
+    if suffix == ".npy":
+        return decode_npy(data, where)
+    with _errors(where):
+        kind, bits, stored = _kind(data), 8, None
+        if kind == "JPEG" and suffix not in _LOSSY_SUFFIXES:
+            raise Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
+        if kind == "TIFF":
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                page, several = first_page(tiff, where)
+                bits, stored = page.bitspersample, page.dtype
+                check_black(page)
+                if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
+                    if several and len(tiff.series) == 1:
+                        check_size((several, page.size))
+                        return tiff.asarray()
+                    check_single(several)
+                    array = page.asarray()
+                    return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
+                check_single(several)
+        elif kind == "PNG":
+            bits = data[24]
+        image = _load(data, kind, stored)
+        array = np.asarray(image)
+        # Pillow stretches grey of 2 and 4 bits to 0 .. 255.
+        return array // (255 // (2**bits - 1)) if bits in (2, 4) and image.mode == "L" else array
+
+
+def decode_colours(data: bytes, where: str) -> np.ndarray:
+    """Decodes the bytes of an image file to what one sees: a palette's colours, not its indices.
+
+    The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
+    TIFF), by which some programs turn it, is left aside.
+
+    Args:
+      data: the content of the file: PNG, TIFF, JPEG or BMP, whatever its suffix.
+      where: its address; errors name it.
+
+    Returns:
+      (H, W) uint8 grey, (H, W, C) uint8 grey and alpha, RGB, or RGB and alpha; (H, W) bool.
+
+    Raises:
+      ValueError: as `decode`; also more than 8 bits a channel, which would have to be rescaled.
+        But any file may be a JPEG, and in grey of 8 bits 0 may be white.
+    """
+    with _errors(where):
+        kind = _kind(data)
+        if kind == "TIFF":
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                page, several = first_page(tiff, where)
+                check_single(several)
+                if page.bitspersample == 1:
+                    check_black(page)
+                if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
+                    raise Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
+        elif kind == "PNG" and data[24] > 8:
+            raise Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
+        image = _load(data, kind)
+        if image.mode in ("P", "PA"):
+            image.info.pop("transparency", None)  # dropped, like any alpha
+            image = image.convert("RGB")
+        return np.asarray(image)
+
+
+def image_size(data: bytes, where: str) -> tuple[int, int]:
+    """Height and width of an image file, as it is stored, from its header.
+
+    Raises:
+      ValueError: as `decode_colours`, as far as the header tells.
+    """
+    with _errors(where):
+        kind = _kind(data)
+        if kind == "TIFF":
+            with tifffile.TiffFile(io.BytesIO(data)) as tiff:
+                page = first_page(tiff, where)[0]
+                return page.imagelength, page.imagewidth
+        width, height = _open(data, kind).size
+        return height, width
+
+
+@contextmanager
+def _errors(where: str) -> Iterator[None]:
+    """Makes a ValueError with the address of whatever goes wrong."""
+    try:
+        yield
+    except Refused as error:
+        raise ValueError(f"{where}: {error}") from None
+    except MemoryError:
+        raise
+    except Exception as error:  # what parsers stumble over in a damaged file is of any type
+        suffix = PurePosixPath(where).suffix.lower()
+        raise ValueError(
+            f"{where}: cannot be decoded ({error!s:.200}); it is truncated, corrupt or not a "
+            f"{suffix or 'known'} file: fetch it again"
+        ) from error
+
+
+def _kind(data: bytes) -> str:
+    for start, kind in _KINDS.items():
+        if data.startswith(start):
+            return kind
+    raise ValueError("neither PNG, TIFF, JPEG nor BMP" if data else "it is empty")
+
+
+def _open(data: bytes, kind: str) -> ImageFile:
+    """The image, of which only the header is read."""
+    image: ImageFile
+    if kind == "PNG":
+        image = PngImageFile(io.BytesIO(data))
+        several = getattr(image, "n_frames", 1)
+        if several > 1:
+            raise Refused(f"an animation ({several} images; save each image on its own)")
+        if data[24] > 8 and data[25] != 0:  # Pillow would drop half of the bits
+            raise Refused("16 bits in each of several channels; save it with 8")
+    elif kind == "JPEG":
+        image = jpeg_factory(io.BytesIO(data))
+    elif kind == "BMP":
+        image = BmpImageFile(io.BytesIO(data))
+    else:
+        image = TiffImageFile(io.BytesIO(data))
+    check_size(image.size)
+    if image.mode not in _MODES:
+        raise Refused(f"an image of {image.mode} colours; convert it to RGB")
+    return image
+
+
+def _load(data: bytes, kind: str, stored: np.dtype | None = None) -> Image.Image:
+    """The image as it lies in the file; where `stored` is given, with numbers of that size."""
+    if kind == "PNG":
+        PngImageFile(io.BytesIO(data)).verify()  # the checksums, which decoding does not look at
+    image = _open(data, kind)
+    read = np.dtype(ImageMode.getmode(image.mode).typestr)
+    if stored is not None and (stored == np.int8 or stored.itemsize != read.itemsize):
+        raise Refused(f"{stored} in this compression; save it uncompressed or with Deflate")
+    turned = image.getexif().get(_ORIENTATION) if kind == "TIFF" else None
+    image.load()
+    return image.transpose(_BACK[turned]) if turned in _BACK else image

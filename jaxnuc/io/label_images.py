@@ -1,0 +1,285 @@
+"""Label images as the tools of the field write them, and which belong to which."""
+
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import numpy as np
+
+from jaxnuc.io.mat import mat_variables, read_mat
+from jaxnuc.registry import unknown
+
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
+
+# Names under which files of several arrays hold the instances.
+_KEYS = ("inst_map", "instance_map", "instances", "labels", "masks")
+
+# What tools append to the name of the image.
+_ENDINGS = re.compile(
+    r"(_cp_masks|_masks?|_labels?|_seg|_inst(ances|_map)?|_gt|_pred)?(\.ome)?$", re.IGNORECASE
+)
+
+
+def read_label_image(path: str | Path) -> np.ndarray:
+    """Reads a label image without changing its ids.
+
+    PNG and BMP (grey or palette), TIFF (8 to 32 bit, integer or float, compressed), NPY, NPZ and
+    MATLAB's MAT before 7.3. NPZ and MAT may hold several arrays if one of them is named
+    `inst_map` (as HoVer-Net does), `instance_map`, `instances`, `labels` or `masks`. A binary mask
+    is read as it is, one instance: label its components first where they are nuclei.
+
+    Args:
+      path: of the file; its suffix tells the format.
+
+    Returns:
+      (H, W) integer ids, 0 is background, in the file's dtype; bool becomes uint8, float, as some
+      tools write, int32 or int64.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: the file is damaged, of another format, or holds no label image: several
+        channels or pages, negative ids or numbers that are not whole. Files that hold pickled
+        objects, such as Cellpose's `_seg.npy`, are refused, as reading them would run their code.
+    """
+    path = Path(path)
+    suffix = path.suffix.lower()
+    if suffix not in LABEL_SUFFIXES:
+        raise ValueError(
+            f"{path}: no label image, which are {', '.join(LABEL_SUFFIXES)} "
+            "(JPEG changes ids); export it as PNG or TIFF"
+        )
+    data = path.read_bytes()
+    if suffix == ".mat":
+        return _as_labels(_from_mat(data, path), path)
+    if suffix == ".npz":
+        return _as_labels(_from_npz(data, path), path)
+    return _as_labels(_decoded(data, path), path)
+
+
+class LabelPair(NamedTuple):
+    """The files of one image.
+
+    Attributes:
+      name: relative path, without suffix and without what the tools append.
+      truth: the true label image.
+      prediction: the predicted one; None if it is missing and counts as empty.
+    """
+
+    name: str
+    truth: Path
+    prediction: Path | None
+
+    def read(self) -> tuple[np.ndarray, np.ndarray]:
+        """The two (H, W) label images; all background for a missing prediction."""
+        truth = read_label_image(self.truth)
+        if self.prediction is None:
+            return truth, np.zeros_like(truth)
+        return truth, read_label_image(self.prediction)
+
+
+def label_pairs(
+    truth: str | Path, prediction: str | Path, missing: str = "error"
+) -> list[LabelPair]:
+    """Finds the predicted label image of each true one by its name.
+
+    Folders below are searched too. A file belongs to the one of the same relative path, whatever
+    its suffix. Where there is none, endings such as `_mask`, `_labels`, `_cp_masks`, `_seg`,
+    `_inst_map`, `_gt` or `_pred` are removed from both names.
+
+    Args:
+      truth: folder of the true label images.
+      prediction: folder of the predicted ones.
+      missing: a true image without prediction is an `"error"`, or `"zero"`: counts as one in
+        which nothing was found, as in the MoNuSAC challenge.
+
+    Returns:
+      The pairs, in natural order of their names.
+
+    Raises:
+      FileNotFoundError: a folder does not exist.
+      ValueError: files are without counterpart or with several, there are no label images, the
+        folders are the same, or `missing` is unknown.
+
+    References:
+      Verma et al., MoNuSAC2020: A Multi-organ Nuclei Segmentation and Classification Challenge,
+      2021.
+    """
+    from jaxnuc.io.image_files import natural_key
+
+    if missing not in ("error", "zero"):
+        raise unknown("rule for missing predictions", missing, ["error", "zero"])
+    folders = Path(truth), Path(prediction)
+    if folders[0].resolve() == folders[1].resolve():
+        raise ValueError(f"{truth} is the folder of truth and of predictions; give two folders")
+    true, predicted = (_label_files(folder) for folder in folders)
+    same = true.keys() & predicted.keys()
+    pairs = [LabelPair(name, true[name], predicted[name]) for name in same]
+    true_rest, predicted_rest = (
+        _by_bare_name(files, same, folder)
+        for files, folder in zip((true, predicted), folders, strict=True)
+    )
+    for name in true_rest.keys() & predicted_rest.keys():
+        pairs.append(LabelPair(name, true_rest.pop(name), predicted_rest.pop(name)))
+    if missing == "zero":
+        pairs += [LabelPair(name, true_rest[name], None) for name in true_rest]
+        true_rest = {}
+    if true_rest or predicted_rest:
+        raise ValueError(
+            f"{_listed(true_rest.values(), folders[0])} without prediction, "
+            f"{_listed(predicted_rest.values(), folders[1])} without truth; give both the same "
+            "relative path, keep nothing but label images there, or count missing predictions as "
+            "empty (missing='zero')"
+        )
+    return sorted(pairs, key=lambda pair: natural_key(pair.name))
+
+
+def _label_files(folder: Path) -> dict[str, Path]:
+    """The label images below a folder by their relative path without suffix."""
+    from jaxnuc.io.image_files import is_junk
+
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{folder}: no such folder")
+    found: dict[str, Path] = {}
+    for below, _, names in os.walk(folder):
+        for name in sorted(names):
+            path = Path(below, name)
+            relative = path.relative_to(folder)
+            if path.suffix.lower() not in LABEL_SUFFIXES or is_junk(relative.as_posix()):
+                continue
+            key = relative.with_suffix("").as_posix()
+            if key in found:
+                raise _twice(found[key], path, folder)
+            found[key] = path
+    if not found:
+        raise ValueError(f"{folder}: holds no label images ({', '.join(LABEL_SUFFIXES)})")
+    return found
+
+
+def _by_bare_name(files: dict[str, Path], paired: set[str], folder: Path) -> dict[str, Path]:
+    """The files that are not paired yet, by their names without endings."""
+    found: dict[str, Path] = {}
+    for key in sorted(files.keys() - paired):
+        bare = PurePosixPath(key)
+        name = bare.with_name(_ENDINGS.sub("", bare.name) or bare.name).as_posix()
+        if name in found or name in paired:
+            raise _twice(files[name] if name in paired else found[name], files[key], folder)
+        found[name] = files[key]
+    return found
+
+
+def _twice(first: Path, second: Path, folder: Path) -> ValueError:
+    names = f"{first.relative_to(folder)} and {second.relative_to(folder)}"
+    return ValueError(f"{folder}: {names} would belong to one image; keep one of them")
+
+
+def _listed(paths: Iterable[Path], folder: Path) -> str:
+    from jaxnuc.io.image_files import natural_key
+
+    names = sorted((path.relative_to(folder).as_posix() for path in paths), key=natural_key)
+    text = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
+    return f"{len(names)} files of {folder} ({text})" if names else f"0 files of {folder}"
+
+
+def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
+    if array.ndim == 3 and array.shape[-1] == 1:
+        array = array[..., 0]
+    if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
+        raise ValueError(
+            f"{path}: shape {array.shape}, a colour image of {array.shape[-1]} channels and no "
+            "label image; export the ids themselves, as 16-bit PNG or TIFF"
+        )
+    if array.ndim != 2:
+        raise ValueError(
+            f"{path}: shape {array.shape}, no label image (H, W); save each image on its own"
+        )
+    if array.dtype == bool:
+        return array.astype(np.uint8)
+    if array.dtype.kind == "f":
+        array = _whole(array, path)
+    if array.dtype.kind not in "ui":
+        raise ValueError(f"{path}: values of {array.dtype}, which are no ids")
+    if array.size and array.min() < 0:
+        raise ValueError(
+            f"{path}: holds the negative id {array.min()}; set ignored pixels to 0 in both maps"
+        )
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _whole(array: np.ndarray, path: Path) -> np.ndarray:
+    """Float ids as integers, where that loses nothing."""
+    fraction = ~np.isfinite(array)
+    np.not_equal(array, np.rint(array), out=fraction, where=~fraction)
+    if fraction.any():
+        raise ValueError(
+            f"{path}: {array.dtype} with values such as {array[fraction][0]:g}, which are no ids; "
+            "a map of probabilities or distances has to be segmented first"
+        )
+    largest = np.abs(array).max(initial=0)
+    exact = 2 ** (np.finfo(array.dtype).nmant + 1)
+    if largest >= exact:
+        raise ValueError(
+            f"{path}: ids up to {largest:.0f} in {array.dtype}, which tells ids apart only below "
+            f"{exact}; export integers"
+        )
+    return array.astype(np.int32 if largest < 2**31 else np.int64)
+
+
+def _chosen(names: Iterable[str], path: Path) -> str:
+    names = list(names)
+    known = [name for name in names if name in _KEYS]
+    if len(names) == 1:
+        return names[0]
+    if len(known) == 1:
+        return known[0]
+    raise ValueError(
+        f"{path}: holds the arrays {', '.join(names) or 'none'}, of which {len(known)} are known "
+        f"to be instances ({', '.join(_KEYS)}); save it with one of them"
+    )
+
+
+def _from_npz(data: bytes, path: Path) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as file:
+            names = [n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy")]
+            member = f"{_chosen(names, path)}.npy"
+            content = file.read(member)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise _damaged(path, error) from error
+    return _decoded(content, path / member)
+
+
+def _from_mat(data: bytes, path: Path) -> np.ndarray:
+    variables = mat_variables(data, str(path))
+    key = _chosen([name for name, variable in variables.items() if variable.numeric], path)
+    return read_mat(data, str(path), [key])[key]
+
+
+def _decoded(data: bytes, path: Path) -> np.ndarray:
+    from jaxnuc.io.image_files import decode  # here, so that metrics are imported without Pillow
+
+    if path.suffix.lower() == ".npy" and _is_pickled(data):
+        raise ValueError(
+            f"{path}: holds pickled Python objects, and to read them would run code from the file; "
+            "export the masks as PNG or TIFF (Cellpose: --save_tif)"
+        )
+    return decode(data, str(path))
+
+
+def _is_pickled(data: bytes) -> bool:
+    """Whether the header of an NPY file announces Python objects."""
+    stream = BytesIO(data)
+    try:
+        if np.lib.format.read_magic(stream) != (1, 0):
+            return False
+        return np.lib.format.read_array_header_1_0(stream)[2].hasobject
+    except ValueError:
+        return False  # no NPY file at all, which is for the reader to say
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: cannot be read ({error!r}); it is truncated or corrupt")

@@ -1,0 +1,82 @@
+"""Which images a user means: files, folders and patterns."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from jaxnuc.io.image_files import IMAGE_SUFFIXES, is_junk, natural_key
+from jaxnuc.io.opening import SLIDE_SUFFIXES
+from jaxnuc.io.zarr import is_zarr
+
+_SUFFIXES = tuple(sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, ".npy"}))
+
+
+def image_name(path: str | os.PathLike[str]) -> str:
+    """The name that the outputs of an image bear: that of the file, without its suffix.
+
+    Bytes that are not UTF-8 become U+FFFD, or nothing could be written under the name.
+
+    >>> image_name("slides/a.1.svs"), image_name("b.ome.tif"), image_name("c.OME.zarr")
+    ('a.1', 'b', 'c')
+    """
+    stem = os.fsencode(Path(path).stem).decode(errors="replace")
+    return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
+def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
+    """The images that are meant by files, folders and patterns.
+
+    Args:
+      inputs: each an image file, taken whatever its suffix; a folder, of which the images directly
+        inside are taken, by suffix; a Zarr folder, which is one image; or a pattern as of a shell
+        (`*`, `?`, `[ab]`, `**`), of which the files of a known suffix and Zarr folders are taken.
+
+    Returns:
+      Their paths, in the order of the inputs and by name within each, numbers by value; each image
+      once.
+
+    Raises:
+      FileNotFoundError: one of the inputs finds no image.
+      ValueError: two images have one name, by which their outputs would be named, or `inputs` is
+        one string.
+    """
+    if isinstance(inputs, str | os.PathLike):
+        raise ValueError(f"inputs is {str(inputs)!r}; it must be a list of paths")
+    found: dict[Path, Path] = {}
+    for each in inputs:
+        for path in _found(each):
+            found.setdefault(path.resolve(), path)
+    named: dict[str, Path] = {}
+    for path in found.values():
+        other = named.setdefault(image_name(path), path)
+        if other is not path:
+            raise ValueError(
+                f"{other} and {path} would both give outputs named {image_name(path)!r}; rename "
+                "one, or do them one after the other into two folders"
+            )
+    return list(found.values())
+
+
+def _found(source: str | os.PathLike[str]) -> list[Path]:
+    path, known = Path(source), ", ".join(_SUFFIXES)
+    if path.is_file() or (path.is_dir() and is_zarr(path)):
+        return [path]
+    if path.is_dir():
+        images = list(_images(path.iterdir()))
+        if not images:
+            raise FileNotFoundError(f"{path}: no image in this folder; known are {known}, Zarr")
+    else:
+        if not glob.has_magic(str(source)):
+            raise FileNotFoundError(f"{path}: no such file or folder")
+        images = list(_images(map(Path, glob.iglob(str(path), recursive=True))))
+        if not images:
+            raise FileNotFoundError(f"{path}: no image is named so; known are {known}, Zarr")
+    return sorted(images, key=lambda image: (natural_key(str(image)), str(image)))
+
+
+def _images(paths: Iterator[Path]) -> Iterator[Path]:
+    for path in paths:
+        image = path.is_file() and path.suffix.lower() in _SUFFIXES
+        if (image or (path.is_dir() and is_zarr(path))) and not is_junk(path.name):
+            yield path

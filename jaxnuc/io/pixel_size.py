@@ -1,0 +1,100 @@
+"""Height and width of a pixel in micrometres, as image files tell them."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import tifffile
+
+_MICRONS = {
+    "nm": 1e-3,
+    "nanometer": 1e-3,
+    "um": 1.0,
+    "µm": 1.0,
+    "μm": 1.0,
+    "micron": 1.0,
+    "micrometer": 1.0,
+    "mm": 1e3,
+    "millimeter": 1e3,
+    "cm": 1e4,
+    "centimeter": 1e4,
+    "m": 1e6,
+    "meter": 1e6,
+}
+_RESOLUTION_UNITS = {tifffile.RESUNIT.INCH: 25400.0, tifffile.RESUNIT.CENTIMETER: 10000.0}
+# Dots per inch that a program put in without knowing lie outside.
+_PLAUSIBLE = 0.05, 20.0
+
+
+def in_microns(height: float, width: float, units: tuple[str, str]) -> tuple[float, float] | None:
+    """Sides of a pixel in micrometres, None where a unit is no length or a side not positive.
+
+    >>> in_microns(250, 250, ("nanometer", "nm"))
+    (0.25, 0.25)
+    >>> in_microns(1, 1, ("pixel", "pixel"))
+    """
+    if not (0 < height < math.inf and 0 < width < math.inf):
+        return None
+    if not all(unit in _MICRONS for unit in units):
+        return None
+    return height * _MICRONS[units[0]], width * _MICRONS[units[1]]
+
+
+def plausible(sides: tuple[float, float]) -> bool:
+    """Whether a microscope's pixels may have these sides, in micrometres."""
+    return all(_PLAUSIBLE[0] <= side <= _PLAUSIBLE[1] for side in sides)
+
+
+def of_tiff(
+    tiff: tifffile.TiffFile, series: int, page: tifffile.TiffPage
+) -> tuple[float, float] | None:
+    """Sides of the pixels of a series: from OME-XML, Aperio's description or the resolution.
+
+    Args:
+      tiff: the file.
+      series: of the image.
+      page: the first of the series.
+    """
+    told = of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None
+    return told or _of_aperio(page) or _of_resolution(page)
+
+
+def _of_aperio(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    aperio = re.search(r"\|\s*MPP\s*=\s*([0-9.eE+-]+)", page.description)
+    try:
+        mpp = float(aperio[1]) if aperio else math.nan
+    except ValueError:
+        return None
+    return in_microns(mpp, mpp, ("um", "um"))
+
+
+def of_ome(xml: str, series: int) -> tuple[float, float] | None:
+    """Sides of the pixels of an image in OME-XML; micrometres where no unit is given."""
+    try:
+        pixels = ElementTree.fromstring(xml).findall("{*}Image/{*}Pixels")
+        found = pixels[series].attrib if series < len(pixels) else {}
+        width = float(found.get("PhysicalSizeX", math.nan))
+        height = float(found.get("PhysicalSizeY", width))
+    except (ElementTree.ParseError, ValueError):
+        return None
+    units = found.get("PhysicalSizeYUnit", "µm"), found.get("PhysicalSizeXUnit", "µm")
+    if "PhysicalSizeY" not in found:
+        units = units[1], units[1]
+    return in_microns(height, width, units)
+
+
+def _of_resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    unit = _RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit"))
+    sides = []
+    for name in ("YResolution", "XResolution"):
+        value = page.tags.valueof(name)
+        if unit is None or not isinstance(value, tuple) or len(value) != 2 or 0 in value:
+            return None
+        sides.append(unit * value[1] / value[0])
+    return (sides[0], sides[1]) if plausible((sides[0], sides[1])) else None
+
+
+def check_mpp(mpp: float) -> None:
+    """Raises ValueError where `mpp` is not a positive number."""
+    if isinstance(mpp, bool) or not isinstance(mpp, int | float) or not 0 < mpp < float("inf"):
+        raise ValueError(f"mpp={mpp!r}: microns per pixel are a positive number, such as 0.25")

@@ -1,0 +1,1 @@
+"""From images to nuclei with a trained network."""

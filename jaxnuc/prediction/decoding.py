@@ -1,0 +1,152 @@
+"""From maps to nuclei; without JAX, so that processes which decode start fast and stay small."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from jaxnuc.labels import LabelSet
+from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.postprocess.masks import Mask
+from jaxnuc.postprocess.regions import regions
+from jaxnuc.prediction.agreement import agreement
+from jaxnuc.prediction.tiles import Tile
+from jaxnuc.representations import Nuclei, Representation
+from jaxnuc.representations._classes import Classified
+
+
+@dataclass(frozen=True)
+class Decoder:
+    """From maps to nuclei, with their classes at any label set.
+
+    Attributes:
+      representation: which decodes.
+      label_set: the label set at which classes are read, see `Classified.read_at`; None: that of
+        the class map. Where no classes are predicted, there are none at any.
+
+    Raises:
+      ValueError: the predicted classes cannot be read at the cut.
+    """
+
+    representation: Representation
+    label_set: LabelSet | None = None
+
+    def __post_init__(self) -> None:
+        why = None if self.label_set is None else self.cannot_read(self.label_set)
+        if why is not None:
+            raise ValueError(why)
+
+    @property
+    def grid(self) -> int:
+        """Pixels of the image per value of the maps, each way."""
+        return getattr(self.representation, "grid", 1)
+
+    def __call__(
+        self,
+        maps: Mapping[str, np.ndarray],
+        shape: tuple[int, ...],
+        members: Sequence[Mapping[str, np.ndarray]] = (),
+    ) -> Nuclei:
+        """Decodes the maps of an image.
+
+        Args:
+          maps: of the image.
+          shape: (H, W) of the image.
+          members: the maps of each member of an average; each is decoded too, for the agreement of
+            the nuclei.
+        """
+        if self.grid > 1:
+            nuclei = self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
+        else:
+            nuclei = self.representation.decode(maps)
+        if self.label_set is not None and isinstance(self.representation, Classified):
+            nuclei = self.representation.read_at(nuclei, self.label_set)
+        if not members:
+            return nuclei
+        return _with_agreement(nuclei, [self(each, shape) for each in members])
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """Of the classes of nuclei, the background first; None where there are none."""
+        if not isinstance(self.representation, Classified):
+            return None
+        return ("background", *(self.label_set or self.representation.predicted).groups)
+
+    def table(
+        self,
+        maps: Mapping[str, np.ndarray],
+        tile: Tile,
+        members: Sequence[Mapping[str, np.ndarray]] = (),
+    ) -> NucleiTable:
+        """The nuclei of a tile of an image, where they lie in the image.
+
+        Args:
+          maps: of the tile's pixels in the image.
+          tile: which begins on the maps' grid.
+          members: as in the call.
+        """
+        top, left, bottom, right = tile.box
+        nuclei = self(maps, (bottom - top, right - left), members)
+        return as_table(nuclei).moved(top, left)
+
+    def at(self, label_set: LabelSet) -> "Decoder":
+        """The decoder that reads classes at another label set."""
+        return replace(self, label_set=label_set)
+
+    def cannot_read(self, label_set: LabelSet) -> str | None:
+        """Why the predicted classes cannot be read at a label set; None where they can."""
+        if not isinstance(self.representation, Classified):
+            return None  # there are none
+        try:
+            self.representation.predicted.to(label_set)
+        except ValueError as error:
+            return str(error)
+        return None
+
+
+def decode_tile(
+    decoder: Decoder,
+    tile: Tile,
+    maps: Mapping[str, np.ndarray],
+    members: Sequence[Mapping[str, np.ndarray]],
+) -> tuple[Tile, NucleiTable]:
+    """`Decoder.table` with its tile; here, so that the processes that do it need no JAX."""
+    return tile, decoder.table(maps, tile, members)
+
+
+def as_table(nuclei: Nuclei) -> NucleiTable:
+    """Nuclei of one image as rows.
+
+    Where a representation says which pixels of nuclei others cover, masks are whole. A nucleus of
+    which no pixel is left in the label map, and that has no mask, has no row.
+    """
+    if nuclei.masks is not None:
+        masks, rows = nuclei.masks, np.arange(len(nuclei.masks))
+    else:
+        found = regions(nuclei.instances)
+        rows = found.ids - 1
+        masks = tuple(
+            Mask(top, left, nuclei.instances[top:bottom, left:right] == number)
+            for number, (top, left, bottom, right) in zip(
+                found.ids, found.boxes.tolist(), strict=True
+            )
+        )
+    classes, probabilities = nuclei.classes, nuclei.class_probabilities
+    return NucleiTable(
+        masks,
+        nuclei.scores[rows],
+        None if classes is None else classes[rows],
+        None if probabilities is None else probabilities[rows],
+        agreement=None if nuclei.agreement is None else nuclei.agreement[rows],
+    )
+
+
+def _with_agreement(nuclei: Nuclei, members: Sequence[Nuclei]) -> Nuclei:
+    """Nuclei with their agreement, which is 0 where the label map has no pixel left."""
+    if nuclei.masks is None:
+        rows = np.unique(nuclei.instances[nuclei.instances > 0]) - 1
+    else:
+        rows = np.arange(len(nuclei.masks))
+    values = np.zeros(len(nuclei.scores), np.float32)
+    values[rows] = agreement(as_table(nuclei).masks, [as_table(each).masks for each in members])
+    return nuclei._replace(agreement=values)

@@ -1,0 +1,261 @@
+"""A trained network that turns images into nuclei: array in, label map out."""
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import linen as nn
+from ml_collections import ConfigDict
+
+from jaxnuc import build, labels
+from jaxnuc import config as configs
+from jaxnuc.data.normalize import Normalize
+from jaxnuc.io.colours import check_type, rgb_bytes
+from jaxnuc.labels import LabelSet
+from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.symmetries import Average, Maps
+from jaxnuc.representations import Nuclei, Representation
+from jaxnuc.representations._classes import Classified
+from jaxnuc.run import checkpoints
+
+# Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
+STRIDE = 64
+
+
+def as_rgb(image: np.ndarray) -> np.ndarray:
+    """Any image array to (H, W, 3) uint8.
+
+    Args:
+      image: (H, W), or (H, W, C) with 1 to 4 channels, of which alpha is dropped; bool, uint8,
+        uint16 (full range), or float in [0, 1].
+
+    Raises:
+      ValueError: another shape, type or range.
+    """
+    image = np.asarray(image)
+    check_type(image.shape, image.dtype, "the image")
+    return rgb_bytes(image, "the image")
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network with its parameters.
+
+    Attributes:
+      forward: jitted `(variables, (B, H, W, 3) uint8) -> {map: (B, H, W, C)}` logits.
+      variables: parameters and running statistics.
+    """
+
+    forward: Callable[[Any, Any], dict[str, jax.Array]]
+    variables: Any
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """One network or several with their representation.
+
+    Attributes:
+      networks: over whose maps, of every symmetry, is averaged: see `symmetries.Average`.
+      representation: which decodes the maps.
+      normalize: of the image, as in training.
+      config: of the training of the first network.
+      margin: sides of the image minus sides of the maps, in pixels.
+      symmetries: of the square, over which maps are averaged as well.
+      merge: how, `"mean"` or `"median"`.
+      agreement: whether nuclei are told in how far the members of the average agree on them; each
+        member is decoded for it. See `agreement.agreement`.
+      label_set: the label set at which classes are read; None: that of the class map.
+
+    Raises:
+      ValueError: agreement of a single member; the symmetries or `merge` as in `Average`; a label
+        set where no classes are predicted, or at which they cannot be read.
+    """
+
+    networks: tuple[Network, ...]
+    representation: Representation
+    normalize: Normalize
+    config: ConfigDict
+    margin: int = 0
+    symmetries: tuple[int, ...] = (0,)
+    merge: str = "mean"
+    agreement: bool = False
+    label_set: LabelSet | None = None
+
+    def __post_init__(self) -> None:
+        if self.label_set is not None and self.decode.class_names is None:
+            raise ValueError(
+                f"a label set to read classes at, {self.label_set.groups}, but the network "
+                "predicts no classes; take one with classes, or no label set"
+            )
+        count = len(self.networks) * len(self.average.symmetries)
+        if self.agreement and count < 2:
+            raise ValueError(
+                "agreement=True, but there is one network and one symmetry; take several "
+                "checkpoints, or symmetries=range(8), which is --symmetries=8"
+            )
+
+    @property
+    def average(self) -> Average:
+        """Over symmetries and networks."""
+        return Average(self.representation, self.symmetries, self.merge)
+
+    @property
+    def variables(self) -> tuple[Any, ...]:
+        """Of each network."""
+        return tuple(network.variables for network in self.networks)
+
+    def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """The logits of an image as `as_rgb` takes it, (H, W, C) or on the representation's grid.
+
+        The image is mirrored at its borders where a network needs more of it.
+        """
+        return self.average.merged(self.members(image))
+
+    def members(self, image: np.ndarray) -> tuple[Maps, ...]:
+        """What `maps` averages: of all symmetries with the first network, then the second."""
+        networks = [partial(self._maps, network) for network in self.networks]
+        return self.average.members(networks, self.normalize.image(as_rgb(image)))
+
+    def _maps(self, network: Network, image: np.ndarray) -> Maps:
+        h, w, _ = image.shape
+        first = self.margin // 2
+        last = self.margin - first
+        sides = ((first, last + -h % STRIDE), (first, last + -w % STRIDE), (0, 0))
+        padded = np.pad(image, sides, mode="symmetric")
+        maps = jax.device_get(network.forward(network.variables, padded[None]))
+        grid = self.average.grid
+        return {name: m[0, : -(-h // grid), : -(-w // grid)] for name, m in maps.items()}
+
+    @property
+    def decode(self) -> Decoder:
+        """The second step, from maps to nuclei: NumPy only, and picklable."""
+        return Decoder(self.representation, self.label_set)
+
+    def __call__(self, image: np.ndarray) -> Nuclei:
+        """The nuclei of an image."""
+        members = self.members(image)
+        told = members if self.agreement else ()
+        return self.decode(self.average.merged(members), np.shape(image)[:2], told)
+
+
+def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:
+    """The jitted evaluation of a network on bytes."""
+    return jax.jit(
+        lambda variables, images: model.apply(
+            variables, images.astype(jnp.float32) / 255, train=False
+        )
+    )
+
+
+def make_predictor(
+    config: ConfigDict, model: nn.Module, representation: Representation, variables: Any
+) -> Predictor:
+    """A predictor of a network made by `jaxnuc.build`."""
+    normalize = Normalize(config.data.normalize)
+    margin = getattr(model, "margin", 0)
+    network = Network(make_forward(model), variables)
+    return Predictor((network,), representation, normalize, config, margin)
+
+
+def load(
+    path: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    checkpoint: str | int = "best",
+    *,
+    symmetries: Sequence[int] = (0,),
+    merge: str = "mean",
+    agreement: bool = False,
+    label_set: str | LabelSet | None = None,
+) -> Predictor:
+    """Restores trained networks with nothing but their checkpoints.
+
+    Several are an ensemble: their maps are averaged. The networks may differ, but not what their
+    maps mean, nor what they expect of the image. The thresholds are those of the first checkpoint;
+    some that are optimal for the ensemble are found with `optimize_thresholds` on its maps.
+
+    Args:
+      path: a workdir of `train.py`, or the folder of one checkpoint; or several of them.
+      checkpoint: of a workdir: `"best"` by the monitored figure, `"latest"` or a step.
+      symmetries: test-time augmentation, `range(8)` for all symmetries of the square.
+      merge: of probabilities over symmetries and networks, `"mean"` or `"median"`.
+      agreement: tell of each nucleus in how far symmetries and networks agree on it.
+      label_set: at which the classes of nuclei are read, by name as in `jaxnuc.labels.label_set`,
+        or any cut of the tree of the predicted classes, such as `labels.label_set("consep",
+        merge=True)`. The probability of a class is the sum over the predicted classes within it;
+        see `Classified.read_at`. None: the predicted classes.
+
+    Raises:
+      FileNotFoundError: no such workdir or checkpoint.
+      ValueError: a checkpoint is damaged, there is none, they do not fit together, or agreement of
+        one network without symmetries; an unknown label set, or one at which the predicted classes
+        cannot be read.
+    """
+    paths = [path] if isinstance(path, str | os.PathLike) else list(path)
+    if not paths:
+        raise ValueError("no checkpoint to load; give one workdir or several")
+    folders = [checkpoints.find(each, checkpoint) for each in paths]
+    members = [_restored(folder) for folder in folders]
+    for folder, member in zip(folders[1:], members[1:], strict=True):
+        _check_same(members[0], folders[0], member, folder)
+    if isinstance(label_set, str):
+        label_set = _named(label_set, members[0].representation)
+    return replace(
+        members[0],
+        networks=tuple(network for member in members for network in member.networks),
+        symmetries=tuple(symmetries),
+        merge=merge,
+        agreement=agreement,
+        label_set=label_set,
+    )
+
+
+def _named(label_set: str, representation: Representation) -> LabelSet:
+    """A label set by name, as a cut of the tree of the predicted classes where there are some."""
+    if isinstance(representation, Classified):
+        return labels.label_set(label_set, tree=representation.predicted.tree)
+    return labels.label_set(label_set)
+
+
+def _restored(folder: Path) -> Predictor:
+    """The predictor of one checkpoint."""
+    config = configs.from_json(checkpoints.read_config(folder))
+    representation = build.make_representation(config, checkpoints.read_cuts(folder))
+    model = build.make_model(config, representation)
+    side = STRIDE + getattr(model, "margin", 0)
+    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
+    representation = build.with_thresholds(representation, checkpoints.read_thresholds(folder))
+    return make_predictor(config, model, representation, jax.device_put(variables))
+
+
+def _check_same(first: Predictor, first_folder: Path, other: Predictor, folder: Path) -> None:
+    """Refuses an ensemble whose maps cannot be averaged."""
+    one, two = _meaning(first), _meaning(other)
+    for key in [*one, *(key for key in two if key not in one)]:
+        if key not in one or key not in two or one[key] != two[key]:
+            raise ValueError(
+                f"{key} is {one.get(key)!r} in {first_folder} and {two.get(key)!r} in {folder}; "
+                "an ensemble needs networks whose maps mean the same"
+            )
+
+
+def _meaning(predictor: Predictor) -> dict[str, Any]:
+    """What the maps of a predictor mean, by keys of the configuration, thresholds left out."""
+    config, representation = predictor.config, predictor.representation
+    parts: dict[str, Any] = {"representation": representation}
+    found: dict[str, Any] = {key: config[key].name for key in ("representation", "classes")}
+    if isinstance(representation, Classified):
+        parts = {"representation": representation.base, "classes": representation.losses}
+        predicted = representation.predicted
+        found |= {"classes.tree": predicted.tree.paths, "classes.leaves": predicted.leaves}
+    thresholds = getattr(representation, "thresholds", {})
+    for section, part in parts.items():
+        names = [field.name for field in fields(part) if field.name not in thresholds]
+        found |= {f"{section}.{name}": getattr(part, name) for name in names}
+    found |= {"data.normalize": predictor.normalize.name, "data.mpp": config.data.mpp}
+    return found | {"margin": predictor.margin}

@@ -1,0 +1,205 @@
+"""Weights from elsewhere: public PyTorch checkpoints become variables of our networks, and back.
+
+Torch is not needed: `docs/weights.md` has the three lines that make a `.safetensors` of a `.pth`.
+A layout is a table of names; nothing else of a network is known here. Kernels are (H, W, in, out)
+here and (out, in, H, W) there, those of convolutions in groups too; the weight, bias, running mean
+and running variance of a normalisation are our scale, bias, mean and var.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from jaxnuc.pretrained import hovernet, resnet, u2net
+from jaxnuc.pretrained.files import Source, read
+from jaxnuc.pretrained.layout import Layout, shape_of_theirs
+from jaxnuc.registry import unknown
+
+__all__ = ["LAYOUTS", "Match", "export", "load", "match", "read"]
+
+# "auto" takes the first whose sign is among the names.
+LAYOUTS: dict[str, Layout] = {
+    "hovernet": hovernet.LAYOUT,
+    "hovernet_encoder": hovernet.ENCODER,
+    "resnet": resnet.LAYOUT,
+    "u2net": u2net.LAYOUT,
+}
+COLLECTIONS = ("params", "batch_stats")
+
+
+class Match(NamedTuple):
+    """Which array is filled from which.
+
+    Attributes:
+      layout: the name of the layout.
+      filled: their names by the paths of our arrays, below `params` or `batch_stats`.
+      kept: the paths of our arrays that stay as they are.
+    """
+
+    layout: str
+    filled: dict[str, str]
+    kept: list[str]
+
+
+def load(
+    source: Source,
+    model: Any,
+    variables: Mapping[str, Any],
+    layout: str = "auto",
+    *,
+    keep: str = "",
+    drop: str = "",
+) -> dict[str, Any]:
+    """Fills a network with the weights of a published checkpoint.
+
+    Args:
+      source: a `.safetensors` or `.npz` file, or a mapping from names to arrays.
+      model: the network, as `jaxnuc.models.create` makes it.
+      variables: of the network, with `params` and `batch_stats`: arrays, or shapes as
+        `jax.eval_shape` gives them.
+      layout: a key of `LAYOUTS`, or `"auto"` to tell it by the names.
+      keep: regular expression of the paths of our arrays that stay as they are, for instance
+        `"class_decoder/u0/.*"` where the types of nuclei are other than those of the file.
+      drop: regular expression of the names in the file that are not used, for instance
+        `r"decoder\\.tp\\..*"` for a network without types.
+
+    Returns:
+      `variables` with NumPy arrays in place of those that the layout holds: all, or those of the
+      encoder (`resnet`, `hovernet_encoder`). `match` tells which.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: a layout that is unknown or does not fit the network, an array of ours that the
+        file lacks, one of theirs for which the network has no place, or shapes that differ.
+    """
+    arrays = read(source)
+    found = match(arrays, model, variables, layout, keep=keep, drop=drop)
+    types = {path: array.dtype for path, array in _flat(variables)}
+    values = {
+        path: LAYOUTS[found.layout].to_ours(path, arrays[name].astype(types[path]))
+        for path, name in found.filled.items()
+    }
+    return {
+        collection: _replace(tree, values) if collection in COLLECTIONS else tree
+        for collection, tree in variables.items()
+    }
+
+
+def match(
+    source: Source,
+    model: Any,
+    variables: Mapping[str, Any],
+    layout: str = "auto",
+    *,
+    keep: str = "",
+    drop: str = "",
+) -> Match:
+    """Tells what `load` would fill from what; arguments and errors are those of `load`."""
+    theirs = {name: array.shape for name, array in read(source).items()}
+    layout = _detect(theirs) if layout == "auto" else layout
+    chosen = _layout(layout)
+    network = type(model).__module__.rpartition(".")[2]
+    if network not in chosen.networks:
+        raise ValueError(
+            f"layout {layout!r} is one of {', '.join(chosen.networks)}; the network is {network}"
+        )
+    ours = {path: tuple(array.shape) for path, array in _flat(variables)}
+    asked = {path for path in ours if re.fullmatch(keep, path)}
+    usable = {name: shape for name, shape in theirs.items() if not re.fullmatch(drop, name)}
+    if keep and not asked:
+        raise ValueError(f"keep={keep!r} is the path of no array of {network}, {_some(ours)}")
+    if drop and len(usable) == len(theirs):
+        raise ValueError(f"drop={drop!r} is no name among those of the weights, {_some(theirs)}")
+
+    filled = {
+        path: chosen.name(path) for path in ours if path not in asked and _covers(chosen, path)
+    }
+    hint = f"{chosen.advice}. To leave arrays of the network as they are: keep=REGULAR_EXPRESSION"
+    _refuse(f"layout {layout!r} has no name for", (p for p, n in filled.items() if not n), hint)
+    missing = (f"{name} for {path}" for path, name in filled.items() if name not in usable)
+    _refuse("the weights lack", missing, hint)
+    unlike = (
+        f"{name} is {usable[name]}, and {path} {ours[path]} would be {shape_of_theirs(ours[path])}"
+        for path, name in filled.items()
+        if usable[name] != shape_of_theirs(ours[path])
+    )
+    _refuse("shapes differ:", unlike, hint)
+    spare = usable.keys() - filled.values() - {chosen.name(path) for path in asked}
+    hint = f"{chosen.advice}. To do without some of the weights: drop=REGULAR_EXPRESSION"
+    unused = (name for name in spare if not re.fullmatch(chosen.ignored, name))
+    _refuse(f"{network} has no place for", unused, hint)
+    return Match(layout, filled, [path for path in ours if path not in filled])
+
+
+def export(variables: Mapping[str, Any], layout: str) -> dict[str, np.ndarray]:
+    """Names and orders our arrays as a published checkpoint does; the inverse of `load`.
+
+    Args:
+      variables: of a network that the layout fits, with `params` and `batch_stats`.
+      layout: a key of `LAYOUTS`.
+
+    Returns:
+      Arrays by their names, for `resnet` and `hovernet_encoder` those of the encoder. Without what
+      `load` ignores, such as `num_batches_tracked`.
+
+    Raises:
+      ValueError: unknown layout, or arrays for which it has no name.
+    """
+    chosen = _layout(layout)
+    ours = {path: array for path, array in _flat(variables) if _covers(chosen, path)}
+    unnamed = (path for path in ours if not chosen.name(path))
+    _refuse(f"layout {layout!r} has no name for", unnamed, chosen.advice)
+    return {
+        chosen.name(path): chosen.to_theirs(path, np.asarray(array)) for path, array in ours.items()
+    }
+
+
+def _layout(name: str) -> Layout:
+    if name not in LAYOUTS:
+        raise unknown("layout of weights", name, LAYOUTS)
+    return LAYOUTS[name]
+
+
+def _detect(theirs: Mapping[str, Any]) -> str:
+    for name, layout in LAYOUTS.items():
+        if layout.sign in theirs:
+            return name
+    signs = ", ".join(f"{layout.sign} ({name})" for name, layout in LAYOUTS.items())
+    raise ValueError(f"weights of no known layout: {_some(theirs)}; known by their names: {signs}")
+
+
+def _covers(layout: Layout, path: str) -> bool:
+    return re.fullmatch(layout.covers, path) is not None
+
+
+def _flat(variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Arrays and their paths below the collections; no path is in both."""
+
+    def walk(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
+        if isinstance(tree, Mapping):
+            for key, below in tree.items():
+                yield from walk(below, (*path, key))
+        else:
+            yield "/".join(path), tree
+
+    for collection in COLLECTIONS:
+        yield from walk(variables.get(collection, {}), ())
+
+
+def _replace(tree: Any, values: Mapping[str, np.ndarray], path: tuple[str, ...] = ()) -> Any:
+    if isinstance(tree, Mapping):
+        return {key: _replace(below, values, (*path, key)) for key, below in tree.items()}
+    return values.get("/".join(path), tree)
+
+
+def _some(names: Mapping[str, Any] | Sequence[str], at_most: int = 3) -> str:
+    more = len(names) - at_most
+    return ", ".join([*names][:at_most]) + (f" and {more} more" if more > 0 else "")
+
+
+def _refuse(what: str, names: Iterator[str], hint: str) -> None:
+    found = sorted(names)
+    if found:
+        raise ValueError(f"{what} {_some(found)}. {hint}")

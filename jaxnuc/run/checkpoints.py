@@ -1,0 +1,255 @@
+"""Checkpoints: the state, the position in the data, the progress, the configuration, the labels.
+
+Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept.
+"""
+
+import json
+import math
+import os
+import textwrap
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from absl import logging
+from jax.experimental import multihost_utils
+from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
+
+from jaxnuc.labels import LabelSet
+
+FOLDER = "checkpoints"
+THRESHOLDS = "thresholds.json"  # beside the state of a checkpoint, where they were optimised
+
+State = TypeVar("State", bound=Any)  # a `TrainState`: a tree of arrays, with the step it is at
+
+
+class Checkpoints:
+    """Saves and restores what a training needs to go on to the bit.
+
+    Args:
+      workdir: of the run.
+    """
+
+    def __init__(self, workdir: str | os.PathLike[str]) -> None:
+        self.folder = Path(workdir).absolute() / FOLDER
+
+        def figure(metrics: Mapping[str, float]) -> float:
+            return metrics["monitor"]
+
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                best_fn=figure,
+                preservation_policy=keep.AnyPreservationPolicy(
+                    [
+                        keep.LatestN(2),
+                        keep.BestN(
+                            get_metric_fn=figure, n=1, keep_checkpoints_without_metrics=False
+                        ),
+                    ]
+                ),
+            ),
+        )
+
+    def save(
+        self,
+        state: Any,
+        progress: Mapping[str, Any],
+        config: Mapping[str, Any],
+        monitor: float | None,
+        label_sets: Sequence[LabelSet] = (),
+    ) -> None:
+        """Saves in the background under the state's step; never overwrites a step.
+
+        Args:
+          state: to save; may be donated as soon as this returns.
+          progress: plain data: position in the data, best figure, evaluations waited.
+          config: the resolved configuration as plain data.
+          monitor: the figure by which the best is chosen, or None where there was no evaluation.
+          label_sets: the label sets of the data, for a class map.
+        """
+        step = int(state.step)
+        if step in self._manager.all_steps():
+            return
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.PyTreeSave(jax.device_get(state)),  # the same on every process
+                progress=ocp.args.JsonSave(dict(progress)),
+                config=ocp.args.JsonSave(dict(config)),
+                labels=ocp.args.JsonSave(
+                    {"label_sets": [label_set.to_json() for label_set in label_sets]}
+                ),
+            ),
+            metrics=None if monitor is None else {"monitor": monitor},
+            force=True,
+        )
+
+    def restore(self, template: State) -> tuple[State, dict[str, Any]] | None:
+        """The latest checkpoint that can be read, or None where there is none.
+
+        Those that cannot be read are said so and passed over; once an earlier one can be, they are
+        set aside as `<step>.corrupt`.
+
+        Raises:
+          ValueError: there are checkpoints, and none of them can be read; all are left in place.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        for index, step in enumerate(steps):
+            try:
+                restored = self._read(step, template)
+            except Exception as error:
+                logging.warning(
+                    "checkpoint %s cannot be read (%s: %s)",
+                    self.folder / str(step),
+                    type(error).__name__,
+                    textwrap.shorten(str(error), 300),
+                )
+                continue
+            for damaged in steps[:index]:
+                self._set_aside(damaged)
+            return restored
+        if steps:
+            raise ValueError(
+                f"none of the checkpoints {steps[::-1]} in {self.folder} can be read, and they are "
+                "left as they are; start again in another workdir"
+            )
+        return None
+
+    def _read(self, step: int, template: State) -> tuple[State, dict[str, Any]]:
+        restored = self._manager.restore(
+            step,
+            args=ocp.args.Composite(
+                state=_arguments(template),
+                progress=ocp.args.JsonRestore(),
+            ),
+        )
+        return restored.state, restored.progress
+
+    def _set_aside(self, step: int) -> None:
+        if jax.process_index() == 0:
+            target = self.folder / f"{step}.corrupt"
+            number = 1
+            while target.exists():
+                number += 1
+                target = self.folder / f"{step}.corrupt{number}"
+            (self.folder / str(step)).rename(target)
+            logging.warning("%s is set aside as %s", self.folder / str(step), target.name)
+        if jax.process_count() > 1:
+            multihost_utils.sync_global_devices(f"{step} set aside")
+        self._manager.reload()
+
+    def reached_preemption(self, step: int) -> bool:
+        """Whether the processes of a training agree to stop here, being preempted."""
+        return self._manager.reached_preemption(step)
+
+    def close(self) -> None:
+        """Waits for what is being saved."""
+        self._manager.wait_until_finished()
+        self._manager.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _arguments(template: Any) -> ocp.args.PyTreeRestore:
+    """To restore what a template has, and nothing else, as NumPy arrays."""
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), template)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), template)
+    return ocp.args.PyTreeRestore(shapes, restore_args=as_numpy, partial_restore=True)
+
+
+def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
+    """The folder of a checkpoint.
+
+    Args:
+      path: a workdir, or already the folder of one checkpoint.
+      which: `"best"`, `"latest"` or a step.
+
+    Raises:
+      FileNotFoundError: there is no such checkpoint; lists those there are.
+    """
+    path = Path(path).absolute()
+    if (path / "state").is_dir():
+        return path
+    if not (path / FOLDER).is_dir():
+        raise FileNotFoundError(
+            f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
+            "--workdir of a training"
+        )
+    steps = sorted(int(p.name) for p in (path / FOLDER).iterdir() if p.name.isdigit())
+    chosen: int | None = None
+    if steps and which == "latest":
+        chosen = steps[-1]
+    elif steps and which == "best":  # the latest where none was evaluated, or of equals
+        chosen = max(steps, key=lambda step: (_monitored(path / FOLDER / str(step)), step))
+    elif str(which).isdigit():
+        chosen = int(which)
+    if chosen not in steps:
+        raise FileNotFoundError(f"no checkpoint {which!r} in {path}; there are {steps}")
+    return path / FOLDER / str(chosen)
+
+
+def _monitored(folder: Path) -> float:
+    """The figure by which checkpoints are compared, minus infinity where there is none."""
+    path = folder / "metrics" / "metrics"
+    return json.loads(path.read_text())["monitor"] if path.exists() else -math.inf
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration a checkpoint was made with, as plain data."""
+    return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "config")
+
+
+def read_cuts(folder: Path) -> tuple[LabelSet, ...]:
+    """The label sets of the data a checkpoint was made with; empty where there are none."""
+    if not (folder / "labels").is_dir():  # written before there were classes
+        return ()
+    found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
+    return tuple(LabelSet.from_json(label_set) for label_set in found["label_sets"])
+
+
+def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
+    """What `model.apply` needs to evaluate, and nothing else of the checkpoint.
+
+    Args:
+      folder: of the checkpoint.
+      template: the model's variables as shapes: `{"params": ..., "batch_stats": ...}`.
+      ema: read the averaged parameters.
+
+    Raises:
+      ValueError: the checkpoint is damaged or of another model.
+    """
+    name = "ema" if ema else "params"
+    item = {name: template["params"], "batch_stats": template.get("batch_stats", {})}
+    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    try:
+        restored = reader.restore(folder / "state", args=_arguments(item))
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {folder} cannot be read: {textwrap.shorten(str(error), 300)}; take "
+            "another by --checkpoint=STEP"
+        ) from error
+    found = jax.tree_util.tree_leaves_with_path(restored)
+    for (keys, array), expected in zip(found, jax.tree.leaves(item), strict=True):
+        # Orbax leaves what a checkpoint lacks as the shape that was asked for.
+        there = array.shape if isinstance(array, np.ndarray) else "missing"
+        if there != expected.shape:
+            path = jax.tree_util.keystr(keys, simple=True, separator="/")
+            raise ValueError(
+                f"checkpoint {folder} is of another model: {path} is {there} there and "
+                f"{expected.shape} here"
+            )
+    return {"params": restored[name], "batch_stats": restored["batch_stats"]}
+
+
+def read_thresholds(folder: Path) -> dict[str, float]:
+    """The thresholds stored in a checkpoint; empty where none were optimised."""
+    path = folder / THRESHOLDS
+    return json.loads(path.read_text())["thresholds"] if path.is_file() else {}

@@ -1,0 +1,48 @@
+"""`metrics.jsonl`: the log of a run, one JSON object a line."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxnuc.io.atomic import replace_file
+
+LOG = "metrics.jsonl"
+
+
+def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """Reads a `metrics.jsonl`.
+
+    Args:
+      path: the file. A last line that a killed process left unfinished is passed over.
+
+    Returns:
+      One mapping a line: `step`, `time`, perhaps `epoch`, and figures or an `event`.
+
+    Raises:
+      ValueError: another line is not a JSON object with a step.
+    """
+    raw = Path(path).read_bytes().splitlines()
+    lines = []
+    for number, text in enumerate(raw, 1):
+        try:
+            line = json.loads(text)
+            line["step"]
+        except (ValueError, TypeError, KeyError):
+            if number == len(raw):
+                break
+            raise ValueError(
+                f"{path}, line {number}: not a JSON object with a step: {text[:80]!r}; "
+                "repair or remove that line"
+            ) from None
+        lines.append(line)
+    return lines
+
+
+def rewind(path: Path, step: int) -> Path:
+    """Takes from the log what was written after `step`."""
+    if path.exists():
+        # Nothing precedes the first step but this very run's start, which is logged again.
+        kept = [line for line in read_log(path) if line["step"] <= step] if step else []
+        replace_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+    return path
