@@ -33,7 +33,7 @@ def outside(tmp_path, monkeypatch):
 
 
 NETWORKS = Registry("network", "jaxnuc.models", "Model", elsewhere={"dtype": "set compute_dtype"})
-TABLE = Registry("function", table={"sum": lambda a, b=1: a + b, "space": dict})
+TABLE = Registry("function", table={"sum": lambda a, b=1: a + b, "space": lambda **given: given})
 
 
 def test_files_and_tables():
