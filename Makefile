@@ -5,22 +5,35 @@ ENV := .venv/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export MPLBACKEND := Agg
 
-.PHONY: quickstart test
+.PHONY: quickstart style check test docs
 
 # Trains a small network on synthetic nuclei and evaluates it on held-out ones.
 quickstart: .venv/ready
-	$(ENV)/python train.py --config=configs/quickstart.py --workdir=runs/quickstart
-	$(ENV)/python eval.py --workdir=runs/quickstart --split=test
+	$(ENV)/jaxnuc train --config=quickstart --workdir=runs/quickstart
+	$(ENV)/jaxnuc evaluate --workdir=runs/quickstart --split=test
 
-# Style, types, tests: in two processes, each file in one of them.
-test: .venv/ready
+# Style, spelling, types and the arrows between packages.
+style: .venv/ready
 	$(ENV)/ruff check .
 	$(ENV)/ruff format --check .
+	$(ENV)/codespell
 	$(ENV)/mypy
 	$(ENV)/lint-imports
+
+# What to run before every commit: all but the slow tests.
+check: style
+	$(ENV)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+# Everything, in two processes, each file in one of them.
+test: style
 	$(ENV)/python -m pytest -n 2 --dist loadfile
 
-.venv/ready: pyproject.toml
+# Writes the tables of the documentation that are generated; the tests say when they are old.
+docs: .venv/ready
+	$(ENV)/python -m benchmarks.systems --write
+	$(ENV)/python -m jaxnuc.data.catalog docs/data.md
+
+.venv/ready: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
 	$(ENV)/python -m pip install --quiet --editable .[test]
 	touch $@

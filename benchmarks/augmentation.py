@@ -24,7 +24,7 @@ EXAMPLES = {
     "scale": "scale(0.6, 1.6)",
     "affine": "affine((0.8, 1.2), shear=5, rotation=180)",
     "elastic": "elastic(8)",
-    "colour_jitter": "colour_jitter()",
+    "color_jitter": "color_jitter()",
     "hsv_shift": "hsv_shift(p=1)",
     "intensity": "intensity()",
     "invert": "invert(1)",
@@ -40,8 +40,8 @@ EXAMPLES = {
 }
 NORMALIZE = {name: f"stain_normalize('{name}')" for name in ("macenko", "vahadane", "reinhard")}
 PICTURE, SIZE, TILE, GAP = 2, 160, 80, 3
-STAININGS = (2, 30, 34, 45, 60)  # pictures for normalisation, unlike each other
-COLOURS = 26  # a tile: the pictures are in the repository
+STAININGS = (2, 30, 34, 45, 60)  # pictures for normalization, unlike each other
+COLORS = 26  # a tile: the pictures are in the repository
 
 
 def milliseconds(text: str, sample: Sample, repeats: int = 15) -> float:
@@ -61,7 +61,7 @@ def strip(images: list[np.ndarray]) -> Image.Image:
     for k, image in enumerate(images):
         tile = Image.new("RGB", (TILE, TILE), "white")
         tile.paste(Image.fromarray(image), tuple((TILE - n) // 2 for n in image.shape[1::-1]))
-        few = tile.quantize(COLOURS, dither=Image.Dither.NONE).convert("RGB")
+        few = tile.quantize(COLORS, dither=Image.Dither.NONE).convert("RGB")
         wide.paste(few, (k * (TILE + GAP), 0))
     return wide
 

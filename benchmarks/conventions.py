@@ -17,13 +17,13 @@ from scipy.io import loadmat
 
 from jaxnuc.io.label_images import label_pairs
 from jaxnuc.labels import label_set
-from jaxnuc.metrics import Conventions, contingency_table, score_with, summarize
+from jaxnuc.metrics import Conventions, ImagePair, contingency_table, score_image, summarize
 from jaxnuc.metrics.boundary import boundary_scores, instance_boundary_scores
 from jaxnuc.metrics.class_counts import ClassCounts, class_counts
 from jaxnuc.metrics.classification import classification_scores, pairs_by_centroid, pairs_by_iou
 from jaxnuc.metrics.detection import aggregate_detections, detections, dsb2018_score
-from jaxnuc.metrics.monusac import CLASSES, monusac_challenge_pq, monusac_challenge_scores
 from jaxnuc.metrics.panoptic import image_mean_pq, pooled_pq
+from jaxnuc.metrics.protocols.monusac import CLASSES, monusac_challenge_pq, monusac_challenge_scores
 from jaxnuc.postprocess.regions import class_votes, regions, relabel
 
 Maps = tuple[np.ndarray, np.ndarray]
@@ -34,7 +34,7 @@ def line(name: str, *values: float) -> None:
 
 
 def without_classes(images: list[Maps]) -> None:
-    plain = summarize([score_with(Conventions(), *maps) for maps in images])
+    plain = summarize([score_image(ImagePair.of(*maps)) for maps in images])
     print(f"\n{len(images)} images\n\n| figure | image mean | pooled |\n| --- | --- | --- |")
     for name in ("dice", "iou", "dq", "sq", "pq", "precision", "recall"):
         line(name, plain[f"{name}_image_mean"], plain[f"{name}_pooled"])
@@ -54,7 +54,7 @@ def without_classes(images: list[Maps]) -> None:
         "pixels within 2 px of true outlines not counted": Conventions(tolerance=2),
     }
     for name, conventions in variants.items():
-        s = summarize([score_with(conventions, *maps) for maps in images])
+        s = summarize([score_image(ImagePair.of(*maps, conventions)) for maps in images])
         line(name, s["aji_image_mean"], s["pq_image_mean"], s["pq_pooled"])
 
     tiles = [
@@ -68,7 +68,7 @@ def without_classes(images: list[Maps]) -> None:
     print("\n| empty images | Dice, image mean | PQ, image mean | PQ, pooled |")
     print("| --- | --- | --- | --- |")
     for rule in ("skip", "one", "zero"):
-        s = summarize([score_with(Conventions(empty=rule), *maps) for maps in tiles])
+        s = summarize([score_image(ImagePair.of(*maps, Conventions(empty=rule))) for maps in tiles])
         line(rule, s["dice_image_mean"], s["pq_image_mean"], s["pq_pooled"])
 
     tables = [contingency_table(*maps) for maps in images]
@@ -91,7 +91,7 @@ def without_classes(images: list[Maps]) -> None:
 
 
 def disturbed(instances: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> Maps:
-    """(H, W) instances and (N,) classes of a made-up prediction."""
+    """(H, W) instances and (N,) classes of a simulated prediction."""
     prediction = np.zeros_like(instances)
     for number, (top, left, bottom, right) in enumerate(regions(instances).boxes, 1):
         if rng.random() < 0.1:

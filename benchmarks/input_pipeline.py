@@ -15,12 +15,12 @@ from typing import Any
 import natural
 import numpy as np
 
-from jaxnuc import registry, representations
+from jaxnuc import representations
 from jaxnuc.data import transforms
 from jaxnuc.data.splits import open_split
-from jaxnuc.representations._hover_targets import hover_maps
-from jaxnuc.representations._star_targets import edt_probability, star_distances
-from jaxnuc.representations.contour import contour_map
+from jaxnuc.representations.targets.contours import contour_map
+from jaxnuc.representations.targets.hover import hover_maps
+from jaxnuc.representations.targets.stars import edt_probability, star_distances
 
 
 def per_second(make: Callable[[int], Any], seconds: float) -> float:
@@ -37,8 +37,7 @@ def chain(source: Any, size: int, augment: str, seconds: float) -> None:
     crop = transforms.parse([f"random_crop({size})"])
     full = transforms.parse([f"random_crop({size})", augment])
     encoders: dict[str, Callable[[np.ndarray], Any]] = {
-        name: representations.create(name).encode
-        for name in registry.names("jaxnuc.representations")
+        name: representations.create(name).encode for name in representations.REGISTRY.names()
     }
 
     def sample(index: int, steps: list[Any]) -> Any:

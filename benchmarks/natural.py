@@ -2,7 +2,7 @@
 
 import numpy as np
 
-SPACING = 33  # pixels between centres: about 900 nuclei in 1000 x 1000
+SPACING = 33  # pixels between centers: about 900 nuclei in 1000 x 1000
 
 
 def nuclei(size: int, seed: int = 0) -> np.ndarray:
@@ -22,9 +22,9 @@ def perturbed(size: int, seed: int = 0) -> np.ndarray:
 def _ellipses(size: int, rng: np.random.Generator) -> np.ndarray:
     """(N, 5) row, column, two radii, angle."""
     cells = np.mgrid[0 : max(size // SPACING, 1), 0 : max(size // SPACING, 1)].reshape(2, -1).T
-    centres = (cells + 0.5) * SPACING + rng.uniform(-8, 8, cells.shape)
+    centers = (cells + 0.5) * SPACING + rng.uniform(-8, 8, cells.shape)
     radii = rng.uniform(8, 14, cells.shape)
-    return np.column_stack([centres, radii, rng.uniform(0, np.pi, len(cells))])
+    return np.column_stack([centers, radii, rng.uniform(0, np.pi, len(cells))])
 
 
 def _painted(size: int, ellipses: np.ndarray) -> np.ndarray:

@@ -50,11 +50,11 @@ def mask_and_contour(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Contours are the pixels of a nucleus at most 2 from its outside."""
     labels = np.pad(nuclei(size), 2)
     inside = np.ones((size, size), bool)
-    centre = labels[2:-2, 2:-2]
+    center = labels[2:-2, 2:-2]
     for row in range(5):
         for column in range(5):
-            inside &= labels[row : row + size, column : column + size] == centre
-    return centre > 0, (centre > 0) & ~inside
+            inside &= labels[row : row + size, column : column + size] == center
+    return center > 0, (center > 0) & ~inside
 
 
 def probabilities(size: int) -> tuple[np.ndarray, np.ndarray]:
@@ -65,7 +65,7 @@ def probabilities(size: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def probability_and_hv(size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Distances to the centre of each nucleus, scaled to [-1, 1] on either side."""
+    """Distances to the center of each nucleus, scaled to [-1, 1] on either side."""
     labels = nuclei(size)
     found = postprocess.regions(labels)
     place = np.searchsorted(found.ids, labels)
@@ -88,9 +88,9 @@ def candidates(n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     side = int(np.ceil(np.sqrt(n / 100)))
     own = np.arange(n) % side**2
-    centres = np.stack(np.divmod(own, side), axis=1) * 25.0 + 25
-    points = np.round((centres + rng.normal(0, 4, (n, 2))) / 2) * 2
-    away, angles = points - centres, 2 * np.pi * np.arange(32) / 32
+    centers = np.stack(np.divmod(own, side), axis=1) * 25.0 + 25
+    points = np.round((centers + rng.normal(0, 4, (n, 2))) / 2) * 2
+    away, angles = points - centers, 2 * np.pi * np.arange(32) / 32
     distances = 12 - away[:, :1] * np.sin(angles) - away[:, 1:] * np.cos(angles)
     distances = np.maximum(distances * rng.normal(1, 0.03, distances.shape), 1)
     scores = np.exp(-(away**2).sum(axis=1) / 50) * rng.uniform(0.9, 1, n)

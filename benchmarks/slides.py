@@ -86,24 +86,24 @@ def measure(workdir: str, path: str, rows: int) -> None:
     """Finds the nuclei of the first rows of tiles, and prints what it took."""
     import jaxnuc
     from jaxnuc.io import at_mpp, open_image
-    from jaxnuc.prediction.batches import Batches
+    from jaxnuc.prediction.batches import BatchRunner
     from jaxnuc.prediction.patches import OVERLAP, PATCH, TILE
-    from jaxnuc.prediction.stream import found_rows
+    from jaxnuc.prediction.stream import predict_rows
     from jaxnuc.prediction.tiles import Tiling
 
     predictor = jaxnuc.load(workdir)
     predictor.maps(np.zeros((PATCH, PATCH, 3), np.uint8))
     network = peak()
-    batches = Batches(predictor, size=1)
+    runner = BatchRunner(predictor, size=1)
     with open_image(path) as image, children() as peaks:
         view = at_mpp(image, MODEL_MPP)
         tiling = Tiling(view.shape, TILE, OVERLAP)
         rows = min(rows, tiling.grid[0])
-        begun, nuclei = time.perf_counter(), 0
-        for row in found_rows(view, tiling, range(rows), batches, patch=PATCH, workers=1):
+        start, nuclei = time.perf_counter(), 0
+        for row in predict_rows(view, tiling, range(rows), runner, patch=PATCH, workers=1):
             nuclei += len(row.candidates)
-    seconds = time.perf_counter() - begun
-    tiles, decoding = batches.seconds["tiles"], batches.seconds["taker"]
+    seconds = time.perf_counter() - start
+    tiles, decoding = runner.seconds["tiles"], runner.seconds["decoding"]
     print(
         f"{view.shape[0]:>6} px a side, {rows} of {tiling.grid[0]} rows of {tiling.grid[1]} tiles: "
         f"{nuclei} nuclei in {seconds:.1f} s; the devices wait at most {tiles:.1f} s for tiles and "

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxnuc import models, optim, representations
+from jaxnuc.durations import TrainingLength
 from jaxnuc.prediction.predictor import make_forward
 from jaxnuc.training import state
 from jaxnuc.training.step import make_train_step
@@ -54,7 +55,9 @@ def main() -> None:
     bridge = representations.create(given.representation)
     dtype = jnp.dtype(given.dtype)
     model = models.create(given.model, bridge.outputs, variant=given.variant, dtype=dtype)
-    optimizer = optim.make({"name": "adamw", "learning_rate": 1e-3}, lambda step: 1e-3)
+    optimizer = optim.make(
+        {"name": "adamw", "learning_rate": 1e-3}, lambda step: 1e-3, TrainingLength(1)
+    )
     current = state.create(model, optimizer, seed=0, ema=False)
     rng = np.random.default_rng(0)
     shape = (given.batch, given.size, given.size)

@@ -9,12 +9,12 @@ Settings of the published code, which is later than the first paper: cross entro
 boundary, Adam with 1e-4, up to 300 epochs, the separation published with CNSeg. Not as there: tiles
 of 224 pixels are not enlarged to 448; the validation's PQ lowers the rate, not the training loss;
 batches of 16, not 2; the encoder starts from ImageNet only where weights are given
-(`--config.weights.file=resnet34.safetensors`, docs/weights.md). Small, for a CPU: fewer blocks,
+(`--config.weights.file=resnet34.safetensors`, docs/pretrained.md). Small, for a CPU: fewer blocks,
 crops of 128, AdamW with 2e-3.
 
-    python train.py --config=configs/alnet_attention_cnseg.py:source=cnseg --workdir=runs/alnet \
+    jaxnuc train --config=alnet_attention_cnseg:source=cnseg --workdir=runs/alnet \
         --config.data.root=FOLDER
-    python eval.py --workdir=runs/alnet --split=test
+    jaxnuc evaluate --workdir=runs/alnet --split=test
 """
 
 from ml_collections import ConfigDict
@@ -23,25 +23,27 @@ from jaxnuc.config import arguments, default
 from jaxnuc.registry import unknown
 
 LARGE = {"windows": {"size": 320, "stride": 170, "cache": 40}}  # or an epoch were a few steps
-SOURCES = {  # section, targets
-    "cnseg": ({"convention": "alnet", "min_points": 6}, "alnet"),
-    "monuseg": ({"convention": "alnet", **LARGE}, "alnet_canny"),
-    "bns2017": (LARGE, "alnet_canny"),
-    "isbi2014": (LARGE, "alnet"),
+SOURCES = {  # section, whether the contour runs along Canny edges
+    "cnseg": ({"outlines": {"convention": "alnet", "min_points": 6}}, False),
+    "monuseg": ({"convention": "alnet", **LARGE}, True),
+    "bns2017": (LARGE, True),
+    "isbi2014": (LARGE, False),
 }
-CONTOUR = {"name": "contour", "form": "bce", "decode_by": "overlaps", "max_instances": 150}
 
 
 def get_config(text: str = "") -> ConfigDict:
     arg = arguments(text, small=False, source="cnseg", subset="patch")
     if arg.source not in SOURCES:
         raise unknown("source", arg.source, SOURCES)
-    section, targets = SOURCES[arg.source]
+    section, canny = SOURCES[arg.source]
     subset = {"subset": arg.subset} if arg.source == "cnseg" else {}
     config = default()
     size = "small" if arg.small else "full"
     config.model = ConfigDict({"name": "alnet_attention", "variant": size})
-    config.representation = ConfigDict({**CONTOUR, "targets": targets})
+    targets = {"name": "alnet", "canny": canny, "max_instances": 150}
+    decoder = {"name": "overlaps", "max_instances": 150}
+    contour = {"name": "contour", "loss": {"name": "ce"}, "targets": targets, "decoder": decoder}
+    config.representation = ConfigDict(contour)
     config.data.source = ConfigDict({"name": arg.source, **section, **subset})
     config.data.transforms = ("random_crop(320)", "preset('alnet_attention')", "random_crop(224)")
     config.batch_size, config.duration, config.compute_dtype = 16, "300 epochs", "bfloat16"

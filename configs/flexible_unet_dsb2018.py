@@ -1,14 +1,14 @@
 """The flexible U-Net, small (1.9 M parameters), on the nuclei of the 2018 Data Science Bowl.
 
 Network: the TensorFlow project "Slightly Flexible UNet" (antillia), which publishes no figure for
-this data set. What differs: batch normalisation, no dropout, and mask and contour in place of a
+this data set. What differs: batch normalization, no dropout, and mask and contour in place of a
 mask alone (`representation=binary` gives that), since touching nuclei are to come apart.
 
 Test Dice 0.874, AJI 0.676, PQ 0.686 (seed 0) after 20 minutes on 2 CPU cores.
 
-    python train.py --config=configs/flexible_unet_dsb2018.py --workdir=runs/flexible_unet_dsb2018 \
+    jaxnuc train --config=flexible_unet_dsb2018 --workdir=runs/flexible_unet_dsb2018 \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN
-    python eval.py --workdir=runs/flexible_unet_dsb2018 --split=test
+    jaxnuc evaluate --workdir=runs/flexible_unet_dsb2018 --split=test
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ def get_config(text: str = "") -> ConfigDict:
     arg = arguments(text, representation="contour")
     config = default()
     config.model = ConfigDict({"name": "flexible_unet", "variant": "small"})
-    config.representation = ConfigDict({"name": arg.representation, "min_size": 20})
+    config.representation = ConfigDict({"name": arg.representation, "decoder": {"min_size": 20}})
     config.data.source = ConfigDict({"name": "dsb2018"})
     config.data.normalize = "percentile"
     config.data.transforms = (
@@ -28,7 +28,7 @@ def get_config(text: str = "") -> ConfigDict:
         "scale(0.7, 1.4)",
         "random_crop(128)",
         "flip_turn()",
-        "colour_jitter()",
+        "color_jitter()",
         "blur(1.0, p=0.2)",
         "noise(0.03, p=0.3)",
     )

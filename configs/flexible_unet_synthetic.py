@@ -3,8 +3,8 @@
 How far does it get without a single annotated image? Evaluate it on the 2018 Data Science Bowl
 (test Dice 0.890, AJI 0.684, PQ 0.659 with seed 0, after 18 minutes on 2 CPU cores):
 
-    python train.py --config=configs/flexible_unet_synthetic.py --workdir=runs/synthetic
-    python eval.py --workdir=runs/synthetic --source=dsb2018 --root=FOLDER --split=test
+    jaxnuc train --config=flexible_unet_synthetic --workdir=runs/synthetic
+    jaxnuc evaluate --workdir=runs/synthetic --source=dsb2018 --root=FOLDER --split=test
 """
 
 from ml_collections import ConfigDict
@@ -15,7 +15,7 @@ from jaxnuc.config import default
 def get_config() -> ConfigDict:
     config = default()
     config.model = ConfigDict({"name": "flexible_unet", "variant": "small"})
-    config.representation = ConfigDict({"name": "contour", "min_size": 20})
+    config.representation = ConfigDict({"name": "contour", "decoder": {"min_size": 20}})
     # Fluorescence twice as often: it is the most common in microscopy.
     styles = ("fluorescence", "fluorescence", "he", "he", "pap")
     config.data.source = ConfigDict({"name": "synthetic", "size": 192, "styles": styles})
@@ -24,7 +24,7 @@ def get_config() -> ConfigDict:
         "scale(0.7, 1.8)",
         "random_crop(128)",
         "flip_turn()",
-        "colour_jitter()",
+        "color_jitter()",
         "blur(1.0, p=0.2)",
         "noise(0.03, p=0.2)",
     )

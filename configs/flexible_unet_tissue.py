@@ -1,12 +1,12 @@
 """The flexible U-Net, small (1.9 M parameters), on any set of stained tissue or cytology.
 
-Network: the TensorFlow project "Slightly Flexible UNet" (antillia), with batch normalisation and
+Network: the TensorFlow project "Slightly Flexible UNet" (antillia), with batch normalization and
 mask and contour in place of a mask alone. No published figure; for a first look at a data set,
-a few minutes on 2 CPU cores. Large images are read faster packed: `python -m jaxnuc.data pack`.
+a few minutes on 2 CPU cores. Large images are read faster packed: `jaxnuc pack`.
 
-    python train.py --config=configs/flexible_unet_tissue.py:source=consep --workdir=runs/consep \
+    jaxnuc train --config=flexible_unet_tissue:source=consep --workdir=runs/consep \
         --config.data.root=FOLDER_OR_ZIP
-    python eval.py --workdir=runs/consep --split=val
+    jaxnuc evaluate --workdir=runs/consep --split=val
 """
 
 from ml_collections import ConfigDict
@@ -18,7 +18,7 @@ def get_config(text: str = "") -> ConfigDict:
     arg = arguments(text, source="consep", steps=400, crop=128, preset="he_medium")
     config = default()
     config.model = ConfigDict({"name": "flexible_unet", "variant": "small"})
-    config.representation = ConfigDict({"name": "contour", "min_size": 20})
+    config.representation = ConfigDict({"name": "contour", "decoder": {"min_size": 20}})
     config.data.source = ConfigDict({"name": arg.source})
     config.data.transforms = (
         f"random_crop({arg.crop * 3 // 2})",

@@ -6,9 +6,9 @@ heads, AdamW in place of SGD with 1e-5 (which hardly moves a mean loss), images 
 percentiles. `small`, for a CPU, has blocks of one width as in U2-Net-P (1.1 M parameters):
 test Dice 0.875, AJI 0.668, PQ 0.679 (seed 0) after 49 minutes on 2 CPU cores.
 
-    python train.py --config=configs/harunet_dsb2018.py:small --workdir=runs/harunet_dsb2018 \
+    jaxnuc train --config=harunet_dsb2018:small --workdir=runs/harunet_dsb2018 \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN
-    python eval.py --workdir=runs/harunet_dsb2018 --split=test
+    jaxnuc evaluate --workdir=runs/harunet_dsb2018 --split=test
 """
 
 from ml_collections import ConfigDict
@@ -20,7 +20,7 @@ def get_config(text: str = "") -> ConfigDict:
     arg = arguments(text, small=False)
     config = default()
     config.model = ConfigDict({"name": "harunet", "variant": "small" if arg.small else "full"})
-    config.representation = ConfigDict({"name": "contour", "min_size": 20})
+    config.representation = ConfigDict({"name": "contour", "decoder": {"min_size": 20}})
     config.data.source = ConfigDict({"name": "dsb2018"})
     config.data.normalize = "percentile"
     crop = 128 if arg.small else 256
@@ -29,7 +29,7 @@ def get_config(text: str = "") -> ConfigDict:
         "scale(0.7, 1.4)",
         f"random_crop({crop})",
         "flip_turn()",
-        "colour_jitter()",
+        "color_jitter()",
         "blur(1.0, p=0.2)",
         "noise(0.03, p=0.3)",
     )

@@ -11,9 +11,9 @@ checkpoint, the code takes the test set; copies of an image are drawn, so an epo
 TNBC keeps its 512 pixels. `optimizer=paper` sums the losses over an image, for SGD with 1e-5; it
 clips gradients. `small`, for a CPU, has narrow blocks, AdamW and stronger augmentation.
 
-    python train.py --config=configs/harunet_monuseg.py:ablation=all --workdir=runs/haru \
+    jaxnuc train --config=harunet_monuseg:ablation=all --workdir=runs/haru \
         --config.data.root=FOLDER
-    python eval.py --workdir=runs/haru --split=test
+    jaxnuc evaluate --workdir=runs/haru --split=test
 """
 
 from ml_collections import ConfigDict
@@ -46,9 +46,9 @@ def get_config(text: str = "") -> ConfigDict:
     paper, size = arg.optimizer == "paper", "small" if arg.small else "full"
     config = default()
     config.model = ConfigDict({"name": "harunet", "variant": size, **ABLATION[arg.ablation]})
-    form = {"channels": 1, "form": "paper"} if paper else {"channels": 2, "form": "code"}
-    erosion = {"erosion": 1} if arg.source == "consep" else {}
-    config.representation = ConfigDict({"name": "contour", **form, **erosion})
+    maps = {"loss": {"name": "pixel_sum"}} if paper else {"channels": 2}
+    decoder = {"name": "growth", "erosion": 1 if arg.source == "consep" else 0}
+    config.representation = ConfigDict({"name": "contour", **maps, "decoder": decoder})
     config.data.source = ConfigDict({"name": arg.source, **section})
     config.data.transforms = (f"random_crop({crop})", "preset('harunet')")
     config.batch_size, config.duration = batch, "1600 epochs"

@@ -9,12 +9,12 @@ falls tenfold after 25 epochs, in each of two phases of 50; decoders first. What
 8, where it has 16 and then 4 on each of two GPUs, which cannot change within a run here; windows
 stay inside the image, not mirrored at its border; a fifth of the training images validates.
 The first phase is of use with an encoder from ImageNet, `--config.weights.file=FILE.safetensors`
-(docs/weights.md); `scratch` trains everything from the start. `small`, for a CPU: thin, padded,
+(docs/pretrained.md); `scratch` trains everything from the start. `small`, for a CPU: thin, padded,
 crops of 128, AdamW, one phase.
 
-    python train.py --config=configs/hovernet_consep.py:source=consep --workdir=runs/hovernet \
+    jaxnuc train --config=hovernet_consep:source=consep --workdir=runs/hovernet \
         --config.data.root=FOLDER --config.weights.file=ImageNet-ResNet50-Preact.safetensors
-    python eval.py --workdir=runs/hovernet --split=test
+    jaxnuc evaluate --workdir=runs/hovernet --split=test
 """
 
 from ml_collections import ConfigDict
@@ -36,8 +36,8 @@ def get_config(text: str = "") -> ConfigDict:
     config.model = ConfigDict({"name": "hovernet", "variant": "fast" if fast else "full"})
     config.representation = ConfigDict({"name": "hover"})
     if arg.source != "kumar":
-        losses = {"cross_entropy": 1.0, "dice": 1.0, "vote": "majority"}
-        config.classes = ConfigDict({"name": "groups", **losses})
+        losses = [{"name": "cross_entropy"}, {"name": "dice"}]
+        config.classes = ConfigDict({"name": "groups", "loss": losses, "vote": "majority"})
     config.data.source = ConfigDict({"name": arg.source, **SOURCES[arg.source]})
     if not pannuke:
         windows = {"size": 540, "stride": 164 if fast else 80, "cache": 30}

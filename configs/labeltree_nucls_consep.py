@@ -3,17 +3,17 @@
 Method: Parulekar et al., "Combining Datasets with Different Label Sets for Improved Nucleus
 Segmentation and Classification", which does not use NuCLS; no figure to compare with, for a CPU.
 The network gives the 11 leaves of the label tree, and the loss of an image sums them up to the
-classes of its own set. What differs: a small StarDist with batch normalisation (or HoVer-Net:
+classes of its own set. What differs: a small StarDist with batch normalization (or HoVer-Net:
 `network=hovernet`), both sets in every batch, AdamW. `sets=nucls` and `sets=consep` train on one
 alone with the same leaves.
 
 The tiles of NuCLS do not state their microns per pixel. Their nuclei are about as large, in pixels,
 as those of CoNSeP, so both are read at the latter's 0.25; nothing is resampled.
 
-    python train.py --config=configs/labeltree_nucls_consep.py --workdir=runs/labeltree \
+    jaxnuc train --config=labeltree_nucls_consep --workdir=runs/labeltree \
         --config.data.root=FOLDER_THAT_HOLDS_nucls_AND_consep
-    python eval.py --workdir=runs/labeltree --source=nucls --root=FOLDER --split=test
-    python eval.py --workdir=runs/labeltree --source=consep --root=FOLDER --split=val
+    jaxnuc evaluate --workdir=runs/labeltree --source=nucls --root=FOLDER --split=test
+    jaxnuc evaluate --workdir=runs/labeltree --source=consep --root=FOLDER --split=val
 """
 
 from ml_collections import ConfigDict
@@ -30,11 +30,11 @@ SETS = {"both": ("nucls", "consep"), "nucls": ("nucls",), "consep": ("consep",)}
 NETWORKS = {
     "stardist": (
         {"name": "stardist", "variant": "small", "batch_norm": True},
-        {"name": "stardist", "n_rays": 32, "grid": 2, "min_size": 20},
+        {"name": "stardist", "n_rays": 32, "grid": 2, "decoder": {"min_size": 20}},
     ),
     "hovernet": (
         {"name": "hovernet", "variant": "small", "mode": "conic"},
-        {"name": "hover", "min_size": 20},
+        {"name": "hover", "decoder": {"min_size": 20}},
     ),
 }
 
@@ -48,7 +48,8 @@ def get_config(text: str = "") -> ConfigDict:
     config = default()
     config.model = ConfigDict(network)
     config.representation = ConfigDict(representation)
-    config.classes = ConfigDict({"name": "leaves", "cross_entropy": 1.0, "focal_tversky": 1.0})
+    losses = [{"name": "cross_entropy"}, {"name": "focal_tversky"}]
+    config.classes = ConfigDict({"name": "leaves", "loss": losses})
     sources = tuple(SECTIONS[name] for name in SETS[arg.sets])
     config.data.source = ConfigDict({"name": "mixture", "label_set": "own", "sources": sources})
     config.data.transforms = ("scale(0.8, 1.25)", "preset('he_light')", "random_crop(128)")

@@ -8,11 +8,11 @@ were trained on: soft IoU 0.6100, loss 0.3341, best in epoch 34.
 `compat` has that leak and the masks that grew by a pixel, from fold 1, without the JPEG files in
 between. The default is split by tile and augmented as it is read, in 8 symmetries in place of 6
 copies; an epoch is a sixth. In both the order is shuffled and the validation's pooled IoU decides,
-of binary masks, not its loss. `small`, for a CPU: 5 levels, normalised, crops of 128, AdamW.
+of binary masks, not its loss. `small`, for a CPU: 5 levels, normalized, crops of 128, AdamW.
 
-    python train.py --config=configs/neoplastic_pannuke.py --workdir=runs/neoplastic \
+    jaxnuc train --config=neoplastic_pannuke --workdir=runs/neoplastic \
         --config.data.root=FOLDER_OF_FOLD_1
-    python eval.py --workdir=runs/neoplastic --split=test
+    jaxnuc evaluate --workdir=runs/neoplastic --split=test
 """
 
 from ml_collections import ConfigDict
@@ -25,7 +25,7 @@ def get_config(text: str = "") -> ConfigDict:
     config = default()
     size = "small" if arg.small else "neoplastic"
     config.model = ConfigDict({"name": "flexible_unet", "variant": size})
-    config.representation = ConfigDict({"name": "binary", "loss_name": "bce_iou"})
+    config.representation = ConfigDict({"name": "binary", "loss": {"name": "bce_iou"}})
     variant = "neoplastic_compat" if arg.compat else "neoplastic"
     config.data.source = ConfigDict({"name": "pannuke", "variant": variant, "folds": (1,)})
     config.data.transforms = () if arg.compat else ("preset('flexible_unet')",)

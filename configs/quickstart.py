@@ -2,8 +2,8 @@
 
 Mask and contour on fluorescence-, H&E- and Pap-like pictures; minutes on 2 CPU cores.
 
-    python train.py --config=configs/quickstart.py --workdir=runs/quickstart
-    python eval.py --workdir=runs/quickstart
+    jaxnuc train --config=quickstart --workdir=runs/quickstart
+    jaxnuc evaluate --workdir=runs/quickstart
 """
 
 from ml_collections import ConfigDict
@@ -14,7 +14,7 @@ from jaxnuc.config import default
 def get_config() -> ConfigDict:
     config = default()
     config.model = ConfigDict({"name": "flexible_unet", "variant": "small", "layers": 4})
-    config.representation = ConfigDict({"name": "contour", "min_size": 15})
+    config.representation = ConfigDict({"name": "contour", "decoder": {"min_size": 15}})
     config.data.source = ConfigDict({"name": "synthetic", "size": 128})
     config.data.normalize = "percentile"
     config.data.transforms = ("flip_turn()",)

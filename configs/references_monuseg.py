@@ -10,9 +10,9 @@ of DCAN and the batch of DIST are choices made here, and windows stay inside the
 learn a mask by cross entropy and Dice, with AL-Net's rate and epochs and batches of 8. `small`, for
 a CPU: thin networks, padded, crops of 128, AdamW.
 
-    python train.py --config=configs/references_monuseg.py:method=dcan --workdir=runs/dcan \
+    jaxnuc train --config=references_monuseg:method=dcan --workdir=runs/dcan \
         --config.data.root=FOLDER
-    python eval.py --workdir=runs/dcan --split=test
+    jaxnuc evaluate --workdir=runs/dcan --split=test
 """
 
 from ml_collections import ConfigDict
@@ -20,16 +20,19 @@ from ml_collections import ConfigDict
 from jaxnuc.config import arguments, default
 from jaxnuc.registry import unknown
 
-FILL = {"name": "binary", "loss_name": "bce", "channels": 2, "decode_by": "fill"}
-OUTLINES = {"name": "contour", "channels": 2, "targets": "dcan", "form": "bce"}
+CE, BCE, BCE_DICE = {"name": "ce"}, {"name": "bce"}, {"name": "bce_dice"}
+FILL, SUBTRACT = {"name": "fill"}, {"name": "subtract"}
+MASK = {"name": "binary", "channels": 2, "loss": BCE, "decoder": FILL}
+BORDERS = {"name": "weighted_mask", "erode": True}
+OUTLINES = {"name": "contour", "channels": 2, "targets": {"name": "dcan"}, "loss": CE}
 # Representation, crop, batch, epochs.
 METHODS = {
-    "unet": (FILL | {"weight_map": True, "erode": True}, 268, 8, 240),
+    "unet": (MASK | {"targets": BORDERS}, 268, 8, 240),
     "dist": ({"name": "distance"}, 268, 8, 80),
-    "micro_net": (FILL | {"radius": 1}, 252, 4, 250),
-    "dcan": (OUTLINES | {"decode_by": "subtract"}, 256, 4, 240),
+    "micro_net": (MASK | {"decoder": FILL | {"radius": 1}}, 252, 4, 250),
+    "dcan": (OUTLINES | {"decoder": SUBTRACT}, 256, 4, 240),
 }
-LATER = (FILL | {"channels": 1, "loss_name": "bce_dice"}, 256, 8, 300)
+LATER = (MASK | {"channels": 1, "loss": BCE_DICE}, 256, 8, 300)
 METHODS |= dict.fromkeys(("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"), LATER)
 L2 = {"micro_net": {"weight_decay": 1e-5}}
 ADAM = L2 | {"dist": {"learning_rate": 1e-3, "weight_decay": 5e-6}}

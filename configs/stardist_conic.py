@@ -12,9 +12,9 @@ suppressions of 0.3, 0.4 and 0.5 (0.1, 0.2 and 0.3 there), which keeps the maps 
 images in memory: some 10 GB. `source=lizard` has plasma cells and eosinophils as one class.
 `small`, for a CPU: 16 channels, 32 rays, grid 2, no refinement, crops of 128, AdamW.
 
-    python train.py --config=configs/stardist_conic.py --workdir=runs/stardist_conic \
+    jaxnuc train --config=stardist_conic --workdir=runs/stardist_conic \
         --config.data.root=FOLDER
-    python eval.py --workdir=runs/stardist_conic --split=test --symmetries=8
+    jaxnuc evaluate --workdir=runs/stardist_conic --split=test --symmetries=8
 """
 
 from ml_collections import ConfigDict
@@ -34,10 +34,10 @@ def get_config(text: str = "") -> ConfigDict:
         raise unknown("source", arg.source, SOURCES)
     config = default()
     config.model = ConfigDict({"name": "stardist", "variant": "conic"})
-    stars = {"name": "stardist", "n_rays": 64, "grid": 1, "background": 0.01, "refine": True}
-    config.representation = ConfigDict(stars)
-    losses = {"cross_entropy": 1.0, "focal_tversky": 1.0, "alpha": 0.7}
-    config.classes = ConfigDict({"name": "groups", **losses, "vote": "mean"})
+    stars = {"name": "stardist", "n_rays": 64, "loss": {"name": "mae", "background": 0.01}}
+    config.representation = ConfigDict({**stars, "decoder": {"refine": True}})
+    losses = [{"name": "cross_entropy"}, {"name": "focal_tversky", "alpha": 0.7}]
+    config.classes = ConfigDict({"name": "groups", "loss": losses, "vote": "mean"})
     config.data.source = ConfigDict({"name": arg.source, **SOURCES[arg.source]})
     config.data.transforms = ("random_crop(256)", "preset('stardist_conic')")
     config.batch_size, config.duration, config.compute_dtype = 4, "256000 steps", "bfloat16"
@@ -48,8 +48,7 @@ def get_config(text: str = "") -> ConfigDict:
     config.evaluation.optimize_thresholds = True
     if arg.small:
         config.model = ConfigDict({"name": "stardist", "variant": "small"})
-        stars |= {"n_rays": 32, "grid": 2, "refine": False}
-        config.representation = ConfigDict(stars)
+        config.representation = ConfigDict({**stars, "n_rays": 32, "grid": 2})
         config.data.transforms = ("random_crop(128)", "preset('he_light')")
         config.batch_size, config.duration, config.compute_dtype = 8, "1000 steps", "float32"
         config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})

@@ -6,12 +6,12 @@ those of all images; `fluorescence` takes only those images, where a `split.csv`
 
 32 rays on a grid of 2, percentiles to 0 and 255, crops of 256 around nuclei mostly, Adam with 3e-4,
 batches of 4, 400 epochs of 100 steps, thresholds chosen on the validation images at the end. What
-differs: images in colour; the 10 % that validate are whole images, whose PQ, and not the loss,
+differs: images in color; the 10 % that validate are whole images, whose PQ, and not the loss,
 lowers the rate. `small`, for a CPU: half the channels, batches of 8 crops of 128, AdamW.
 
-    python train.py --config=configs/stardist_dsb2018.py --workdir=runs/stardist \
+    jaxnuc train --config=stardist_dsb2018 --workdir=runs/stardist \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN
-    python eval.py --workdir=runs/stardist --split=test
+    jaxnuc evaluate --workdir=runs/stardist --split=test
 """
 
 from ml_collections import ConfigDict

@@ -17,9 +17,9 @@ CoNIC, on which it builds, and so is an epoch of 1024 samples. By default one se
 as in the paper; `mixed` has both in each batch, each as often. One set alone: `second_epochs=0`.
 `small`, for a CPU: narrow, epochs of 4 batches of 8 crops of 128, AdamW.
 
-    python train.py --config=configs/stardist_labeltree_pannuke_consep.py \
+    jaxnuc train --config=stardist_labeltree_pannuke_consep \
         --workdir=runs/labeltree --config.data.root=FOLDER_THAT_HOLDS_pannuke_AND_consep
-    python eval.py --workdir=runs/labeltree --checkpoint=latest --source=consep --root=FOLDER
+    jaxnuc evaluate --workdir=runs/labeltree --checkpoint=latest --source=consep --root=FOLDER
 """
 
 from ml_collections import ConfigDict
@@ -47,8 +47,10 @@ def get_config(text: str = "") -> ConfigDict:
     steps, batch = (4, 8) if arg.small else (256, 4)  # of an epoch
     config = default()
     config.model = ConfigDict({"name": "stardist", "variant": "conic"})
-    config.representation = ConfigDict({"name": "stardist", "n_rays": 64, "background": 0.01})
-    config.classes = ConfigDict({"name": "leaves", "cross_entropy": 1.0, "focal_tversky": 1.0})
+    loss = {"name": "mae", "background": 0.01}
+    config.representation = ConfigDict({"name": "stardist", "n_rays": 64, "loss": loss})
+    losses = [{"name": "cross_entropy"}, {"name": "focal_tversky"}]
+    config.classes = ConfigDict({"name": "leaves", "loss": losses})
     episode = 0 if arg.mixed else steps * batch  # samples, times the weight
     mixture = {"name": "mixture", "label_set": "own", "episode": episode, "sources": tuple(sources)}
     config.data.source = ConfigDict(mixture)

@@ -75,12 +75,14 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _FUNCTIONS:
-        return getattr(importlib.import_module(_FUNCTIONS[name]), name)
-    if name in __all__:
-        return importlib.import_module(f"jaxnuc.{name}")
-    raise AttributeError(f"module 'jaxnuc' has no attribute {name!r}; it has {', '.join(__all__)}")
+if not TYPE_CHECKING:  # or type checkers would take any name at all
+
+    def __getattr__(name: str) -> Any:
+        if name in _FUNCTIONS:
+            return getattr(importlib.import_module(_FUNCTIONS[name]), name)
+        if name in __all__:
+            return importlib.import_module(f"jaxnuc.{name}")
+        raise AttributeError(f"jaxnuc has no attribute {name!r}; it has {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:

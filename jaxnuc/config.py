@@ -3,10 +3,12 @@
 A file in `configs/` starts from `default()` and says what differs. `model`, `representation`,
 `classes`, `data.source`, `optimizer`, `schedule` and `loss_schedule` are
 `{"name": ..., **arguments}`; the arguments are those of the named thing, which checks them itself.
+Some are sections themselves, such as the `loss` and the `decoder` of a representation.
 Lengths of time are strings: `"20 epochs"`, `"3000 steps"`.
 """
 
 import ast
+import contextlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -33,7 +35,7 @@ def default() -> ConfigDict:
     config.seed = 0
     config.model = ConfigDict({"name": "harunet", "variant": "small"})  # jaxnuc.models
     config.representation = ConfigDict({"name": "contour"})  # jaxnuc.representations
-    config.classes = ConfigDict({"name": "none"})  # or groups, leaves: representations._classes
+    config.classes = ConfigDict({"name": "none"})  # or groups, leaves: representations.class_map
     config.compute_dtype = "float32"  # "bfloat16" on accelerators; parameters stay float32
 
     config.weights = ConfigDict()  # to start from, in place of random ones: jaxnuc.pretrained
@@ -63,7 +65,9 @@ def default() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = "100 steps"  # on the split "val"; the end is always evaluated
-    config.evaluation.monitor = "pq_image_mean"  # larger is better: decides best, plateau, stop
+    config.evaluation.monitor = "pq_image_mean"  # in the metric's direction: best, plateau, stop
+    config.evaluation.metrics = ()  # jaxnuc.metrics.definitions; (): the standard ones, mPQ
+    config.evaluation.protocols = ()  # jaxnuc.metrics.protocols, when a checkpoint is evaluated
     config.evaluation.patience = 0  # evaluations without a better one before stopping; 0: off
     config.evaluation.threshold = 0.5  # IoU at which nuclei match
     config.evaluation.inclusive = False  # whether an IoU of exactly the threshold matches
@@ -104,13 +108,79 @@ def arguments(text: str | None, **defaults: Any) -> ConfigDict:
         if not equals and kind is not bool:
             raise ValueError(f"argument {key!r} needs a value: {key}={defaults[key]}")
         try:
-            parsed = value if kind is str else ast.literal_eval(value) if equals else True
-            values[key] = float(parsed) if kind is float else parsed
-            if type(values[key]) is not kind:
-                raise ValueError
-        except (ValueError, SyntaxError, TypeError):
-            raise ValueError(f"argument {key}={value!r} is not of type {kind.__name__}") from None
+            values[key] = _typed(value if equals else "True", defaults[key])
+        except ValueError as error:
+            raise ValueError(f"argument {key}={error}") from None
     return ConfigDict(values)
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+    """Sets a value that a command line gives as text.
+
+    Sections that are named choices, such as `model`, take new keys, since it is the choice that
+    checks its arguments.
+
+    Args:
+      config: is changed.
+      key: with dots, such as `"data.root"` or `"model.variant"`.
+      text: the value; takes the type of the one that is replaced, and of a new key that of the
+        Python literal, or else is text.
+
+    Raises:
+      ValueError: an unknown key, or a value of another type.
+
+    >>> config = default()
+    >>> override(config, "batch_size", "8")
+    >>> override(config, "model.norm", "group")
+    >>> config.batch_size, config.model.norm
+    (8, 'group')
+    """
+    *sections, last = key.split(".")
+    inside_choice = any(key.startswith(f"{path}.") for path in OPEN)
+    section, prefix = config, ""
+    for name in sections:
+        if inside_choice and name not in section:
+            section[name] = ConfigDict()
+        if not isinstance(section.get(name), ConfigDict):
+            raise _unknown_key(prefix + name, section, prefix)
+        section, prefix = section[name], f"{prefix}{name}."
+    if last not in section and not inside_choice:
+        raise _unknown_key(key, section, prefix)
+    try:
+        value = _typed(text, section.get(last))
+    except ValueError as error:
+        raise ValueError(f"--config.{key}={error}") from None
+    with section.ignore_type():
+        section[last] = value
+
+
+def _typed(text: str, like: Any) -> Any:
+    """A value from text, of the type of another one; of any type where that is None.
+
+    Raises:
+      ValueError: the text has another type.
+    """
+    if isinstance(like, str):
+        return text
+    if isinstance(like, bool) and text in ("true", "false"):
+        return text == "true"
+    value: Any = text
+    with contextlib.suppress(ValueError, SyntaxError, TypeError):
+        value = ast.literal_eval(text)
+    if isinstance(like, float) and type(value) is int:
+        return float(value)
+    if isinstance(like, tuple) and isinstance(value, list):
+        return tuple(value)
+    if isinstance(value, dict):
+        value = ConfigDict(value)
+    if like is not None and type(value) is not type(like):
+        kind = "section" if isinstance(like, ConfigDict) else type(like).__name__
+        raise ValueError(f"{text!r} is not of type {kind}, such as {like!r}")
+    return value
+
+
+def _unknown_key(key: str, section: Mapping, prefix: str) -> ValueError:
+    return registry.unknown("configuration key", key, [prefix + known for known in section])
 
 
 def check(config: ConfigDict) -> None:
@@ -125,15 +195,16 @@ def check(config: ConfigDict) -> None:
 def _check(given: Mapping, known: Mapping, prefix: str) -> None:
     for key in given:
         if key not in known:
-            raise registry.unknown("configuration key", prefix + key, [prefix + k for k in known])
+            raise _unknown_key(prefix + key, known, prefix)
     for key, expected in known.items():
         path = prefix + key
         if key not in given:
             raise ValueError(f"configuration key {path!r} is missing; its default is {expected!r}")
         value = given[key]
         if path in OPEN:
-            if not isinstance(value, Mapping | ConfigDict) or "name" not in value:
+            if not isinstance(value, Mapping | ConfigDict):
                 raise ValueError(f"configuration key {path!r} needs a 'name', got {value!r}")
+            registry.split(value, f"configuration key {path!r}")
         elif isinstance(expected, ConfigDict):
             _check(value, expected, path + ".")
         elif isinstance(expected, tuple):
@@ -146,12 +217,6 @@ def _check(given: Mapping, known: Mapping, prefix: str) -> None:
             )
 
 
-def named(section: Mapping) -> tuple[str, dict[str, Any]]:
-    """`{"name": n, **arguments}` as `(n, arguments)`."""
-    values = section.to_dict() if isinstance(section, ConfigDict) else dict(section)
-    return values.pop("name"), values
-
-
 def to_json(config: ConfigDict) -> dict[str, Any]:
     """The configuration as plain data; `from_json` is its inverse."""
     return json.loads(json.dumps(config.to_dict()))
@@ -160,19 +225,24 @@ def to_json(config: ConfigDict) -> dict[str, Any]:
 def from_json(values: Mapping[str, Any]) -> ConfigDict:
     """A checked configuration from plain data.
 
-    Keys that are missing, because the data were written before there was the key, get their
-    default: that of a new key keeps what was done without it.
+    Raises:
+      ValueError: a key is unknown or missing, such as in the data of another version.
     """
-    config = default()
-    config.unlock()
-    config.update(ConfigDict(dict(values)))
-    for path in OPEN:  # these hold what was given, and nothing of the default's choice
-        section, _, key = path.rpartition(".")
-        given = values[section] if section else values
-        if key in given:
-            (config[section] if section else config)[key] = ConfigDict(dict(given[key]))
-    check(config)
-    return config
+    plain = json.loads(json.dumps(values))
+    check(ConfigDict(plain))
+    return ConfigDict(_with_tuples(plain, default()))
+
+
+def _with_tuples(given: dict[str, Any], known: Mapping) -> dict[str, Any]:
+    """The same with tuples where a configuration has them, which JSON turns into lists."""
+    return {
+        key: tuple(value)
+        if isinstance(known.get(key), tuple)
+        else _with_tuples(value, known[key])
+        if isinstance(known.get(key), ConfigDict)
+        else value
+        for key, value in given.items()
+    }
 
 
 def conventions(config: ConfigDict) -> Conventions:
@@ -183,31 +253,3 @@ def conventions(config: ConfigDict) -> Conventions:
     """
     names = ("threshold", "inclusive", "matching", "empty")
     return Conventions(**{name: config.evaluation[name] for name in names})
-
-
-def steps(text: str, key: str, steps_per_epoch: int | None) -> int:
-    """The number of steps of `"20 epochs"` or `"3000 steps"`.
-
-    Args:
-      text: a number and `steps` or `epochs`.
-      key: the configuration key, for the error.
-      steps_per_epoch: None for an endless source.
-
-    Raises:
-      ValueError: not of that form, or epochs of an endless source.
-
-    >>> steps("2 epochs", "duration", 30)
-    60
-    """
-    number, _, unit = text.partition(" ")
-    try:
-        count = float(number)
-    except ValueError:
-        count = -1.0
-    if unit.rstrip("s") not in ("step", "epoch") or count < 0:
-        raise ValueError(f"{key}={text!r} is not of the form '3000 steps' or '20 epochs'")
-    if unit.startswith("step"):
-        return int(count)
-    if steps_per_epoch is None:
-        raise ValueError(f"{key}={text!r}: an endless source has no epochs; give it in steps")
-    return round(count * steps_per_epoch)

@@ -4,13 +4,15 @@ The file name is the registry: `jaxnuc/models/harunet.py` is the network `"harun
 dot is imported as it is, so that `"my_package.my_net"` works as well as a file of ours.
 """
 
+import dataclasses
 import difflib
 import importlib
 import inspect
 import pkgutil
+import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from types import ModuleType
+from types import ModuleType, NoneType, UnionType
 from typing import Any
 
 
@@ -19,7 +21,7 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"unknown {kind} {name!r}; known: {', '.join(known)}{hint}")
+    return ValueError(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}{hint}")
 
 
 def split(section: Mapping[str, Any], kind: str = "section") -> tuple[str, dict[str, Any]]:
@@ -46,6 +48,7 @@ class Registry:
       table: choices that are not files, by name.
       helpers: files of the package that are no choices, besides those that begin with `_`.
       elsewhere: arguments that a section may not set, and where they come from instead.
+      base: class from which every choice is derived, if it must be one.
     """
 
     kind: str
@@ -54,6 +57,7 @@ class Registry:
     table: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
     helpers: tuple[str, ...] = ("base",)
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+    base: type = object
 
     def names(self) -> list[str]:
         """The choices that the library has, in alphabetical order."""
@@ -95,6 +99,13 @@ class Registry:
             if not callable(getattr(found, self.member, None)):
                 raise ValueError(f"{self.kind} {name!r}: {found.__name__} has no {self.member!r}")
             found = getattr(found, self.member)
+        if self.base is not object and not (
+            isinstance(found, type) and issubclass(found, self.base)
+        ):
+            raise ValueError(
+                f"{self.kind} {name!r} is not derived from {self.base.__module__}."
+                f"{self.base.__qualname__}, which says what a {self.kind} must have"
+            )
         return found
 
     def parameters(self, name: str) -> dict[str, inspect.Parameter]:
@@ -132,34 +143,122 @@ class Registry:
     def build(self, section: Mapping[str, Any], **fixed: Any) -> Any:
         """Makes what a section of a configuration describes.
 
+        Sections within the section, of fields made by `choice`, are built first.
+
         Args:
           section: `{"name": ..., **arguments}`.
           **fixed: arguments that do not come from the section.
 
         Raises:
-          ValueError: an unknown name or argument, one that is missing, or a value that is refused.
+          ValueError: an unknown name or argument, one that is missing or of another type, or a
+            value that is refused.
         """
         name, arguments = split(section, self.kind)
         self.check(name, arguments, fixed)
-        return self.find(name)(**arguments, **fixed)
+        found = self.find(name)
+        if dataclasses.is_dataclass(found):
+            arguments = _built_fields(f"{self.kind} {name!r}", found, arguments)
+        return found(**arguments, **fixed)
+
+    def name_of(self, found: Callable[..., Any]) -> str:
+        """The name of a choice, dotted where it is not one of the library; inverse of `find`."""
+        for name, entry in self.table.items():
+            if entry is found:
+                return name
+        package, _, name = found.__module__.rpartition(".")
+        if package == self.package and found.__qualname__ == self.member:
+            return name
+        return f"{found.__module__}.{found.__qualname__}"
+
+    def section(self, made: Any) -> dict[str, Any]:
+        """The section, as plain data, that makes a dataclass again; inverse of `build`."""
+        values = {"name": self.name_of(type(made))}
+        for each in dataclasses.fields(made):
+            value, choices = getattr(made, each.name), each.metadata.get(_CHOICES)
+            if choices is not None:
+                many = isinstance(value, tuple)
+                value = [choices.section(v) for v in value] if many else choices.section(value)
+            values[each.name] = value
+        return values
+
+
+_CHOICES = "choices"
+
+
+def choice(default: Any, choices: Registry) -> Any:
+    """A dataclass field that is a choice of its own, with arguments of its own.
+
+    In a configuration it is a section, or a list of sections where the default is a tuple. A
+    section without a name changes arguments of the default.
+
+    Args:
+      default: a frozen dataclass from the choices, or a tuple of them.
+      choices: the registry that builds the section.
+
+    Example:
+      >>> @dataclass(frozen=True)
+      ... class Dice:
+      ...     smooth: float = 1.0
+      >>> @dataclass(frozen=True)
+      ... class Mask:
+      ...     loss: Dice = choice(Dice(), Registry("loss", table={"dice": Dice}))
+      >>> masks = Registry("representation", table={"mask": Mask})
+      >>> masks.build({"name": "mask", "loss": {"smooth": 2}})
+      Mask(loss=Dice(smooth=2))
+    """
+    return field(default=default, metadata={_CHOICES: choices})
+
+
+def _built_fields(owner: str, kind: type, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Arguments of a dataclass with their sections built, and the types of all others checked."""
+    built = dict(arguments)
+    hints = typing.get_type_hints(kind)
+    for each in dataclasses.fields(kind):
+        if each.name not in arguments:
+            continue
+        value, choices = arguments[each.name], each.metadata.get(_CHOICES)
+        if choices is None:
+            _check_type(f"{each.name} of {owner}", value, hints[each.name])
+        elif isinstance(each.default, tuple):
+            if not isinstance(value, list | tuple):
+                raise ValueError(
+                    f"{each.name} of {owner} must be a list of sections, got {value!r}"
+                )
+            built[each.name] = tuple(
+                choices.build(v) if isinstance(v, Mapping) else v for v in value
+            )
+        elif isinstance(value, Mapping):
+            default = {"name": choices.name_of(type(each.default))}
+            built[each.name] = choices.build({**default, **value})
+        elif not dataclasses.is_dataclass(value):
+            raise ValueError(f"{each.name} of {owner} must be a section with a name, got {value!r}")
+    return built
+
+
+def _check_type(what: str, value: Any, hint: Any) -> None:
+    """Refuses a value that is not of its field's type, where this is a plain one or several."""
+    kinds = typing.get_args(hint) if isinstance(hint, UnionType) else (hint,)
+    if not all(isinstance(kind, type) for kind in kinds):
+        return  # such as tuple[int, ...]: the field's own check has to do
+    if type(value) is int and float in kinds:
+        return
+    if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+        names = " or ".join("None" if kind is NoneType else kind.__name__ for kind in kinds)
+        raise ValueError(f"{what} must be {names}, got {value!r}")
 
 
 def _imported(name: str, kind: str) -> Any:
     """The module, class or function of a dotted name."""
+    parent, _, attribute = name.rpartition(".")
     try:
-        return pkgutil.resolve_name(name)
+        try:
+            return importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            if error.name != name:  # the module is there, but not what it imports
+                raise
+            return getattr(importlib.import_module(parent), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ValueError(
             f"{kind} {name!r} cannot be imported: {error}; is its package installed, or below the "
             "folder from which this runs?"
         ) from error
-
-
-def names(package: str) -> list[str]:
-    """The modules of a package that can be named in a config."""
-    return Registry("choice", package).names()
-
-
-def load(package: str, name: str, kind: str) -> ModuleType:
-    """Imports `package.name`."""
-    return Registry(kind, package).module(name)

@@ -2,16 +2,40 @@
 
 import json
 import os
+import sys
+import types
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+# Functions of these packages check the shapes and types that they are annotated with, in all tests.
+# The hook takes the checker by the name of a module; an int is good enough for a float.
+checker = types.ModuleType("shape_checker")
+checker.check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+sys.modules[checker.__name__] = checker
+CHECKED = ["jaxnuc.losses", "jaxnuc.models", "jaxnuc.representations"]
+install_import_hook(CHECKED, "shape_checker.check")
 
 # Each test process has its own compilation cache: one might read what another has half written.
 if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] += "/" + os.environ["PYTEST_XDIST_WORKER"]
+
+# Nearly every test of these folders compiles a network. Slow ones elsewhere are marked one by one.
+SLOW = ("models", "packaging", "pretrained", "training")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow what `make check` leaves out."""
+    folder = Path(__file__).parent
+    for item in items:
+        if folder in item.path.parents and item.path.relative_to(folder).parts[0] in SLOW:
+            item.add_marker(pytest.mark.slow)
+
 
 SHARED = Path(os.environ.get("JAXNUC_SHARED", Path(__file__).parents[2] / "shared"))
 

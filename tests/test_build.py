@@ -8,9 +8,10 @@ import pytest
 from jaxnuc import build, labels
 from jaxnuc import config as configs
 from jaxnuc.data import sources
+from jaxnuc.data.sources import synthetic
+from jaxnuc.durations import TrainingLength
 from jaxnuc.losses import schedules
 from jaxnuc.representations import stardist
-from jaxnuc.representations._classes import Classified
 from jaxnuc.run import checkpoints
 
 CUT = labels.label_set("consep")
@@ -33,13 +34,13 @@ def test_a_network_gets_the_maps_and_the_grid_of_its_representation():
         [CUT],
         model={"name": "stardist", "base": 4},
         representation={"name": "stardist", "n_rays": 8, "grid": 2},
-        classes={"name": "groups", "vote": "centre"},
+        classes={"name": "groups", "vote": "center"},
         compute_dtype="bfloat16",
     )
     assert dict(model.outputs) == {"prob": 1, "dist": 8, "class": 1 + len(CUT.groups)}
     assert (model.grid, model.base, model.dtype) == (2, 4, build.DTYPES["bfloat16"])
     assert model.outputs == representation.outputs
-    assert representation.losses.vote == "centre"
+    assert representation.options.vote == "center"
     same, _ = make(
         model={"name": "stardist", "grid": 2}, representation={"name": "stardist", "grid": 2}
     )
@@ -77,30 +78,37 @@ def test_a_network_gets_the_maps_and_the_grid_of_its_representation():
         ({"compute_dtype": "float16"}, "compute_dtype='float16'; known: float32, bfloat16"),
         (
             {"model": {"name": "unet", "outputs": {"mask": 1}}},
-            "model.outputs cannot be set here; the maps are those of the representation",
+            "'outputs' of network 'unet' cannot be set here; "
+            "the maps are those of the representation",
         ),
         (
             {"model": {"name": "unet", "dtype": "bfloat16"}},
-            "model.dtype cannot be set here; set compute_dtype",
+            "'dtype' of network 'unet' cannot be set here; set compute_dtype",
         ),
-        ({"model": {"name": "unet", "axis_name": "batch"}}, "model.axis_name cannot be set here"),
-        ({"model": {"name": "unet", "width": 3}}, "argument of unet 'width'.*mean 'widths'"),
+        (
+            {"model": {"name": "unet", "axis_name": "batch"}},
+            "'axis_name' of network 'unet' cannot be set",
+        ),
+        (
+            {"model": {"name": "unet", "width": 3}},
+            "argument of network 'unet': 'width'.*mean 'widths'",
+        ),
         (
             {"representation": {"name": "binary", "classes": "groups"}},
-            "representation.classes cannot be set here; set the section classes",
+            "'classes' of representation 'binary' cannot be set here; set the section classes",
         ),
         (
             {"classes": {"name": "groups", "label_sets": []}},
-            "classes.label_sets cannot be set here; the label sets are those of the data",
+            "'label_sets' of class map .* cannot be set here; the label sets are those of the data",
         ),
         (
             {"classes": {"name": "none", "vote": "mean"}},
-            "classes.vote='mean' has no effect with classes.name='none'; take 'groups'",
+            "argument of class map 'none': 'vote'; known: none",
         ),
-        ({"classes": {"name": "group"}}, "classes.name='group'; known: groups, leaves"),
+        ({"classes": {"name": "group"}}, "unknown class map 'group'; known: groups, leaves, none"),
         (
-            {"representation": {"name": "hover"}, "classes": {"name": "groups", "vote": "centre"}},
-            "vote='centre' needs a representation that detects nuclei at points, such as stardist",
+            {"representation": {"name": "hover"}, "classes": {"name": "groups", "vote": "center"}},
+            "vote='center' needs a representation that detects nuclei at points, such as stardist",
         ),
     ],
 )
@@ -111,22 +119,21 @@ def test_what_does_not_fit_is_refused(sections, message):
 
 def test_classes_need_a_source_with_classes():
     without = sources.create("synthetic", size=32)
-    assert build.cuts_of(without) == ()
+    assert build.label_sets_of(without) == ()
     with pytest.raises(ValueError, match=r"'groups' needs a data set with classes; .*'none'"):
-        make(build.cuts_of(without), classes={"name": "groups"})
-    make(build.cuts_of(without), classes={"name": "none"})
+        make(build.label_sets_of(without), classes={"name": "groups"})
+    make(build.label_sets_of(without), classes={"name": "none"})
 
 
 def test_the_label_sets_of_a_source():
-    class One:
+    class One(synthetic.Source):
         label_set = CUT
 
-    class Several:
-        label_set = None
+    class Several(synthetic.Source):
         label_sets = (CUT, labels.label_set("pannuke"))
 
-    assert build.cuts_of(One()) == (CUT,)
-    assert build.cuts_of(Several()) == Several.label_sets
+    assert build.label_sets_of(One()) == (CUT,)
+    assert build.label_sets_of(Several()) == Several.label_sets
 
 
 @pytest.mark.parametrize(
@@ -135,7 +142,7 @@ def test_the_label_sets_of_a_source():
         ({"name": "self_scheduled"}, {"name": "binary"}, "boundary"),
         ({"name": "self_scheduled"}, {"name": "contour"}, "boundary"),
         ({"name": "self_scheduled"}, {"name": "stardist"}, "boundary"),
-        ({"name": "self_scheduled"}, {"name": "binary", "loss_name": "dice_boundary"}, None),
+        ({"name": "self_scheduled"}, {"name": "binary", "loss": {"name": "dice_boundary"}}, None),
         ({"name": "side_steps", "every": "5 steps"}, {"name": "distance"}, None),
         ({"name": "side_decay", "every": "5 steps"}, {"name": "hover"}, None),
         ({"name": "constant"}, {"name": "hover"}, None),
@@ -147,12 +154,12 @@ def test_factors_of_a_loss_schedule_are_those_of_the_loss(
 ):
     given = config(representation=representation, classes={"name": classes})
     made = build.make_representation(given, [CUT])
-    schedule = schedules.make(section, 1000, lambda text, key: configs.steps(text, key, 10))
+    schedule = schedules.make(section, TrainingLength(1000, per_epoch=10))
     check = lambda: build.check_schedule(schedule, made, section["name"])
     if missing is None:
         check()
         return
-    message = rf"'self_scheduled' sets the factor '{missing}', but .* has side; .*'dice_boundary'"
+    message = rf"'self_scheduled' sets the factor '{missing}', but .* has side; .* has a boundary"
     with pytest.raises(ValueError, match=message):
         check()
 
@@ -161,16 +168,16 @@ def test_factors_of_a_loss_schedule_are_those_of_the_loss(
 def test_stored_thresholds_replace_those_of_the_representation(tmp_path, classes):
     given = config(representation={"name": "stardist", "n_rays": 8}, classes={"name": classes})
     before = build.make_representation(given, [CUT])
-    assert isinstance(before, Classified) == (classes == "groups")
+    assert (before.label_set is not None) == (classes == "groups")
     assert checkpoints.read_thresholds(tmp_path) == {}
-    assert build.with_thresholds(before, {}) == before
+    assert before.with_thresholds({}) == before
 
     values = {"prob_thresh": 0.65, "nms_thresh": 0.2}
     text = json.dumps({"thresholds": values, "accuracy": 0.7})
     (tmp_path / checkpoints.THRESHOLDS).write_text(text)
-    after = build.with_thresholds(before, checkpoints.read_thresholds(tmp_path))
-    base = after.base if classes == "groups" else after
-    assert base == stardist.Representation(n_rays=8, **values)
+    after = before.with_thresholds(checkpoints.read_thresholds(tmp_path))
+    decoder = stardist.Suppression(**values)
+    assert after.without_classes == stardist.Representation(n_rays=8, decoder=decoder)
     assert after.thresholds == values
     assert after.outputs == before.outputs
     assert before.thresholds == {"prob_thresh": 0.5, "nms_thresh": 0.4}

@@ -38,7 +38,7 @@ def test_no_jax_at_run_time():
     """The pipeline is left out: Grain imports JAX by itself."""
     code = (
         "import sys, jaxnuc, jaxnuc.metrics, jaxnuc.postprocess, jaxnuc.representations\n"
-        "import jaxnuc.labels, jaxnuc.metrics.folders, jaxnuc.metrics.pannuke\n"
+        "import jaxnuc.labels, jaxnuc.metrics.folders, jaxnuc.metrics.protocols.pannuke\n"
         "import jaxnuc.io, jaxnuc.outputs, jaxnuc.prediction.decoding\n"
         "import jaxnuc.data.transforms, jaxnuc.data.splits, jaxnuc.evaluation.evaluate\n"
         "from jaxnuc.data.sources import dsb2018, folder, synthetic\n"

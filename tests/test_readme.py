@@ -2,11 +2,14 @@
 
 import importlib.util
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import jaxnuc
+from jaxnuc.cli import configuration
+from jaxnuc.cli.main import COMMANDS, command_parser
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -33,13 +36,16 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("1.0 1.0 1.0")
 
 
+CONFIGS = sorted((ROOT / "configs").glob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
-@pytest.mark.parametrize("page", PAGES[1:], ids=lambda path: path.name)
+WITH_EXAMPLES = [page for page in PAGES[1:] if "```python" in page.read_text()]
+
+
+@pytest.mark.parametrize("page", WITH_EXAMPLES, ids=lambda path: path.name)
 def test_examples_of_the_pages_run(page):
     blocks = re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
-    assert blocks
     names: dict = {}
     for code in blocks:
         exec(compile(code, page.name, "exec"), names)
@@ -48,16 +54,40 @@ def test_examples_of_the_pages_run(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.name)
 def test_commands_name_what_exists(page):
     text = page.read_text()
-    for name in set(re.findall(r"(?:configs/|jaxnuc/|benchmarks/)?\w+\.py", text)):
+    for name in set(re.findall(r"(?:configs|jaxnuc|benchmarks|tests)/[\w/]+\.py", text)):
         assert (ROOT / name).exists(), name
     for name in re.findall(r"python -m ([\w.]+)", text):
-        spec = importlib.util.find_spec(name)
-        assert spec, name
-        if spec.submodule_search_locations is not None:
-            assert importlib.util.find_spec(f"{name}.__main__"), name
+        assert importlib.util.find_spec(name), name
+
+
+def commands(text):
+    """The lines of a text that run `jaxnuc`, as lists of words."""
+    for line in text.replace("\\\n", " ").splitlines():
+        if match := re.match(r"\s*(?:\$ )?jaxnuc ([a-z]+ .*)", line):
+            yield shlex.split(re.sub(r"[][]", "", match[1]), comments=True)
+
+
+@pytest.mark.parametrize("page", [*PAGES, *CONFIGS], ids=lambda path: path.name)
+def test_commands_are_taken(page):
+    """Flags and configurations that the documentation names exist."""
+    for name, *arguments in commands(page.read_text()):
+        assert name in COMMANDS
+        if "--list-configs" in arguments:
+            continue
+        options = command_parser(name).parse([each for each in arguments if each != "..."])
+        if name == "train":
+            configuration.load(options.config, options.overrides)
+
+
+def test_commands_are_found():
+    assert len(list(commands((ROOT / "README.md").read_text()))) > 5
+    assert list(commands("x\n  jaxnuc train --a=b \\\n   [--c d]  # e")) == [
+        ["train", "--a=b", "--c", "d"]
+    ]
 
 
 def test_make_targets_exist():
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M)
-    for target in re.findall(r"^make (\w+)", TEXT, re.M):
+    text = TEXT + (ROOT / "CONTRIBUTING.md").read_text()
+    for target in re.findall(r"(?:^|`)make (\w+)", text, re.M):
         assert target in targets

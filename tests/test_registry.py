@@ -1,11 +1,14 @@
 """Choices by name: of the library, of a table, from outside."""
 
+import json
 import sys
+from dataclasses import dataclass
 
 import pytest
+from flax import linen as nn
 from ml_collections import ConfigDict
 
-from jaxnuc.registry import Registry, split
+from jaxnuc.registry import Registry, choice, split
 
 OUTSIDE = """
 from dataclasses import dataclass
@@ -55,6 +58,16 @@ def test_from_outside():
     assert TABLE.build({"name": "their_package.net.double", "x": 3}) == 6
 
 
+@pytest.mark.usefixtures("outside")
+def test_choices_are_derived_from_the_base_class():
+    derived = Registry("network", "jaxnuc.models", "Model", base=nn.Module)
+    assert issubclass(derived.find("unet"), nn.Module)
+    with pytest.raises(ValueError, match=r"'their_package.net' is not derived from flax.*Module"):
+        derived.find("their_package.net")
+    with pytest.raises(ValueError, match="is not derived from"):
+        derived.find("their_package.net.double")
+
+
 @pytest.mark.parametrize(
     ("registry", "section", "message"),
     [
@@ -90,3 +103,64 @@ def test_sections_are_split_into_plain_data():
     assert split(section) == ("a", {"inner": {"b": 1}})
     assert type(split(section)[1]["inner"]) is dict
     assert "name" in section
+
+
+@dataclass(frozen=True)
+class Disc:
+    radius: float = 1.0
+
+
+@dataclass(frozen=True)
+class Ring(Disc):
+    width: int = 1
+
+
+SHAPES = Registry("shape", table={"disc": Disc, "ring": Ring})
+
+
+@dataclass(frozen=True)
+class Picture:
+    side: int | None = None
+    name_of: str = ""
+    first: Disc = choice(Ring(2.0), SHAPES)
+    others: tuple[Disc, ...] = choice((Disc(),), SHAPES)
+    sides: tuple[int, ...] = (1, 2)
+
+
+PICTURES = Registry("picture", table={"picture": Picture})
+
+
+def test_sections_within_a_section():
+    section = {"name": "picture", "first": {"name": "disc", "radius": 3}, "others": []}
+    assert PICTURES.build(section) == Picture(first=Disc(3), others=())
+    # Without a name the arguments are those of the default's kind.
+    assert PICTURES.build({"name": "picture", "first": {"width": 4}}).first == Ring(1.0, 4)
+    given = ConfigDict({"name": "picture", "others": [{"name": "ring"}, {"name": "disc"}]})
+    made = PICTURES.build(given)
+    assert made.others == (Ring(), Disc())
+    again = json.loads(json.dumps(PICTURES.section(made)))
+    assert again["first"] == {"name": "ring", "radius": 2.0, "width": 1}
+    assert PICTURES.build(again).others == made.others
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": 1.5}, "side of picture 'picture' must be int or None, got 1.5"),
+        ({"side": True}, "must be int or None, got True"),
+        ({"name_of": 3}, "name_of of picture 'picture' must be str, got 3"),
+        ({"first": "ring"}, "first of picture 'picture' must be a section with a name, got 'ring'"),
+        ({"first": {"name": "box"}}, "unknown shape 'box'; known: disc, ring"),
+        ({"first": {"name": "disc", "width": 1}}, "argument of shape 'disc': 'width'; known: rad"),
+        ({"others": {"name": "disc"}}, "others of picture 'picture' must be a list of sections"),
+    ],
+)
+def test_values_of_another_type_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        PICTURES.build({"name": "picture", **arguments})
+
+
+def test_the_name_of_a_choice():
+    assert SHAPES.name_of(Ring) == "ring"
+    assert NETWORKS.name_of(NETWORKS.find("unet")) == "unet"
+    assert SHAPES.name_of(Picture) == f"{__name__}.Picture"

@@ -1,9 +1,6 @@
-"""docs/systems.md: its choices exist and its numbers are counted; how multiply-adds are counted."""
+"""docs/systems.md is made of the networks and configurations; how multiply-adds are counted."""
 
-import ast
-import functools
 import importlib.util
-import itertools
 import re
 from pathlib import Path
 
@@ -13,36 +10,13 @@ import pytest
 from flax import linen as nn
 from jax import lax
 
-from jaxnuc import models, optim, representations
-from jaxnuc.losses import schedules
-from jaxnuc.representations._classes import Losses
+from jaxnuc import models
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "systems.md").read_text()
 SPEC = importlib.util.spec_from_file_location("systems", ROOT / "benchmarks" / "systems.py")
 systems = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(systems)
-
-measured = functools.cache(lambda network: list(systems.sizes(network)))
-
-
-def table(first):
-    """The cells of the rows of the table whose first column has this head."""
-    lines = PAGE.splitlines()
-    start = next(k for k, line in enumerate(lines) if line.startswith(f"| {first} |"))
-    rows = itertools.takewhile(lambda line: line.startswith("|"), lines[start + 2 :])
-    return [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
-
-
-def calls(cell):
-    """`name(argument=value)` in a cell as (name, arguments)."""
-    for text in re.findall(r"`(\w+\(.*?\))`", cell):
-        call = ast.parse(text, mode="eval").body
-        yield call.func.id, {k.arg: ast.literal_eval(k.value) for k in call.keywords}
-
-
-SYSTEMS = table("system")
-
 
 # --- the page
 
@@ -55,44 +29,23 @@ def test_examples_print_what_their_comments_say(capsys):
     assert capsys.readouterr().out.splitlines() == expected
 
 
-def test_every_network_is_in_both_tables():
-    files = systems.networks()
-    assert {name for row in SYSTEMS for name, _ in calls(row[1])} == set(files)
-    assert {row[0].strip("`") for row in table("network")} == set(files)
-    assert len(files) == 15
+def test_the_tables_are_those_of_the_networks_and_configurations():
+    page = PAGE
+    for name, table in systems.tables().items():
+        page = systems.insert(page, name, table)
+    assert page == PAGE, f"docs/systems.md is out of date; run: {systems.COMMAND}"
 
 
-@pytest.mark.parametrize("network", systems.networks())
-def test_sizes_are_those_of_the_networks(network):
-    rows = [line for line in PAGE.splitlines() if line.startswith(f"| `{network}` |")]
-    assert rows == [str(size) for size in measured(network)]
-    assert systems.HEADER in PAGE
+def test_a_network_without_a_published_system_has_the_sizes_of_its_variants():
+    found = list(systems.sizes("unet", []))
+    variants = [name for name in models.REGISTRY.find("unet").VARIANTS if name != "tiny"]
+    assert [size.variant for size in found] == variants
+    assert {tuple(size.outputs.items()) for size in found} == {(("mask", 1),)}
 
 
-@pytest.mark.parametrize("row", SYSTEMS, ids=lambda row: row[0])
-def test_a_system_is_made_of_its_choices(row):
-    _, network, bridge, optimizer, _, parameters, cost, _ = row
-    ((name, arguments),) = calls(network)
-    models.create(name, {"mask": 1}, **arguments)
-    (representation, own), *classes = calls(bridge)
-    outputs = dict(representations.create(representation, **own).outputs)
-    for kind, weights in classes:
-        assert kind in ("groups", "leaves")
-        Losses(**weights)
-        outputs["class"] = int(re.search(r"(\d+) channels", bridge)[1])
-    choice = (arguments["variant"], outputs, own.get("grid", 1))
-    (size,) = (s for s in measured(name) if (s.variant, s.outputs, s.grid) == choice)
-    assert parameters == f"{size.parameters:,}"
-    sides = "" if size.side == size.out else f" ({size.side} → {size.out})"
-    assert cost == f"{size.multiply_adds / 1e9:.2f}{sides}"
-    for method, values in calls(optimizer):
-        section = {"name": method, **values}
-        if method in optim.METHODS:
-            optim.make(section, lambda step: 0.0, to_steps=lambda *_: 5, total_steps=100)
-        elif method in optim.SCHEDULES:
-            optim.schedule(section, 1.0, 100, lambda *_: 5)
-        else:
-            schedules.make(section, 100, lambda *_: 5)
+def test_calls_are_written_as_in_python():
+    section = {"name": "a", "n": 2, "inner": {"name": "b", "list": [1.0]}, "hidden": 0}
+    assert systems.call(section, ("hidden",)) == '`a(inner={"name": "b", "list": [1.0]}, n=2)`'
 
 
 # --- counting

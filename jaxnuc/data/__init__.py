@@ -1,9 +1,10 @@
-"""Native readers, transforms and the input pipeline; nothing here imports JAX.
+"""Data sets, transforms and the input pipeline; nothing here but the pipeline imports JAX.
 
-`sources.create` opens a data set, `transforms.parse` reads a list of augmentations,
-`pipeline.batches` joins the two into a resumable stream.
+`sources.create` opens a data set, `splits.open_split` one that a configuration names,
+`transforms.parse` reads a list of augmentations, and `pipeline.batches` joins them into a stream
+that can be resumed.
 """
 
-from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.sample import MappedSource, Sample, Source
 
-__all__ = ["Sample", "Source"]
+__all__ = ["MappedSource", "Sample", "Source"]

@@ -14,11 +14,11 @@ from skimage.segmentation import find_boundaries
 from jaxnuc.data.sample import Sample
 from jaxnuc.io.atomic import replace_file
 
-Colour = tuple[int, int, int]
+Color = tuple[int, int, int]
 
-NUCLEUS: Colour = (0, 230, 90)  # outlines where there are no classes
+NUCLEUS: Color = (0, 230, 90)  # outlines where there are no classes
 # Outlines of class 1, 2, ...: after Okabe and Ito, lightened to be seen on stained tissue.
-CLASSES: tuple[Colour, ...] = (
+CLASSES: tuple[Color, ...] = (
     (0, 230, 120),
     (255, 170, 0),
     (90, 190, 255),
@@ -28,15 +28,15 @@ CLASSES: tuple[Colour, ...] = (
     (230, 120, 190),
     (255, 255, 255),
 )
-IGNORED: Colour = (150, 150, 150)  # outlines of nuclei of ignored classes, and the hatching
-UNCLASSED: Colour = (255, 0, 0)  # a nucleus without class where the others have one
-CAPTIONS: dict[str, Colour] = {
+IGNORED: Color = (150, 150, 150)  # outlines of nuclei of ignored classes, and the hatching
+UNCLASSED: Color = (255, 0, 0)  # a nucleus without class where the others have one
+CAPTIONS: dict[str, Color] = {
     "": (235, 235, 235),
     "note": (240, 228, 66),
     "error": (255, 90, 70),
 }
 
-PAPER: Colour = (24, 24, 24)
+PAPER: Color = (24, 24, 24)
 FONT_SIZE, LINE, GAP, SWATCH = 12, 18, 6, 10  # pixels
 HATCH, STROKE = 8, 2  # pixels from line to line, and of a line
 
@@ -48,7 +48,7 @@ class Picture:
     Attributes:
       pixels: (h, w, 3) uint8, RGB, from `thumbnail`.
       caption: what stands below it, shortened to the width of the tile.
-      level: `""`, or `"note"` or `"error"`, which colour the caption.
+      level: `""`, or `"note"` or `"error"`, which color the caption.
     """
 
     pixels: np.ndarray
@@ -59,7 +59,7 @@ class Picture:
 def thumbnail(sample: Sample, side: int = 256) -> np.ndarray:
     """A small picture of a sample with the outlines of its nuclei.
 
-    Outlines are inside the nuclei, one for each of two that touch, coloured by class where there
+    Outlines are inside the nuclei, one for each of two that touch, colored by class where there
     are classes. What is to be ignored is hatched. Dark images are brightened.
 
     Args:
@@ -79,7 +79,7 @@ def thumbnail(sample: Sample, side: int = 256) -> np.ndarray:
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
     small = Image.fromarray(sample.image).resize((w, h), Image.Resampling.BOX)
     picture = _brighten(np.asarray(small))
-    nearest = np.ix_(_centres(height, h), _centres(width, w))
+    nearest = np.ix_(_centers(height, h), _centers(width, w))
     if sample.ignore is not None:
         row, column = np.indices((h, w))
         picture[sample.ignore[nearest] & ((row + column) % HATCH < STROKE)] = IGNORED
@@ -88,14 +88,14 @@ def thumbnail(sample: Sample, side: int = 256) -> np.ndarray:
     if sample.classes is None:
         picture[outlines] = NUCLEUS
     else:
-        picture[outlines] = _colours(sample.classes[nearest][outlines])
+        picture[outlines] = _colors(sample.classes[nearest][outlines])
     return picture
 
 
 def contact_sheet(
     pictures: Sequence[Picture], classes: Sequence[str] = (), columns: int | None = None
 ) -> np.ndarray:
-    """Puts pictures into a grid, with captions and a legend of the classes' colours.
+    """Puts pictures into a grid, with captions and a legend of the classes' colors.
 
     Args:
       pictures: at least one; all tiles are as large as the largest.
@@ -131,9 +131,9 @@ def contact_sheet(
         text = _shortened(picture.caption, w, font)
         place = (x, y + picture.pixels.shape[0] + LINE // 2)
         draw.text(place, text, fill=CAPTIONS[picture.level], font=font, anchor="lm")
-    for x, y, colour, text in legend:
+    for x, y, color, text in legend:
         middle = top + y + LINE // 2
-        draw.rectangle((x, middle - SWATCH // 2, x + SWATCH, middle + SWATCH // 2), colour)
+        draw.rectangle((x, middle - SWATCH // 2, x + SWATCH, middle + SWATCH // 2), color)
         draw.text((x + SWATCH + 4, middle), text, fill=CAPTIONS[""], font=font, anchor="lm")
     return np.asarray(canvas)
 
@@ -150,18 +150,18 @@ def write_contact_sheet(
     replace_file(Path(path), data.getvalue())
 
 
-def _centres(full: int, reduced: int) -> np.ndarray:
-    """The pixel under the centre of each pixel of a reduced axis."""
+def _centers(full: int, reduced: int) -> np.ndarray:
+    """The pixel under the center of each pixel of a reduced axis."""
     return ((np.arange(reduced) + 0.5) * full / reduced).astype(int)
 
 
-def _colours(classes: np.ndarray) -> np.ndarray:
-    """(N, 3) uint8, the colour of each of N classes."""
+def _colors(classes: np.ndarray) -> np.ndarray:
+    """(N, 3) uint8, the color of each of N classes."""
     palette = np.array(CLASSES, np.uint8)
-    colours = palette[(classes - 1) % len(palette)]
-    colours[classes == 0] = UNCLASSED
-    colours[classes < 0] = IGNORED
-    return colours
+    colors = palette[(classes - 1) % len(palette)]
+    colors[classes == 0] = UNCLASSED
+    colors[classes < 0] = IGNORED
+    return colors
 
 
 def _brighten(image: np.ndarray) -> np.ndarray:
@@ -186,8 +186,8 @@ def _ends(text: str, kept: int) -> str:
 
 def _legend(
     classes: Sequence[str], width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-) -> list[tuple[int, int, Colour, str]]:
-    """(x, y, colour, text) of each class, in as many lines as the width asks."""
+) -> list[tuple[int, int, Color, str]]:
+    """(x, y, color, text) of each class, in as many lines as the width asks."""
     items, x, y = [], GAP, 0
     for k, name in enumerate(classes):
         length = SWATCH + 4 + int(font.getlength(name)) + 2 * GAP

@@ -3,9 +3,10 @@
 import hashlib
 import pickle
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import groupby
 from operator import iadd
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,7 +31,7 @@ from jaxnuc.postprocess import regions
 
 @dataclass
 class Inspection:
-    """What was found in a data set.
+    """Counts of a data set, and its problems.
 
     Attributes:
       images: number of images, with those that cannot be read.
@@ -80,15 +81,14 @@ def inspect(
     """Reads and checks every image of a data set, with a progress bar.
 
     Beside the problems of single images, see `check_sample`, it finds names that are not unique,
-    and images of the same pixels: a note within a split, an error between splits, as a network
-    would be judged by what it was trained on.
+    and images of the same pixels: a note within a split, an error between splits, since a
+    network would be tested on images that it was trained on.
 
     Args:
       splits: the parts of the data set, such as `{"train": source, "test": source}`.
       workers: number of processes; the result is the same whatever it is.
-      limit: read only so many images of each split.
-      limit_pictures: so many images, evenly spaced, are pictured, and up to as many more of those
-        that have problems.
+      limit: number of images to read of each split; None: all.
+      limit_pictures: number of images to picture, evenly spaced, and of further ones with problems.
       max_pieces: see `check_sample`.
 
     Raises:
@@ -99,7 +99,7 @@ def inspect(
             raise ValueError(f"{key} is {number}; it must be 0 or more")
     lengths = {}
     for split, source in splits.items():
-        if limit is None and getattr(source, "endless", False):
+        if limit is None and source.endless:
             raise ValueError(f"split {split!r} of {source.name!r} is endless; give a limit")
         lengths[split] = len(source) if limit is None else min(limit, len(source))
     images = [(split, index) for split, length in lengths.items() for index in range(length)]
@@ -130,6 +130,44 @@ def inspect(
     return found
 
 
+def report(name: str, found: Inspection, all_notes: bool = False) -> str:
+    """An inspection as text.
+
+    Args:
+      name: of the data set.
+      found: the result of `inspect`.
+      all_notes: list all notes, not only the first 10 of each kind.
+    """
+    lines = [
+        f"{name}: {found.images} images, {found.nuclei} nuclei",
+        f"splits: {_counts(found.splits.items())}",
+    ]
+    if found.nuclei_per_class:
+        lines.append(f"nuclei per class: {_counts(found.nuclei_per_class.items())}")
+    lines += [
+        f"sizes (H x W): {_counts(found.sizes.most_common())}",
+        f"microns per pixel: {_counts(sorted(found.mpp.items()))}",
+    ]
+    if found.left_out:
+        lines.append(f"regions left out: {_counts(found.left_out.items())}")
+    for level in ("note", "error"):
+        problems = sorted(found.of(level), key=lambda problem: problem.kind)
+        for kind, group in groupby(problems, key=lambda problem: problem.kind):
+            members = list(group)
+            lines.append(f"{level}: {kind} ({len(members)})")
+            listed = members if level == "error" or all_notes else members[:10]
+            lines += [f"  {problem.image}: {problem.text}" for problem in listed]
+            if len(listed) < len(members):
+                lines.append(f"  ... and {len(members) - len(listed)} more, see --all-notes")
+    errors = len(found.of("error"))
+    lines.append(f"{errors or 'no'} error{'' if errors == 1 else 's'}")
+    return "\n".join(lines)
+
+
+def _counts(items: Iterable[tuple[str, int]]) -> str:
+    return ", ".join(f"{key}: {number}" for key, number in items)
+
+
 def _pickled(splits: Mapping[str, Source], folder: Path) -> dict[str, Path]:
     """Writes each source to a file, since some are too large to be sent with every image."""
     paths = {split: folder / str(number) for number, split in enumerate(splits)}
@@ -147,10 +185,10 @@ def _unpickled(path: Path) -> Source:
 def _read(
     split: str, index: int, opened: Source | Path, wanted: bool, max_pieces: int
 ) -> tuple[str, bytes, bool, Inspection]:
-    """`split/name` of an image, a digest of the pixels, whether it is wanted, what was found."""
+    """`split/name` of an image, a digest of its pixels, `wanted`, and its inspection."""
     source = _unpickled(opened) if isinstance(opened, Path) else opened
-    groups, ids = _groups(source), getattr(source, "ids", None)
-    where = f"{split}/{index if ids is None else ids[index]}"
+    groups = _groups(source)
+    where = f"{split}/{source.ids[index] if source.ids else index}"
     one, digest = Inspection(images=1, splits=Counter([split])), b""
     try:
         sample = source[index]
@@ -167,8 +205,7 @@ def _read(
 
 
 def _groups(source: Source) -> Sequence[str]:
-    label_set = getattr(source, "label_set", None)
-    return () if label_set is None else label_set.groups
+    return () if source.label_set is None else source.label_set.groups
 
 
 def _measure(one: Inspection, sample: Sample, groups: Sequence[str]) -> bytes:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from jaxnuc.data.catalogue import CATALOGUE
+from jaxnuc.data.catalog import CATALOG
 from jaxnuc.data.shards import AGAIN
 from jaxnuc.io.atomic import replace_file
 
@@ -14,7 +14,7 @@ FORMAT = "jaxnuc packed samples"
 VERSION = 1
 
 _PLAN = ".packing.json"
-_TERMS = ("title", "licence", "published", "citation")
+_TERMS = ("title", "license", "published", "citation")
 _KEYS: dict[str, Any] = {
     "name": str,
     "split": str,
@@ -99,8 +99,8 @@ def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
 
 
 def terms(names: Iterable[str]) -> dict[str, dict[str, str] | None]:
-    """Titles, licences and citations of data sets; None for one that is not in the catalogue."""
-    known = {name: CATALOGUE.get(name) for name in names}
+    """Titles, licenses and citations of data sets; None for one that is not in the catalog."""
+    known = {name: CATALOG.get(name) for name in names}
     return {
         name: record and {key: getattr(record, key) for key in _TERMS}
         for name, record in known.items()

@@ -1,4 +1,4 @@
-"""Intensity normalisation of whole images, the same in training and in use.
+"""Intensity normalization of whole images, the same in training and in use.
 
 It comes before any crop: percentiles of a small crop without nuclei would blow up its noise.
 """
@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 
-from jaxnuc import registry
 from jaxnuc.data import stains
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms.base import Transform
+from jaxnuc.registry import Registry
 
 LOW, HIGH = 0.01, 0.998
 
@@ -44,16 +45,20 @@ def _unchanged(image: np.ndarray) -> np.ndarray:
     return image
 
 
-KNOWN: dict[str, Callable[[np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
-    "none": lambda reference: _unchanged,
-    "percentile": _stretch,
-    **{method: partial(stains.normalization, method=method) for method in stains.METHODS},
-}
+# By name: from a reference image to the function that normalizes images like it.
+REGISTRY = Registry(
+    "data.normalize",
+    table={
+        "none": lambda reference: _unchanged,
+        "percentile": _stretch,
+        **{method: partial(stains.normalization, method=method) for method in stains.METHODS},
+    },
+)
 
 
 @dataclass(frozen=True)
-class Normalize:
-    """Normalises images by name; a transform and a function of arrays.
+class Normalize(Transform):
+    """Normalizes images by name; a transform and a function of arrays.
 
     `"none"`; `"percentile"`, see there; or by their stains to the default target, `"macenko"`,
     `"vahadane"` and `"reinhard"`, see `jaxnuc.data.stains.normalize`.
@@ -65,15 +70,14 @@ class Normalize:
     name: str = "none"
 
     def __post_init__(self) -> None:
-        if self.name not in KNOWN:
-            raise registry.unknown("data.normalize", self.name, KNOWN)
+        REGISTRY.find(self.name)
 
     def image(self, image: np.ndarray) -> np.ndarray:
         """(H, W, 3) uint8 to the same."""
         return self.fitted(image)(image)
 
     def fitted(self, reference: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """What `image` does to an image, for parts of one that is too large to be seen at once.
+        """The function that `image` applies to an image, for parts of a large one.
 
         Args:
           reference: (H, W, 3) uint8, all of the image, or squares from all over it.
@@ -81,7 +85,8 @@ class Normalize:
         Returns:
           The function (h, w, 3) uint8 -> the same, which works pixel by pixel.
         """
-        return KNOWN[self.name](reference)
+        function: Callable[[np.ndarray], np.ndarray] = REGISTRY.find(self.name)(reference)
+        return function
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return replace(sample, image=self.image(sample.image))

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxnuc import registry
 from jaxnuc.data.sample import Source
 from jaxnuc.postprocess import class_votes
+from jaxnuc.registry import Registry, split
 
 # The winners of CoNIC do not say where they clip; above all but the densest images.
 _CLIP = 0.99
@@ -27,10 +27,10 @@ def class_counts(source: Source) -> np.ndarray:
     Raises:
       ValueError: the source has no classes, or no end.
     """
-    label_set = getattr(source, "label_set", None)
+    label_set = source.label_set
     if label_set is None:
         raise ValueError(f"source {source.name!r} has no classes to balance; leave out 'balance'")
-    if getattr(source, "endless", False):
+    if source.endless:
         raise ValueError(f"source {source.name!r} is endless: there are no images to balance")
     groups = len(label_set.groups) + 1
     counts = np.zeros((len(source), groups), np.int64)
@@ -115,7 +115,11 @@ def _inverse_root(totals: np.ndarray) -> np.ndarray:
     return np.sqrt(np.divide(totals.sum(), totals, out=np.zeros(len(totals)), where=totals > 0))
 
 
-KNOWN = {"sqrt": sqrt_weights, "rare": rare_weights}
+REGISTRY = Registry(
+    "balance",
+    table={"sqrt": sqrt_weights, "rare": rare_weights},
+    elsewhere={"counts": "they are those of the data set"},
+)
 
 
 def image_weights(source: Source, balance: str | Mapping[str, Any]) -> np.ndarray:
@@ -123,7 +127,8 @@ def image_weights(source: Source, balance: str | Mapping[str, Any]) -> np.ndarra
 
     Args:
       source: with classes; read once.
-      balance: `"sqrt"`, `"rare"`, or `{"name": "rare", "rarest": 4, "extra": 1.0}`.
+      balance: `"sqrt"`, `"rare"`, or `{"name": "rare", "rarest": 4, "extra": 1.0}`; or the dotted
+        name of a function elsewhere with the same first argument and result.
 
     Returns:
       (N,) float64, positive.
@@ -132,14 +137,10 @@ def image_weights(source: Source, balance: str | Mapping[str, Any]) -> np.ndarra
       ValueError: an unknown name or argument, or a source without classes.
     """
     try:
-        arguments = {"name": balance} if isinstance(balance, str) else dict(balance)
+        section = {"name": balance} if isinstance(balance, str) else dict(balance)
     except (TypeError, ValueError):
         raise ValueError(f"balance={balance!r}: a name or a mapping is expected") from None
-    name = str(arguments.pop("name", None))
-    if name not in KNOWN:
-        raise registry.unknown("balance", name, KNOWN)
-    known = {"rarest", "extra"} if name == "rare" else set()
-    for key in arguments:
-        if key not in known:
-            raise registry.unknown(f"argument of balance {name!r}:", key, known)
-    return KNOWN[name](class_counts(source), **arguments)
+    name, arguments = split(section, "balance")
+    REGISTRY.check(name, arguments, ["counts"])  # before all images are read
+    weights: np.ndarray = REGISTRY.build(section, counts=class_counts(source))
+    return weights

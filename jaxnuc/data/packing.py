@@ -1,18 +1,12 @@
 """Packs a data set, or a mixture of them, into a few large files that are read at random.
 
-    python -m jaxnuc.data pack consep consep_train.zip packed/train --split train --workers 4
-    python -m jaxnuc.data pack mixture data packed/train --samples 20000 --arguments \\
-        'sources=[{"name": "consep"}, {"name": "monusac"}]' cut=superclasses
-
 Samples are read and checked once, in order, and written to ArrayRecord shards. A shard appears
 under its name when it is whole and has been read back; `manifest.json` appears when all have. The
 same command run again after an interruption keeps the shards that are there. The files do not
 depend on the number of workers. `jaxnuc.data.sources.packed` reads them.
 """
 
-import argparse
 import functools
-import json
 import math
 import pickle
 import tempfile
@@ -30,10 +24,9 @@ from tqdm import tqdm
 from jaxnuc.data import manifests, records, sample_checks
 from jaxnuc.data import shards as files
 from jaxnuc.data.sample import Source
-from jaxnuc.data.splits import open_split
 from jaxnuc.io.workers import ordered_map
 
-SHARD_SIZE = 64.0  # MiB
+SHARD_SIZE = "64 MiB"
 
 Read = Callable[[Source, int], bytes]
 
@@ -47,8 +40,7 @@ def pack(
     settings: Mapping[str, Any] | None = None,
     *,
     samples: int | None = None,
-    shards: int | None = None,
-    shard_size: float = SHARD_SIZE,
+    shards: int | str = SHARD_SIZE,
     allow: Collection[str] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
@@ -61,9 +53,9 @@ def pack(
       output: a new or empty folder, or that of an earlier call with the same arguments.
       split: of the data set, for the manifest.
       settings: what else the samples depend on, for the manifest; as JSON has it.
-      samples: write the first so many; needed where the source is endless.
-      shards: number of files; None for as many as `shard_size` gives.
-      shard_size: of a file in MiB, about: the size of all is estimated from some samples.
+      samples: number of samples to write; needed where the source is endless.
+      shards: number of files; or about the size of each, such as `"64 MiB"`, from which the
+        number follows: the size of all is estimated from some samples.
       allow: kinds of errors of `jaxnuc.data.sample_checks.check_sample` that are let pass.
       workers: processes that read, check and compress; the files do not depend on it.
 
@@ -78,16 +70,16 @@ def pack(
     """
     count = _count(source, samples)
     read = functools.partial(_record, allow=tuple(allow))
-    if shards is None:
-        shards = _shards_of(read, source, count, shard_size)
+    if isinstance(shards, str):
+        shards = _shards_of(read, source, count, shards)
     if not 1 <= shards <= count:
         raise ValueError(f"{shards} shards for {count} samples: 1 to {count} are possible")
-    if hasattr(source, "label_sets"):
+    if source.label_sets:
         raise ValueError(
             f"source {source.name!r} has several label sets, but packed files hold one; pack each "
             "of its sources by itself and mix them afterwards"
         )
-    label_set = getattr(source, "label_set", None)
+    label_set = source.label_set
     plan = {
         "format": manifests.FORMAT,
         "version": manifests.VERSION,
@@ -112,7 +104,7 @@ def pack(
     written = [done[k] for k in range(shards)]
     manifest = {
         **plan,
-        "ignores": getattr(source, "ignores", False) or any(shard.ignores for shard in written),
+        "ignores": source.ignores or any(shard.ignores for shard in written),
         "data_sets": manifests.terms(name for shard in written for name in shard.sources),
         "counts": {"samples": count, "nuclei": sum(shard.nuclei for shard in written)},
         "shards": [shard.entry for shard in written],
@@ -124,7 +116,7 @@ def pack(
 
 def _count(source: Source, samples: int | None) -> int:
     if samples is None:
-        if getattr(source, "endless", False):
+        if source.endless:
             raise ValueError(f"source {source.name!r} is endless; give --samples, how many to pack")
         samples = len(source)
     if not 1 <= samples <= len(source):
@@ -132,12 +124,17 @@ def _count(source: Source, samples: int | None) -> int:
     return samples
 
 
-def _shards_of(read: Read, source: Source, count: int, shard_size: float) -> int:
-    if not 0 < shard_size < math.inf:
-        raise ValueError(f"shard size {shard_size} MiB; a positive number is expected")
+def _shards_of(read: Read, source: Source, count: int, size: str) -> int:
+    """How many files of this size hold `count` samples."""
+    try:
+        mib = float(size.removesuffix("MiB"))
+    except ValueError:
+        mib = math.nan
+    if not 0 < mib < math.inf:
+        raise ValueError(f'shards={size!r}: a number of files, or a size such as "64 MiB"')
     places = np.linspace(0, count - 1, min(count, _PROBED)).astype(int).tolist()
     mean = sum(len(read(source, index)) for index in places) / len(places)
-    return max(1, min(count, round(mean * count / (shard_size * 2**20))))
+    return max(1, min(count, round(mean * count / (mib * 2**20))))
 
 
 def _name(number: int) -> str:
@@ -147,10 +144,10 @@ def _name(number: int) -> str:
 def _kept(
     output: Path, ranges: Sequence[range], earlier: Mapping[int, Any]
 ) -> dict[int, files.Shard]:
-    """The shards that are there and whole; what is wrong with others is printed."""
+    """The shards that exist and are whole; faults of the others are printed."""
     kept = {}
-    there = [k for k in range(len(ranges)) if (output / _name(k)).exists()]
-    for k in tqdm(there, desc="verify", unit="shard", disable=None):
+    present = [k for k in range(len(ranges)) if (output / _name(k)).exists()]
+    for k in tqdm(present, desc="verify", unit="shard", disable=None):
         path = output / _name(k)
         try:
             shard = files.read(path)
@@ -184,10 +181,10 @@ def _encoded(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "source")
         path.write_bytes(pickle.dumps(source))
-        yield from ordered_map(_read_there, ((read, path, index) for index in indices), workers)
+        yield from ordered_map(_read_in_worker, ((read, path, index) for index in indices), workers)
 
 
-def _read_there(read: Read, path: Path, index: int) -> bytes:
+def _read_in_worker(read: Read, path: Path, index: int) -> bytes:
     return read(_loaded(path), index)
 
 
@@ -199,7 +196,7 @@ def _loaded(path: Path) -> Source:
 
 def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
     """Reads, checks and encodes a sample."""
-    sample, label_set = source[index], getattr(source, "label_set", None)
+    sample, label_set = source[index], source.label_set
     name = sample.meta.get("name")
     if not isinstance(name, str):
         raise ValueError(f"sample {index} of {source.name!r} has the name {name!r}, not a string")
@@ -209,87 +206,9 @@ def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
         if problem.level == "error" and problem.kind not in allow:
             raise ValueError(
                 f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; "
-                "`python -m jaxnuc.data inspect` lists all; correct or remove them, or give "
+                "`jaxnuc inspect` lists all; correct or remove them, or give "
                 f'--allow "{problem.kind}"'
             )
-    if getattr(source, "endless", False):
+    if source.endless:
         sample = replace(sample, meta={**sample.meta, "name": f"{index:08d}/{name}"})
     return records.encode(sample)
-
-
-def add_command(commands: Any) -> None:
-    """Adds `pack` to the commands of `python -m jaxnuc.data`.
-
-    Args:
-      commands: what `argparse.ArgumentParser.add_subparsers` returned. The parsed options get the
-        attribute `command`, a function of them that returns the exit status.
-    """
-    parser = commands.add_parser(
-        "pack",
-        help="write a data set to ArrayRecord shards, read at random",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(command=_command)
-    parser.add_argument("source", help="a source, such as consep, or mixture")
-    parser.add_argument("root", help="its folder or archive, as distributed")
-    parser.add_argument("output", type=Path, help="folder to write; one for each split")
-    parser.add_argument("--split", default="train", help="of the data set (train)")
-    parser.add_argument(
-        "--arguments",
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="KEY=VALUE",
-        help="of the source, or of its section in a configuration; values in JSON, or plain text",
-    )
-    parser.add_argument("--mpp", type=float, help="resample to so many microns per pixel")
-    parser.add_argument("--samples", type=int, help="the first so many; an endless source needs it")
-    size = parser.add_mutually_exclusive_group()
-    size.add_argument("--shards", type=int, help="number of files")
-    size.add_argument(
-        "--shard-size",
-        type=float,
-        default=SHARD_SIZE,
-        metavar="MIB",
-        help=f"of each file, about ({SHARD_SIZE:g})",
-    )
-    parser.add_argument(
-        "--allow", nargs="+", default=[], metavar="KIND", help="errors of inspect to let pass"
-    )
-    parser.add_argument("--workers", type=int, default=0, help="processes (0: this one)")
-
-
-def _command(options: argparse.Namespace) -> int:
-    arguments = dict(_argument(text) for text in options.arguments)
-    section = {"name": options.source, **arguments}
-    manifest = pack(
-        open_split(section, options.root, options.split, options.mpp),
-        options.output,
-        options.split,
-        {"source": options.source, "arguments": arguments, "mpp": options.mpp},
-        samples=options.samples,
-        shards=options.shards,
-        shard_size=options.shard_size,
-        allow=options.allow,
-        workers=options.workers,
-    )
-    counts, shards = manifest["counts"], manifest["shards"]
-    size = sum(shard["bytes"] for shard in shards) / 2**20
-    print(
-        f"{options.output}: {counts['samples']} samples, {counts['nuclei']} nuclei, "
-        f"{len(shards)} shards, {size:.1f} MiB"
-    )
-    return 0
-
-
-def _argument(text: str) -> tuple[str, Any]:
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier() or key == "name":
-        raise ValueError(f"--arguments {text!r}: KEY=VALUE is expected, such as cache=false")
-    if key in ("root", "split"):
-        raise ValueError(f"--arguments {text!r}: give ROOT before OUTPUT, and --split=NAME")
-    try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value

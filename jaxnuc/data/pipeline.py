@@ -1,7 +1,7 @@
 """The input stream: a Grain data set of batches, the same for any number of workers.
 
 Each example is fixed by the seed and its position in the global stream, and a batch by its
-number; so the number of workers, of processes and of restarts leaves the stream as it is.
+number; so the stream is the same for any number of workers, processes and restarts.
 """
 
 import multiprocessing
@@ -29,10 +29,10 @@ THREADS = 4
 class Batches:
     """An endless iterator of batches whose position can be saved and set; made by `batches`."""
 
-    def __init__(self, dataset: grain.MapDataset, workers: int, start: int):
+    def __init__(self, dataset: grain.MapDataset, workers: int):
         self._dataset = dataset
         self._workers = workers
-        self._next = start
+        self._next = 0
         self._iterator: grain.DatasetIterator | None = None
 
     def __iter__(self) -> "Batches":
@@ -94,10 +94,8 @@ def batches(
     seed: int,
     *,
     shuffle: bool = True,
-    process_index: int = 0,
-    process_count: int = 1,
+    process: tuple[int, int] = (0, 1),
     workers: int = 0,
-    start: int = 0,
 ) -> Batches:
     """Endless stream of training batches.
 
@@ -111,11 +109,9 @@ def batches(
       batch_size: images a batch over all processes.
       seed: of the order and of the transforms.
       shuffle: a new order in every epoch; without it, the order of the source.
-      process_index: this process.
-      process_count: processes that read; each gets `batch_size // process_count` of every batch,
-        and together they get the batch that a single one would.
+      process: number of this process, and of all that read. Each gets its equal part of every
+        batch, and together they get the batch that a single one would.
       workers: processes that read ahead; 0 reads in threads. The batches are the same.
-      start: number of the first batch.
 
     Returns:
       An iterator of `{"image": (b, H, W, 3) uint8, "targets": {name: (b, H, W, C)}}`, with
@@ -126,36 +122,36 @@ def batches(
       ValueError: an argument out of range, an empty source; on reading, images of several sizes, or
         regions to ignore that neither the source nor a transform has announced.
     """
-    if not 0 <= process_index < process_count:
-        raise ValueError(
-            f"process_index {process_index} is not below process_count {process_count}"
-        )
-    if batch_size < 1 or batch_size % process_count:
-        raise ValueError(f"batch size {batch_size} does not divide over {process_count} processes")
-    if workers < 0 or start < 0:
-        raise ValueError(f"workers={workers}, start={start}: neither can be negative")
+    index, count = process
+    if not 0 <= index < count:
+        raise ValueError(f"process {index} of {count}: they are numbered 0 to {count - 1}")
+    if batch_size < 1 or batch_size % count:
+        raise ValueError(f"batch size {batch_size} does not divide over {count} processes")
+    if workers < 0:
+        raise ValueError(f"workers={workers}: it must be 0 (threads) or more")
     if not 0 <= seed < 2**32:
         raise ValueError(f"seed={seed}: an integer in 0 .. 2**32 - 1 is expected")
     if len(source) == 0:
         raise ValueError(f"source {source.name!r} is empty: nothing to train on")
     dataset = grain.MapDataset.source(source).seed(seed)
-    if not getattr(source, "endless", False):
+    if not source.endless:
         if shuffle:
             dataset = dataset.shuffle()
         dataset = dataset.repeat()
-    ignores = any(getattr(each, "ignores", False) for each in (source, *transforms))
+    ignores = source.ignores or any(transform.ignores for transform in transforms)
     dataset = (
         dataset.random_map(_Example(tuple(transforms), encode, ignores))
-        .slice(slice(process_index, None, process_count))
-        .batch(batch_size // process_count, drop_remainder=True, batch_fn=_stack)
+        .slice(slice(index, None, count))
+        .batch(batch_size // count, drop_remainder=True, batch_fn=_stack)
     )
-    return Batches(dataset, workers, start)
+    return Batches(dataset, workers)
 
 
 def _follow_parent(index: int, count: int) -> None:
     """Lets an input worker end when, and only when, the process that it reads for ends or asks."""
     # A scheduler sends SIGTERM to all processes; the training still needs batches to stop well.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes, too
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

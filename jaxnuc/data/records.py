@@ -97,7 +97,7 @@ def decode(record: bytes, where: str = "record") -> Sample:
 
 
 def summary(record: bytes, where: str = "record") -> dict[str, Any]:
-    """What a record says without its pixels, its checksum verified.
+    """The contents of a record apart from its pixels; its checksum is verified.
 
     Args:
       record: what `encode` returned.

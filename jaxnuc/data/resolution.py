@@ -1,11 +1,10 @@
-"""Microns per pixel: told where a source does not, compared, and made equal."""
+"""Microns per pixel of samples: set where a source does not know them, compared, made equal."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from jaxnuc.data.sample import Sample, Source
-from jaxnuc.data.sources._mapping import Mapped
+from jaxnuc.data.sample import MappedSource, Sample, Source
 from jaxnuc.data.transforms.geometry import resize
 from jaxnuc.io.pixel_size import check_mpp
 
@@ -16,7 +15,7 @@ _WAY_OUT = 'give "mpp" in its section of the configuration, {"name": ..., "mpp":
 
 @dataclass(frozen=True)
 class SetMpp:
-    """Says of a sample what its microns per pixel are, whatever it says itself.
+    """Sets the microns per pixel of a sample, whatever its files say.
 
     Attributes:
       mpp: microns per pixel.
@@ -67,7 +66,8 @@ def resampled(source: Source, mpp: float) -> Source:
     """A source at one number of microns per pixel.
 
     Args:
-      source: whose samples tell theirs; the first and the last one are read to see it.
+      source: of samples with known microns per pixel; the first and the last one are read at once
+        to check it.
       mpp: microns per pixel of the result.
 
     Raises:
@@ -76,14 +76,14 @@ def resampled(source: Source, mpp: float) -> Source:
     """
     for sample in probes(source):
         known_mpp(sample)
-    return Mapped(source, Resample(mpp))
+    return MappedSource(source, Resample(mpp))
 
 
 def probes(source: Source) -> Iterator[Sample]:
     """The first and the last sample: sets of two magnifications usually have them in order."""
     if len(source):
         yield source[0]
-    if len(source) > 1 and not getattr(source, "endless", False):
+    if len(source) > 1 and not source.endless:
         yield source[len(source) - 1]
 
 

@@ -1,9 +1,15 @@
-"""The one record that travels from the readers to the networks' targets."""
+"""What every data set is, and the record that it gives for each image."""
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
+
+from jaxnuc.labels import LabelSet
+
+ENDLESS = 2**31 - 1  # length of an endless source: the largest that 32 bits can address
 
 
 @dataclass(frozen=True)
@@ -17,7 +23,7 @@ class Sample:
         where the data set has none.
       meta: `name` (unique in its source), `source`, `mpp` (microns per pixel, None if unknown), and
         what else the source knows: `tissue`, `modality`, `patient`, ...
-      ignore: (H, W) bool, where nothing is annotated and so nothing is to be learnt or judged;
+      ignore: (H, W) bool, True where nothing is annotated, so that neither loss nor scores count;
         None: everything is annotated.
     """
 
@@ -28,17 +34,67 @@ class Sample:
     ignore: np.ndarray | None = None
 
 
-class Source(Protocol):
-    """A data set: random access, deterministic, picklable for the input workers.
+class Source(ABC):
+    """A data set: read at random, deterministic, picklable for the input workers.
 
-    A source with classes has the attribute `label_set` (`jaxnuc.labels.LabelSet`), whose groups
-    the samples' classes are; one whose samples have different label sets has `label_sets`, and the
-    number of the set in the meta of each sample as `label_set`. One with `endless = True` makes a
-    new sample of every index; one with `ignores = True` has samples with regions to ignore.
+    Everything that the library reads of a data set is here, with a default that is right for most.
+    A subclass defines `__getitem__`, and sets `name` and `ids` (or defines `__len__`).
+
+    Attributes:
+      name: of the data set.
+      ids: names of its images, `source[i]` is `ids[i]`; empty where they are not known beforehand.
+      split: that was opened, None where there is no choice.
+      label_set: whose groups the samples' classes are; None: no classes, or several label sets.
+      label_sets: those of samples of different label sets; the number of a sample's own among them
+        is in its meta as `label_set`. Empty: there is no more than one.
+      endless: every index gives a new sample, so that there are no epochs.
+      ignores: samples may have regions to ignore.
+      unmatched: addresses of the files that were left out for lack of a partner.
+      in_catalog: a source of this library is a published data set, with its line in
+        `jaxnuc.data.catalog`.
     """
 
-    name: str
+    name: str = ""
+    ids: Sequence[str] = ()
+    split: str | None = None
+    label_set: LabelSet | None = None
+    label_sets: tuple[LabelSet, ...] = ()
+    endless: bool = False
+    ignores: bool = False
+    unmatched: Sequence[str] = ()
+    in_catalog: ClassVar[bool] = True
 
-    def __len__(self) -> int: ...
+    def __len__(self) -> int:
+        return len(self.ids)
 
-    def __getitem__(self, index: int) -> Sample: ...
+    @abstractmethod
+    def __getitem__(self, index: int) -> Sample:
+        """Reads an image with its nuclei.
+
+        Args:
+          index: from 0 to `len(self) - 1`.
+
+        Raises:
+          ValueError: the files of this image are damaged; the message names one.
+        """
+
+
+class MappedSource(Source):
+    """`function(source[i])` for every i; everything else is that of `source`.
+
+    Args:
+      source: the samples.
+      function: sample -> sample; picklable.
+    """
+
+    def __init__(self, source: Source, function: Callable[[Sample], Sample]):
+        self.name, self.ids, self.split = source.name, source.ids, source.split
+        self.label_set, self.label_sets = source.label_set, source.label_sets
+        self.endless, self.ignores = source.endless, source.ignores
+        self._source, self._function = source, function
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._function(self._source[index])

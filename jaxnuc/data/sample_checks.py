@@ -13,8 +13,9 @@ from jaxnuc.postprocess import regions, relabel
 
 PIECES = 20  # a class map that is taken for instances has nuclei of many more
 TINY = 3  # pixels, without which there is no polygon
-LARGE, ENOUGH = 20, 5  # times the median area of at least so many nuclei
-# Means inside and outside of the nuclei, apart by so many standard deviations of a channel: the
+LARGE = 20  # times the median area
+ENOUGH = 5  # nuclei, without which a median says little
+# Difference of the means inside and outside of the nuclei, in standard deviations of a channel: the
 # images of public sets have 0.5 and more, nine in ten with the labels of another less than 0.3.
 CONTRAST = 0.3
 LEFT_OUT = {  # counts in the samples' meta
@@ -45,7 +46,7 @@ def check_sample(
 ) -> list[Problem]:
     """What is wrong or odd with one sample.
 
-    Errors: arrays that are not what `jaxnuc.data.Sample` says; an image of one colour; no
+    Errors: arrays that are not what `jaxnuc.data.Sample` says; an image of one color; no
     background; nuclei of no class or several; nuclei of more than `max_pieces` pieces.
 
     Notes: no nuclei; nuclei in pieces, of less than 3 pixels, or of more than 20 times the median
@@ -85,17 +86,17 @@ def malformed(sample: Sample, groups: int) -> Iterator[tuple[str, str]]:
 
 def _odd(sample: Sample, groups: int, max_pieces: int) -> Iterator[tuple[str, str, str]]:
     found, inside = regions(sample.instances), sample.instances > 0
-    judged = slice(None) if sample.ignore is None else ~sample.ignore
+    annotated = slice(None) if sample.ignore is None else ~sample.ignore
     if sample.image.min() == sample.image.max():
-        yield "error", "image of one colour", f"every value is {sample.image.min()}"
-    elif np.any(inside) and _contrast(sample.image[judged], inside[judged]) < CONTRAST:
+        yield "error", "image of one color", f"every value is {sample.image.min()}"
+    elif np.any(inside) and _contrast(sample.image[annotated], inside[annotated]) < CONTRAST:
         text = "their mean is that of the rest; the labels may belong to another image"
         yield "note", "nuclei do not stand out", text
     if inside.all():
         yield "error", "no background", "nuclei cover every pixel"
     if not len(found.ids):
-        unlabelled = sample.ignore is not None and sample.ignore.all()
-        yield "note", "no nuclei", "unlabelled" if unlabelled else "the labels are empty"
+        unlabeled = sample.ignore is not None and sample.ignore.all()
+        yield "note", "no nuclei", "unlabeled" if unlabeled else "the labels are empty"
     if sample.classes is not None:
         table = class_pixels(sample.instances, sample.classes, groups)
         if np.any(table[0, 2:]):

@@ -15,7 +15,7 @@ AGAIN = "copy it again, or run the packing again: it writes what is missing or d
 
 
 class Shard(NamedTuple):
-    """What a file holds.
+    """The contents of a file.
 
     Attributes:
       entry: its `file`, `records`, `bytes` and `sha256`.

@@ -1,6 +1,5 @@
 """The splits of the data sets that a configuration names."""
 
-import inspect
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,15 +8,18 @@ from typing import Any
 from jaxnuc import registry
 from jaxnuc.data import resolution, sources
 from jaxnuc.data.resolution import SetMpp
-from jaxnuc.data.sample import Source
+from jaxnuc.data.sample import MappedSource, Sample, Source
+from jaxnuc.data.sample_checks import Problem
 from jaxnuc.data.sources import mixture
-from jaxnuc.data.sources._mapping import Mapped
 from jaxnuc.data.windows import windows
 from jaxnuc.io.pixel_size import check_mpp
 
 ROOT = "JAXNUC_DATA"
 SECTION = ("root", "mpp", "windows", "balance")  # what every section takes
 MIXTURE = ("label_set", "episode", "seed")  # arguments of a mixture's section beside its sources
+
+ALL_SPLITS = ("train", "val", "test", "unlabeled")
+REST = "no split"  # the images of "all" that are in none of them
 
 
 def open_split(
@@ -74,8 +76,7 @@ def _open(
     name = values.pop("name")
     own_root, own_mpp = values.pop("root", ""), values.pop("mpp", None)
     own_windows = values.pop("windows", None)
-    cls = registry.load("jaxnuc.data.sources", name, "source").Source
-    parameters = inspect.signature(cls).parameters
+    parameters = sources.REGISTRY.parameters(name)
     if "split" in values:
         raise ValueError(
             f"split={values['split']!r} in the section of {name!r}: the split is the command's, "
@@ -90,7 +91,7 @@ def _open(
         raise ValueError(f"source {name!r} reads no files: root={own_root!r} has no meaning")
     source = sources.create(name, split=split, **values)
     if own_mpp is not None:
-        source = Mapped(source, SetMpp(own_mpp))
+        source = MappedSource(source, SetMpp(own_mpp))
     if mpp is not None:
         source = resolution.resampled(source, mpp)
     if own_windows is not None and stream:
@@ -98,13 +99,13 @@ def _open(
     return source
 
 
-def _root(name: str, root: str | Path) -> Path:
+def _root(name: str, root: str | Path, given: str = "--config.data.root=FOLDER") -> Path:
     if root:
         return Path(root).expanduser()
     if ROOT in os.environ:
         return Path(os.environ[ROOT]).expanduser() / name
     raise ValueError(
-        f"where are the files of {name!r}? Give --config.data.root=FOLDER, or set {ROOT} "
+        f"where are the files of {name!r}? Give {given}, or set {ROOT} "
         f"to a folder that holds {name}/"
     )
 
@@ -142,3 +143,71 @@ def _open_mixture(
         where = "" if own.get("root") or not root else Path(root) / ("" if inner else own["name"])
         parts.append(open_split(own, where, split, mpp, arguments["seed"], stream))
     return mixture.Source(parts, weights, balance, split, stream=stream, **arguments)
+
+
+def open_splits(
+    name: str, root: str | None, split: str = "all", arguments: dict[str, Any] | None = None
+) -> tuple[dict[str, Source], list[Problem]]:
+    """Opens the splits of a data set.
+
+    Args:
+      name: of the source.
+      root: its folder or archive; None for a source without files, or for the folder of its name
+        below `$JAXNUC_DATA`.
+      split: one of its splits, or `"all"` for train, val, test and unlabeled as far as it has
+        them, and for the images that are in none of these.
+      arguments: of the source, other than these.
+
+    Returns:
+      The sources by split; and, of a source that cannot be opened as a whole, a problem for each
+      of train, val and test that cannot be opened: a note where it is not there, else an error.
+
+    Raises:
+      ValueError: unknown source, argument or split, or files that do not match.
+      FileNotFoundError: the data are not there.
+    """
+    parameters = sources.REGISTRY.parameters(name)
+    given: dict[str, Any] = {**({} if root is None else {"root": root}), **(arguments or {})}
+    if "root" in parameters and "root" not in given:
+        given["root"] = _root(name, "", "its folder or archive")
+    if "cache" in parameters:
+        given.setdefault("cache", False)  # every image is read once
+    if "split" not in parameters:
+        return {split: sources.create(name, **given)}, []
+    if split != "all":
+        return {split: sources.create(name, split=split, **given)}, []
+    opened, failed = {}, {}
+    for each in (*ALL_SPLITS, "all"):
+        try:
+            opened[each] = sources.create(name, split=each, **given)
+        except (OSError, ValueError) as error:
+            failed[each] = error
+    if not opened:
+        raise failed["train"]
+    whole = opened.pop("all", None)
+    if whole is None:
+        return opened, [_unopened(e, s) for s, e in failed.items() if s not in ("unlabeled", "all")]
+    if not opened:
+        return {"all": whole}, []
+    known = {each for source in opened.values() for each in source.ids}
+    rest = [index for index, each in enumerate(whole.ids) if each not in known]
+    return {**opened, REST: _Part(whole, rest)} if rest else opened, []
+
+
+def _unopened(error: Exception, split: str) -> Problem:
+    """A split that is not there is no error; one that is damaged is."""
+    absent = isinstance(error, FileNotFoundError) or str(error).startswith("unknown split")
+    level, kind = ("note", "split not there") if absent else ("error", "unreadable")
+    return Problem(level, kind, str(error), split)
+
+
+class _Part(Source):
+    """Some images of a source."""
+
+    def __init__(self, source: Source, indices: list[int]):
+        self.name, self.label_set, self.ignores = source.name, source.label_set, source.ignores
+        self.ids = [source.ids[index] for index in indices]
+        self._source, self._indices = source, indices
+
+    def __getitem__(self, index: int) -> Sample:
+        return self._source[self._indices[index]]

@@ -6,22 +6,22 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.data.colour_spaces import optical_density
+from jaxnuc.data.color_spaces import optical_density
 
 # Pixels that an estimate looks at, on a regular grid: percentiles of more hardly differ.
 SAMPLED = 2**14
-FACTORISED = 2**12
+FACTORIZED = 2**12
 LEAST_PIXELS = 50
 LEAST_SHARE = 0.01
 LEAST_ANGLE = 5.0  # degrees; below, amounts have ten times the noise of the densities
-STEPS = 200  # of the factorisation, which mostly converges before
+STEPS = 200  # of the factorization, which mostly converges before
 
 
 class Stains(NamedTuple):
     """Two stains and how much of them there is.
 
     Attributes:
-      matrix: (2, 3) float64, optical density of red, green and blue per unit of haematoxylin (row
+      matrix: (2, 3) float64, optical density of red, green and blue per unit of hematoxylin (row
         0) and eosin (row 1), each of length 1 and not negative.
       strengths: (2,) float64, 99th percentile of the amounts in the tissue, decades.
     """
@@ -43,7 +43,7 @@ def macenko(image: np.ndarray, beta: float = 0.15, percentile: float = 1.0) -> S
       percentile: of the angle on either side, in per cent.
 
     Returns:
-      The stains, haematoxylin (which absorbs the larger part in red) first; None where they cannot
+      The stains, hematoxylin (which absorbs the larger part in red) first; None where they cannot
       be told apart: tissue in less than 1 % of the pixels (or fewer than 50), or an angle between
       them of less than 5 degrees.
 
@@ -62,9 +62,9 @@ def macenko(image: np.ndarray, beta: float = 0.15, percentile: float = 1.0) -> S
 
 
 def vahadane(image: np.ndarray, beta: float = 0.15, sparsity: float = 0.1) -> Stains | None:
-    """Estimates the stains by a sparse non-negative factorisation of the optical densities.
+    """Estimates the stains by a sparse non-negative factorization of the optical densities.
 
-    Minimises `|OD - amounts @ matrix|^2 / 2 + sparsity * sum(amounts)` over non-negative amounts
+    Minimizes `|OD - amounts @ matrix|^2 / 2 + sparsity * sum(amounts)` over non-negative amounts
     and unit rows, in turn (amounts in closed form, rows by block coordinate descent), from
     Macenko's estimate: no randomness.
 
@@ -87,8 +87,8 @@ def vahadane(image: np.ndarray, beta: float = 0.15, sparsity: float = 0.1) -> St
     start = None if tissue is None else _extremes(tissue, 1.0)
     if tissue is None or start is None:
         return None
-    step = int(np.ceil(tissue.shape[1] / FACTORISED))
-    matrix = _factorise(tissue[:, ::step], start, sparsity / np.log(10))
+    step = int(np.ceil(tissue.shape[1] / FACTORIZED))
+    matrix = _factorize(tissue[:, ::step], start, sparsity / np.log(10))
     return None if matrix is None else Stains(matrix, _strengths(tissue, matrix))
 
 
@@ -131,7 +131,7 @@ def _extremes(tissue: np.ndarray, percentile: float) -> np.ndarray | None:
     second, first = np.linalg.eigh(moments)[1].T[1:]
     first = first * np.sign(first.sum())
     # No density is negative, nor is the first direction: angles lie within +-90 degrees, and their
-    # tangents order as they do. Pure primary colours can be at 90 degrees.
+    # tangents order as they do. Pure primary colors can be at 90 degrees.
     along, across = (_project(v, tissue) for v in (first, second))
     tangents = np.percentile(across / np.maximum(along, 1e-6), [percentile, 100 - percentile])
     return _ordered(first + tangents[:, None] * second)
@@ -142,7 +142,7 @@ def _project(vector: np.ndarray, tissue: np.ndarray) -> np.ndarray:
 
 
 def _ordered(matrix: np.ndarray) -> np.ndarray | None:
-    """Unit rows that are not negative, haematoxylin first; None where they nearly coincide."""
+    """Unit rows that are not negative, hematoxylin first; None where they nearly coincide."""
     matrix = np.maximum(matrix, 0)
     lengths = np.linalg.norm(matrix, axis=1, keepdims=True)
     if not lengths.all():
@@ -158,7 +158,7 @@ def _strengths(tissue: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     return np.percentile(amounts, 99, axis=1)
 
 
-def _factorise(tissue: np.ndarray, start: np.ndarray, penalty: float) -> np.ndarray | None:
+def _factorize(tissue: np.ndarray, start: np.ndarray, penalty: float) -> np.ndarray | None:
     """(2, 3) stains of (3, N) densities, in decades as the penalty; None if they coincide."""
     matrix = start.copy()
     for _ in range(STEPS):

@@ -1,7 +1,7 @@
-"""How an image would look with other stains: separation and normalisation of H&E.
+"""How an image would look with other stains: separation and normalization of H&E.
 
 Functions of plain arrays. Where an image has no two stains that can be told apart (glass, one
-colour, grey-scale fluorescence; `macenko` says when), estimates are None and normalisation returns
+color, gray-scale fluorescence; `macenko` says when), estimates are None and normalization returns
 the image as it is.
 """
 
@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.data.colour_spaces import from_density, from_lab, mix, optical_density, to_lab
+from jaxnuc.data.color_spaces import from_density, from_lab, mix, optical_density, to_lab
 from jaxnuc.data.stain_estimation import ESTIMATORS, Stains, checked, macenko, vahadane
 
 __all__ = [
@@ -43,7 +43,7 @@ class Lab(NamedTuple):
 # The matrix: the middle of the palette of H&E in jaxnuc.data.synthetic, around the vectors of
 # Ruifrok and Johnston (2001). Strengths and CIELAB values: rounded medians of those of its
 # pictures 0 to 399 (192 px) whose stains lie within 10 degrees of these. Taken from nobody's image,
-# so that no licence applies.
+# so that no license applies.
 TARGET = Stains(
     np.array([[0.5696, 0.7457, 0.3457], [0.2093, 0.8895, 0.4062]]), np.array([1.05, 0.45])
 )
@@ -90,10 +90,10 @@ def normalize(
 ) -> np.ndarray:
     """Makes an image look as if it had been stained like the target.
 
-    `macenko` and `vahadane` estimate the stains, give them the target's colours and scale their
+    `macenko` and `vahadane` estimate the stains, give them the target's colors and scale their
     amounts so that the 99th percentiles are the target's. With both, amounts are found by least
     squares, and what the two stains do not explain is dropped. `reinhard` gives L, a and b the
-    target's means and standard deviations over all pixels; glass is coloured too, so it is meant
+    target's means and standard deviations over all pixels; glass is colored too, so it is meant
     for images full of tissue.
 
     Args:
@@ -127,11 +127,11 @@ def normalization(
     method: str = "macenko",
     target: Stains | Lab | np.ndarray | None = None,
 ) -> Callable[[np.ndarray], np.ndarray]:
-    """What `normalize` does to an image, to be done to parts of it.
+    """The function that `normalize` applies to an image, for parts of a large one.
 
     Args:
-      reference: (H, W, 3) uint8, from which the stains or the colours are estimated: the image, or
-        parts of it from all over.
+      reference: (H, W, 3) uint8, from which the stains or the colors are estimated: the image, or
+        parts from all over it.
       method: as in `normalize`.
       target: as in `normalize`.
 
@@ -169,7 +169,7 @@ def lab(image: np.ndarray) -> Lab:
 def resolve(method: str, target: Stains | Lab | np.ndarray | None = None) -> Stains | Lab:
     """The target of `normalize` in numbers, with the same arguments and errors."""
     if method not in METHODS:
-        raise registry.unknown("stain normalisation", method, METHODS)
+        raise registry.unknown("stain normalization", method, METHODS)
     if target is None:
         return TARGET_LAB if method == "reinhard" else TARGET
     if isinstance(target, Stains | Lab):

@@ -12,13 +12,13 @@ from jaxnuc.data.transforms.geometry import Pad, Size, crop, sides
 from jaxnuc.registry import unknown
 
 
-class Windows:
+class Windows(Source):
     """Every window of every image, image by image, from top left to bottom right.
 
     The last windows of a row and of a column end with the image, so that every pixel is in a
     window and none is larger than asked. Smaller images are padded, see
     `jaxnuc.data.transforms.geometry.Pad`. A window is a sample of its own: intensity
-    normalisation and balancing see it and not its image.
+    normalization and balancing see it and not its image.
 
     The sizes of the images are found by reading each of them once, with a progress bar; windows
     are cut when they are read.
@@ -35,7 +35,7 @@ class Windows:
     """
 
     def __init__(self, source: Source, size: Size, stride: Size | None = None, cache: int = 1):
-        if getattr(source, "endless", False):
+        if source.endless:
             raise ValueError(f"source {source.name!r} is endless: it cannot be cut into windows")
         # Lists come from configurations that were written as JSON.
         self._size = _sides("size", size)
@@ -47,10 +47,8 @@ class Windows:
         if not isinstance(cache, int) or cache < 1:
             raise ValueError(f"windows: cache={cache!r}: 1 image or more is expected")
         self._source, self._stride, self._cache = source, stride, cache
-        self.name = source.name
-        for key in ("split", "label_set", "label_sets", "ignores"):
-            if hasattr(source, key):
-                setattr(self, key, getattr(source, key))
+        self.name, self.split, self.ignores = source.name, source.split, source.ignores
+        self.label_set, self.label_sets = source.label_set, source.label_sets
         progress = tqdm(range(len(source)), desc=f"sizes of {source.name}", disable=None)
         self._shapes = [source[i].instances.shape for i in progress]
         counts = [len(rows) * len(columns) for rows, columns in map(self._starts, self._shapes)]

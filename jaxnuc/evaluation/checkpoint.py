@@ -1,99 +1,144 @@
-"""Evaluates what `train.py` left in a workdir, knowing nothing but the workdir."""
+"""Evaluates what a training left in a workdir, knowing nothing but the workdir."""
 
 import json
+import logging
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
 
-from jaxnuc import config as configs
 from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
 from jaxnuc.evaluation.evaluate import evaluate
+from jaxnuc.evaluation.options import EvaluationOptions
+from jaxnuc.evaluation.scoring import Segment
 from jaxnuc.evaluation.thresholds import optimize_thresholds
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics import Summary
-from jaxnuc.prediction.patched import Patched
 from jaxnuc.prediction.patches import OVERLAP
+from jaxnuc.prediction.patchwise import PatchwisePredictor
 from jaxnuc.prediction.predictor import load
 from jaxnuc.run import checkpoints
 from jaxnuc.run.log import LOG, read_log
 
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Data:
+    """On what is evaluated.
+
+    Attributes:
+      split: of the data set.
+      source: a data set other than the one trained on, by name.
+      root: where its files are, if elsewhere than in training.
+    """
+
+    split: str = "test"
+    source: str | None = None
+    root: str | None = None
+
+
+@dataclass(frozen=True)
+class Inference:
+    """How the maps of an image are computed.
+
+    Attributes:
+      symmetries: test-time augmentation: 8 averages maps over the symmetries of the square, 4 over
+        the quarter turns, 1 takes the image as it is.
+      patch: side of what the network sees at once, a multiple of 64; None: the whole image.
+      overlap: of neighboring patches in pixels, a multiple of 32.
+
+    Raises:
+      ValueError: other symmetries.
+    """
+
+    symmetries: int = 1
+    patch: int | None = None
+    overlap: int = OVERLAP
+
+    def __post_init__(self) -> None:
+        if self.symmetries not in (1, 4, 8):
+            raise ValueError(f"symmetries={self.symmetries}; known: 1, 4, 8")
+
+
+TEST, PLAIN, AS_CONFIGURED = Data(), Inference(), EvaluationOptions()
+
 
 def evaluate_checkpoint(
     workdir: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
-    *,
-    split: str = "test",
     checkpoint: str | int = "best",
+    *,
     output: str | os.PathLike[str] | None = None,
-    source: str | None = None,
-    root: str | None = None,
-    overlays: int = 16,
-    workers: int | None = None,
-    symmetries: int = 1,
-    patch: int | None = None,
-    overlap: int = OVERLAP,
-    progress: bool = True,
+    data: Data = TEST,
+    inference: Inference = PLAIN,
+    options: EvaluationOptions = AS_CONFIGURED,
 ) -> tuple[Summary, Path]:
     """Restores a checkpoint, or an ensemble of several, and evaluates it on a split.
 
     Args:
       workdir: of the training, or the folder of one checkpoint; several are an ensemble, see
         `jaxnuc.load`.
-      split: of the data set.
       checkpoint: `"best"`, `"latest"` or a step.
       output: folder for the report; None: `eval_<source>_<split>` in the workdir, which
         an ensemble has not.
-      source: a data set other than the one trained on, by name.
-      root: where its files are, if elsewhere than in training.
-      overlays: number of pictures.
-      workers: processes that decode and score; None: as in the configuration.
-      symmetries: 8 averages maps over the symmetries of the square, 4 over the quarter turns, 1
-        takes the image as it is.
-      patch: side of what the network sees at once, a multiple of 64; None: the whole image.
-      overlap: of neighbouring patches in pixels, a multiple of 32.
-      progress: show a progress bar.
+      data: on what is evaluated.
+      inference: how the maps are computed.
+      options: what is computed; None in it: as in the configuration of the training.
 
     Returns:
       The figures, and the folder of `metrics.json`, `report.html` and the other files.
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
-      ValueError: a damaged checkpoint, an unknown source or split, other symmetries or patches,
+      ValueError: a damaged checkpoint, an unknown source, split, metric or protocol, other patches,
         an ensemble that does not fit together or has no `output`.
     """
-    if symmetries not in (1, 4, 8):
-        raise ValueError(f"symmetries={symmetries}; known: 1, 4, 8")
+    # The networks.
     workdirs = [workdir] if isinstance(workdir, str | os.PathLike) else list(workdir)
     if len(workdirs) > 1 and output is None:
         raise ValueError(
             f"an ensemble of {len(workdirs)} workdirs has no folder of its own; give an output"
         )
     folders = [checkpoints.find(each, checkpoint) for each in workdirs]
-    predictor = load(folders, symmetries=range(symmetries))
-    config = predictor.config
-    section = config.data.source.to_dict() if source is None else {"name": source}
+    predictor = load(folders, symmetries=range(inference.symmetries))
+    config, patch = predictor.config, inference.patch
+
+    # The data.
+    trained_on = config.data.source.name
+    section = config.data.source.to_dict() if data.source is None else {"name": data.source}
+    root = data.root
     if root is None:
-        root = config.data.root if source in (None, config.data.source.name) else ""
-    samples = open_split(section, root, split, mpp=config.data.mpp or None, stream=False)
-    target = Path(output) if output else Path(workdirs[0]) / f"eval_{samples.name}_{split}"
+        root = config.data.root if data.source in (None, trained_on) else ""
+    mpp = config.data.mpp or None
+    samples = open_split(section, root, data.split, mpp=mpp, stream=False)
+
+    # The evaluation.
+    target = Path(output or Path(workdirs[0]) / f"eval_{samples.name}_{data.split}")
+    logger.info(
+        "images of %s, %s: %d; writing to %s; the network is compiled for each size of image",
+        samples.name,
+        data.split,
+        len(samples),
+        target,
+    )
     log = Path(workdirs[0]) / LOG
+    segment: Segment = predictor
+    if patch is not None:
+        segment = PatchwisePredictor(predictor, patch, inference.overlap)
     figures = evaluate(
-        predictor if patch is None else Patched(predictor, patch, overlap),
+        segment,
         samples,
-        conventions=configs.conventions(config),
-        workers=config.evaluation.workers if workers is None else workers,
+        options.completed(config),
         output=target,
-        overlays=overlays,
-        progress=progress,
-        boundary=True,
         training=read_log(log) if len(folders) == 1 and log.is_file() else (),
         about={
-            "split": split,
+            "split": data.split,
             "checkpoint": [str(f) for f in folders] if len(folders) > 1 else folders[0].name,
-            "symmetries": symmetries,
-            "patch": None if patch is None else {"side": patch, "overlap": overlap},
+            "symmetries": inference.symmetries,
+            "patch": None if patch is None else {"side": patch, "overlap": inference.overlap},
             "thresholds": checkpoints.read_thresholds(folders[0]) or None,
         },
     )

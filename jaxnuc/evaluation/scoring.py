@@ -1,26 +1,22 @@
 """Scores the segmentations of images one by one, in other processes where there are workers."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
+from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.io.workers import ordered_map
 from jaxnuc.labels import LabelSet
-from jaxnuc.metrics import (
-    Calibration,
-    Conventions,
-    Scored,
-    Scores,
-    contingency_table,
-    score_table,
-)
-from jaxnuc.metrics.boundary import BoundaryScores, boundary_scores
-from jaxnuc.metrics.by_class import ClassFigures, ClassJudgement, judge_classes
-from jaxnuc.metrics.class_counts import instance_classes
-from jaxnuc.metrics.scores import judged as judged_maps
+from jaxnuc.metrics import Classes, Conventions, ImagePair, Metric, Scores, score_image
+from jaxnuc.metrics import Protocol as EvaluationProtocol
+from jaxnuc.metrics.base import choose
+from jaxnuc.metrics.protocols import base as protocols
 from jaxnuc.representations import Nuclei
+
+GROUPS = ("modality", "style", "tissue")  # of a sample's meta data
 
 
 class Segmentation(Protocol):
@@ -41,6 +37,9 @@ class Decode(Protocol):
 
     def __call__(self, maps: Any, shape: tuple[int, ...]) -> Nuclei: ...
 
+    @property
+    def class_names(self) -> tuple[str, ...] | None: ...
+
     def at(self, label_set: LabelSet) -> "Decode": ...
 
     def cannot_read(self, label_set: LabelSet) -> str | None: ...
@@ -56,121 +55,119 @@ class TwoSteps(Protocol):
     def decode(self) -> Decode: ...
 
 
-class Judgement(NamedTuple):
-    """What is said of one image.
+@dataclass(frozen=True)
+class Scoring:
+    """What is computed of each image.
 
     Attributes:
-      scores: of its instances.
-      classes: what it adds to the figures by class, where classes are true and predicted.
-      boundary: distances of the outlines, where they were asked for.
-      scored: the scores of the predicted nuclei, where they have any.
-      areas: of its true and its predicted nuclei, in pixels.
-      class_scored: the probabilities of the predicted classes, where `classes` are judged.
+      conventions: of the scores.
+      metrics: to compute.
+      protocols: to keep states for.
+      label_set: at which classes are scored; None: they are not.
+      optional: whether metrics that turn out not to be computable are left out.
+      why_no_classes: where the predicted classes cannot be read as those of the data.
+    """
+
+    conventions: Conventions
+    metrics: tuple[Metric, ...]
+    protocols: tuple[EvaluationProtocol, ...] = ()
+    label_set: LabelSet | None = None
+    optional: bool = False
+    why_no_classes: str | None = None
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Of class 1, 2, ..."""
+        return () if self.label_set is None else self.label_set.groups
+
+
+class ImageScores(NamedTuple):
+    """The scores of one image.
+
+    Attributes:
+      scores: by the metrics.
+      states: of the protocols, in their order.
+      areas: of its true and of its predicted nuclei, in pixels.
     """
 
     scores: Scores
-    classes: ClassJudgement | None = None
-    boundary: BoundaryScores | None = None
-    scored: Scored | None = None
-    areas: tuple[np.ndarray, np.ndarray] = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    class_scored: Scored | None = None
+    states: tuple[Any, ...]
+    areas: tuple[np.ndarray, np.ndarray]
 
 
-class _Found(NamedTuple):
-    """What is scored of a segmentation in one step."""
-
-    instances: np.ndarray
-    scores: np.ndarray | None
-
-
-def judged(
-    segment: Segment,
-    samples: Iterable[Sample],
-    conventions: Conventions,
-    workers: int = 0,
-    label_set: LabelSet | None = None,
-    boundary: bool = False,
-) -> Iterator[Judgement]:
-    """What is said of images, in their order: see `jaxnuc.evaluation.evaluate.evaluate`.
+def plan_scoring(
+    segment: Segment, source: Source, options: EvaluationOptions, default: str = "all"
+) -> Scoring:
+    """Chooses what is computed, and refuses what cannot be before anything runs.
 
     Args:
-      segment: as there; only one in two steps is asked for classes, at `label_set`.
+      segment: the segmentation; one in two steps says whether it predicts classes.
+      source: the images.
+      options: `completed`.
+      default: the metrics if `options` name none: see `jaxnuc.metrics.base.choose`.
+
+    Raises:
+      ValueError: an unknown metric or protocol, or one that needs more than there is.
+    """
+    options = options.completed()
+    assert options.conventions is not None
+    assert options.metrics is not None
+    metrics, wanted = list(options.metrics), protocols.make(options.protocols or ())
+    label_set = source.label_set
+    why = None
+    available = {"maps", "scores"}
+    if isinstance(segment, TwoSteps) and label_set is not None:
+        why = segment.decode.cannot_read(label_set)
+        if why is None and segment.decode.class_names is not None:
+            available |= {"classes", "probabilities"}
+    if any("tissue" in protocol.needs for protocol in wanted) and len(source):
+        available |= {"tissue"} & source[0].meta.keys()
+    protocols.check(wanted, available, options.conventions)
+    return Scoring(
+        options.conventions,
+        choose(metrics, available, default),
+        wanted,
+        label_set if "classes" in available else None,
+        optional=not metrics,
+        why_no_classes=why,
+    )
+
+
+def score_images(
+    segment: Segment, samples: Iterable[Sample], scoring: Scoring, workers: int = 0
+) -> Iterator[ImageScores]:
+    """Segments and scores images, in their order.
+
+    Args:
+      segment: image (H, W, 3) uint8 -> an object with `instances` (H, W), or such a function in
+        two steps, of which the second runs in the workers.
       samples: the images.
-      conventions: of the scores.
+      scoring: what is computed.
       workers: processes that decode and score.
-      label_set: the label set of the samples' classes; None: classes are not judged.
-      boundary: measure outlines.
     """
 
     def tasks() -> Iterator[tuple[Any, ...]]:
         for sample in samples:
             if isinstance(segment, TwoSteps):
                 decode, found = segment.decode, segment.maps(sample.image)
-                decode = decode if label_set is None else decode.at(label_set)
+                decode = decode if scoring.label_set is None else decode.at(scoring.label_set)
             else:
                 whole = segment(sample.image)
                 scores = getattr(whole, "scores", None)
-                decode, found = None, _Found(np.asarray(whole.instances), scores)
+                decode, found = None, _Whole(np.asarray(whole.instances), scores)
             # What is scored, and not the image, goes to another process.
-            truth = (sample.instances, sample.classes, sample.ignore, sample.meta["name"])
-            yield decode, found, *truth, conventions, label_set, boundary
+            truth = Truth(sample.instances, sample.classes, sample.ignore, str(sample.meta["name"]))
+            yield decode, found, truth, groups_of(sample), scoring
 
-    return ordered_map(_judge, tasks(), workers)
-
-
-def _judge(
-    decode: Decode | None,
-    found: Any,
-    truth: np.ndarray,
-    true_classes: np.ndarray | None,
-    ignore: np.ndarray | None,
-    name: str,
-    conventions: Conventions,
-    label_set: LabelSet | None,
-    boundary: bool,
-) -> Judgement:
-    nuclei = found if decode is None else decode(found, truth.shape)
-    sides = judged_maps(conventions, truth, as_large(nuclei.instances, truth, name), ignore)
-    table = contingency_table(*sides)
-    classes = class_scored = None
-    if decode is not None and label_set is not None and true_classes is not None:
-        predicted, probabilities = nuclei.classes, nuclei.class_probabilities
-        if predicted is not None and probabilities is not None:
-            n = len(label_set.groups)
-            true = instance_classes(sides[0], true_classes, n, len(table.truth_ids))
-            of_ids = predicted[table.prediction_ids.astype(np.int64) - 1]
-            classes = judge_classes(*sides, true, of_ids, n, conventions)
-            class_scored = Scored.of_classes(table, true, predicted, probabilities, conventions)
-    outlines = boundary_scores(*sides) if boundary else None
-    scores = getattr(nuclei, "scores", None)
-    scored = None if scores is None else Scored.of(table, scores, conventions)
-    areas = (table.truth_areas, table.prediction_areas)
-    found_scores = score_table(table, conventions)
-    return Judgement(found_scores, classes, outlines, scored, areas, class_scored)
+    return ordered_map(_score, tasks(), workers)
 
 
-def figures_by_class(
-    judgements: Sequence[Judgement], label_set: LabelSet | None
-) -> ClassFigures | None:
-    """The figures by class of a label set, where all images were judged by it."""
-    found = [judgement.classes for judgement in judgements if judgement.classes is not None]
-    if label_set is None or len(found) < len(judgements):
-        return None
-    return ClassFigures.of(label_set.groups, found)
+def groups_of(sample: Sample) -> dict[str, str]:
+    """What an image is grouped by: `{"tissue": "breast"}`."""
+    return {key: str(sample.meta[key]) for key in GROUPS if key in sample.meta}
 
 
-def calibration(images: Sequence[Scored | None], level: float) -> Calibration | str:
-    """How well the scores are calibrated, or why that cannot be said."""
-    found = [image for image in images if image is not None]
-    if len(found) < len(images):
-        return "the segmentation gives no scores"
-    try:
-        return Calibration.of(found, level=level)
-    except ValueError as error:  # scores that are no probabilities
-        return str(error)
-
-
-def as_large(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
+def check_shape(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
     """The instances as an array, refused where they have another shape than their truth."""
     instances = np.asarray(instances)
     if instances.shape != truth.shape:
@@ -179,3 +176,45 @@ def as_large(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarray:
             "a segmentation must have its image's resolution"
         )
     return instances
+
+
+class Truth(NamedTuple):
+    """The annotation of an image, without the image: see `Sample`."""
+
+    instances: np.ndarray
+    classes: np.ndarray | None
+    ignore: np.ndarray | None
+    name: str
+
+
+class _Whole(NamedTuple):
+    """The result of a segmentation in one step."""
+
+    instances: np.ndarray
+    scores: np.ndarray | None
+
+
+def _score(
+    decode: Decode | None, found: Any, truth: Truth, groups: dict[str, str], scoring: Scoring
+) -> ImageScores:
+    nuclei = found if decode is None else decode(found, truth.instances.shape)
+    classes = None
+    if scoring.label_set is not None and truth.classes is not None:
+        assert nuclei.classes is not None  # `plan_scoring` says so
+        probabilities = nuclei.class_probabilities
+        classes = Classes(scoring.class_names, truth.classes, nuclei.classes, probabilities)
+    image = ImagePair.of(
+        truth.instances,
+        check_shape(nuclei.instances, truth.instances, truth.name),
+        scoring.conventions,
+        ignore=truth.ignore,
+        scores=getattr(nuclei, "scores", None),
+        classes=classes,
+        groups=groups,
+    )
+    try:
+        scores = score_image(image, scoring.metrics, optional=scoring.optional)
+        states = tuple(protocol.state(image) for protocol in scoring.protocols)
+    except ValueError as error:
+        raise ValueError(f"image {truth.name!r}: {error}") from error
+    return ImageScores(scores, states, (image.table.truth_areas, image.table.prediction_areas))

@@ -1,6 +1,5 @@
-"""The thresholds with which a representation finds most on validation images."""
+"""Chooses the thresholds of a representation on validation images."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,17 +8,16 @@ from scipy.optimize import minimize_scalar
 
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.detection import aggregate_detections, detections
-from jaxnuc.representations import Representation
-from jaxnuc.representations._maps import foreground_probability
+from jaxnuc.representations import Representation, foreground_probability
 
 Pair = tuple[Mapping[str, np.ndarray], np.ndarray]
 
 
 class Optimum(NamedTuple):
-    """What was found.
+    """The best thresholds.
 
     Attributes:
-      thresholds: by name, for `dataclasses.replace(representation, **thresholds)`.
+      thresholds: by name, for `representation.with_thresholds(thresholds)`.
       figure: the accuracy reached with them.
     """
 
@@ -43,23 +41,24 @@ def optimize_thresholds(
     predicted and this probability, and for each of some thresholds of the suppression.
 
     The published code looks for the probability by golden section. Here that is done only where
-    nuclei are others at another threshold. Where a higher threshold does no more than leave out
-    nuclei (`nested`), images are decoded once for each suppression, and every threshold is tried.
+    another threshold gives other nuclei. Where a higher threshold only leaves out nuclei
+    (`filters_by_score`), images are decoded once for each suppression, and every threshold
+    is tried.
 
     Args:
-      pairs: maps of each image as for `decode`, and its true instances (H, W). Of a nested
-        representation they are read one by one, otherwise all are held in memory.
-      representation: with the property `thresholds`, the first of which is one of the probability
-        of its first map; where `nms_thresh` is among them, it is chosen as well. Of a
-        representation with a class map, its base is taken: classes have no part in it.
+      pairs: maps of each image as for `decode`, and its true instances (H, W). Where a
+        higher threshold only leaves out nuclei they are read one by one, otherwise all are held in
+        memory.
+      representation: with `thresholds`, the first of which is one of the probability of its first
+        map; where `nms_thresh` is among them, it is chosen as well. Classes have no part in it.
       nms: values of `nms_thresh` to choose from; (0.1, 0.2, 0.3) in the CoNIC variant.
       ious: at which the accuracy is averaged; a pair matches at an IoU of this or above.
       tolerance: the golden section ends when the interval is that narrow.
       max_iterations: of the golden section.
 
     Returns:
-      The thresholds and the accuracy. Where no nucleus can be found with any, they are those that
-      the representation has, with an accuracy of 0.
+      The thresholds and the accuracy. Where no threshold gives a match, they are those that the
+      representation has, with an accuracy of 0.
 
     Raises:
       ValueError: there are no images, or the representation has no thresholds to choose.
@@ -68,8 +67,8 @@ def optimize_thresholds(
       The code published with Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI
       2018.
     """
-    base: Any = getattr(representation, "base", representation)
-    present = getattr(base, "thresholds", {})
+    base = representation.without_classes  # which takes less time
+    present = base.thresholds
     if not present:
         raise ValueError(
             "this representation names no thresholds that could be chosen; stardist does"
@@ -78,9 +77,9 @@ def optimize_thresholds(
         raise ValueError(f"nms {tuple(nms)} and ious {tuple(ious)} must hold a number at least")
     name = next(iter(present))
     choices = [{"nms_thresh": value} for value in nms] if "nms_thresh" in present else [{}]
-    variants = [dataclasses.replace(base, **choice) for choice in choices]
-    if getattr(base, "nested", False):
-        found = _all_cuts(pairs, variants, name, ious)
+    variants = [base.with_thresholds(choice) for choice in choices]
+    if base.filters_by_score:
+        found = _every_threshold(pairs, variants, name, ious)
     else:
         found = _searched(list(pairs), variants, name, ious, tolerance, max_iterations)
     best = Optimum(dict(present), 0.0)
@@ -90,10 +89,10 @@ def optimize_thresholds(
     return best
 
 
-def _all_cuts(
-    pairs: Iterable[Pair], variants: Sequence[Any], name: str, ious: Sequence[float]
+def _every_threshold(
+    pairs: Iterable[Pair], variants: Sequence[Representation], name: str, ious: Sequence[float]
 ) -> list[tuple[float, float]]:
-    """For each variant the best threshold and its accuracy; of all thresholds there are."""
+    """For each variant the best of all thresholds and its accuracy."""
     highest, n_true = 0.0, []
     # Of each variant, the scores of all nuclei and, at each IoU, whether the match of the more
     # probable ones gains one by them.
@@ -103,7 +102,7 @@ def _all_cuts(
         # Half of the highest so far is below every threshold that counts in the end.
         highest = max(highest, _highest(maps, variants[0]))
         for variant, of_scores, of_gains in zip(variants, scores, gains, strict=True):
-            lowest = dataclasses.replace(variant, **{name: highest / 2})
+            lowest = variant.with_thresholds({name: highest / 2})
             nuclei = lowest.decode(maps, shape=truth.shape)
             table = contingency_table(truth, nuclei.instances)
             order = np.argsort(-nuclei.scores, kind="stable")
@@ -126,7 +125,7 @@ def _all_cuts(
             i = int(accuracy.argmax())
             found.append((float(every[i : i + 2].mean()), float(accuracy[i])))
         else:
-            found.append((getattr(variant, name), 0.0))
+            found.append((variant.thresholds[name], 0.0))
     return found
 
 
@@ -156,13 +155,13 @@ def _gains(table: ContingencyTable, order: np.ndarray, iou: float) -> np.ndarray
 
 def _searched(
     pairs: Sequence[Pair],
-    variants: Sequence[Any],
+    variants: Sequence[Representation],
     name: str,
     ious: Sequence[float],
     tolerance: float,
     max_iterations: int,
 ) -> list[tuple[float, float]]:
-    """For each variant the best threshold and its accuracy; of those that a search comes by."""
+    """For each variant the best threshold of a search and its accuracy."""
     if not pairs:
         raise _no_images()
     highest = max(_highest(maps, variants[0]) for maps, _ in pairs)
@@ -171,7 +170,7 @@ def _searched(
         reached: dict[float, float] = {}
 
         def loss(threshold: float, variant: Any = variant, reached: Any = reached) -> float:
-            chosen = dataclasses.replace(variant, **{name: float(threshold)})
+            chosen = variant.with_thresholds({name: float(threshold)})
             images = []
             for maps, truth in pairs:
                 nuclei = chosen.decode(maps, shape=truth.shape)
@@ -188,7 +187,7 @@ def _searched(
     return found
 
 
-def _highest(maps: Mapping[str, np.ndarray], representation: Any) -> float:
+def _highest(maps: Mapping[str, np.ndarray], representation: Representation) -> float:
     """The highest probability in the first map."""
     name = next(iter(representation.outputs))
     return float(foreground_probability(maps[name], name).max(initial=0))

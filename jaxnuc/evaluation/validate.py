@@ -1,54 +1,108 @@
 """Validation while training: real decoding, real metrics, shared by the processes."""
 
+import math
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from jaxnuc.data.sample import Source
-from jaxnuc.evaluation.scoring import judged
-from jaxnuc.labels import LabelSet
-from jaxnuc.metrics import COUNTS, DEFAULT, METRICS, Conventions, Scores, Summary, summarize
-from jaxnuc.metrics.by_class import mean_figures
-from jaxnuc.metrics.class_counts import ClassCounts
-from jaxnuc.metrics.panoptic import image_mean_pq, pooled_pq
+from jaxnuc.evaluation.options import EvaluationOptions
+from jaxnuc.evaluation.scoring import Scoring, plan_scoring, score_images
+from jaxnuc.metrics import Scores, Summary, summarize
+from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
 
-CLASS_FIGURES = ("mpq_image_mean", "mpq_pooled")  # where there are classes
+
+@dataclass(frozen=True)
+class Monitor:
+    """The figure of the validation that decides what is best.
+
+    Attributes:
+      figure: its name, such as `"pq_image_mean"`.
+      higher_is_better: its direction.
+    """
+
+    figure: str
+    higher_is_better: bool
+
+    def merit(self, figures: Mapping[str, float]) -> float | None:
+        """The figure with the sign that makes larger better; None where it is not a number."""
+        figure = figures[self.figure]
+        return self.turned(figure) if math.isfinite(figure) else None
+
+    def turned(self, value: float) -> float:
+        """A figure as a merit, or a merit as the figure."""
+        return value if self.higher_is_better else -value
+
+
+def plan_validation(
+    config: ConfigDict, predictor: Predictor, source: Source
+) -> tuple[Scoring, Monitor]:
+    """What is computed in validations, and the figure that decides.
+
+    These are the metrics of the configuration, or else the standard ones, and that of
+    `evaluation.monitor`.
+
+    Args:
+      config: of the training.
+      predictor: the network to be.
+      source: the split "val".
+
+    Raises:
+      ValueError: a metric or protocol is unknown or needs more than there is, or there is no such
+        figure: refused before hours of training.
+    """
+    options = EvaluationOptions().completed(config)
+    scoring = plan_scoring(predictor, source, options, "standard")
+    name = config.evaluation.monitor
+    own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
+    if name not in own:
+        classes = ("classes", "probabilities") if scoring.label_set is not None else ()
+        more = choose((), ("maps", "scores", *classes), "all")
+        own |= {figure: metric for metric in more for figure in metric.figures()}
+    if name not in own:
+        raise ValueError(f"evaluation.monitor={name!r} is no figure; there are {', '.join(own)}")
+    metrics = make([*scoring.metrics, own[name]])
+    # Protocols are for the evaluation afterwards; that they can be computed is known from here on.
+    scoring = replace(scoring, metrics=metrics, protocols=())
+    return scoring, Monitor(name, own[name].higher_is_better)
 
 
 def validate(
-    predictor: Predictor, source: Source, *, conventions: Conventions = DEFAULT, workers: int = 0
+    predictor: Predictor, source: Source, scoring: Scoring, *, workers: int = 0
 ) -> Summary:
     """Scores a split; each process segments its share of the images and all get all figures.
 
     Args:
       predictor: with the parameters to evaluate.
       source: of the split.
-      conventions: of the scores.
+      scoring: from `plan_validation`.
       workers: processes that decode and score, for each process that trains; 0: this one.
 
     Returns:
-      Data-set figures as `jaxnuc.metrics.summarize` names them; where the source has one label set
-      and classes are predicted, the means over its classes, `CLASS_FIGURES`, as well.
+      Data-set figures as `jaxnuc.metrics.summarize` names them.
     """
     processes, count = jax.process_count(), len(source)
-    label_set: LabelSet | None = getattr(source, "label_set", None)
-    classes = 0 if label_set is None else len(label_set.groups)
-    numbers, parts = len(METRICS + COUNTS), len(ClassCounts._fields)
-    share = np.full((-(-count // processes), numbers + parts * classes), np.nan)
     mine = (source[index] for index in range(jax.process_index(), count, processes))
-    for row, judgement in enumerate(judged(predictor, mine, conventions, workers, label_set)):
-        share[row, :numbers] = judgement.scores.numbers
-        if judgement.classes is not None:
-            share[row, numbers:] = np.concatenate(judgement.classes.counts)
-    gathered = share[None]
-    if processes > 1:  # as bytes: JAX would round float64 to float32
-        gathered = np.asarray(multihost_utils.process_allgather(share.view(np.uint8)))
-    # Row r of process p is image r * processes + p.
-    rows = gathered.view(share.dtype).swapaxes(0, 1).reshape(-1, share.shape[1])[:count]
-    summary = summarize([Scores.of(row, conventions) for row in rows[:, :numbers].tolist()])
-    by_class = rows[:, numbers:].reshape(count, parts, classes)
-    if not classes or np.isnan(by_class).any():  # nothing predicted, or nothing annotated
-        return summary
-    counts = [ClassCounts(*image) for image in by_class]
-    return summary.with_figures(mean_figures(image_mean_pq(counts), pooled_pq(counts)))
+    scores = [image.scores for image in score_images(predictor, mine, scoring, workers)]
+    gathered = _gathered(scores)
+    # Image r of process p is image r * processes + p of the source.
+    return summarize([gathered[i % processes][i // processes] for i in range(count)])
+
+
+def _gathered(scores: list[Scores]) -> list[list[Scores]]:
+    """The scores of every process, in each of them."""
+    if jax.process_count() == 1:
+        return [scores]
+    own = np.frombuffer(pickle.dumps(scores), np.uint8)
+    lengths = multihost_utils.process_allgather(np.array([len(own)])).ravel()
+    padded = np.zeros(int(lengths.max()), np.uint8)
+    padded[: len(own)] = own
+    everything = np.asarray(multihost_utils.process_allgather(padded))
+    pairs = zip(everything, lengths.tolist(), strict=True)
+    return [pickle.loads(part[:length].tobytes()) for part, length in pairs]

@@ -1,7 +1,14 @@
-"""Images of any size, read region by region: `open_image`, `at_mpp`, `list_images`."""
+"""Files: images of any size read region by region, label images, formats of annotations.
+
+`open_image`, `at_mpp` and `list_images` are for images that are segmented; `Files` reads the
+folders and zips of data sets, whose formats have a module each (`aperio`, `mat`, `nifti`, ...).
+"""
 
 from jaxnuc.io.array_image import ArrayImage
-from jaxnuc.io.corrupt_regions import MendedImage
+from jaxnuc.io.atomic import replace_file, replacing
+from jaxnuc.io.files import File, Files
+from jaxnuc.io.filled_image import FilledImage
+from jaxnuc.io.label_images import label_pairs, read_label_image
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage, Level
 from jaxnuc.io.listing import image_name, list_images
 from jaxnuc.io.opening import open_image
@@ -12,13 +19,19 @@ __all__ = [
     "ArrayImage",
     "Box",
     "CorruptRegion",
+    "File",
+    "Files",
+    "FilledImage",
     "LargeImage",
     "Level",
-    "MendedImage",
     "ResampledImage",
     "at_mpp",
     "image_name",
+    "label_pairs",
     "list_images",
     "open_image",
+    "read_label_image",
+    "replace_file",
+    "replacing",
     "thumbnail",
 ]

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnuc.io.colours import check_type, rgb_bytes
-from jaxnuc.io.image_files import decode, decode_colours
+from jaxnuc.io.image_files import decode, decode_colors
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.npy import npy_header
+from jaxnuc.io.rgb import check_type, to_rgb
 
-_PNG_BITS, _PNG_COLOUR = 24, 25  # where a PNG says how many bits a channel has, and its colours
-_PNG_GREY = 0
+_PNG_BITS, _PNG_COLOR = 24, 25  # where a PNG says how many bits a channel has, and its colors
+_PNG_GRAY = 0
 
 
 class ArrayImage(LargeImage):
@@ -36,7 +36,7 @@ class ArrayImage(LargeImage):
     def _read(self, level: int, box: Box) -> np.ndarray:
         row, col, height, width = box
         region = self._array[row : row + height, col : col + width]
-        return rgb_bytes(region, self.path).copy()
+        return to_rgb(region, self.path).copy()
 
     def _pixel_size(self) -> tuple[float, float] | None:
         return None if self._mpp is None else (self._mpp, self._mpp)
@@ -67,11 +67,11 @@ def open_whole(path: Path) -> ArrayImage:
       ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
     data, where = path.read_bytes(), str(path)
-    if data.startswith(b"\x89PNG") and len(data) > _PNG_COLOUR and data[_PNG_BITS] == 16:
-        if data[_PNG_COLOUR] == _PNG_GREY:
+    if data.startswith(b"\x89PNG") and len(data) > _PNG_COLOR and data[_PNG_BITS] == 16:
+        if data[_PNG_COLOR] == _PNG_GRAY:
             return ArrayImage(decode(data, where), where)
         return ArrayImage(_deep_png(data, where), where)
-    return ArrayImage(decode_colours(data, where), where)
+    return ArrayImage(decode_colors(data, where), where)
 
 
 def _deep_png(data: bytes, where: str) -> np.ndarray:

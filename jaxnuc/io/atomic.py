@@ -1,4 +1,4 @@
-"""Writing files so that nobody ever sees half of one."""
+"""Files and folders that are replaced as a whole, so that nobody sees half of one."""
 
 import os
 import shutil

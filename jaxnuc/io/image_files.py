@@ -1,4 +1,4 @@
-"""Names and contents of image files, as every package that reads them needs."""
+"""Names and contents of image files."""
 
 import io
 import re
@@ -81,7 +81,7 @@ def is_junk(name: str) -> bool:
 def decode(data: bytes, where: str) -> np.ndarray:
     """Decodes the bytes of an image or `.npy` file without converting the values.
 
-    For labels and masks. Colours of a palette are left aside, and an image lies as it is stored,
+    For labels and masks. Colors of a palette are left aside, and an image lies as it is stored,
     whatever orientation its tags ask for.
 
     Args:
@@ -94,7 +94,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
 
     Raises:
       ValueError: the file is truncated, corrupt or of another format; it has several images,
-        more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, printing colours, or 16 bits in each of
+        more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, printing colors, or 16 bits in each of
         several channels; Python objects in a NPY file; a TIFF whose 0 is white, which programs
         read in opposite ways; a JPEG of another suffix, whose numbers are not the original ones.
     """
@@ -122,12 +122,12 @@ def decode(data: bytes, where: str) -> np.ndarray:
             bits = data[24]
         image = _load(data, kind, stored)
         array = np.asarray(image)
-        # Pillow stretches grey of 2 and 4 bits to 0 .. 255.
+        # Pillow stretches gray of 2 and 4 bits to 0 .. 255.
         return array // (255 // (2**bits - 1)) if bits in (2, 4) and image.mode == "L" else array
 
 
-def decode_colours(data: bytes, where: str) -> np.ndarray:
-    """Decodes the bytes of an image file to what one sees: a palette's colours, not its indices.
+def decode_colors(data: bytes, where: str) -> np.ndarray:
+    """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
     The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
     TIFF), by which some programs turn it, is left aside.
@@ -137,11 +137,11 @@ def decode_colours(data: bytes, where: str) -> np.ndarray:
       where: its address; errors name it.
 
     Returns:
-      (H, W) uint8 grey, (H, W, C) uint8 grey and alpha, RGB, or RGB and alpha; (H, W) bool.
+      (H, W) uint8 gray, (H, W, C) uint8 gray and alpha, RGB, or RGB and alpha; (H, W) bool.
 
     Raises:
       ValueError: as `decode`; also more than 8 bits a channel, which would have to be rescaled.
-        But any file may be a JPEG, and in grey of 8 bits 0 may be white.
+        But any file may be a JPEG, and in gray of 8 bits 0 may be white.
     """
     with _errors(where):
         kind = _kind(data)
@@ -166,7 +166,7 @@ def image_size(data: bytes, where: str) -> tuple[int, int]:
     """Height and width of an image file, as it is stored, from its header.
 
     Raises:
-      ValueError: as `decode_colours`, as far as the header tells.
+      ValueError: as `decode_colors`, as far as the header tells.
     """
     with _errors(where):
         kind = _kind(data)
@@ -220,7 +220,7 @@ def _open(data: bytes, kind: str) -> ImageFile:
         image = TiffImageFile(io.BytesIO(data))
     check_size(image.size)
     if image.mode not in _MODES:
-        raise Refused(f"an image of {image.mode} colours; convert it to RGB")
+        raise Refused(f"an image of {image.mode} colors; convert it to RGB")
     return image
 
 

@@ -1,4 +1,4 @@
-"""Label images as the tools of the field write them, and which belong to which."""
+"""Label images as the tools of the field write them, and pairs of true and predicted ones."""
 
 import os
 import re
@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnuc.io.image_files import decode, is_junk, natural_key
 from jaxnuc.io.mat import mat_variables, read_mat
 from jaxnuc.registry import unknown
 
@@ -28,7 +29,7 @@ _ENDINGS = re.compile(
 def read_label_image(path: str | Path) -> np.ndarray:
     """Reads a label image without changing its ids.
 
-    PNG and BMP (grey or palette), TIFF (8 to 32 bit, integer or float, compressed), NPY, NPZ and
+    PNG and BMP (gray or palette), TIFF (8 to 32 bit, integer or float, compressed), NPY, NPZ and
     MATLAB's MAT before 7.3. NPZ and MAT may hold several arrays if one of them is named
     `inst_map` (as HoVer-Net does), `instance_map`, `instances`, `labels` or `masks`. A binary mask
     is read as it is, one instance: label its components first where they are nuclei.
@@ -58,7 +59,7 @@ def read_label_image(path: str | Path) -> np.ndarray:
         return _as_labels(_from_mat(data, path), path)
     if suffix == ".npz":
         return _as_labels(_from_npz(data, path), path)
-    return _as_labels(_decoded(data, path), path)
+    return _as_labels(decode(data, str(path)), path)
 
 
 class LabelPair(NamedTuple):
@@ -109,8 +110,6 @@ def label_pairs(
       Verma et al., MoNuSAC2020: A Multi-organ Nuclei Segmentation and Classification Challenge,
       2021.
     """
-    from jaxnuc.io.image_files import natural_key
-
     if missing not in ("error", "zero"):
         raise unknown("rule for missing predictions", missing, ["error", "zero"])
     folders = Path(truth), Path(prediction)
@@ -140,8 +139,6 @@ def label_pairs(
 
 def _label_files(folder: Path) -> dict[str, Path]:
     """The label images below a folder by their relative path without suffix."""
-    from jaxnuc.io.image_files import is_junk
-
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
@@ -178,8 +175,6 @@ def _twice(first: Path, second: Path, folder: Path) -> ValueError:
 
 
 def _listed(paths: Iterable[Path], folder: Path) -> str:
-    from jaxnuc.io.image_files import natural_key
-
     names = sorted((path.relative_to(folder).as_posix() for path in paths), key=natural_key)
     text = ", ".join(names[:5]) + ", ..." * (len(names) > 5)
     return f"{len(names)} files of {folder} ({text})" if names else f"0 files of {folder}"
@@ -190,7 +185,7 @@ def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
         array = array[..., 0]
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
         raise ValueError(
-            f"{path}: shape {array.shape}, a colour image of {array.shape[-1]} channels and no "
+            f"{path}: shape {array.shape}, a color image of {array.shape[-1]} channels and no "
             "label image; export the ids themselves, as 16-bit PNG or TIFF"
         )
     if array.ndim != 2:
@@ -250,35 +245,13 @@ def _from_npz(data: bytes, path: Path) -> np.ndarray:
             content = file.read(member)
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise _damaged(path, error) from error
-    return _decoded(content, path / member)
+    return decode(content, str(path / member))
 
 
 def _from_mat(data: bytes, path: Path) -> np.ndarray:
     variables = mat_variables(data, str(path))
     key = _chosen([name for name, variable in variables.items() if variable.numeric], path)
     return read_mat(data, str(path), [key])[key]
-
-
-def _decoded(data: bytes, path: Path) -> np.ndarray:
-    from jaxnuc.io.image_files import decode  # here, so that metrics are imported without Pillow
-
-    if path.suffix.lower() == ".npy" and _is_pickled(data):
-        raise ValueError(
-            f"{path}: holds pickled Python objects, and to read them would run code from the file; "
-            "export the masks as PNG or TIFF (Cellpose: --save_tif)"
-        )
-    return decode(data, str(path))
-
-
-def _is_pickled(data: bytes) -> bool:
-    """Whether the header of an NPY file announces Python objects."""
-    stream = BytesIO(data)
-    try:
-        if np.lib.format.read_magic(stream) != (1, 0):
-            return False
-        return np.lib.format.read_array_header_1_0(stream)[2].hasobject
-    except ValueError:
-        return False  # no NPY file at all, which is for the reader to say
 
 
 def _damaged(path: Path, error: Exception) -> ValueError:

@@ -1,4 +1,4 @@
-"""What every image is, whatever its file: levels, of which regions are read."""
+"""The base of all images: levels, of which regions are read."""
 
 import math
 import threading
@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-# Decoded blocks that are kept, since neighbouring regions share them.
+# Decoded blocks that are kept, since neighboring regions share them.
 _CACHE_BYTES = 64 * 2**20
 
 
@@ -49,7 +49,7 @@ class CorruptRegion(ValueError):
       path: the file.
       level: of the image.
       box: the damaged part, in pixels of that level; it may reach out of the region read.
-      reason: what the decoder said.
+      reason: the message of the decoder.
     """
 
     def __init__(self, path: str, level: int, box: Box, reason: str) -> None:
@@ -62,7 +62,7 @@ class CorruptRegion(ValueError):
         return (
             f"{self.path}: level {self.level} cannot be decoded in {tuple(self.box)} (row, col, "
             f"height, width): {self.reason:.200}; fetch the file again, or leave this part out "
-            "(--skip_corrupt)"
+            "(--skip-corrupt)"
         )
 
 
@@ -71,11 +71,11 @@ class LargeImage(ABC):
 
     Attributes:
       path: where it comes from, for errors.
-      levels: the image in full, and the smaller copies of it in the file, ever coarser.
+      levels: the image in full, and the smaller copies in its file, ever coarser.
     """
 
     def __init__(self, path: str, shapes: Sequence[tuple[int, int]]) -> None:
-        """Takes those of the shapes that are of the whole image, level 0 first."""
+        """Keeps the shapes of copies of the whole image, level 0 first; slides have labels, too."""
         downsamples = [downsample(shapes[0], shape) for shape in shapes]
         self.path = path
         self._stored = [n for n, factor in enumerate(downsamples) if factor is not None]
@@ -143,7 +143,7 @@ class LargeImage(ABC):
 
     @abstractmethod
     def _pixel_size(self) -> tuple[float, float] | None:
-        """Height and width of a pixel of level 0 in micrometres, if the file tells."""
+        """Height and width of a pixel of level 0 in micrometers, if the file tells."""
 
     def close(self) -> None:  # noqa: B027  (many have nothing to close)
         """Closes the file; nothing is read afterwards."""

@@ -1,4 +1,4 @@
-"""Which images a user means: files, folders and patterns."""
+"""The images of files, folders and patterns."""
 
 import glob
 import os
@@ -25,7 +25,7 @@ def image_name(path: str | os.PathLike[str]) -> str:
 
 
 def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
-    """The images that are meant by files, folders and patterns.
+    """Lists the images of files, folders and patterns.
 
     Args:
       inputs: each an image file, taken whatever its suffix; a folder, of which the images directly

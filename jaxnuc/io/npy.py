@@ -1,7 +1,8 @@
-"""`.npy` files of which nothing is believed before it is checked, and nothing unpickled."""
+"""`.npy` and `.npz` files, checked before they are read; nothing is unpickled."""
 
 import io
 import math
+from collections.abc import Iterable
 from typing import BinaryIO
 
 import numpy as np
@@ -38,8 +39,8 @@ def npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.
         ) from error
     if dtype.hasobject:
         raise ValueError(
-            f"{where}: holds pickled Python objects, which may run any code when they are read; "
-            "save it as numbers or strings"
+            f"{where}: holds pickled Python objects, and to read them would run code from the "
+            "file; save it as numbers, and label images as PNG or TIFF (Cellpose: --save_tif)"
         )
     return shape, fortran, dtype
 
@@ -64,3 +65,32 @@ def decode_npy(data: bytes, where: str) -> np.ndarray:
         )
     array = np.frombuffer(data, dtype, count, start)
     return array.reshape(shape, order="F" if fortran else "C").copy()
+
+
+def decode_npz(data: bytes, where: str, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """Chosen arrays in the bytes of an `.npz` file.
+
+    Args:
+      data: the content of the file.
+      where: its address, for errors.
+      keys: the arrays to read.
+
+    Raises:
+      ValueError: the file is damaged, or lacks an array; the message lists those there are.
+    """
+    keys = list(keys)
+    try:
+        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
+            present = list(arrays)
+            found = {key: arrays[key] for key in keys if key in present}
+    except Exception as error:  # a damaged zip, header or stream: errors of many types
+        raise ValueError(
+            f"{where}: cannot be read as npz ({error!s:.200}); fetch it again"
+        ) from error
+    missing = [key for key in keys if key not in found]
+    if missing:
+        raise ValueError(
+            f"{where}: no array {', '.join(map(repr, missing))} in it; there are: "
+            f"{', '.join(present) or 'none'}"
+        )
+    return found

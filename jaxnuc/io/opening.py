@@ -27,7 +27,7 @@ def open_image(
     """Opens an image of any size, of which regions are read.
 
     Only the tiles, strips or chunks touched are read of TIFF, slides, `.npy` and Zarr. PNG, JPEG
-    and BMP are decoded whole. Regions are RGB of 8 bits: grey is repeated, alpha dropped, 16 bits
+    and BMP are decoded whole. Regions are RGB of 8 bits: gray is repeated, alpha dropped, 16 bits
     divided by 257; the transparent parts of slides are white.
 
     Args:
@@ -41,7 +41,7 @@ def open_image(
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not an image of a known kind, corrupt, or not a single one of grey or RGB.
+      ValueError: not an image of a known kind, corrupt, or not a single one of gray or RGB.
       ImportError: reading it needs a package that is not installed.
 
     Example:

@@ -1,4 +1,4 @@
-"""Height and width of a pixel in micrometres, as image files tell them."""
+"""Height and width of a pixel in micrometers, as image files tell them."""
 
 import math
 import re
@@ -27,7 +27,7 @@ _PLAUSIBLE = 0.05, 20.0
 
 
 def in_microns(height: float, width: float, units: tuple[str, str]) -> tuple[float, float] | None:
-    """Sides of a pixel in micrometres, None where a unit is no length or a side not positive.
+    """Sides of a pixel in micrometers, None where a unit is no length or a side not positive.
 
     >>> in_microns(250, 250, ("nanometer", "nm"))
     (0.25, 0.25)
@@ -41,7 +41,7 @@ def in_microns(height: float, width: float, units: tuple[str, str]) -> tuple[flo
 
 
 def plausible(sides: tuple[float, float]) -> bool:
-    """Whether a microscope's pixels may have these sides, in micrometres."""
+    """Whether a microscope's pixels may have these sides, in micrometers."""
     return all(_PLAUSIBLE[0] <= side <= _PLAUSIBLE[1] for side in sides)
 
 
@@ -55,8 +55,8 @@ def of_tiff(
       series: of the image.
       page: the first of the series.
     """
-    told = of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None
-    return told or _of_aperio(page) or _of_resolution(page)
+    from_ome = of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None
+    return from_ome or _of_aperio(page) or _of_resolution(page)
 
 
 def _of_aperio(page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -69,7 +69,7 @@ def _of_aperio(page: tifffile.TiffPage) -> tuple[float, float] | None:
 
 
 def of_ome(xml: str, series: int) -> tuple[float, float] | None:
-    """Sides of the pixels of an image in OME-XML; micrometres where no unit is given."""
+    """Sides of the pixels of an image in OME-XML; micrometers where no unit is given."""
     try:
         pixels = ElementTree.fromstring(xml).findall("{*}Image/{*}Pixels")
         found = pixels[series].attrib if series < len(pixels) else {}

@@ -124,11 +124,11 @@ def _taps(start: int, stop: int, factor: float, size: int) -> _Taps:
         indices = first + np.arange(int(np.ceil(factor)) + 1)[:, None]
         weights = np.minimum(indices + 1, high) - np.maximum(indices, low)
         weights = np.maximum(weights, 0)
-    else:  # the two centres on both sides
-        centres = (lines + 0.5) * factor - 0.5
-        first = np.floor(centres).astype(int)
+    else:  # the two centers on both sides
+        centers = (lines + 0.5) * factor - 0.5
+        first = np.floor(centers).astype(int)
         indices = first + np.arange(2)[:, None]
-        weights = np.maximum(1 - np.abs(centres - indices), 0)
+        weights = np.maximum(1 - np.abs(centers - indices), 0)
     indices = np.clip(indices, 0, size - 1)
     weights = (weights / weights.sum(axis=0)).astype(np.float32)
     begin, end = int(indices.min()), int(indices.max()) + 1

@@ -66,9 +66,12 @@ def decode_kaggle(text: str) -> tuple[np.ndarray, np.ndarray]:
       starts, stops: (R,) int64 each, the half-open runs in column-major order, from 0.
 
     Raises:
-      ValueError: the numbers are no pairs, or one is below 1.
+      ValueError: no pairs of whole numbers, or one is below 1.
     """
-    numbers = np.array(text.split(), np.int64)
+    try:
+        numbers = np.array(text.split(), np.int64)
+    except (ValueError, OverflowError):
+        numbers = np.zeros(1, np.int64)
     if numbers.size % 2 or (numbers < 1).any():
         raise ValueError(
             f"run lengths must be pairs of a start and a length, both from 1, got {text[:40]!r}"

@@ -241,7 +241,7 @@ def _of_labels(labels: np.ndarray) -> RunLengths:
 def _of_patches(
     patches: list[tuple[int, int, int, np.ndarray]], shape: tuple[int, int]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """All patches at once: numbers the pixels of each within the image, then joins neighbours."""
+    """All patches at once: numbers the pixels of each within the image, then joins neighbors."""
     if not patches:
         return (np.zeros(0, np.int64),) * 3
     heights = np.array([mask.shape[0] for *_, mask in patches])

@@ -58,12 +58,12 @@ class SlideImage(BlockImage):
         factor = slide.level_downsamples[stored]
         corner = round(box.col * factor), round(box.row * factor)
         try:
-            colours = slide.read_region(corner, stored, (box.width, box.height))
+            colors = slide.read_region(corner, stored, (box.width, box.height))
         except self._openslide.OpenSlideError as error:
             self._reopen(slide)
             raise CorruptRegion(self.path, level, box, str(error)) from error
-        white = Image.new("RGBA", colours.size, "white")
-        return np.asarray(Image.alpha_composite(white, colours).convert("RGB"))
+        white = Image.new("RGBA", colors.size, "white")
+        return np.asarray(Image.alpha_composite(white, colors).convert("RGB"))
 
     def _reopen(self, failed: Any) -> None:
         """Replaces a slide that failed, which reads nothing more; others may still use it."""
@@ -72,12 +72,12 @@ class SlideImage(BlockImage):
                 self._slide = self._openslide.OpenSlide(self.path)
 
     def _pixel_size(self) -> tuple[float, float] | None:
-        told = self._slide.properties
+        properties = self._slide.properties
         try:
-            sides = float(told["openslide.mpp-y"]), float(told["openslide.mpp-x"])
+            sides = float(properties["openslide.mpp-y"]), float(properties["openslide.mpp-x"])
         except (KeyError, ValueError):
             return None
-        plain = told.get("openslide.vendor") == _PLAIN_TIFF
+        plain = properties.get("openslide.vendor") == _PLAIN_TIFF
         return None if min(sides) <= 0 or (plain and not plausible(sides)) else sides
 
     def close(self) -> None:

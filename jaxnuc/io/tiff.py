@@ -9,8 +9,8 @@ import numpy as np
 import tifffile
 
 from jaxnuc.io import pixel_size
-from jaxnuc.io.colours import check_type, rgb_bytes
 from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
+from jaxnuc.io.rgb import check_type, to_rgb
 from jaxnuc.io.tiff_checks import check_black
 
 _WHITE = 255  # as a viewer shows the glass of which a scanner stored nothing
@@ -37,7 +37,7 @@ class TiffImage(BlockImage):
           series: of the images in the file, from 0.
 
         Raises:
-          ValueError: not a TIFF, no such series, or not one image of grey or RGB.
+          ValueError: not a TIFF, no such series, or not one image of gray or RGB.
           ImportError: its compression needs imagecodecs.
         """
         try:
@@ -80,7 +80,7 @@ class TiffImage(BlockImage):
             reason = f"only {parts[0].shape[:2]} pixels are stored"
             raise CorruptRegion(self.path, level, box, reason)
         pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
-        return rgb_bytes(_colours(pixels, stored.page), self.path)
+        return to_rgb(_colors(pixels, stored.page), self.path)
 
     def _segment(self, page: Any, number: int) -> np.ndarray | None:
         """One tile or strip (1, h, w, channels), None where nothing of it is stored."""
@@ -138,10 +138,10 @@ def _stored_level(series: tifffile.TiffPageSeries, where: str) -> _StoredLevel:
         )
     channels = page.samplesperpixel * len(pages)
     if len(pages) not in (1, 3) or (len(pages) == 3 and page.samplesperpixel > 1):
-        raise ValueError(f"{where}: {channels} channels; expected grey or RGB")
+        raise ValueError(f"{where}: {channels} channels; expected gray or RGB")
     shape = page.imagelength, page.imagewidth
     check_type((*shape, channels), np.dtype(page.dtype), where)
-    _check_colours(page, where)
+    _check_colors(page, where)
     block = (
         (page.tilelength, page.tilewidth)
         if page.is_tiled
@@ -156,7 +156,7 @@ def _stored_level(series: tifffile.TiffPageSeries, where: str) -> _StoredLevel:
     return _StoredLevel(shape, block, page, pages, planes_per_page, blocks)
 
 
-def _check_colours(page: Any, where: str) -> None:
+def _check_colors(page: Any, where: str) -> None:
     try:
         codec = page.compression == 1 or tifffile.TIFF.DECOMPRESSORS[page.compression]
     except KeyError:
@@ -176,8 +176,8 @@ def _check_colours(page: Any, where: str) -> None:
     if page.photometric not in known and not (
         page.photometric == tifffile.PHOTOMETRIC.YCBCR and decoded
     ):
-        colours = tifffile.PHOTOMETRIC(page.photometric).name
-        raise ValueError(f"{where}: an image of {colours} colours; convert it to RGB")
+        colors = tifffile.PHOTOMETRIC(page.photometric).name
+        raise ValueError(f"{where}: an image of {colors} colors; convert it to RGB")
     if page.bitspersample not in (1, 8, 16, 32, 64):
         raise ValueError(f"{where}: {page.bitspersample} bits a channel; save it with 8")
     if page.bitspersample == 1:
@@ -187,8 +187,8 @@ def _check_colours(page: Any, where: str) -> None:
             raise ValueError(f"{where}: {error}") from None
 
 
-def _colours(pixels: np.ndarray, page: Any) -> np.ndarray:
-    """What one sees: a palette's colours, and black where the largest number is black."""
+def _colors(pixels: np.ndarray, page: Any) -> np.ndarray:
+    """Colors of a palette's indices, and black where the largest number is black."""
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
         return np.moveaxis(page.colormap[:, pixels[..., 0]], 0, -1)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":

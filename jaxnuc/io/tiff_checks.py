@@ -1,4 +1,4 @@
-"""TIFF files, checked before they are decoded: one image, whole, in grey or RGB."""
+"""TIFF files, checked before they are decoded: one image, whole, in gray or RGB."""
 
 import math
 from pathlib import PurePosixPath
@@ -7,7 +7,7 @@ import tifffile
 from PIL import Image
 
 _PYRAMIDS = (".svs",)  # several pages, the whole image first
-_GREY = {
+_GRAY = {
     tifffile.PHOTOMETRIC.MINISWHITE,
     tifffile.PHOTOMETRIC.MINISBLACK,
     tifffile.PHOTOMETRIC.PALETTE,
@@ -48,20 +48,20 @@ def first_page(tiff: tifffile.TiffFile, where: str) -> tuple[tifffile.TiffPage, 
       The page, and the number of pages if there are several images.
 
     Raises:
-      ValueError: more pixels than are read, colours that are neither grey, a palette nor RGB, more
+      ValueError: more pixels than are read, colors that are neither gray, a palette nor RGB, more
         channels than that, or a part of the image that is not in the file.
     """
     page = tiff.pages.first
     check_size((page.imagewidth, page.imagelength))
     if page.axes not in ("YX", "YXS", "SYX"):
         raise Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
-    if page.photometric not in _GREY and (
+    if page.photometric not in _GRAY and (
         page.photometric != tifffile.PHOTOMETRIC.RGB and page.compression != _JPEG
     ):
-        colours = tifffile.PHOTOMETRIC(page.photometric).name
-        raise Refused(f"an image of {colours} colours; convert it to RGB")
-    if page.samplesperpixel > (2 if page.photometric in _GREY else 4):
-        raise Refused(f"{page.samplesperpixel} channels, expected grey or RGB")
+        colors = tifffile.PHOTOMETRIC(page.photometric).name
+        raise Refused(f"an image of {colors} colors; convert it to RGB")
+    if page.samplesperpixel > (2 if page.photometric in _GRAY else 4):
+        raise Refused(f"{page.samplesperpixel} channels, expected gray or RGB")
     length = tiff.filehandle.size
     for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
         # A part without bytes is read as zeros.

@@ -1,7 +1,8 @@
-"""Work done in other processes, with results in order and no more of it waiting than fits."""
+"""Work in other processes: results come in order, and only a few tasks wait at a time."""
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -67,6 +68,8 @@ def ordered_map(
 
 def _follow_parent() -> None:
     """Ends this worker where the process that it works for is killed and cannot say so."""
+    # A terminal sends Ctrl-C to all processes; this one is ended by the one that it works for.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
     def wait() -> None:
         parent = multiprocessing.parent_process()

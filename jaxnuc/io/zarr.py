@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.io.colours import check_type, rgb_bytes
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage
 from jaxnuc.io.pixel_size import in_microns
+from jaxnuc.io.rgb import check_type, to_rgb
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
 
@@ -78,7 +78,7 @@ class ZarrImage(LargeImage):
             raise CorruptRegion(self.path, level, box, str(error)) from error
         kept = [axis for axis in self._axes if axis in slices]
         order = [kept.index(axis) for axis in "yxc" if axis in kept]
-        return rgb_bytes(region.transpose(order), self.path).copy()
+        return to_rgb(region.transpose(order), self.path).copy()
 
     def _pixel_size(self) -> tuple[float, float] | None:
         return self._mpp

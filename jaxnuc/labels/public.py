@@ -62,7 +62,7 @@ def pannuke(tree: LabelTree = NUCLEI) -> LabelSet:
 
 
 def monusac(tree: LabelTree = NUCLEI) -> LabelSet:
-    """MoNuSAC: nothing stromal, dead or otherwise immune; `Ambiguous`, test only, is ignored."""
+    """MoNuSAC: no stromal, dead or other immune nuclei; `Ambiguous`, test only, is ignored."""
     return LabelSet.of(
         tree,
         {
@@ -79,7 +79,7 @@ def consep(other: str = "necrotic", merge: bool = False, tree: LabelTree = NUCLE
     """CoNSeP: 7 classes, or the 4 that are usually reported.
 
     Args:
-      other: what its class 1, `other`, is, which the data set does not say: `"necrotic"`;
+      other: meaning of its class 1, `other`, which the data set does not define: `"necrotic"`;
         `"unspecific"`, necrotic, other immune and other connective, of which other immune is then
         no part of `inflammatory`; or `"ignore"`.
       merge: whether both epithelial classes are one, and fibroblasts, muscle and endothelium too.
@@ -122,7 +122,7 @@ def consep(other: str = "necrotic", merge: bool = False, tree: LabelTree = NUCLE
 def lizard(separate: bool = False, tree: LabelTree = NUCLEI) -> LabelSet:
     """Lizard and CoNIC: 6 classes.
 
-    Plasma cells and eosinophils are both `other immune`, and `NUCLEI` cannot tell them apart: they
+    Plasma cells and eosinophils are both `other immune`, and `NUCLEI` does not separate them: they
     are one group here, `plasma/eosinophil`, also in the ground truth.
 
     Args:
@@ -146,9 +146,9 @@ def lizard(separate: bool = False, tree: LabelTree = NUCLEI) -> LabelSet:
 
 
 def nucls(tree: LabelTree = NUCLEI) -> LabelSet:
-    """NuCLS in two classes: everything but tumour, and tumour, by the tiles' `label_map.yaml`."""
-    tumour = tree.numbers("tumoral epithelial")
-    rest = [leaf for number, leaf in enumerate(tree.leaves, 1) if number not in tumour]
+    """NuCLS in two classes, tumor and all others, by the `label_map.yaml` of the tiles."""
+    tumor = tree.numbers("tumoral epithelial")
+    rest = [leaf for number, leaf in enumerate(tree.leaves, 1) if number not in tumor]
     return LabelSet.of(tree, {"Non-Tumor": rest, "Tumor": ["tumoral epithelial"]})
 
 

@@ -10,7 +10,7 @@ background, classes count from 1, and -1 is ignored.
   array([0, 1, 1, 0], dtype=int32)
   >>> coarse.to(fine)
   Traceback (most recent call last):
-  ValueError: classes would be torn apart: 'inflammatory' into 'lymphocyte', 'other immune'
+  ValueError: classes would be split: 'inflammatory' into 'lymphocyte', 'other immune'
 
 The label sets of the public data sets are in `jaxnuc.labels`.
 """
@@ -30,7 +30,7 @@ _NO_CLASS = -2
 
 @dataclass(frozen=True)
 class LabelTree:
-    """A class hierarchy of any depth, given by the way to each of its leaves.
+    """A class hierarchy of any depth, given by the path to each of its leaves.
 
     Attributes:
       paths: for each leaf the names of the nodes from the outermost down to the leaf itself.
@@ -52,7 +52,7 @@ class LabelTree:
                     raise ValueError(f"the label tree has two nodes of the name {name!r}")
         for name in self.leaves:
             if len(self.numbers(name)) > 1:
-                raise ValueError(f"{name!r} is twice in the label tree, once as a leaf")
+                raise ValueError(f"{name!r} occurs twice in the label tree, once as a leaf")
 
     @classmethod
     def of(cls, branches: Mapping[str, Any]) -> "LabelTree":
@@ -84,7 +84,7 @@ class LabelTree:
     def level(self, depth: int | None = None) -> "LabelSet":
         """The label set at one depth: 1 the outermost nodes, None the leaves.
 
-        A leaf that lies further out stays itself.
+        A leaf at a smaller depth stays as it is.
 
         Raises:
           ValueError: the depth is below 1.
@@ -100,7 +100,7 @@ def _paths(branches: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 
 
 class Label(NamedTuple):
-    """One class of a data set: its number there, its name, and the nodes of the tree it means.
+    """One class of a data set: its number and name there, and the nodes of the tree that it covers.
 
     A class without nodes is ignored.
     """
@@ -202,7 +202,7 @@ class LabelSet:
 
         Args:
           classes: integers of any shape: leaf numbers, 0 background, -1 ignored.
-          outside: what a leaf of no group becomes: 0, none of these classes, or -1, ignored.
+          outside: value of a leaf of no group: 0, none of these classes, or -1, ignored.
 
         Returns:
           int32 groups of the same shape.
@@ -235,32 +235,32 @@ class LabelSet:
         return probabilities @ self.matrix.T.astype(probabilities.dtype)
 
     def to(self, coarser: "LabelSet", outside: int = 0) -> np.ndarray:
-        """How a coarser label set of the same tree reads the groups of this one: `a.to(b)[groups]`.
+        """Lookup table from these groups to those of a coarser label set: `a.to(b)[groups]`.
 
         Args:
-          coarser: a label set in which each of these groups lies inside one group, or outside of
-            all.
-          outside: what a group outside of all becomes, 0 or -1.
+          coarser: a label set of the same tree in which each of these groups is inside one group or
+            outside of all.
+          outside: value of a group outside of all, 0 or -1.
 
         Returns:
           (groups + 2,) int32, the coarser group of 0, 1, ..., and at index -1 a -1.
 
         Raises:
-          ValueError: the trees differ, or groups would be torn apart; the message names them.
+          ValueError: the trees differ, or groups would be split; the message names them.
         """
         if self.tree != coarser.tree:
             raise ValueError(
                 "label sets of two different label trees cannot be read as one another"
             )
-        lookup, torn = [0], []
+        lookup, split = [0], []
         for name, leaves in zip(self.groups, self.leaves, strict=True):
             first, *others = dict.fromkeys(coarser.from_leaves(leaves).tolist())
             if others:
                 parts = [repr(coarser.groups[k - 1]) if k else "no class" for k in (first, *others)]
-                torn.append(f"{name!r} into {', '.join(parts)}")
-            lookup.append(first or outside)
-        if torn:
-            raise ValueError(f"classes would be torn apart: {'; '.join(torn)}")
+                split.append(f"{name!r} into {', '.join(parts)}")
+            lookup.append(first or outside)  # 0 is outside of all groups
+        if split:
+            raise ValueError(f"classes would be split: {'; '.join(split)}")
         return np.array([*lookup, -1], np.int32)
 
     def to_json(self) -> dict[str, Any]:
@@ -270,7 +270,7 @@ class LabelSet:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "LabelSet":
-        """The label set that `to_json` wrote down."""
+        """The label set of a `to_json`."""
         labels = tuple(Label(native, name, tuple(nodes)) for native, name, nodes in data["labels"])
         return cls(LabelTree(tuple(map(tuple, data["tree"]))), labels)
 
@@ -282,7 +282,8 @@ def _looked_up(lookup: np.ndarray, classes: ArrayLike, kind: str) -> np.ndarray:
         return np.zeros(classes.shape, np.int32)
     if not np.issubdtype(classes.dtype, np.integer):
         raise ValueError(f"classes must be integers, got {classes.dtype}")
-    lookup = np.append(lookup, -1).astype(np.int32)
+    lookup = np.append(lookup, -1).astype(np.int32)  # index -1, ignored, stays -1
+    # Valid arrays take one look-up; the unknown class is searched for the error message only.
     if classes.min() < -1 or classes.max() > len(lookup) - 2:
         strange = (classes < -1) | (classes > len(lookup) - 2)
     else:
@@ -291,4 +292,4 @@ def _looked_up(lookup: np.ndarray, classes: ArrayLike, kind: str) -> np.ndarray:
         if not strange.any():
             return mapped
     known = np.flatnonzero(lookup[:-1] != _NO_CLASS).tolist()
-    raise ValueError(f"{classes[strange][0]} is no {kind}; there are {known} and -1, ignored")
+    raise ValueError(f"{classes[strange][0]} is no {kind}; known: {known}, and -1 for ignored")

@@ -7,10 +7,11 @@ devices of a pmapped axis, so that the value does not depend on how many devices
 from jaxnuc.losses.boundary import band_cross_entropy, gradient_manifold
 from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy
 from jaxnuc.losses.grouped import (
+    FocalTversky,
+    GroupLabels,
     group_table,
     grouped_cross_entropy,
     grouped_dice,
-    grouped_focal,
     grouped_focal_tversky,
     grouped_tversky,
 )
@@ -19,6 +20,8 @@ from jaxnuc.losses.rays import ray_distance
 from jaxnuc.losses.region import pooled_sum, soft_dice, soft_iou, squared_ratio_dice, ssim
 
 __all__ = [
+    "FocalTversky",
+    "GroupLabels",
     "band_cross_entropy",
     "binary_cross_entropy",
     "cross_entropy",
@@ -26,7 +29,6 @@ __all__ = [
     "group_table",
     "grouped_cross_entropy",
     "grouped_dice",
-    "grouped_focal",
     "grouped_focal_tversky",
     "grouped_tversky",
     "mean_squared_error",

@@ -12,20 +12,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from jax import lax
+from jaxtyping import Float, Shaped
 
+from jaxnuc.losses.arrays import Array, Number, Scalar
 from jaxnuc.losses.region import weighted_mean
 
 _EPSILON = 1e-6
 
 
 def band_cross_entropy(
-    logits: jax.Array,
-    targets: jax.Array,
+    logits: Float[Array, "b h w c"],
+    targets: Shaped[Array, "b h w c"],
     width: int = 3,
     *,
-    weights: jax.Array | None = None,
+    weights: Shaped[Array, "#b #h #w #c"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Binary cross entropy of the pixels near the boundary of the ground truth.
 
     A pixel is near if one of the other side lies within `width` px of it in the chessboard metric:
@@ -55,15 +57,15 @@ def band_cross_entropy(
 
 
 def gradient_manifold(
-    probabilities: jax.Array,
-    targets: jax.Array,
+    probabilities: Float[Array, "b h w c"],
+    targets: Shaped[Array, "b h w c"],
     sigma: float = 1.0,
-    band: float = 0.05,
-    off_band: float = 0.1,
+    band: Number = 0.05,
+    off_band: Number = 0.1,
     *,
-    weights: jax.Array | None = None,
+    weights: Shaped[Array, "#b #h #w #c"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Level lines must run as the true boundary does, and edges be as steep as the smoothed truth.
 
     With g the targets smoothed by a Gaussian, u and v the slopes of the probabilities and of g (3x3
@@ -72,7 +74,7 @@ def gradient_manifold(
     mean of |u|. The unit normals u / |u| and v / |v| lie on a circle, the manifold.
 
     Nothing from outside the image comes in: g is the Gaussian mean over the pixels there are, and a
-    pixel counts only if all its neighbours are in the image. Where u is 0, its gradient is finite
+    pixel counts only if all its neighbors are in the image. Where u is 0, its gradient is finite
     but as steep as `|v| / 1e-6`; through a sigmoid it is so only at a map that is flat and unsure.
 
     Args:
@@ -92,7 +94,7 @@ def gradient_manifold(
     known = (weights > 0).astype(probabilities.dtype)
     mass = _smooth(known, sigma)
     smoothed = _smooth(targets * known, sigma) / jnp.where(mass > 0, mass, 1)
-    weights = weights * _all_neighbours(known)
+    weights = weights * _all_neighbors(known)
 
     u, v = _sobel(probabilities), _sobel(smoothed)
     steep, truth = _norm(u), _norm(v)
@@ -105,21 +107,21 @@ def gradient_manifold(
     return on + off_band * off
 
 
-def _of_pixels(weights: jax.Array | None, maps: jax.Array) -> jax.Array:
+def _of_pixels(weights: Array | None, maps: Array) -> jax.Array:
     if weights is None:
         return jnp.ones_like(maps)
     return jnp.broadcast_to(weights, maps.shape).astype(maps.dtype)
 
 
-def _near(region: jax.Array, reach: int) -> jax.Array:
+def _near(region: Array, reach: int) -> jax.Array:
     """(B, H, W, C) bool: whether there is a pixel of the region in the square around each pixel."""
-    near, side = region, 2 * reach + 1
+    near, side = jnp.asarray(region), 2 * reach + 1
     for window in ((1, side, 1, 1), (1, 1, side, 1)):
         near = lax.reduce_window(near, False, lax.bitwise_or, window, (1, 1, 1, 1), "SAME")
     return near
 
 
-def _filtered(maps: jax.Array, taps: np.ndarray, axis: int) -> jax.Array:
+def _filtered(maps: Array, taps: np.ndarray, axis: int) -> jax.Array:
     """Correlation along an axis, 0 outside."""
     reach, size = len(taps) // 2, maps.shape[axis]
     padded = jnp.pad(maps, [(reach, reach) if a == axis else (0, 0) for a in range(maps.ndim)])
@@ -128,20 +130,20 @@ def _filtered(maps: jax.Array, taps: np.ndarray, axis: int) -> jax.Array:
     return sum((float(tap) * x for tap, x in zip(taps, shifted, strict=True)), jnp.zeros_like(maps))
 
 
-def _smooth(maps: jax.Array, sigma: float) -> jax.Array:
+def _smooth(maps: Array, sigma: float) -> jax.Array:
     reach = int(4 * sigma + 0.5)
     taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
     taps /= taps.sum()
     return _filtered(_filtered(maps, taps, 1), taps, 2)
 
 
-def _sobel(maps: jax.Array) -> jax.Array:
+def _sobel(maps: Array) -> jax.Array:
     """(2, B, H, W, C) slopes along rows and columns."""
     blur, rise = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2
     return jnp.stack([_filtered(_filtered(maps, rise, a), blur, 3 - a) for a in (1, 2)])
 
 
-def _all_neighbours(known: jax.Array) -> jax.Array:
+def _all_neighbors(known: jax.Array) -> jax.Array:
     """1 where the whole 3x3 square is known and in the image."""
     ones = np.ones(3)
     return _filtered(_filtered(known, ones, 1), ones, 2) > 8.5

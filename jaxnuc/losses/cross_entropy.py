@@ -1,15 +1,16 @@
 """Cross entropies, from logits."""
 
-import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import Float, Integer, Shaped
 
+from jaxnuc.losses.arrays import Array, Scalar
 from jaxnuc.losses.region import weighted_mean
 
 
 def _reduce(
-    per_pixel: jax.Array, reduction: str, weights: jax.Array | None, axis_name: str | None
-) -> jax.Array:
+    per_pixel: Array, reduction: str, weights: Array | None, axis_name: str | None
+) -> Scalar:
     if reduction not in ("mean", "image_sum"):
         raise ValueError(f"reduction={reduction!r}; known: mean, image_sum")
     if weights is not None:
@@ -21,13 +22,13 @@ def _reduce(
 
 
 def binary_cross_entropy(
-    logits: jax.Array,
-    targets: jax.Array,
+    logits: Float[Array, "*shape"],
+    targets: Shaped[Array, "*shape"],
     reduction: str = "mean",
     *,
-    weights: jax.Array | None = None,
+    weights: Shaped[Array, "*#shape"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Binary cross entropy of sigmoid outputs.
 
     Args:
@@ -47,21 +48,23 @@ def binary_cross_entropy(
 
 
 def cross_entropy(
-    logits: jax.Array,
-    labels: jax.Array,
+    logits: Float[Array, "*shape classes"],
+    labels: Integer[Array, "*shape"],
     reduction: str = "mean",
     *,
-    weights: jax.Array | None = None,
+    weights: Shaped[Array, "*shape"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Cross entropy of softmax outputs.
 
     Args:
       logits: (B, ..., classes) float.
       labels: (B, ...) integer class of each pixel.
-      reduction: as in `binary_cross_entropy`, per pixel.
-      weights: (B, ...) of the pixels, as in `binary_cross_entropy`.
-      axis_name: as in `binary_cross_entropy`.
+      reduction: `"mean"` over all pixels, or `"image_sum"`: summed over an image, mean over the
+        batch.
+      weights: (B, ...) of the pixels; the mean is the weighted one, 0 where all weights are. None:
+        all weigh the same.
+      axis_name: pmapped axis that shares the batch; of effect where there are weights.
 
     Returns:
       Scalar.

@@ -2,12 +2,12 @@
 
 Logits are those of background and leaves. The probability of a group is the sum of its leaves'.
 Which groups there are may differ from example to example, as data sets are mixed: `table` holds the
-group matrix of each label set, or cut through the tree, and `label_sets` says which one an example
-has. With the identity as its only matrix, these are the ordinary losses of classes.
+group matrix of each label set, and `label_sets` says which one an example has. With the identity as
+its only matrix, these are the ordinary losses of classes.
 
-How cuts combine: with n_k the summed weights of the pixels that have cut k, and L_k the loss of the
-examples with cut k alone, the loss of a batch is `sum_k n_k L_k / sum_k n_k`; where pixels are
-summed it is `sum_k L_k`. Ratios are pooled over the examples of one cut.
+How label sets combine: with n_k the summed weights of the pixels that have label set k, and L_k the
+loss of the examples with label set k alone, the loss of a batch is `sum_k n_k L_k / sum_k n_k`;
+where pixels are summed it is `sum_k L_k`. Ratios are pooled over the examples of one label set.
 
 References:
   Parulekar et al., Combining Datasets with Different Label Sets for Improved Nucleus Segmentation
@@ -15,24 +15,27 @@ References:
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from jaxtyping import Float, Integer, Shaped
 from numpy.typing import ArrayLike
 
+from jaxnuc.losses.arrays import Array, Number, Scalar
 from jaxnuc.losses.region import pooled_sum, weighted_mean
 
 _NEVER = -1e30  # the logarithm of no probability at all, finite so that its gradient is 0
 
 
 def group_table(matrices: Sequence[ArrayLike]) -> np.ndarray:
-    """Stacks the group matrices of several cuts, padded with rows of zeros.
+    """Stacks the group matrices of several label sets, padded with rows of zeros.
 
     Args:
-      matrices: of each cut (groups, L), 1 where a group holds a leaf; group 0 is background.
+      matrices: of each label set (groups, L), 1 where a group holds a leaf; group 0 is background.
 
     Returns:
       (K, G, L) uint8, G the largest number of groups.
@@ -54,33 +57,71 @@ def group_table(matrices: Sequence[ArrayLike]) -> np.ndarray:
     return np.stack([np.pad(array, ((0, most - len(array)), (0, 0))) for array in arrays])
 
 
+class GroupLabels(NamedTuple):
+    """What is annotated in a batch, and what the annotations of each example mean.
+
+    Attributes:
+      labels: (B, H, W) integer group of each pixel in its example's label set, 0 background, -1
+        ignored. Any other number makes the loss NaN.
+      label_sets: (B,) integer, the label set of each example.
+      table: (K, G, L), 1 where group g of label set k holds leaf l; rows of zeros pad a label set
+        that has fewer than G groups and add to nothing. See `group_table`.
+      weights: (B, H, W) of the pixels; None: all are 1.
+      class_weights: (K, G), or (G,) for all label sets, of the groups. Means are not divided by
+        them, as in StarDist. Losses of whole groups have none. None: all are 1.
+    """
+
+    labels: Integer[Array, "b h w"]
+    label_sets: Integer[Array, " b"]
+    table: Shaped[Array, "k g l"]
+    weights: Float[Array, "b h w"] | None = None
+    class_weights: Float[Array, "..."] | None = None
+
+
+@dataclass(frozen=True)
+class FocalTversky:
+    """Options of `grouped_focal_tversky`.
+
+    Attributes:
+      form: `"elementwise"`, as in StarDist's CoNIC variant: for every group
+        `(1 - (t y + epsilon) / (alpha t + (1 - alpha) y + epsilon))^gamma`; or `"paper"`: with
+        the sums over the groups inside the ratio.
+      alpha: in [0, 1]; false negatives count alpha and false positives 1 - alpha.
+      gamma: the exponent, above 0.
+      epsilon: above 0, added to both sides of the ratio; in the numerator of `"paper"` once a
+        group. A wrong group costs half at the probability `epsilon / (1 - alpha)`.
+      clip: the ratio to [epsilon, 1 - epsilon], as the CoNIC variant's code does.
+    """
+
+    form: str = "elementwise"
+    alpha: float = 0.7
+    gamma: float = 1.0
+    epsilon: float = 1e-6
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.form not in ("elementwise", "paper"):
+            raise ValueError(f"form={self.form!r}; known: elementwise, paper")
+
+
 def grouped_cross_entropy(
-    logits: jax.Array,
-    labels: jax.Array,
-    label_sets: jax.Array,
-    table: ArrayLike,
+    logits: Float[Array, "b h w l"],
+    labels: GroupLabels,
     reduction: str = "mean",
     *,
     focal_gamma: float = 0.0,
-    weights: jax.Array | None = None,
-    class_weights: ArrayLike | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Cross entropy of the groups: minus the logarithm of the probability of the right group.
 
     Args:
       logits: (B, H, W, L) float of background and leaves.
-      labels: (B, H, W) integer group of each pixel in its example's cut, 0 background, -1 ignored.
-        Any other number makes the loss NaN.
-      label_sets: (B,) integer, the cut of each example.
-      table: (K, G, L), 1 where group g of cut k holds leaf l; rows of zeros pad a cut that has
-        fewer than G groups and add to nothing. See `group_table`.
-      reduction: `"mean"` over the pixels that are not ignored; `"mean_all"`, the ignored ones
-        counting as pixels of loss 0, as in StarDist; or `"sum"`.
-      focal_gamma: exponent of the factor `(1 - p)^gamma`, p the probability of the right group.
-      weights: (B, H, W) of the pixels; `"mean"` is the weighted one, 0 where all weights are.
-      class_weights: (K, G), or (G,) for all cuts, of the right group. The mean is not divided by
-        them, as in StarDist. None: all are 1.
+      labels: of the pixels.
+      reduction: `"mean"` over the pixels that are not ignored, weighted by the pixels' weights, 0
+        where all of these are; `"mean_all"`, the ignored ones counting as pixels of loss 0, as in
+        StarDist; or `"sum"`.
+      focal_gamma: exponent of the factor `(1 - p)^gamma` of the focal loss, p the probability of
+        the right group; class weights are its alpha.
       axis_name: pmapped axis that shares the batch.
 
     Returns:
@@ -88,8 +129,11 @@ def grouped_cross_entropy(
 
     Raises:
       ValueError: unknown reduction, or shapes that do not fit together.
+
+    References:
+      Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5.
     """
-    x = _read(logits, labels, label_sets, table, weights, class_weights)
+    x = _read(logits, labels)
     # The logarithm of a clipped sum would have no gradient where the right group is most unlikely.
     loss = -jax.nn.logsumexp(jnp.where(x.own_leaves, x.log_leaves, _NEVER), axis=-1)
     if focal_gamma:
@@ -98,120 +142,56 @@ def grouped_cross_entropy(
     return _reduce(loss * (x.targets * x.class_weights).sum(-1), x.weights, reduction, axis_name)
 
 
-def grouped_focal(
-    logits: jax.Array,
-    labels: jax.Array,
-    label_sets: jax.Array,
-    table: ArrayLike,
-    reduction: str = "mean",
-    *,
-    gamma: float = 2.0,
-    weights: jax.Array | None = None,
-    class_weights: ArrayLike | None = None,
-    axis_name: str | None = None,
-) -> jax.Array:
-    """Focal loss of the groups: their cross entropy times `(1 - p)^gamma`.
-
-    Args:
-      logits: as in `grouped_cross_entropy`.
-      labels: as in `grouped_cross_entropy`.
-      label_sets: as in `grouped_cross_entropy`.
-      table: as in `grouped_cross_entropy`.
-      reduction: as in `grouped_cross_entropy`.
-      gamma: the exponent, not negative.
-      weights: as in `grouped_cross_entropy`.
-      class_weights: as in `grouped_cross_entropy`; the paper's alpha.
-      axis_name: as in `grouped_cross_entropy`.
-
-    Returns:
-      Scalar.
-
-    References:
-      Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, Eq. 5.
-    """
-    return grouped_cross_entropy(
-        logits,
-        labels,
-        label_sets,
-        table,
-        reduction,
-        focal_gamma=gamma,
-        weights=weights,
-        class_weights=class_weights,
-        axis_name=axis_name,
-    )
-
-
 def grouped_focal_tversky(
-    logits: jax.Array,
-    labels: jax.Array,
-    label_sets: jax.Array,
-    table: ArrayLike,
+    logits: Float[Array, "b h w l"],
+    labels: GroupLabels,
+    options: FocalTversky = FocalTversky(),
     reduction: str = "mean",
     *,
-    form: str = "elementwise",
-    alpha: float = 0.7,
-    epsilon: float = 1e-6,
-    gamma: float = 1.0,
-    clip: bool = False,
-    weights: jax.Array | None = None,
-    class_weights: ArrayLike | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Focal Tversky loss of every pixel, with t 1 for its group, 0 for others, y probabilities.
 
     Args:
-      logits: as in `grouped_cross_entropy`.
-      labels: as in `grouped_cross_entropy`.
-      label_sets: as in `grouped_cross_entropy`.
-      table: as in `grouped_cross_entropy`.
-      reduction: as in `grouped_cross_entropy`. Both means are over the pixels and, `form`
-        elementwise, over the groups of a pixel's own cut; `"sum"` is over both.
-      form: `"elementwise"`, as in StarDist's CoNIC variant: for every group
-        `(1 - (t y + epsilon) / (alpha t + (1 - alpha) y + epsilon))^gamma`; or `"paper"`: with
-        the sums over the groups inside the ratio.
-      alpha: in [0, 1]; what is missed counts alpha and what is made up 1 - alpha.
-      epsilon: above 0, added to both sides of the ratio; in the numerator of `"paper"` once a
-        group. A wrong group costs half at the probability `epsilon / (1 - alpha)`.
-      gamma: the exponent, above 0.
-      clip: the ratio to [epsilon, 1 - epsilon], as the CoNIC variant's code does.
-      weights: as in `grouped_cross_entropy`.
-      class_weights: as in `grouped_cross_entropy`; elementwise, of every group's term.
-      axis_name: as in `grouped_cross_entropy`.
+      logits: (B, H, W, L) float of background and leaves.
+      labels: of the pixels; class weights are, elementwise, those of every group's term.
+      options: of the loss.
+      reduction: one of `grouped_cross_entropy`. Both means are over the pixels and, elementwise,
+        over the groups of a pixel's own label set; `"sum"` is over both.
+      axis_name: pmapped axis that shares the batch.
 
     Returns:
       Scalar.
 
     Raises:
-      ValueError: unknown form or reduction, or shapes that do not fit together.
+      ValueError: unknown reduction, or shapes that do not fit together.
 
     References:
       Parulekar et al., 2023, Eq. 4; Weigert and Schmidt, "Nuclei Instance Segmentation and
       Classification in Histopathology Images with StarDist", 2022, and its code.
     """
-    if form not in ("elementwise", "paper"):
-        raise ValueError(f"form={form!r}; known: elementwise, paper")
-    x = _read(logits, labels, label_sets, table, weights, class_weights)
+    alpha, epsilon, gamma = options.alpha, options.epsilon, options.gamma
+    x = _read(logits, labels)
     t, y = x.targets, x.groups
     # 1 - y of the right group, without the cancellation of a difference.
     missed = jnp.where(x.own_leaves, 0, jnp.exp(x.log_leaves)).sum(-1)
     # Both are 1 minus the ratio, multiplied out: nearly right pixels keep their digits.
-    if form == "elementwise":
+    if options.form == "elementwise":
         wrong = jnp.where(t > 0, alpha * missed[..., None], (1 - alpha) * y)
         base = wrong / (alpha * t + (1 - alpha) * y + epsilon)
     else:
-        made_up = ((1 - t) * y).sum(-1)
+        false = ((1 - t) * y).sum(-1)
         excess = (x.present.sum(-1) - 1) * epsilon
-        base = (alpha * missed + (1 - alpha) * made_up - excess) / (
+        base = (alpha * missed + (1 - alpha) * false - excess) / (
             alpha + (1 - alpha) * y.sum(-1) + epsilon
         )
-    if clip:
+    if options.clip:
         base = jnp.clip(base, epsilon, 1 - epsilon)
     if gamma != 1:
         # The base of Eq. 4 is slightly negative for pixels that are right, and has no such power.
         positive = base > 1e-30
         base = jnp.where(positive, jnp.where(positive, base, 1) ** gamma, 0)
-    if form == "paper":
+    if options.form == "paper":
         per_pixel = base * (t * x.class_weights).sum(-1)
     else:
         per_pixel = (base * x.class_weights * x.present).sum(-1)
@@ -221,49 +201,46 @@ def grouped_focal_tversky(
 
 
 def grouped_tversky(
-    logits: jax.Array,
-    labels: jax.Array,
-    label_sets: jax.Array,
-    table: ArrayLike,
+    logits: Float[Array, "b h w l"],
+    labels: GroupLabels,
     over_groups: str = "mean",
     *,
-    alpha: float = 0.7,
-    smooth: float = 1e-6,
-    weights: jax.Array | None = None,
+    alpha: Number = 0.7,
+    smooth: Number = 1e-6,
     axis_name: str | None = None,
-) -> jax.Array:
-    """Tversky loss of whole groups, with sums over all pixels of the examples of a cut.
+) -> Scalar:
+    """Tversky loss of whole groups, with sums over all pixels of the examples of a label set.
 
-    Of every group of every cut, background among them: `1 - (sum(t y) + smooth) / (alpha sum(t) +
-    (1 - alpha) sum(y) + smooth)`, t 1 where the pixel is of the group and y its probability.
+    Of every group of every label set, background among them: `1 - (sum(t y) + smooth) / (alpha
+    sum(t) + (1 - alpha) sum(y) + smooth)`, t 1 where the pixel is of the group and y its
+    probability.
 
     Args:
-      logits: as in `grouped_cross_entropy`.
-      labels: as in `grouped_cross_entropy`.
-      label_sets: as in `grouped_cross_entropy`.
-      table: as in `grouped_cross_entropy`.
-      over_groups: `"mean"` or `"sum"` over the groups of a cut.
-      alpha: in [0, 1]; what is missed counts alpha and what is made up 1 - alpha.
+      logits: (B, H, W, L) float of background and leaves.
+      labels: of the pixels; their weights are each pixel's share in all sums.
+      over_groups: `"mean"` or `"sum"` over the groups of a label set.
+      alpha: in [0, 1]; false negatives count alpha and false positives 1 - alpha.
       smooth: added to both sides of the ratio.
-      weights: as in `grouped_cross_entropy`; each pixel's share in all sums.
-      axis_name: as in `grouped_cross_entropy`.
+      axis_name: pmapped axis that shares the batch.
 
     Returns:
       Scalar; 0 where all pixels are ignored.
 
     Raises:
-      ValueError: unknown `over_groups`, or shapes that do not fit together.
+      ValueError: unknown `over_groups`, class weights, or shapes that do not fit together.
     """
     if over_groups not in ("mean", "sum"):
         raise ValueError(f"over_groups={over_groups!r}; known: mean, sum")
-    x = _read(logits, labels, label_sets, table, weights, None)
-    present = jnp.asarray(table).any(-1)
-    of_cut = jax.nn.one_hot(label_sets, len(present))[..., None]
+    if labels.class_weights is not None:
+        raise ValueError("the losses of whole groups take no class_weights; leave them out")
+    x = _read(logits, labels)
+    present = jnp.asarray(labels.table).any(-1)
+    of_set = jax.nn.one_hot(labels.label_sets, len(present))[..., None]
 
     def summed(per_pixel: jax.Array) -> jax.Array:
-        """(B, H, W, G) to the weighted sums of each cut, (K, G)."""
+        """(B, H, W, G) to the weighted sums of each label set, (K, G)."""
         of_example = (per_pixel * x.weights[..., None]).sum((1, 2))
-        return pooled_sum(of_cut * of_example[:, None], axis_name, (0,))
+        return pooled_sum(of_set * of_example[:, None], axis_name, (0,))
 
     hit, truth, predicted = (summed(m) for m in (x.targets * x.groups, x.targets, x.groups))
     union = alpha * truth + (1 - alpha) * predicted + smooth
@@ -274,51 +251,29 @@ def grouped_tversky(
 
 
 def grouped_dice(
-    logits: jax.Array,
-    labels: jax.Array,
-    label_sets: jax.Array,
-    table: ArrayLike,
+    logits: Float[Array, "b h w l"],
+    labels: GroupLabels,
     over_groups: str = "mean",
     *,
-    smooth: float = 1e-3,
-    weights: jax.Array | None = None,
+    smooth: Number = 1e-3,
     axis_name: str | None = None,
-) -> jax.Array:
-    """Dice loss of whole groups, with sums over all pixels of the examples of a cut.
-
-    As `grouped_tversky`, of `1 - (2 sum(t y) + smooth) / (sum(t) + sum(y) + smooth)`.
+) -> Scalar:
+    """`grouped_tversky` of `1 - (2 sum(t y) + smooth) / (sum(t) + sum(y) + smooth)`.
 
     Args:
-      logits: as in `grouped_cross_entropy`.
-      labels: as in `grouped_cross_entropy`.
-      label_sets: as in `grouped_cross_entropy`.
-      table: as in `grouped_cross_entropy`.
-      over_groups: `"mean"`, or `"sum"` over the groups of a cut, as HoVer-Net does.
-      smooth: added to both sides of the ratio; 1e-3 in HoVer-Net.
-      weights: as in `grouped_tversky`.
-      axis_name: as in `grouped_cross_entropy`.
-
-    Returns:
-      Scalar; 0 where all pixels are ignored.
-
-    Raises:
-      ValueError: unknown `over_groups`, or shapes that do not fit together.
+      logits: (B, H, W, L) float of background and leaves.
+      labels: of the pixels.
+      over_groups: `"mean"` or `"sum"` over the groups of a label set.
+      smooth: added to both sides of the ratio.
+      axis_name: pmapped axis that shares the batch.
     """
     return grouped_tversky(
-        logits,
-        labels,
-        label_sets,
-        table,
-        over_groups,
-        alpha=0.5,
-        smooth=smooth / 2,
-        weights=weights,
-        axis_name=axis_name,
+        logits, labels, over_groups, alpha=0.5, smooth=smooth / 2, axis_name=axis_name
     )
 
 
 class _Pixels(NamedTuple):
-    """A batch read by its cuts.
+    """A batch read by its label sets.
 
     Attributes:
       log_leaves: (B, H, W, L) logarithms of the probabilities of background and leaves.
@@ -339,14 +294,8 @@ class _Pixels(NamedTuple):
     class_weights: jax.Array
 
 
-def _read(
-    logits: jax.Array,
-    labels: jax.Array,
-    label_sets: jax.Array,
-    table: ArrayLike,
-    weights: jax.Array | None,
-    class_weights: ArrayLike | None,
-) -> _Pixels:
+def _read(logits: Array, given: GroupLabels) -> _Pixels:
+    labels, label_sets, table, weights, class_weights = given
     logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
     labels = labels.astype(jnp.int32)
     matrices = jnp.asarray(table, logits.dtype)
@@ -365,17 +314,17 @@ def _read(
     own = jnp.take(matrices, label_sets, axis=0)  # (B, G, L)
     present = own.max(-1)[:, None, None]
     targets = jax.nn.one_hot(labels, g, dtype=logits.dtype) * present
-    # No label of a wrong cut goes by unnoticed.
+    # No label of a wrong label set goes by unnoticed.
     known = jnp.where(targets.any(-1), 1, jnp.where(labels == -1, 0, jnp.nan))
     if weights is not None:
         known = known * jnp.broadcast_to(weights, labels.shape)
     if class_weights is None:
         own_weights = jnp.ones_like(present)
     else:
-        of_cuts = jnp.broadcast_to(jnp.asarray(class_weights, logits.dtype), (k, g))
-        own_weights = jnp.take(of_cuts, label_sets, axis=0)[:, None, None]
+        of_sets = jnp.broadcast_to(jnp.asarray(class_weights, logits.dtype), (k, g))
+        own_weights = jnp.take(of_sets, label_sets, axis=0)[:, None, None]
     log_leaves = jax.nn.log_softmax(logits)
-    # TPUs multiply matrices in bfloat16 unless told otherwise.
+    # By default, TPUs multiply matrices in bfloat16.
     exact = lax.Precision.HIGHEST
     return _Pixels(
         log_leaves=log_leaves,
@@ -390,7 +339,7 @@ def _read(
 
 def _reduce(
     per_pixel: jax.Array, weights: jax.Array, reduction: str, axis_name: str | None
-) -> jax.Array:
+) -> Scalar:
     if reduction not in ("mean", "mean_all", "sum"):
         raise ValueError(f"reduction={reduction!r}; known: mean, mean_all, sum")
     if reduction == "mean":

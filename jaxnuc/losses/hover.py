@@ -2,7 +2,9 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Shaped
 
+from jaxnuc.losses.arrays import Array, Scalar
 from jaxnuc.losses.region import pooled_sum, weighted_mean
 
 MSGE_AXES = ("compat", "paper")
@@ -10,12 +12,12 @@ _REACH = 2  # pixels on each side: a 5x5 kernel
 
 
 def mean_squared_error(
-    predictions: jax.Array,
-    targets: jax.Array,
+    predictions: Float[Array, "*shape"],
+    targets: Float[Array, "*shape"],
     *,
-    weights: jax.Array | None = None,
+    weights: Shaped[Array, "*#shape"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Mean of `(target - prediction)^2` over all elements.
 
     Args:
@@ -36,17 +38,17 @@ def mean_squared_error(
 
 
 def mean_squared_gradient_error(
-    predictions: jax.Array,
-    targets: jax.Array,
-    focus: jax.Array,
+    predictions: Float[Array, "b h w 2"],
+    targets: Float[Array, "b h w 2"],
+    focus: Float[Array, "b h w 1"],
     *,
     msge_axis: str = "compat",
-    valid: jax.Array | None = None,
+    valid: Float[Array, "b h w 1"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """Mean over the nuclei of the squared error of the slopes of both maps (MSGE).
 
-    A slope is taken by a 5x5 kernel that weighs a neighbour h columns and v rows away with
+    A slope is taken by a 5x5 kernel that weighs a neighbor h columns and v rows away with
     `h / (h^2 + v^2)`, or transposed with `v / (h^2 + v^2)`. Both maps are 0 outside the image.
 
     Args:
@@ -57,7 +59,7 @@ def mean_squared_gradient_error(
         columns, as both published implementations compute it; `"paper"`: the horizontal map's
         along columns and the vertical map's along rows, as the paper writes it (Eq. 3).
       valid: (B, H, W, 1) float, 0 where nothing is annotated. The maps count as equal there: such
-        a pixel has no slope of its own, adds nothing to the slopes of its neighbours and gets no
+        a pixel has no slope of its own, adds nothing to the slopes of its neighbors and gets no
         gradient, as if the image ended there. None: all is annotated.
       axis_name: pmapped axis that shares the batch.
 
@@ -88,7 +90,7 @@ def mean_squared_gradient_error(
     return pooled_sum(focus * slopes**2, axis_name) / (total + 1e-8)
 
 
-def _slope(maps: jax.Array, axis: int) -> jax.Array:
+def _slope(maps: Array, axis: int) -> jax.Array:
     """(B, H, W) filtered with the kernel that rises along an axis: 1, rows, or 2, columns."""
     _, h, w = maps.shape
     padded = jnp.pad(maps, ((0, 0), (_REACH, _REACH), (_REACH, _REACH)))

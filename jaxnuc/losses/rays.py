@@ -1,8 +1,9 @@
 """Losses of the distances along the rays of star-convex polygons."""
 
-import jax
 import jax.numpy as jnp
+from jaxtyping import Float, Shaped
 
+from jaxnuc.losses.arrays import Array, Number, Scalar
 from jaxnuc.losses.region import pooled_sum
 
 _ERRORS = {"mae": jnp.abs, "mse": jnp.square}
@@ -10,15 +11,15 @@ _EPSILON = 1e-7
 
 
 def ray_distance(
-    distances: jax.Array,
-    targets: jax.Array,
-    mask: jax.Array,
+    distances: Float[Array, "b h w rays"],
+    targets: Float[Array, "b h w rays"],
+    mask: Shaped[Array, "b h w 1"],
     *,
     error: str = "mae",
-    background: float = 1e-4,
-    weights: jax.Array | None = None,
+    background: Number = 1e-4,
+    weights: Shaped[Array, "b h w 1"] | None = None,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """The error of distances where there are objects, and a pull towards 0 where there are none.
 
     With means over pixels and batch, and m the mask: `mean(m * mean_rays(error(d - t))) /
@@ -43,7 +44,7 @@ def ray_distance(
 
     References:
       Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018, section 2.1, in the
-      normalised form of the published code.
+      normalized form of the published code.
     """
     if error not in _ERRORS:
         raise ValueError(f"error={error!r}; known: {', '.join(_ERRORS)}")
@@ -55,7 +56,7 @@ def ray_distance(
     pixels = pooled_sum(weights, axis_name)
     pixels = jnp.where(pixels > 0, pixels, 1)
 
-    def mean(x: jax.Array) -> jax.Array:
+    def mean(x: Array) -> Array:
         return pooled_sum(x * weights, axis_name) / pixels
 
     return mean(mask * wrong) / (mean(mask) + _EPSILON) + background * mean((1 - mask) * size)

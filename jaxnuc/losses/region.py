@@ -3,31 +3,37 @@
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jaxtyping import Float, Shaped
+
+from jaxnuc.losses.arrays import Array, Number, Scalar
+
+Maps = Float[Array, "*shape"]  # (B, H, W, C); one channel may be left out
+Targets = Shaped[Array, "*shape"]
 
 
-def pooled_sum(
-    x: jax.Array, axis_name: str | None, axis: tuple[int, ...] | None = None
-) -> jax.Array:
+def pooled_sum(x: Array, axis_name: str | None, axis: tuple[int, ...] | None = None) -> jax.Array:
     """Sum over `axis` and, where `axis_name` is given, over the devices that share the batch."""
-    total = x.sum(axis)
+    total = jnp.sum(x, axis)
     return total if axis_name is None else lax.psum(total, axis_name)
 
 
-def weighted_mean(x: jax.Array, weights: jax.Array, axis_name: str | None) -> jax.Array:
+def weighted_mean(
+    x: Shaped[Array, "*shape"], weights: Shaped[Array, "*#shape"], axis_name: str | None
+) -> Scalar:
     """`sum(w x) / sum(w)` over all elements and devices; 0 where all weights are."""
     total = pooled_sum(weights, axis_name)
     return pooled_sum(x * weights, axis_name) / jnp.where(total == 0, 1, total)
 
 
 def soft_dice(
-    probabilities: jax.Array,
-    targets: jax.Array,
+    probabilities: Maps,
+    targets: Targets,
     *,
-    smooth: float = 1e-6,
+    smooth: Number = 1e-6,
     per_class: bool = False,
     per_image: bool = False,
     axis_name: str | None = None,
-) -> jax.Array:
+) -> Scalar:
     """`1 - (2 sum(p t) + smooth) / (sum(p) + sum(t) + smooth)` over batch and pixels.
 
     Args:
@@ -48,9 +54,7 @@ def soft_dice(
     return (1 - (2 * overlap + smooth) / (total + smooth)).mean()
 
 
-def soft_iou(
-    probabilities: jax.Array, targets: jax.Array, *, axis_name: str | None = None
-) -> jax.Array:
+def soft_iou(probabilities: Maps, targets: Targets, *, axis_name: str | None = None) -> Scalar:
     """`1 - sum(p t) / sum(p + t - p t)` over batch and pixels; 0 where both are empty."""
     overlap = pooled_sum(probabilities * targets, axis_name)
     union = pooled_sum(probabilities + targets - probabilities * targets, axis_name)
@@ -58,7 +62,7 @@ def soft_iou(
     return 1 - jnp.where(union > 0, overlap / jnp.where(union > 0, union, 1), 1)
 
 
-def squared_ratio_dice(probabilities: jax.Array, targets: jax.Array) -> jax.Array:
+def squared_ratio_dice(probabilities: Maps, targets: Targets) -> Scalar:
     """`1 - sum over pixels of 2 p t / (p^2 + t^2)`, mean over images (HARU-Net, Eq. 5, literally).
 
     Despite its name in the paper this is no Dice: it falls to 1 minus the number of foreground
@@ -70,9 +74,7 @@ def squared_ratio_dice(probabilities: jax.Array, targets: jax.Array) -> jax.Arra
     return 1 - ratio.sum() / probabilities.shape[0]
 
 
-def ssim(
-    probabilities: jax.Array, targets: jax.Array, *, window: int = 11, sigma: float = 1.5
-) -> jax.Array:
+def ssim(probabilities: Maps, targets: Targets, *, window: int = 11, sigma: float = 1.5) -> Scalar:
     """`1 - SSIM` of maps in [0, 1], Gaussian window, mean over the positions where it fits.
 
     Args:
@@ -97,8 +99,8 @@ def ssim(
     taps = jnp.exp(-(offsets**2) / (2 * sigma**2))
     taps = taps / taps.sum()
 
-    def blur(x: jax.Array) -> jax.Array:
-        flat = x.transpose(0, 3, 1, 2).reshape(b * c, h, w, 1)
+    def blur(x: Array) -> Array:
+        flat = jnp.asarray(x).transpose(0, 3, 1, 2).reshape(b * c, h, w, 1)
         dims = ("NHWC", "HWIO", "NHWC")
         down = lax.conv_general_dilated(
             flat, taps.reshape(window, 1, 1, 1), (1, 1), "VALID", dimension_numbers=dims

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri
 
-from jaxnuc.metrics.scores import pooled_figures
 from jaxnuc.registry import unknown
 
 Statistic = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -57,13 +56,12 @@ def parts(
             units = _units(summands, None if group is None else group[~missing])
             yield _Part([names[c] for c in own], units, _mean, len(summands))
         return
-    if isinstance(statistic, str) and statistic != "pooled":
-        raise unknown("statistic", statistic, ["mean", "pooled"])
-    function = pooled_figures if isinstance(statistic, str) else statistic
+    if isinstance(statistic, str):
+        raise unknown("statistic", statistic, ["mean"])
 
     def named(sums: np.ndarray) -> Mapping[str, np.ndarray]:
         with np.errstate(divide="ignore", invalid="ignore"):
-            return function(dict(zip(names, np.moveaxis(sums, -1, 0), strict=True)))
+            return statistic(dict(zip(names, np.moveaxis(sums, -1, 0), strict=True)))
 
     figure = lambda sums: np.stack([np.asarray(f, float) for f in named(sums).values()], -1)
     yield _Part(list(named(data[0])), _units(data, group), figure, len(data))

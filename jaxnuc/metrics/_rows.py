@@ -1,4 +1,4 @@
-"""Figures as the rows of a table."""
+"""Rows of figures as text."""
 
 import csv
 import io
@@ -17,3 +17,12 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue()
+
+
+def aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as aligned text; the first cell of a row stands to the left."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(
+        "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])]).rstrip()
+        for row in rows
+    )

@@ -105,11 +105,11 @@ def average_precision(
         of_truth = _per_instance(truth_classes, n_truth, "truth_classes")
         of_prediction = _per_instance(prediction_classes, n_prediction, "prediction_classes")
 
-    judged = [
-        _judged(*image, thresholds, max_detections, area_range)
+    of_images = [
+        _outcomes(*image, thresholds, max_detections, area_range)
         for image in zip(tables, confidences, of_truth, of_prediction, strict=True)
     ]
-    outcomes = np.concatenate(judged, axis=1)
+    outcomes = np.concatenate(of_images, axis=1)
     confidence, classes = np.concatenate(confidences), np.concatenate(of_prediction)
     counted = np.concatenate(
         [
@@ -140,7 +140,7 @@ def average_precision(
     )
 
 
-def _judged(
+def _outcomes(
     table: ContingencyTable,
     score: np.ndarray,
     of_truth: np.ndarray,

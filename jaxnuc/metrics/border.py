@@ -1,4 +1,4 @@
-"""Leaves out of both label maps what is not to be judged: cut nuclei, outlines, ignored regions."""
+"""Leaves out what is not scored: nuclei cut by the border, outlines, ignored regions."""
 
 import math
 
@@ -24,7 +24,7 @@ def drop_border(
       of the greatest IoU) of a true instance that stays.
 
     A prediction that reaches the border but is the attempt at an inner nucleus is thus still
-    judged. Matches with an IoU above 1/2 between remaining instances all survive, and no other
+    scored. Matches with an IoU above 1/2 between remaining instances all survive, and no other
     instance becomes missed or false by it.
 
     Args:
@@ -118,7 +118,7 @@ def ignore_outlines(
 
     Two annotators of one nucleus differ by a pixel or two along its outline. For a nucleus of 10
     pixels across, that alone brings the IoU down to about 1/2: without a band of tolerance, scores
-    of small nuclei tell more of the outline than of the nucleus.
+    of small nuclei depend more on the outline than on the nucleus.
 
     A pixel is left out if a pixel of another true label (another nucleus, or background on the one
     side and nucleus on the other) lies within `tolerance`; so the band is as wide inside an outline
@@ -129,8 +129,8 @@ def ignore_outlines(
     Args:
       truth: (H, W) integer or bool label map, 0 is background.
       prediction: (H, W) label map of the same shape.
-      tolerance: pixels, between pixel centres: 1 leaves out the outermost pixels of each nucleus
-        and their neighbours outside; below 1 nothing.
+      tolerance: pixels, between pixel centers: 1 leaves out the outermost pixels of each nucleus
+        and their neighbors outside; below 1 nothing.
 
     Returns:
       Copies of both maps (bool maps as uint8) in which the pixels of the band are 0.

@@ -33,7 +33,7 @@ class BoundaryScores(NamedTuple):
         boundary distance or boundary error.
       asd_truth_to_prediction: the mean over the true outline alone: large where truth is missed.
       asd_prediction_to_truth: the mean over the predicted outline alone.
-      nsd: normalised surface Dice in [0, 1], the share of both outlines that is not further than
+      nsd: normalized surface Dice in [0, 1], the share of both outlines that is not further than
         the tolerance from the other; one for each tolerance.
     """
 
@@ -98,7 +98,7 @@ def boundary_scores(
 
     | `convention` | surface | hd95 |
     | --- | --- | --- |
-    | `"monai"` | pixels with a 4-neighbour outside | the larger directed 95th percentile |
+    | `"monai"` | pixels with a 4-neighbor outside | the larger directed 95th percentile |
     | `"medpy"` | the same | 95th percentile of both directions' distances together |
     | `"surface_distance"` | contour between pixels, weighted by length | as MONAI, by length |
 
@@ -115,7 +115,7 @@ def boundary_scores(
       prediction: (H, W) of the same shape.
       convention: `"monai"`, `"medpy"` or `"surface_distance"`.
       tolerances: for NSD, in the unit of `mpp`; a distance of exactly the tolerance is within it.
-      mpp: size of a pixel, one number or (row, col): micrometres per pixel give micrometres, 1
+      mpp: size of a pixel, one number or (row, col): micrometers per pixel give micrometers, 1
         gives pixels.
       empty: if both are empty, `"skip"`: all NaN; `"perfect"`: distances 0, NSD 1.
 
@@ -177,7 +177,7 @@ def instance_boundary_scores(
       matching: the choice among competing pairs, `"iou"` or `"count"`, see `pairs_above`.
       convention: see `boundary_scores`.
       tolerances: for NSD, in the unit of `mpp`; a distance of exactly the tolerance is within it.
-      mpp: size of a pixel, one number or (row, col): micrometres per pixel give micrometres.
+      mpp: size of a pixel, one number or (row, col): micrometers per pixel give micrometers.
 
     Returns:
       The figures of each pair, and the ids of the instances in none; `mean()` averages the pairs.
@@ -191,13 +191,13 @@ def instance_boundary_scores(
       >>> found.truth, found.prediction, found.hd, found.missed, found.false
       (array([1]), array([7]), array([1.]), array([2]), array([9]))
     """
-    surface, directions = _convention(convention)
+    directions = _convention(convention)[1]
     table = contingency_table(truth, prediction)
     pairs = pairs_above(table, threshold, inclusive=inclusive, matching=matching)
     rows, columns = table.rows[pairs], table.columns[pairs]
     truth_ids, prediction_ids = table.truth_ids[rows], table.prediction_ids[columns]
-    distances = surface_distances(
-        surfaces(truth, surface, mpp), surfaces(prediction, surface, mpp), truth_ids, prediction_ids
+    distances = matched_distances(
+        truth, prediction, truth_ids, prediction_ids, convention=convention, mpp=mpp
     )
     return InstanceBoundaryScores(
         truth_ids,
@@ -206,6 +206,33 @@ def instance_boundary_scores(
         missed=np.delete(table.truth_ids, rows),
         false=np.delete(table.prediction_ids, columns),
     )
+
+
+def matched_distances(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    truth_ids: np.ndarray,
+    prediction_ids: np.ndarray,
+    *,
+    convention: str = "monai",
+    mpp: float | Sequence[float] = 1.0,
+) -> SurfaceDistances:
+    """The distances between the outlines of pairs of nuclei.
+
+    Args:
+      truth: (H, W) integer label map, 0 is background.
+      prediction: (H, W) label map of the same shape.
+      truth_ids: (M,) the true nucleus of each pair.
+      prediction_ids: (M,) the predicted one.
+      convention: see `boundary_scores`.
+      mpp: size of a pixel, one number or (row, col).
+
+    Raises:
+      ValueError: a map is no label map, `convention` is unknown or `mpp` not positive.
+    """
+    surface = _convention(convention)[0]
+    sides = surfaces(truth, surface, mpp), surfaces(prediction, surface, mpp)
+    return surface_distances(*sides, truth_ids, prediction_ids)
 
 
 def instance_hausdorff(

@@ -1,119 +1,124 @@
-"""Whether scores mean what they say: of the nuclei scored 0.9, are nine in ten right?"""
+"""Whether scores are probabilities: of the nuclei scored 0.9, are nine in ten right?"""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jaxnuc.metrics._rows import csv_text
-from jaxnuc.metrics.confidence import Interval, bootstrap_interval
-from jaxnuc.metrics.contingency import ContingencyTable
-from jaxnuc.metrics.conventions import DEFAULT, Conventions
-from jaxnuc.metrics.matching import pairs_above
+from jaxnuc.metrics.pair import ImagePair, present
 
-ERROR, BRIER = "calibration_error_pooled", "brier_pooled"
+BINS = 10
 
 
 class Scored(NamedTuple):
-    """The predicted nuclei of one image.
+    """Predicted nuclei of one image, each with a probability that may be right or wrong.
 
     Attributes:
-      scores: (P,) float64 of each.
-      matched: (P,) bool, whether it matches a true nucleus; or is right otherwise.
+      scores: (P,) float64 in [0, 1] of each.
+      right: (P,) bool, whether it matches a true nucleus, or has the right class.
     """
 
     scores: np.ndarray
-    matched: np.ndarray
+    right: np.ndarray
 
     @classmethod
-    def of(
-        cls, table: ContingencyTable, scores: ArrayLike, conventions: Conventions = DEFAULT
-    ) -> "Scored":
-        """Which of the predicted nuclei are right, by the matching of panoptic quality.
-
-        Args:
-          table: of what is judged; predictions that were left out of the map are left out here.
-          scores: (N,) of the predicted ids 1..N.
-          conventions: threshold and matching.
-
-        Raises:
-          ValueError: there are fewer scores than ids, or the threshold is out of range.
+    def of(cls, image: ImagePair) -> "Scored":
+        """The scores of the predicted nuclei; right is what panoptic quality matches.
 
         Example:
-          >>> from jaxnuc.metrics import contingency_table
-          >>> table = contingency_table(np.array([[1, 1, 0, 0]]), np.array([[1, 1, 0, 2]]))
-          >>> Scored.of(table, [0.9, 0.6])
-          Scored(scores=array([0.9, 0.6]), matched=array([ True, False]))
+          >>> maps = np.array([[1, 1, 0, 0]]), np.array([[1, 1, 0, 2]])
+          >>> Scored.of(ImagePair.of(*maps, scores=[0.9, 0.6]))
+          Scored(scores=array([0.9, 0.6]), right=array([ True, False]))
         """
-        scores = np.asarray(scores, np.float64)
-        ids, c = table.prediction_ids.astype(np.int64), conventions
-        if scores.ndim != 1 or ids.max(initial=0) > len(scores):
-            raise ValueError(
-                f"scores have shape {scores.shape}, but predicted ids reach {ids.max(initial=0)}; "
-                "give one score for each of the ids 1..N"
-            )
-        pairs = pairs_above(table, c.threshold, inclusive=c.inclusive, matching=c.matching)
-        matched = np.zeros(len(ids), bool)
-        matched[table.columns[pairs]] = True
-        return cls(scores[ids - 1], matched)
+        scores = present(image.scores, "scores")
+        right = np.zeros(len(scores), bool)
+        right[image.table.columns[image.matched]] = True
+        return cls(scores, right)
 
     @classmethod
-    def of_classes(
-        cls,
-        table: ContingencyTable,
-        truth_classes: np.ndarray,
-        classes: np.ndarray,
-        probabilities: np.ndarray,
-        conventions: Conventions = DEFAULT,
-    ) -> "Scored":
-        """Which of the matched nuclei have the right class, and the probabilities of their classes.
+    def of_classes(cls, image: ImagePair) -> "Scored":
+        """The probabilities of the predicted classes of the matched nuclei; right is the true one.
 
         Nuclei without a class do not count, nor does what matches a true nucleus without one, or
         one that is ignored.
-
-        Args:
-          table: of what is judged.
-          truth_classes: (T,) in the order of the table's true ids; 0 is none, -1 ignored.
-          classes: (N,) of the predicted ids 1..N; 0 is none.
-          probabilities: (N, C) of theirs, that of class k in column k.
-          conventions: threshold and matching, without regard to classes.
-
-        Raises:
-          ValueError: the threshold is out of range.
-
-        Example:
-          >>> from jaxnuc.metrics import contingency_table
-          >>> table = contingency_table(np.array([[1, 1, 2, 2]]), np.array([[1, 1, 2, 2]]))
-          >>> probabilities = np.array([[0.1, 0.7, 0.2], [0.0, 0.4, 0.6]])
-          >>> Scored.of_classes(table, np.array([1, 1]), np.array([1, 2]), probabilities)
-          Scored(scores=array([0.7, 0.6]), matched=array([ True, False]))
         """
-        c = conventions
-        pairs = pairs_above(table, c.threshold, inclusive=c.inclusive, matching=c.matching)
-        true = truth_classes[table.rows[pairs]]
-        rows = table.prediction_ids.astype(np.int64)[table.columns[pairs]] - 1
-        known = (true > 0) & (classes[rows] > 0)
-        true, rows = true[known], rows[known]
-        scores = probabilities[rows, classes[rows]].astype(np.float64)
-        return cls(scores, classes[rows] == true)
+        rows, columns = (side[image.matched] for side in (image.table.rows, image.table.columns))
+        of_truth, of_prediction = present(image.classes, "classes")
+        true, predicted = of_truth[rows], of_prediction[columns]
+        known = (true > 0) & (predicted > 0)
+        probabilities = present(image.probabilities, "probabilities")
+        scores = probabilities[columns[known], predicted[known]]
+        return cls(scores.astype(np.float64), true[known] == predicted[known])
+
+
+def calibration_counts(image: Scored, prefix: str = "", bins: int = BINS) -> dict[str, float]:
+    """What an image adds to a calibration, by name: sums over its nuclei, in bins of the score.
+
+    Args:
+      image: its nuclei.
+      prefix: of the names.
+      bins: of equal width in [0, 1]; a score at an edge belongs to the bin below, 0 to the first.
+
+    Raises:
+      ValueError: scores and `right` are not as many, or a score is not in [0, 1].
+    """
+    scores, right = np.asarray(image.scores, np.float64), np.asarray(image.right, np.float64)
+    if scores.ndim != 1 or scores.shape != right.shape:
+        raise ValueError(
+            f"scores of shape {scores.shape} and matches of shape {right.shape}; give one of each "
+            "for every nucleus"
+        )
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(
+            f"scores reach from {scores.min():g} to {scores.max():g}; only those in [0, 1] can be "
+            "compared with a share of nuclei"
+        )
+    cell = np.searchsorted(np.arange(1, bins) / bins, scores)
+    weights = {"nuclei": np.ones_like(scores), "score": scores, "right": right}
+    return {
+        f"{prefix}/{name}/{b}": value
+        for name, of_nuclei in weights.items()
+        for b, value in enumerate(np.bincount(cell, of_nuclei, bins).tolist())
+    } | {f"{prefix}/squares": float(((scores - right) ** 2).sum())}
+
+
+def expected_error(counts: Mapping[str, Any], prefix: str = "") -> np.ndarray:
+    """ECE from summed counts, arrays of any one shape; NaN without nuclei.
+
+    A bin's nuclei times |share that is right - mean score| is |the sum of right - score|.
+    """
+    gap = np.abs(_bins(counts, prefix, "right") - _bins(counts, prefix, "score"))
+    return _mean(gap.sum(axis=0), _bins(counts, prefix, "nuclei").sum(axis=0))
+
+
+def brier_score(counts: Mapping[str, Any], prefix: str = "") -> np.ndarray:
+    """The mean of (score - right)^2 from summed counts; NaN without nuclei."""
+    nuclei = _bins(counts, prefix, "nuclei").sum(axis=0)
+    return _mean(np.asarray(counts[f"{prefix}/squares"]), nuclei)
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How the scores of nuclei agree with the share of them that is right, in bins of scores.
+    """How scores of nuclei agree with the share of them that is right, in bins of the score.
 
     Attributes:
       edges: (B + 1,) of the bins; a score at an edge belongs to the bin below it, 0 to the first.
       counts: (B,) int64, nuclei in each bin.
       mean_scores: (B,) their mean score; NaN where there are none.
-      precisions: (B,) the share of them that is matched; NaN where there are none.
+      precisions: (B,) the share of them that is right; NaN where there are none.
       expected_error: ECE, |precision - mean score| of the bins, weighted by their counts.
       maximum_error: MCE, the largest of these differences.
-      brier: the mean over the nuclei of (score - matched)^2.
-      intervals: of `figures()`, where they were asked for.
+      brier: the mean over the nuclei of (score - right)^2.
+
+    References:
+      Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian Binning,
+      2015 (ECE, MCE). Guo et al., On Calibration of Modern Neural Networks, 2017 (reliability
+      diagrams). Küppers et al., Multivariate Confidence Calibration for Object Detection, 2020
+      (precision in place of accuracy). Brier, Verification of Forecasts Expressed in Terms of
+      Probability, 1950.
     """
 
     edges: np.ndarray
@@ -123,103 +128,61 @@ class Calibration:
     expected_error: float
     maximum_error: float
     brier: float
-    intervals: Mapping[str, Interval] = field(default_factory=dict)
 
     @classmethod
-    def of(
-        cls, images: Sequence[Scored], bins: int = 10, *, level: float | None = None
-    ) -> "Calibration":
-        """Compares scores with the share of nuclei that is matched, pooled over all images.
-
-        Nuclei that were missed have no score and do not count: they are recall's. Few nuclei in
-        many bins have an error above 0 by chance, however well they are calibrated.
-
-        Args:
-          images: the nuclei of each; or any confidences and whether each was right, such as those
-            of classes.
-          bins: how many, of equal width over [0, 1].
-          level: of confidence intervals, by bootstrap over images; None: no intervals.
-
-        Returns:
-          The bins and the figures, which are NaN where there are no nuclei.
+    def of(cls, images: Sequence[Scored], bins: int = BINS) -> "Calibration":
+        """The calibration of all nuclei of several images.
 
         Raises:
-          ValueError: there are no images or no bins, scores and matches of an image are not as
-            many, a score is not in [0, 1], or the level is not in (0, 1).
+          ValueError: there are no images or no bins, or as `calibration_counts` says.
 
         Example:
           >>> image = Scored(np.array([0.9, 0.9, 0.9, 0.9]), np.array([True, False, True, False]))
           >>> round(Calibration.of([image]).expected_error, 3)
           0.4
-
-        References:
-          Naeini, Cooper and Hauskrecht, Obtaining Well Calibrated Probabilities Using Bayesian
-          Binning, 2015 (ECE, MCE). Guo et al., On Calibration of Modern Neural Networks, 2017
-          (reliability diagrams). Küppers et al., Multivariate Confidence Calibration for Object
-          Detection, 2020 (precision in place of accuracy). Brier, Verification of Forecasts
-          Expressed in Terms of Probability, 1950.
         """
         if bins < 1:
             raise ValueError(f"bins is {bins}; it must be 1 or more")
-        scores, matched, image = _pooled(images)
-        edges = np.arange(bins + 1) / bins
-        cell = image * bins + np.searchsorted(edges[1:-1], scores)
+        if not images:
+            raise ValueError("no images; there is no calibration of none")
+        counts = [calibration_counts(image, bins=bins) for image in images]
+        return cls.from_counts({name: math.fsum(c[name] for c in counts) for name in counts[0]})
 
-        def summed(values: np.ndarray) -> np.ndarray:
-            """(images, bins) sums."""
-            return np.bincount(cell, values, len(images) * bins).reshape(len(images), bins)
-
-        counts = summed(np.ones_like(scores))
-        gaps = summed(matched - scores)
-        columns = {
-            "nuclei": counts.sum(axis=1),
-            "squares": summed((scores - matched) ** 2).sum(axis=1),
-            **{f"gap/{b}": column for b, column in enumerate(gaps.T)},
-        }
-        totals = counts.sum(axis=0)
-        with np.errstate(invalid="ignore"):
-            figures = _figures({name: column.sum() for name, column in columns.items()})
-            mean_scores = summed(scores).sum(axis=0) / totals
-            precisions = summed(matched).sum(axis=0) / totals
-        differences = np.abs(precisions - mean_scores)[totals > 0]
-        intervals: dict[str, Interval] = {}
-        if level is not None and scores.size:
-            intervals = bootstrap_interval(columns, _figures, level=level)
+    @classmethod
+    def from_counts(cls, counts: Mapping[str, float], prefix: str = "") -> "Calibration":
+        """The calibration of a data set from counts that were summed over its images."""
+        nuclei = _bins(counts, prefix, "nuclei")
+        scores, right = (_mean(_bins(counts, prefix, name), nuclei) for name in ("score", "right"))
+        differences = np.abs(right - scores)[nuclei > 0]
         return cls(
-            edges,
-            totals.astype(np.int64),
-            mean_scores,
-            precisions,
-            float(figures[ERROR]),
+            np.arange(len(nuclei) + 1) / len(nuclei),
+            nuclei.astype(np.int64),
+            scores,
+            right,
+            float(expected_error(counts, prefix)),
             float(differences.max()) if differences.size else math.nan,
-            float(figures[BRIER]),
-            intervals,
+            float(brier_score(counts, prefix)),
         )
-
-    def figures(self) -> dict[str, float]:
-        """The figures of a data set, by name."""
-        return {ERROR: self.expected_error, BRIER: self.brier}
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a bin."""
-        edges, counts = self.edges.tolist(), self.counts.tolist()
-        return [
-            {
-                "low": edges[b],
-                "high": edges[b + 1],
-                "count": count,
-                "mean_score": float(self.mean_scores[b]),
-                "precision": float(self.precisions[b]),
-            }
-            for b, count in enumerate(counts)
-        ]
+        columns = zip(
+            self.edges.tolist(),
+            self.edges.tolist()[1:],
+            self.counts.tolist(),
+            self.mean_scores.tolist(),
+            self.precisions.tolist(),
+            strict=False,
+        )
+        names = ("low", "high", "count", "mean_score", "precision")
+        return [dict(zip(names, row, strict=True)) for row in columns]
 
     def csv(self) -> str:
         """The bins as comma-separated values; what is not a number is `nan`."""
         return csv_text(self.rows())
 
     def json(self) -> dict[str, Any]:
-        """All of it but the intervals."""
+        """The figures and the bins as plain data."""
         return {
             "expected_error": self.expected_error,
             "maximum_error": self.maximum_error,
@@ -228,34 +191,11 @@ class Calibration:
         }
 
 
-def _pooled(images: Sequence[Scored]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(P,) scores and matches, float64, of all nuclei, and the image of each."""
-    if not images:
-        raise ValueError("no images; there is no calibration of none")
-    for image in images:
-        shapes = np.shape(image.scores), np.shape(image.matched)
-        if len(shapes[0]) != 1 or shapes[0] != shapes[1]:
-            raise ValueError(
-                f"scores of shape {shapes[0]} and matches of shape {shapes[1]}; give one of each "
-                "for every nucleus"
-            )
-    scores = np.concatenate([np.asarray(image.scores, np.float64) for image in images])
-    matched = np.concatenate([np.asarray(image.matched, np.float64) for image in images])
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError(
-            f"scores reach from {scores.min():g} to {scores.max():g}; only those in [0, 1] can be "
-            "compared with a share of nuclei"
-        )
-    return scores, matched, np.repeat(np.arange(len(images)), [len(i.scores) for i in images])
+def _bins(counts: Mapping[str, Any], prefix: str, name: str) -> np.ndarray:
+    """(B, ...) the counts of a name, bin by bin."""
+    start = f"{prefix}/{name}/"
+    return np.stack([np.asarray(v, float) for key, v in counts.items() if key.startswith(start)])
 
 
-def _figures(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The figures from sums over images.
-
-    A bin's count times |precision - mean score| is |the sum of matched - score| over its nuclei.
-    """
-    gaps = np.stack([s for name, s in sums.items() if name.startswith("gap/")])
-    return {
-        ERROR: np.abs(gaps).sum(axis=0) / sums["nuclei"],
-        BRIER: sums["squares"] / sums["nuclei"],
-    }
+def _mean(total: np.ndarray, nuclei: np.ndarray) -> np.ndarray:
+    return np.where(nuclei > 0, total / np.maximum(nuclei, 1), np.nan)

@@ -1,6 +1,6 @@
-"""Counts of found, missed and false nuclei of each class in one image.
+"""Counts of matched, missed and false nuclei of each class in one image.
 
-A nucleus is found if an instance of its class has an IoU with it above the threshold; always whole
+A nucleus is matched if an instance of its class has an IoU with it above the threshold; whole
 instances are compared. Those of class 0 belong to none of the classes and are not counted.
 """
 
@@ -16,7 +16,7 @@ from jaxnuc.postprocess.regions import class_votes
 
 
 class ClassCounts(NamedTuple):
-    """What panoptic quality is computed from, class by class; sums of it pool.
+    """The counts that panoptic quality is computed from, class by class; their sums pool.
 
     Attributes:
       tp: (C,) int64, matched pairs of class 1, 2, ...
@@ -48,7 +48,7 @@ def class_counts(
     of them count: their pixels are taken out of the predictions, and a prediction without a match
     that has lost more than half of its pixels is left out. This is the rule for void pixels of the
     metric's authors; to take a prediction out only where it *matches* an ignored instance would
-    punish two nuclei found in an ambiguous heap.
+    punish two nuclei predicted in an ambiguous heap.
 
     Args:
       truth: (H, W) integer label map, 0 is background.
@@ -57,8 +57,8 @@ def class_counts(
         (H, W) class map, of which the majority of an instance's pixels counts (see `class_votes`).
         Classes are 1..C, 0 none of them, -1 ignored.
       prediction_classes: the same for `prediction`.
-      classes: their number C; or a cut of a label tree: both sides then hold leaves, which are read
-        at the cut, before a majority is taken. Where one side holds other numbers, read both with
+      classes: their number C; or a label set: both sides then hold leaves, which are read
+        at this set, before a majority is taken. Where one side holds other numbers, read both with
         the methods of `LabelSet` first.
       threshold: an IoU; see `pairs_above`.
       inclusive: whether an IoU of exactly the threshold is a match.

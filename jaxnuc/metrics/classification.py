@@ -13,14 +13,15 @@ from jaxnuc.metrics.matching import pairs_above
 from jaxnuc.registry import unknown
 
 EMPTY_IMAGES = ("count", "reference")
+WEIGHTS = (2.0, 2.0, 1.0, 1.0)  # of FPc, FNc, FPd and FNd in HoVer-Net's F_c
 
 
 class ClassifiedPairs(NamedTuple):
-    """The classes of the nuclei of one image that were found, missed and made up.
+    """The classes of matched, missed and false nuclei of one image.
 
     Attributes:
-      truth: (M,) int64, the true class of each found nucleus.
-      prediction: (M,) int64, the predicted class of each found nucleus.
+      truth: (M,) int64, the true class of each matched nucleus.
+      prediction: (M,) int64, the predicted class of each matched nucleus.
       missed: (T - M,) int64, the true classes of the others.
       false: (P - M,) int64, the predicted classes of the others.
     """
@@ -31,17 +32,55 @@ class ClassifiedPairs(NamedTuple):
     false: np.ndarray
 
 
+class ClassificationCounts(NamedTuple):
+    """What classification scores are computed from; sums over images pool.
+
+    Attributes:
+      confusion: (C, C) int64, matched nuclei by true class (row) and predicted class (column).
+      wrong_prediction: (C,) matched nuclei of which only the predicted class is c (FPc).
+      wrong_truth: (C,) matched nuclei of which only the true class is c (FNc).
+      missed: (C,) nuclei without a match, by true class (FNd).
+      false: (C,) predictions without a match, by predicted class (FPd).
+      matched: nuclei that are matched, whatever their classes.
+      missed_nuclei: nuclei without a match.
+      false_nuclei: predictions without a match.
+      right: matched nuclei of a known true class that have the right one.
+      known: matched nuclei of a known true class.
+    """
+
+    confusion: np.ndarray
+    wrong_prediction: np.ndarray
+    wrong_truth: np.ndarray
+    missed: np.ndarray
+    false: np.ndarray
+    matched: int
+    missed_nuclei: int
+    false_nuclei: int
+    right: int
+    known: int
+
+    @property
+    def tp(self) -> np.ndarray:
+        """(C,) matched nuclei of which both classes are c."""
+        return np.diagonal(self.confusion)
+
+    def whole(self, weights: tuple[float, float, float, float] = WEIGHTS) -> np.ndarray:
+        """(C,) the denominators of F_c: see `classification_scores`."""
+        parts = (self.wrong_prediction, self.wrong_truth, self.false, self.missed)
+        return 2 * self.tp + sum(w * part for w, part in zip(weights, parts, strict=True))
+
+
 class ClassificationScores(NamedTuple):
     """Detection and classification scores of a data set, in [0, 1].
 
     Attributes:
       detection_f1: F_d, F1 of the nuclei whatever their class; NaN without any nucleus.
-      accuracy: share of the found nuclei that have the right class; NaN if none is found.
+      accuracy: share of the matched nuclei that have the right class; NaN if none is matched.
       class_f1: (C,) float64, F_c of each class; NaN for a class that occurs on neither side.
       classes: the classes these arrays are about, in this order.
-      confusion: (C, C) int64, found nuclei by true class (row) and predicted class (column).
-      missed: (C,) int64, nuclei that were not found, by true class.
-      false: (C,) int64, predictions that are no nucleus, by predicted class.
+      confusion: (C, C) int64, matched nuclei by true class (row) and predicted class (column).
+      missed: (C,) int64, nuclei without a match, by true class.
+      false: (C,) int64, predictions without a match, by predicted class.
     """
 
     detection_f1: float
@@ -72,7 +111,7 @@ def pairs_by_centroid(
       prediction_classes: (P,) integers.
       radius: the largest distance that counts, 12 pixels in HoVer-Net's evaluation at 40x.
       matching: `"assign_then_cut"`, HoVer-Net's, with which published figures are made, or
-        `"cut_then_assign"`, which finds more pairs, for any number of nuclei; see
+        `"cut_then_assign"`, which gives more pairs, for any number of nuclei; see
         `match_centroids`.
       empty_images: what an image without nuclei on one side does. `"count"`: those of the other
         side are missed or false, as anywhere. `"reference"`: the empty side is given a nucleus of
@@ -160,17 +199,17 @@ def classification_scores(
     classes: Sequence[int],
     *,
     exhaustive: bool = True,
-    weights: tuple[float, float, float, float] = (2.0, 2.0, 1.0, 1.0),
+    weights: tuple[float, float, float, float] = WEIGHTS,
 ) -> ClassificationScores:
     """HoVer-Net's scores, pooled over the images.
 
-    F_c of a class is `2 TP / (2 TP + w0 FPc + w1 FNc + w2 FPd + w3 FNd)`: found nuclei of which
+    F_c of a class is `2 TP / (2 TP + w0 FPc + w1 FNc + w2 FPd + w3 FNd)`: matched nuclei of which
     both classes are c (TP), only the predicted one (FPc) or only the true one is c (FNc), and
     predictions (FPd) and nuclei (FNd) of class c without a match. The paper's formula also has true
     negatives, which its code restricts to pairs with class c on either side: there are none.
 
     Args:
-      images: what `pairs_by_centroid` or `pairs_by_iou` found in each image.
+      images: what `pairs_by_centroid` or `pairs_by_iou` returned for each image.
       classes: the classes to score. Nuclei of other classes count for `detection_f1`, as wrong
         partners, and for `accuracy`.
       exhaustive: False where true nuclei of class -1 have no label: pairs with them then are
@@ -194,36 +233,51 @@ def classification_scores(
     """
     if not images:
         raise ValueError("no pairs to score; the data set has no images")
+    pooled = ClassifiedPairs(*map(np.concatenate, zip(*images, strict=True)))
+    found = classification_counts(pooled, classes, exhaustive=exhaustive)
+    whole, nuclei = found.whole(weights), 2 * found.matched + found.missed_nuclei
+    n = nuclei + found.false_nuclei
+    return ClassificationScores(
+        detection_f1=2 * found.matched / n if n else math.nan,
+        accuracy=found.right / found.known if found.known else math.nan,
+        class_f1=np.where(whole > 0, 2 * found.tp / np.where(whole > 0, whole, 1), math.nan),
+        classes=tuple(int(c) for c in classes),
+        confusion=found.confusion,
+        missed=found.missed,
+        false=found.false,
+    )
+
+
+def classification_counts(
+    pairs: ClassifiedPairs, classes: Sequence[int], *, exhaustive: bool = True
+) -> ClassificationCounts:
+    """The counts of one image, or of several whose pairs were put together.
+
+    Args:
+      pairs: from `pairs_by_centroid` or `pairs_by_iou`.
+      classes: C classes, in the order of the counts.
+      exhaustive: see `classification_scores`.
+
+    Raises:
+      ValueError: a class is named twice.
+    """
     if len(set(classes)) < len(classes):
         raise ValueError(f"classes {list(classes)} name one twice")
-    truth, prediction, missed, false = map(np.concatenate, zip(*images, strict=True))
-    judged = np.ones(truth.shape, bool) if exhaustive else truth != -1
-
-    order = np.asarray(classes, np.int64)
-    same = truth == prediction
-    confusion = np.array(
-        [[np.sum((truth == t) & (prediction == p)) for p in order] for t in order], np.int64
-    ).reshape(len(order), len(order))
-    missed_of, false_of = (
-        np.array([np.sum(side == c) for c in order], np.int64) for side in (missed, false)
-    )
-    class_f1 = np.full(len(order), math.nan)
-    for k, c in enumerate(order):
-        tp = np.sum(same & (truth == c))
-        wrong = np.sum(judged & ~same & (prediction == c)), np.sum(~same & (truth == c))
-        parts = (*wrong, false_of[k], missed_of[k])
-        total = 2 * tp + sum(w * n for w, n in zip(weights, parts, strict=True))
-        class_f1[k] = 2 * tp / total if total else math.nan
-
-    found, n = len(truth), 2 * len(truth) + len(missed) + len(false)
-    return ClassificationScores(
-        detection_f1=2 * found / n if n else math.nan,
-        accuracy=float(np.sum(same & judged) / judged.sum()) if judged.any() else math.nan,
-        class_f1=class_f1,
-        classes=tuple(order.tolist()),
-        confusion=confusion,
-        missed=missed_of,
-        false=false_of,
+    order = np.asarray(classes, np.int64)[:, None]
+    truth, prediction = pairs.truth == order, pairs.prediction == order  # (C, M)
+    known = pairs.truth != -1 if not exhaustive else np.ones(pairs.truth.shape, bool)
+    same = pairs.truth == pairs.prediction
+    return ClassificationCounts(
+        confusion=truth.astype(np.int64) @ prediction.T.astype(np.int64),
+        wrong_prediction=np.count_nonzero(prediction & known & ~same, axis=1),
+        wrong_truth=np.count_nonzero(truth & ~same, axis=1),
+        missed=np.count_nonzero(pairs.missed == order, axis=1),
+        false=np.count_nonzero(pairs.false == order, axis=1),
+        matched=len(pairs.truth),
+        missed_nuclei=len(pairs.missed),
+        false_nuclei=len(pairs.false),
+        right=int(np.count_nonzero(same & known)),
+        known=int(np.count_nonzero(known)),
     )
 
 

@@ -45,6 +45,7 @@ class Comparison(NamedTuple):
       images: pairs that were used.
       skipped: pairs that were left out because a value of either method is NaN.
       level: of the interval.
+      higher_is_better: the direction of the figure.
     """
 
     metric: str
@@ -57,10 +58,12 @@ class Comparison(NamedTuple):
     images: int
     skipped: int
     level: float
+    higher_is_better: bool = True
 
     def __str__(self) -> str:
+        remark = "" if self.higher_is_better else " (lower is better)"
         return (
-            f"{self.metric}: {self.first:.3f} -> {self.second:.3f}, {self.difference:+.3f} "
+            f"{self.metric}{remark}: {self.first:.3f} -> {self.second:.3f}, {self.difference:+.3f} "
             f"[{self.low:+.3f}, {self.high:+.3f}], p = {self.p_value:.2g}, {self.images} images"
         )
 
@@ -103,13 +106,13 @@ def bootstrap_interval(
     """Bootstrap confidence intervals over images.
 
     All figures see the same resampled images. The result does not depend on the order of the
-    images. A sample of one image (or group) tells nothing of the spread: its interval is NaN.
+    images. The interval of one image (or group) is NaN.
 
     Args:
       values: columns (images,) by name, such as those of `jaxnuc.metrics.scores.columns`.
-      statistic: `"mean"` of each column over images; `"pooled"`, see `pooled_figures`; or a
-        function of the columns' sums over images, `{name: (...)} -> {figure: (...)}`. The mean
-        leaves out images with NaN in that column; a pooled figure with a NaN count is NaN.
+      statistic: `"mean"` of each column over images, or a function of the columns' sums over
+        images, `{name: (...)} -> {figure: (...)}`, such as `jaxnuc.metrics.summary.pooled_figures`
+        makes. The mean leaves out images with NaN in that column.
       groups: (images,) the patient, slide or tissue of each image. Whole groups are resampled
         then, as images of one patient are not independent; the figure is still one over images.
       level: confidence, in (0, 1).
@@ -151,12 +154,11 @@ def compare(
     groups: ArrayLike | None = None,
     level: float = 0.95,
     resamples: int = 10_000,
-    method: str = "bca",
     seed: int = 0,
 ) -> dict[str, Comparison]:
     """Compares two methods on the same images, image by image.
 
-    The interval is that of the difference, both methods seeing the same resampled images. The
+    The interval is that of the difference (BCa), both methods seeing the same resampled images. The
     p-value is that of the permutation test which swaps the two methods' values on images at
     random: exact, by all swaps, up to 16 images (or groups); else by `resamples` swaps and
     (1 + as extreme) / (1 + swaps), which is never 0. Neither depends on the order of the images.
@@ -170,7 +172,6 @@ def compare(
       groups: (images,) in the order of `a`; whole groups are resampled, and swapped.
       level: confidence of the interval, in (0, 1).
       resamples: of the interval, and of the test.
-      method: `"bca"` or `"percentile"`.
       seed: of the random draws.
 
     Returns:
@@ -189,7 +190,7 @@ def compare(
       Good, Permutation, Parametric, and Bootstrap Tests of Hypotheses, 2005. Phipson and Smyth,
       Permutation P-values Should Never Be Zero, 2010.
     """
-    check(level, resamples, method)
+    check(level, resamples)
     first, second = table_of(a, "a"), table_of(b, "b")
     check_same(list(first), list(second), "columns")
     second = {name: second[name] for name in first}
@@ -207,7 +208,7 @@ def compare(
     comparisons = {}
     for part in parts([first, second], statistic, groups):
         figure = lambda sums, part=part: part.figure(sums[..., 1, :]) - part.figure(sums[..., 0, :])
-        bounds = bounds_of(part.units, figure, level, resamples, method, seed)
+        bounds = bounds_of(part.units, figure, level, resamples, "bca", seed)
         either = part.figure(total_of(part.units))
         p_values = p_values_of(part, resamples, seed)
         skipped = lengths[0] - part.images
@@ -228,7 +229,7 @@ def over_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) -> dict
 
     Returns:
       The spread of each figure over the runs in which it is not NaN. Of one run, `std`, `low` and
-      `high` are NaN: one run tells nothing of the spread.
+      `high` are NaN.
 
     Raises:
       ValueError: there are no runs, they have different figures, or a figure is infinite.

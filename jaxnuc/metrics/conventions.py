@@ -33,9 +33,10 @@ class Conventions:
         None keeps them.
       tolerance: pixels on either side of true outlines that are not counted: see
         `ignore_outlines`; 0 counts all.
+      mpp: microns per pixel; distances are in micrometers then. None: in pixels.
 
     Raises:
-      ValueError: `matching` or `empty` is unknown.
+      ValueError: `matching` or `empty` is unknown, or `mpp` is not positive.
     """
 
     threshold: float = 0.5
@@ -44,12 +45,15 @@ class Conventions:
     empty: str = "skip"
     border: int | None = None
     tolerance: float = 0.0
+    mpp: float | None = None
 
     def __post_init__(self) -> None:
         if self.matching not in MATCHINGS:
             raise unknown("matching", self.matching, MATCHINGS)
         if self.empty not in EMPTY:
             raise unknown("rule for empty images", self.empty, EMPTY)
+        if self.mpp is not None and not 0 < self.mpp < math.inf:
+            raise ValueError(f"mpp is {self.mpp}; microns per pixel must be positive")
 
     def describe(self) -> dict[str, str]:
         """The conventions in words, for reports."""
@@ -63,6 +67,8 @@ class Conventions:
             text["image_border"] = f"instances within {self.border} px of it left out"
         if self.tolerance:
             text["outlines"] = f"pixels within {self.tolerance:g} px of true ones not counted"
+        if self.mpp is not None:
+            text["distances"] = f"in micrometers, at {self.mpp:g} microns per pixel"
         return text
 
     def __str__(self) -> str:

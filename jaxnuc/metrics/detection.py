@@ -13,11 +13,11 @@ THRESHOLDS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
 
 
 class Detection(NamedTuple):
-    """How well the instances of an image or a data set are found at one IoU threshold.
+    """Detection scores of an image or a data set at one IoU threshold.
 
     Attributes:
       threshold: IoU that a pair must reach.
-      tp, fp, fn: instances that are matched, made up, missed.
+      tp, fp, fn: matched, false and missed instances.
       iou_sum: sum of the IoU of the matched pairs.
       precision: tp / (tp + fp).
       recall: tp / (tp + fn).

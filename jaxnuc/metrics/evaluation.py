@@ -1,24 +1,33 @@
-"""The scores of a data set's images: summed up, written and read again."""
+"""The scores of a data set's images: summarized, compared, written and read again."""
 
 import csv
-import dataclasses
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.metrics._resampling import Statistic
+from jaxnuc.metrics._rows import csv_text
+from jaxnuc.metrics.base import AGGREGATIONS, Metric, entry, make
+from jaxnuc.metrics.calibration import Calibration
 from jaxnuc.metrics.confidence import Comparison, compare
 from jaxnuc.metrics.conventions import Conventions
-from jaxnuc.metrics.scores import COUNTS, METRICS, Scores, columns, pooled_figures
-from jaxnuc.metrics.summary import AGGREGATIONS, Summary, summarize
+from jaxnuc.metrics.protocols.base import Result
+from jaxnuc.metrics.scores import Scores, columns
+from jaxnuc.metrics.summary import (
+    Summary,
+    aggregations,
+    available,
+    counted,
+    pooled_figures,
+    summarize,
+)
 
-FIGURES, PER_IMAGE = "metrics.json", "per_image.csv"
+FIGURES, PER_IMAGE, COUNTS = "metrics.json", "per_image.csv", "counts.csv"
 _OF_BOTH = ("first", "second", "difference", "low", "high", "p_value")
+_NUCLEI = ("true_nuclei", "predicted_nuclei")
 
 
 @dataclass(frozen=True)
@@ -27,16 +36,36 @@ class Evaluation:
 
     Attributes:
       names: of the images.
-      scores: of the images, all with the same conventions.
+      scores: of the images, all with the same metrics and conventions.
       groups: for each image what it belongs to, such as `{"tissue": "breast"}`.
+      protocols: the figures of published protocols.
     """
 
     names: Sequence[str]
     scores: Sequence[Scores]
     groups: Sequence[Mapping[str, str]]
+    protocols: tuple[Result, ...] = ()
+
+    @property
+    def conventions(self) -> Conventions:
+        """Those of all images."""
+        return self.scores[0].conventions
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics that every image has."""
+        return available(self.scores)
+
+    @property
+    def unavailable(self) -> dict[str, str]:
+        """Why metrics could not be computed, by their name: for the first such image."""
+        found: dict[str, str] = {}
+        for scores in self.scores:
+            found = {**scores.unavailable, **found}
+        return found
 
     def keys(self) -> list[str]:
-        """What the images are grouped by, where every image tells."""
+        """The keys that every image has a group for."""
         return [key for key in self.groups[0] if all(key in g for g in self.groups)]
 
     def summary(self, group: str | None = None, level: float | None = None) -> Summary:
@@ -50,7 +79,8 @@ class Evaluation:
           ValueError: there are no images, or not every image has this key.
         """
         groups = None if group is None else self._group(group)
-        return summarize(self.scores, groups, level=level)
+        summary = summarize(self.scores, groups, level=level)
+        return replace(summary, classes=self.by_class(), protocols=self.protocols)
 
     def by_group(self) -> dict[str, dict[str, Summary]]:
         """The figures of each group: `{"modality": {"stained": ...}}`."""
@@ -62,6 +92,28 @@ class Evaluation:
             key: {value: summarize(scores) for value, scores in sorted(values.items())}
             for key, values in found.items()
         }
+
+    def counts(self) -> dict[str, float]:
+        """The counts summed over the images."""
+        return {
+            name: math.fsum(column)
+            for name, column in columns(self.scores, "counts", counted(self.scores)).items()
+        }
+
+    def by_class(self) -> list[dict[str, Any]]:
+        """One mapping for each class, `{"class": name, figure: value, ...}`; empty without any."""
+        counts, rows = self.counts(), dict[str, dict[str, Any]]()
+        for metric in self.metrics:
+            for figure, of_classes in metric.by_class(counts).items():
+                for name, value in of_classes.items():
+                    rows.setdefault(name, {"class": name})[figure] = value
+        return list(rows.values())
+
+    def calibrations(self) -> dict[str, Calibration]:
+        """The calibrations for which there are counts: `calibration`, `class_calibration`."""
+        counts = self.counts()
+        names = [name.removesuffix("/squares") for name in counts if name.endswith("/squares")]
+        return {name: Calibration.from_counts(counts, name) for name in names}
 
     def compare(
         self,
@@ -80,38 +132,46 @@ class Evaluation:
           resamples: of the interval and of the permutation test.
 
         Returns:
-          The comparison of every image mean and every pooled figure. Images that either evaluation
-          leaves out of its means (`empty="skip"`) are left out of both; under `"nan"` they make
-          the comparison of the means NaN.
+          The comparison of every image mean and every pooled figure of the metrics that both
+          evaluations have. Images that either evaluation leaves out of its means (`empty="skip"`)
+          are left out of both; under `"nan"` they make the comparison of the means NaN.
 
         Raises:
-          ValueError: the images or the conventions differ.
+          ValueError: the images or the conventions differ, or no metric is in both.
         """
-        mine, others = self.scores[0].conventions, other.scores[0].conventions
-        if mine != others:
+        if self.conventions != other.conventions:
             raise ValueError(
-                f"different conventions, {mine.describe()} and {others.describe()}; "
-                "evaluate both alike"
+                f"different conventions, {self.conventions.describe()} and "
+                f"{other.conventions.describe()}; evaluate both alike"
             )
-        groups = None if group is None else self._group(group)
-        a, b = columns(self.scores), columns(other.scores)
-
-        def compared(names: dict[str, str], statistic: str | Statistic) -> dict[str, Comparison]:
-            return compare(
-                {new: a[old] for new, old in names.items()},
-                {new: b[old] for new, old in names.items()},
-                statistic,
-                names=(self.names, other.names),
-                groups=groups,
-                level=level,
-                resamples=resamples,
+        metrics = [metric for metric in self.metrics if metric in other.metrics]
+        if not metrics:
+            raise ValueError("the two evaluations have no metric in common; evaluate both alike")
+        options: dict[str, Any] = {
+            "names": (self.names, other.names),
+            "groups": None if group is None else self._group(group),
+            "level": level,
+            "resamples": resamples,
+        }
+        per_image = [metric.name for metric in metrics if metric.per_image]
+        compared: dict[str, Comparison] = {}
+        if per_image:
+            a, b = (
+                {f"{n}_image_mean": v for n, v in columns(e.scores, "values", per_image).items()}
+                for e in (self, other)
             )
-
-        means = compared({f"{name}_image_mean": name for name in METRICS}, "mean")
-        if mine.empty == "nan":  # an image without scores leaves the means without any
-            nothing: dict[str, Any] = dict.fromkeys(_OF_BOTH, math.nan)
-            means = {n: c._replace(**nothing) if c.skipped else c for n, c in means.items()}
-        return means | compared({name: name for name in COUNTS}, pooled_figures)
+            compared = compare(a, b, **options)
+            if self.conventions.empty == "nan":  # an image without scores leaves no means
+                nothing: dict[str, Any] = dict.fromkeys(_OF_BOTH, math.nan)
+                compared = {
+                    n: c._replace(**nothing) if c.skipped else c for n, c in compared.items()
+                }
+        if any(metric.pooled_as for metric in metrics):
+            names = [name for name in counted(self.scores) if name in counted(other.scores)]
+            a, b = (columns(e.scores, "counts", names) for e in (self, other))
+            compared |= compare(a, b, pooled_figures(metrics), **options)
+        lower = {f for m in metrics if not m.higher_is_better for f in m.figures()}
+        return {n: c._replace(higher_is_better=n not in lower) for n, c in compared.items()}
 
     def _group(self, key: str) -> list[str]:
         if key not in self.keys():
@@ -121,74 +181,101 @@ class Evaluation:
         return [groups[key] for groups in self.groups]
 
     def write(self, folder: Path, summary: Summary, about: Mapping[str, Any]) -> None:
-        """Writes `metrics.json` and `per_image.csv`, each whole or not at all.
+        """Writes `metrics.json`, `per_image.csv` and `counts.csv`, each whole or not at all.
 
         Args:
           folder: exists.
           summary: of the data set.
-          about: what else `metrics.json` is to say first, such as the checkpoint.
+          about: what else `metrics.json` holds, such as the checkpoint.
         """
-        replace_file(folder / PER_IMAGE, self._csv().encode())
-        used = [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in summary)]
+        values = [metric.name for metric in self.metrics if metric.per_image]
+        keys = list(dict.fromkeys(key for groups in self.groups for key in groups))
+        counts = counted(self.scores)
+        per_image, of_counts = [], []
+        for name, scores, groups in zip(self.names, self.scores, self.groups, strict=True):
+            row: dict[str, Any] = {"name": name} | {key: groups.get(key, "") for key in keys}
+            row |= dict(zip(_NUCLEI, (scores.true_nuclei, scores.predicted_nuclei), strict=True))
+            per_image.append(row | {n: scores.values[n] for n in values})
+            of_counts.append({"name": name} | {n: scores.counts[n] for n in counts})
+        replace_file(folder / PER_IMAGE, csv_text(per_image).encode())
+        replace_file(folder / COUNTS, csv_text(of_counts).encode())
+        mpp = self.conventions.mpp
         report = {
             **about,
             "images": len(self.names),
             "metrics": dict(summary),
             "intervals": {name: [i.low, i.high] for name, i in summary.intervals.items()},
+            "definitions": {
+                metric.name: {
+                    "title": metric.title,
+                    "unit": metric.unit_of(mpp),
+                    "higher_is_better": metric.higher_is_better,
+                }
+                for metric in self.metrics
+            },
+            "undefined_images": dict(summary.undefined),
+            "not_computed": self.unavailable,
+            "classes": {row.pop("class"): row for row in self.by_class()},
+            "protocols": {result.name: result.json() for result in self.protocols},
+            **{name: found.json() for name, found in self.calibrations().items()},
             "groups": {
                 key: {value: dict(figures) for value, figures in values.items()}
                 for key, values in self.by_group().items()
             },
             "conventions": {
-                "aggregation": {name: AGGREGATIONS[name] for name in used},
+                "aggregation": {name: AGGREGATIONS[name] for name in aggregations(summary)},
                 **summary.conventions.describe(),
             },
-            "arguments": dataclasses.asdict(summary.conventions),
+            "arguments": {
+                **asdict(self.conventions),
+                "metrics": [entry(metric) for metric in self.metrics],
+            },
         }
         replace_file(folder / FIGURES, (_strict_json(report) + "\n").encode())
 
     @classmethod
     def read(cls, folder: Path) -> "Evaluation":
-        """Reads what `write` left in a folder.
+        """Reads the scores that `write` left in a folder.
 
         Raises:
-          FileNotFoundError: one of the two files is missing.
+          FileNotFoundError: one of the files is missing.
           ValueError: they are no evaluation, or one of another version.
         """
-        for name in (FIGURES, PER_IMAGE):
+        for name in (FIGURES, PER_IMAGE, COUNTS):
             if not (folder / name).is_file():
                 raise FileNotFoundError(
-                    f"{folder / name}: no such file; give a folder that eval.py or "
-                    "`python -m jaxnuc.metrics score` wrote"
+                    f"{folder / name}: no such file; give a folder that `jaxnuc evaluate` or "
+                    "`jaxnuc score` wrote"
                 )
         try:
             arguments = json.loads((folder / FIGURES).read_text())["arguments"]
+            metrics = make(arguments.pop("metrics"))
             conventions = Conventions(**arguments)
-            with (folder / PER_IMAGE).open(newline="") as file:
-                rows = list(csv.DictReader(file))
-            scores = [
-                Scores.of([float(row[name]) for name in METRICS + COUNTS], conventions)
-                for row in rows
-            ]
-            names = [row["name"] for row in rows]
+            values = [metric.name for metric in metrics if metric.per_image]
+            rows, counts = (_rows(folder / name) for name in (PER_IMAGE, COUNTS))
+            names = [row.pop("name") for row in rows]
+            if names != [row.pop("name") for row in counts]:
+                raise ValueError(f"{PER_IMAGE} and {COUNTS} have other images")
+            scores = []
+            for row, of_counts in zip(rows, counts, strict=True):
+                true, predicted = (int(row.pop(name)) for name in _NUCLEI)
+                found = {name: float(row.pop(name)) for name in values}
+                summands = {name: _number(text) for name, text in of_counts.items()}
+                scores.append(Scores(found, summands, true, predicted, metrics, conventions))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{folder}: not an evaluation of this version ({error!r}); evaluate again"
             ) from error
-        known = {"name", "true_nuclei", "predicted_nuclei", *METRICS, *COUNTS}
-        groups = [{k: v for k, v in row.items() if k not in known and v} for row in rows]
-        return cls(names, scores, groups)
+        return cls(names, scores, [{k: v for k, v in row.items() if v} for row in rows])
 
-    def _csv(self) -> str:
-        """Name, groups, nuclei in truth and prediction, then every score."""
-        keys = list(dict.fromkeys(key for groups in self.groups for key in groups))
-        text = io.StringIO()
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(["name", *keys, "true_nuclei", "predicted_nuclei", *METRICS, *COUNTS])
-        for name, scores, groups in zip(self.names, self.scores, self.groups, strict=True):
-            nuclei = (scores.tp + scores.fn, scores.tp + scores.fp)
-            writer.writerow([name, *(groups.get(k, "") for k in keys), *nuclei, *scores.numbers])
-        return text.getvalue()
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _number(text: str) -> float:
+    return int(text) if text.isdigit() else float(text)
 
 
 def _strict_json(value: Any) -> str:
@@ -197,7 +284,7 @@ def _strict_json(value: Any) -> str:
     def finite(item: Any) -> Any:
         if isinstance(item, Mapping):
             return {key: finite(inner) for key, inner in item.items()}
-        if isinstance(item, list):
+        if isinstance(item, list | tuple):
             return [finite(inner) for inner in item]
         return None if isinstance(item, float) and not math.isfinite(item) else item
 

@@ -12,10 +12,10 @@ MATCHINGS = ("iou", "count")
 
 
 class Matches(NamedTuple):
-    """Ids of the instances that were found, missed and made up.
+    """Ids of matched, missed and false instances.
 
     Attributes:
-      truth: (M,) true ids that were found, ascending.
+      truth: (M,) true ids with a match, ascending.
       prediction: (M,) the predicted id of each.
       iou: (M,) float64, their intersection over union.
       missed: (T - M,) true ids without a match, ascending.

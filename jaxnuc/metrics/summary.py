@@ -2,19 +2,18 @@
 
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
+from jaxnuc.metrics._resampling import Statistic
+from jaxnuc.metrics._rows import aligned, csv_text
+from jaxnuc.metrics.base import AGGREGATIONS, Metric
 from jaxnuc.metrics.confidence import Interval, bootstrap_interval
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
-from jaxnuc.metrics.scores import COUNTS, METRICS, Scores, columns, pooled_figures
-
-AGGREGATIONS = {
-    "image_mean": "mean of the images' scores",
-    "group_mean": "mean over the groups of the mean of their images' scores",
-    "pooled": "computed once from pixel or instance counts summed over all images",
-}
+from jaxnuc.metrics.protocols.base import Result
+from jaxnuc.metrics.scores import Scores, columns
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,19 @@ class Summary(Mapping[str, float]):
       figures: the figures, and `images` and `images_skipped`.
       conventions: with which all images were scored.
       intervals: confidence intervals of figures, where they were asked for.
+      metrics: what the figures are computed by.
+      undefined: by metric, how many images have no value, besides those skipped.
+      classes: one mapping for each class, `{"class": name, figure: value, ...}`.
+      protocols: the figures of published protocols.
     """
 
     figures: dict[str, float]
     conventions: Conventions = DEFAULT
     intervals: Mapping[str, Interval] = field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+    undefined: Mapping[str, int] = field(default_factory=dict)
+    classes: Sequence[Mapping[str, Any]] = ()
+    protocols: tuple[Result, ...] = ()
 
     def __getitem__(self, name: str) -> float:
         return self.figures[name]
@@ -40,20 +47,46 @@ class Summary(Mapping[str, float]):
     def __len__(self) -> int:
         return len(self.figures)
 
-    def with_figures(self, more: Mapping[str, float]) -> "Summary":
-        """The summary with more figures behind its own."""
-        return replace(self, figures={**self.figures, **more})
+    def classes_csv(self) -> str:
+        """The figures of each class as comma-separated values."""
+        return csv_text(self.classes)
 
     def __str__(self) -> str:
-        return f"{table(self.figures, self.intervals)}\n{self.conventions}"
+        mpp = self.conventions.mpp
+        labels = {m.name: _with_remarks(m.name.replace("_", " "), m, mpp) for m in self.metrics}
+        lines = [table(self.figures, self.intervals, labels)]
+        for name, n in self.undefined.items():
+            lines.append(f"{name.replace('_', ' ')}: without the {n} images that have none")
+        parts = ["\n".join([*lines, str(self.conventions)]), *map(str, self.protocols)]
+        if self.classes:
+            head = [key.replace("_", " ") for key in self.classes[0]]
+            rows = [[_cell(value) for value in row.values()] for row in self.classes]
+            parts.insert(0, aligned([head, *rows]))
+        return "\n\n".join(parts)
 
 
-def table(figures: Mapping[str, float], intervals: Mapping[str, Interval] | None = None) -> str:
+def full_title(metric: Metric, mpp: float | None = None) -> str:
+    """The title of a metric with its unit and direction, where they are not the usual ones."""
+    return _with_remarks(metric.title, metric, mpp)
+
+
+def _with_remarks(name: str, metric: Metric, mpp: float | None) -> str:
+    remarks = [metric.unit_of(mpp), "" if metric.higher_is_better else "lower is better"]
+    text = ", ".join(filter(None, remarks))
+    return name + (f" ({text})" if text else "")
+
+
+def table(
+    figures: Mapping[str, float],
+    intervals: Mapping[str, Interval] | None = None,
+    labels: Mapping[str, str] | None = None,
+) -> str:
     """Figures as an aligned text: a line for each metric, a column for each aggregation.
 
     Args:
       figures: named as by `summarize`.
       intervals: of some of the figures, printed behind them.
+      labels: of some of the metrics, in place of their names.
 
     Returns:
       Lines without a final newline.
@@ -66,23 +99,28 @@ def table(figures: Mapping[str, float], intervals: Mapping[str, Interval] | None
     images                  12
     images skipped           1
     """
-    used = [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in figures)]
+    used = aggregations(figures)
     rows = {"": [name.replace("_", " ") for name in used]}
     for name, value in figures.items():
         metric, column = name, 0  # a count, which is not aggregated, stands in the first column
         for place, aggregation in enumerate(used):
             if name.endswith(f"_{aggregation}"):
                 metric, column = name.removesuffix(f"_{aggregation}"), place
-        cell = str(value) if isinstance(value, int) else f"{value:.4f}"
+        cell = _cell(value)
         if intervals and name in intervals:
             cell += f" [{intervals[name].low:.4f}, {intervals[name].high:.4f}]"
-        rows.setdefault(metric.replace("_", " "), [""] * max(len(used), 1))[column] = cell
-    first = max(map(len, rows))
-    widths = [max(map(len, column)) for column in zip(*rows.values(), strict=True)]
-    return "\n".join(
-        "  ".join([label.ljust(first), *map(str.rjust, cells, widths)]).rstrip()
-        for label, cells in rows.items()
-    )
+        text = (labels or {}).get(metric, metric.replace("_", " "))
+        rows.setdefault(text, [""] * max(len(used), 1))[column] = cell
+    return aligned([[name, *cells] for name, cells in rows.items()])
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def aggregations(figures: Mapping[str, float]) -> list[str]:
+    """Which aggregations occur among figures."""
+    return [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in figures)]
 
 
 def summarize(
@@ -98,16 +136,15 @@ def summarize(
     * `<metric>_image_mean`: the plain mean of the images' scores. Images whose scores are NaN
       (both maps empty, `empty="skip"`) are left out; under `"one"` and `"zero"` they count with
       that value, under `"nan"` they make the mean NaN.
-    * `<metric>_group_mean`, with `groups`: the mean of each group (of a tissue, as PanNuke does),
-      then the mean over the groups. A group of which every image is left out is left out.
-    * `<metric>_pooled`: computed once from the counts summed over all images: dice and iou from
-      pixels, dq, sq, pq, precision and recall from instances. Images without any nucleus in either
-      map add nothing, whatever the rule. AJI, Dice2 and instance Dice have no pooled form here.
+    * `<metric>_group_mean`, if `groups` are given: the mean over the groups of the mean of their
+      images, such as tissues. Groups of which no image has a score are left out.
+    * `<metric>_pooled`, of metrics that follow from counts: computed once from the counts summed
+      over all images.
 
-    A figure that nothing contributes to is NaN.
+    A figure that nothing contributes to is NaN. A metric that one image lacks has no figures.
 
     Args:
-      scores: what `score` returned, one per image, all with the same conventions.
+      scores: one per image, all with the same metrics and conventions.
       groups: what each image belongs to; None: no group means.
       level: of the confidence intervals, by bootstrap over images, of every figure that is a
         number; None: no intervals.
@@ -116,37 +153,88 @@ def summarize(
       The figures, and `images` (how many were given) and `images_skipped` (left out of the means).
 
     Raises:
-      ValueError: there are no scores, their conventions differ, there are not as many groups, or
-        the level is not in (0, 1).
+      ValueError: there are no scores, their metrics or conventions differ, there are not as many
+        groups, or the level is not in (0, 1).
     """
     if not scores:
         raise ValueError("no scores to summarize; the data set has no images")
-    conventions = scores[0].conventions
-    for other in scores:
-        if other.conventions != conventions:
-            raise ValueError(
-                f"scores of different conventions, {conventions.describe()} and "
-                f"{other.conventions.describe()}; score all images alike"
-            )
-    everything = columns(scores)
-    undefined = np.isnan(np.stack([everything[name] for name in METRICS])).all(axis=0)
-    kept = ~undefined | (conventions.empty != "skip")
-    values = {f"{name}_image_mean": everything[name][kept] for name in METRICS}
-    counts = {name: everything[name] for name in COUNTS}
-    by_group = {} if groups is None else _by_group(everything, groups, kept)
-    means = {name: v.mean() if v.size else np.array(math.nan) for name, v in values.items()}
-    means |= _group_means(_sums(by_group)) | pooled_figures(_sums(counts))
-    figures = {name: float(figure) for name, figure in means.items()}
+    check_alike(scores)
+    conventions, metrics = scores[0].conventions, available(scores)
+    if groups is not None and len(groups) != len(scores):
+        raise ValueError(f"{len(groups)} groups for {len(scores)} images; give one each")
+    names = [metric.name for metric in metrics if metric.per_image]
+    values, counts = columns(scores, "values", names), columns(scores, "counts", counted(scores))
+    statistic = pooled_figures(metrics)
+    grouped = {} if groups is None else _by_group(values, groups)
+    empty = np.array([s.empty for s in scores])
+
+    means = {f"{name}_image_mean": np.array(_mean(column)) for name, column in values.items()}
+    means |= _group_means(_sums(grouped))
+    if conventions.empty == "nan" and empty.any():
+        means = dict.fromkeys(means, np.array(math.nan))
+    figures = {n: float(f) for n, f in {**means, **statistic(_sums(counts))}.items()}
     intervals: dict[str, Interval] = {}
     if level is not None:
-        if kept.any():
-            intervals |= bootstrap_interval(values, level=level)
-        if by_group and kept.any():
-            intervals |= bootstrap_interval(by_group, _group_means, level=level)
-        intervals |= bootstrap_interval(counts, pooled_figures, level=level)
+        if not all(np.isnan(column).all() for column in values.values()):
+            by_image = {f"{name}_image_mean": column for name, column in values.items()}
+            intervals |= bootstrap_interval(by_image, level=level)
+            if grouped:
+                intervals |= bootstrap_interval(grouped, _group_means, level=level)
+        if counts:
+            intervals |= bootstrap_interval(counts, statistic, level=level)
         intervals = {name: i for name, i in intervals.items() if math.isfinite(figures[name])}
-    figures |= {"images": len(scores), "images_skipped": int((~kept).sum())}
-    return Summary(figures, conventions, intervals)
+    missing = {name: int((np.isnan(column) & ~empty).sum()) for name, column in values.items()}
+    figures |= {
+        "images": len(scores),
+        "images_skipped": int(empty.sum()) if conventions.empty == "skip" else 0,
+    }
+    undefined = {name: n for name, n in missing.items() if n}
+    return Summary(figures, conventions, intervals, metrics, undefined)
+
+
+def check_alike(scores: Sequence[Scores]) -> None:
+    """Refuses scores of different metrics or conventions."""
+    first = scores[0]
+    for other in scores:
+        if other.conventions != first.conventions:
+            raise ValueError(
+                f"scores of different conventions, {first.conventions.describe()} and "
+                f"{other.conventions.describe()}; score all images alike"
+            )
+        if other.metrics != first.metrics:
+            raise ValueError("scores of different metrics; score all images alike")
+
+
+def available(scores: Sequence[Scores]) -> tuple[Metric, ...]:
+    """The metrics that every image has."""
+    lacking = {name for s in scores for name in s.unavailable}
+    return tuple(metric for metric in scores[0].metrics if metric.name not in lacking)
+
+
+def counted(scores: Sequence[Scores]) -> list[str]:
+    """The names of the counts that every image has."""
+    names = scores[0].counts.keys()
+    return [name for name in names if all(name in s.counts for s in scores)]
+
+
+def pooled_figures(metrics: Sequence[Metric]) -> Statistic:
+    """The function from summed counts to the figures of all metrics that pool, for resampling."""
+
+    def figures(counts: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {
+            f"{metric.name}_{aggregation}": figure
+            for metric in metrics
+            if metric.pooled_as
+            for aggregation, figure in metric.aggregate(counts).items()
+        }
+
+    return figures
+
+
+def _mean(column: np.ndarray) -> float:
+    """The mean of the values that are numbers; NaN without any."""
+    known = column[~np.isnan(column)]
+    return float(known.mean()) if known.size else math.nan
 
 
 def _sums(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -154,30 +242,28 @@ def _sums(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _by_group(
-    columns: Mapping[str, np.ndarray], groups: Sequence[Hashable], kept: np.ndarray
+    values: Mapping[str, np.ndarray], groups: Sequence[Hashable]
 ) -> dict[str, np.ndarray]:
-    """Every metric as one column for each group, 0 elsewhere, and the columns of membership."""
-    if len(groups) != len(kept):
-        raise ValueError(f"{len(groups)} groups for {len(kept)} images; give one each")
+    """For each metric and group a column of its values, 0 elsewhere, and one of 1 where it has."""
     found: dict[str, np.ndarray] = {}
     for rank, group in enumerate(dict.fromkeys(groups)):
-        member = np.array([g == group for g in groups])[kept]
-        found[f"{rank}/images"] = member.astype(float)
-        for name in METRICS:
-            found[f"{rank}/{name}"] = np.where(member, columns[name][kept], 0.0)
+        member = np.array([g == group for g in groups])
+        for name, column in values.items():
+            has = member & ~np.isnan(column)
+            found[f"{name}/{rank}/images"] = has.astype(float)
+            found[f"{name}/{rank}/sum"] = np.where(has, column, 0.0)
     return found
 
 
 def _group_means(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Means over those groups that have images, of the mean of each."""
-    if not sums:
-        return {}
-    images = np.stack([s for name, s in sums.items() if name.endswith("/images")])
-    there = np.count_nonzero(images, axis=0)
     figures = {}
-    for name in METRICS:
-        totals = np.stack([s for key, s in sums.items() if key.endswith(f"/{name}")])
+    for name in dict.fromkeys(key.partition("/")[0] for key in sums):
+        own = [key.removesuffix("/sum") for key in sums if key.startswith(f"{name}/")]
+        own = [key for key in own if not key.endswith("/images")]
+        images = np.stack([sums[f"{key}/images"] for key in own])
+        totals = np.stack([sums[f"{key}/sum"] for key in own])
         with np.errstate(invalid="ignore"):
-            means = np.where(images > 0, totals / np.maximum(images, 1), 0).sum(axis=0) / there
-        figures[f"{name}_group_mean"] = means
+            means = np.where(images > 0, totals / np.maximum(images, 1), 0).sum(axis=0)
+            figures[f"{name}_group_mean"] = means / np.count_nonzero(images, axis=0)
     return figures

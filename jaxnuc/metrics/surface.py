@@ -45,17 +45,17 @@ def surfaces(
     What lies beyond the image counts as outside an instance, so an instance that the border cuts
     has a surface there. The elements of a surface are
 
-    * `"pixels"`: the pixels of the instance with a 4-neighbour outside it; each counts as one.
-    * `"contour"`: the corners between pixels whose 2x2 neighbourhood is neither all inside nor
-      all outside. Each counts with the length of the contour in the neighbourhood, as marching
+    * `"pixels"`: the pixels of the instance with a 4-neighbor outside it; each counts as one.
+    * `"contour"`: the corners between pixels whose 2x2 neighborhood is neither all inside nor
+      all outside. Each counts with the length of the contour in the neighborhood, as marching
       squares draws it through the mid-points between pixels: for square pixels of size 1,
-      sqrt(1/2) for one or three pixels inside, 1 for two neighbours, sqrt(2) for two opposite ones.
+      sqrt(1/2) for one or three pixels inside, 1 for two neighbors, sqrt(2) for two opposite ones.
 
     Args:
       instances: (H, W) integer or bool label map, 0 is background.
       surface: `"pixels"` or `"contour"`.
-      mpp: size of a pixel, one number or (row, col); micrometres per pixel give positions in
-        micrometres, 1 gives pixels.
+      mpp: size of a pixel, one number or (row, col); micrometers per pixel give positions in
+        micrometers, 1 gives pixels.
 
     Returns:
       The elements, sorted by instance.
@@ -94,7 +94,7 @@ _Elements = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 def _pixels(labels: np.ndarray, size: np.ndarray) -> _Elements:
-    """Id and position of each pixel with a 4-neighbour of another id."""
+    """Id and position of each pixel with a 4-neighbor of another id."""
     edge = np.zeros(labels.shape, bool)
     edge[:1] = edge[-1:] = True
     edge[:, :1] = edge[:, -1:] = True

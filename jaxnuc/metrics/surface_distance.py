@@ -11,7 +11,7 @@ from jaxnuc.metrics.surface import Surfaces
 from jaxnuc.registry import unknown
 
 # Lengths are sums of irrational pieces, and distances products with `mpp`: without a margin a
-# share or a distance that equals its limit would come out on either side of it.
+# share or a distance that equals its limit would come out on either side.
 _ROUNDING = 1e-7
 
 

@@ -1,34 +1,57 @@
 """Networks: an image goes in, named maps of logits come out; nothing here knows of nuclei.
 
-The file name is the registry: `create("harunet", ...)` makes `jaxnuc.models.harunet.Model`.
+The file name is the registry: `create("harunet", ...)` makes `jaxnuc.models.harunet.Model`, and
+`create("my_package.my_net", ...)` the class `Model` of that module. `jaxnuc.models.base` says what
+a network must do.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from flax import linen as nn
+import jax.numpy as jnp
 
-from jaxnuc import registry
+from jaxnuc.models.base import Dtype, Network
+from jaxnuc.registry import Registry, split, unknown
+
+__all__ = ["REGISTRY", "Network", "build", "create"]
+
+REGISTRY = Registry(
+    "network",
+    "jaxnuc.models",
+    "Model",
+    base=Network,
+    elsewhere={
+        "outputs": "the maps are those of the representation",
+        "axis_name": "the training names the devices' axis",
+        "dtype": "set compute_dtype",
+        "parent": "Flax sets it",
+        "name": "Flax sets it",
+    },
+)
 
 
 def create(
-    name: str, outputs: Mapping[str, int], variant: str | None = None, **arguments: Any
-) -> nn.Module:
+    name: str,
+    outputs: Mapping[str, int],
+    variant: str | None = None,
+    *,
+    axis_name: str | None = None,
+    dtype: Dtype = jnp.float32,
+    **arguments: Any,
+) -> Network:
     """Makes a network.
 
     Args:
-      name: a file of this package, such as `harunet` or `hovernet`.
+      name: a file of this package, such as `harunet` or `hovernet`, or a dotted name.
       outputs: the maps to produce and their channels, e.g. `{"mask": 1, "contour": 1}`.
       variant: a named set of arguments of that network (its `VARIANTS`).
+      axis_name: name of the pmapped axis over which batch statistics are taken, if any.
+      dtype: of the computation; parameters and logits are float32.
       **arguments: any field of the network; they win over the variant.
 
     Returns:
-      A Linen module. `apply(variables, images, train=False)` takes `images: (B, H, W, 3)` float32
-      in [0, 1] and returns `{map: (B, H, W, channels)}`, float32 logits at input resolution; with
-      `train=True` networks with deep supervision add `"side": {map: [logits, ...]}`. A network
-      without padding has a `margin`: its maps are that much smaller than the image, all around its
-      centre. One with a `grid` has maps of (ceil(H / grid), ceil(W / grid)).
+      A Linen module: `apply(variables, images, train=False)` takes `images: (B, H, W, 3)` float32
+      in [0, 1] and returns `{map: (B, H, W, channels)}`; see `jaxnuc.models.Network`.
 
     Raises:
       ValueError: unknown network, variant or argument; the message lists the known ones.
@@ -36,25 +59,26 @@ def create(
     >>> create("harunet", outputs={"mask": 1, "contour": 1}, variant="small").attention
     'cbam'
     """
-    module = registry.load("jaxnuc.models", name, "model")
-    if variant is not None:
-        if variant not in module.VARIANTS:
-            raise registry.unknown(f"variant of {name}", variant, module.VARIANTS)
-        arguments = {**module.VARIANTS[variant], **arguments}
-    known = arguments_of(name)
-    for argument in arguments:
-        if argument not in known:
-            raise registry.unknown(f"argument of {name}", argument, known)
+    section = {"name": name, "variant": variant, **arguments}
+    return build(section, outputs, axis_name=axis_name, dtype=dtype)
+
+
+def build(
+    section: Mapping[str, Any],
+    outputs: Mapping[str, int],
+    *,
+    axis_name: str | None = None,
+    dtype: Dtype = jnp.float32,
+) -> Network:
+    """Makes the network of a section `{"name": ..., "variant": ..., **arguments}`; see `create`."""
+    name, arguments = split(section, REGISTRY.kind)
+    variants = REGISTRY.find(name).VARIANTS  # type: ignore[attr-defined]
+    variant = arguments.pop("variant", None)
+    if variant is not None and variant not in variants:
+        raise unknown(f"variant of network {name!r}:", variant, variants)
     if not outputs:
-        raise ValueError(f"{name} needs at least one output map, such as outputs={{'mask': 1}}")
-    return module.Model(outputs=dict(outputs), **arguments)
-
-
-def arguments_of(name: str) -> list[str]:
-    """The names of the arguments of a network.
-
-    Raises:
-      ValueError: unknown network.
-    """
-    module = registry.load("jaxnuc.models", name, "model")
-    return [f.name for f in dataclasses.fields(module.Model) if f.name not in ("parent", "name")]
+        raise ValueError(
+            f"network {name!r} needs at least one output map, such as outputs={{'mask': 1}}"
+        )
+    section = {**variants.get(variant, {}), **arguments, "name": name}
+    return REGISTRY.build(section, outputs=dict(outputs), axis_name=axis_name, dtype=dtype)

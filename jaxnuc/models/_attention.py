@@ -1,10 +1,10 @@
 """Context coding and attention learning: the blocks of CE-Net and AL-Net."""
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import ConvNormAct, Dtype, max_pool_ceil, upsample_nearest
+from jaxnuc.models._blocks import ConvNormAct, max_pool_ceil, upsample_nearest
+from jaxnuc.models.base import Dtype, FeatureMap
 
 
 class DenseAtrous(nn.Module):
@@ -20,7 +20,7 @@ class DenseAtrous(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         c = x.shape[-1]
         near, middle, far = (
             nn.Conv(c, (3, 3), kernel_dilation=d, dtype=self.dtype, name=f"dilated{d}")
@@ -43,7 +43,7 @@ class ContextCode(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         c = x.shape[-1]
         coded = DenseAtrous(self.dtype, name="dense_atrous")(x)
         hidden = nn.Dense(max(c // self.reduction, 1), use_bias=False, dtype=self.dtype)
@@ -64,8 +64,8 @@ class AttentionLearn(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        def conv(y: jax.Array, multiple: int) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
+        def conv(y: FeatureMap, multiple: int) -> FeatureMap:
             return ConvNormAct(
                 multiple * self.width, use_bias=True, axis_name=self.axis_name, dtype=self.dtype
             )(y, train)

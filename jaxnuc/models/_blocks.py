@@ -5,12 +5,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax.typing import Initializer
+from jaxtyping import Float
 
-Dtype = Any
+from jaxnuc.models.base import AnyArray, Dtype, FeatureMap, Maps, Network
 
 
 def batch_norm(module: Any, train: bool, name: str | None = None) -> nn.BatchNorm:
-    """Batch normalisation within `module`, whose `axis_name` and `dtype` it takes.
+    """Batch normalization within `module`, whose `axis_name` and `dtype` it takes.
 
     The statistics are taken over the whole batch of all devices when the axis is bound.
     """
@@ -18,7 +20,7 @@ def batch_norm(module: Any, train: bool, name: str | None = None) -> nn.BatchNor
         use_running_average=not train,
         momentum=0.9,
         epsilon=1e-5,
-        # An axis name may be looked up only where it is bound, hence not while initialising.
+        # An axis name may be looked up only where it is bound, hence not while initializing.
         axis_name=None if module.is_initializing() else module.axis_name,
         dtype=module.dtype,
         name=name,
@@ -26,55 +28,92 @@ def batch_norm(module: Any, train: bool, name: str | None = None) -> nn.BatchNor
 
 
 class ConvNormAct(nn.Module):
-    """Convolution, batch normalisation, ReLU: `(B, H, W, C) -> (B, H, W, features)`."""
+    """Convolution, batch normalization if any, ReLU: `(B, H, W, C) -> (B, H, W, features)`.
+
+    With `padding="valid"` the result is `dilation * (kernel - 1)` pixels smaller each way.
+    """
 
     features: int
     kernel: int = 3
     dilation: int = 1
     use_bias: bool = False
+    padding: str = "same"
+    batch_norm: bool = True
     axis_name: str | None = None
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         x = nn.Conv(
             self.features,
             (self.kernel, self.kernel),
+            padding=self.padding.upper(),
             kernel_dilation=self.dilation,
             use_bias=self.use_bias,
             kernel_init=nn.initializers.he_normal(),
             dtype=self.dtype,
         )(x)
-        return nn.relu(batch_norm(self, train)(x))
+        return nn.relu(batch_norm(self, train)(x) if self.batch_norm else x)
 
 
-class DoubleSize(nn.Module):
-    """Transposed 2x2 convolution of stride 2: `(B, H, W, C) -> (B, 2H, 2W, features)`.
+class DoubleConv(nn.Module):
+    """Twice `ConvNormAct` with a 3x3 kernel: `(B, H, W, C) -> (B, H, W, features)`."""
 
-    Kernel and stride are equal, so that no outputs overlap and it is one matrix product a pixel
+    features: int
+    use_bias: bool = True
+    padding: str = "same"
+    batch_norm: bool = True
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
+        for _ in range(2):
+            x = ConvNormAct(
+                self.features,
+                use_bias=self.use_bias,
+                padding=self.padding,
+                batch_norm=self.batch_norm,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
+            )(x, train)
+        return x
+
+
+class Enlarge(nn.Module):
+    """Transposed convolution whose kernel and stride are `factor`: `(B, factor H, factor W, ...)`.
+
+    Because kernel and stride are equal, no outputs overlap and it is one matrix product a pixel
     followed by a rearrangement: the same numbers, and much faster than a general one on a CPU.
     """
 
     features: int
+    factor: int = 2
+    kernel_init: Initializer = nn.initializers.glorot_uniform(in_axis=2, out_axis=3)
+    bias_init: Initializer = nn.initializers.zeros
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(
+        self, x: Float[AnyArray, "b h w _"]
+    ) -> Float[AnyArray, "b {self.factor}*h {self.factor}*w {self.features}"]:
         b, h, w, c = x.shape
-        init = nn.initializers.glorot_uniform(in_axis=2, out_axis=3)
-        kernel = self.param("kernel", init, (2, 2, c, self.features), jnp.float32)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32)
+        f = self.factor
+        kernel = self.param("kernel", self.kernel_init, (f, f, c, self.features), jnp.float32)
+        bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         y = jnp.einsum("bhwc,ijcf->bhiwjf", x, kernel.astype(self.dtype))
-        return y.reshape(b, 2 * h, 2 * w, self.features) + bias.astype(self.dtype)
+        return y.reshape(b, f * h, f * w, self.features) + bias.astype(self.dtype)
 
 
-def max_pool_ceil(x: jax.Array) -> jax.Array:
+def max_pool_ceil(x: FeatureMap) -> FeatureMap:
     """2x2 maximum, stride 2; an odd side keeps its last row or column: `(B, ceil(H/2), ...)`."""
     return nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
 
 
-def resize_bilinear(x: jax.Array, like: jax.Array) -> jax.Array:
-    """Bilinear (half-pixel centres) to the height and width of `like`."""
+def resize_bilinear(
+    x: Float[AnyArray, "b _ _ c"], like: Float[AnyArray, "b h w _"]
+) -> Float[AnyArray, "b h w c"]:
+    """Bilinear (half-pixel centers) to the height and width of `like`."""
     b, _, _, c = x.shape
     _, h, w, _ = like.shape
     if x.shape[1:3] == (h, w):
@@ -83,12 +122,22 @@ def resize_bilinear(x: jax.Array, like: jax.Array) -> jax.Array:
     return jax.image.resize(x, (b, h, w, c), "linear", antialias=False)
 
 
-def upsample_nearest(x: jax.Array, like: jax.Array | None = None, factor: int = 2) -> jax.Array:
+def upsample_nearest(x: FeatureMap, like: FeatureMap | None = None, factor: int = 2) -> FeatureMap:
     """Repeats each pixel `factor` times both ways, then crops to the sides of `like`."""
     x = jnp.repeat(jnp.repeat(x, factor, axis=1), factor, axis=2)
     return x if like is None else x[:, : like.shape[1], : like.shape[2]]
 
 
-def logits(x: jax.Array) -> jax.Array:
+def logits(x: FeatureMap) -> FeatureMap:
     """Logits leave a network in float32 whatever it computes in."""
     return x.astype(jnp.float32)
+
+
+def heads(network: Network, x: FeatureMap, kernel: int = 1) -> Maps:
+    """A convolution of its own for each map that a network is asked for: `(B, H, W, channels)`."""
+    return {
+        name: logits(
+            nn.Conv(channels, (kernel, kernel), dtype=network.dtype, name=f"{name}_head")(x)
+        )
+        for name, channels in network.outputs.items()
+    }

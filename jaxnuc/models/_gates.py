@@ -1,10 +1,11 @@
 """The additive attention gate on a skip connection."""
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
-from jaxnuc.models._blocks import Dtype, batch_norm
+from jaxnuc.models._blocks import batch_norm
+from jaxnuc.models.base import AnyArray, Dtype, FeatureMap
 
 
 class AttentionGate(nn.Module):
@@ -15,7 +16,7 @@ class AttentionGate(nn.Module):
     Attributes:
       features: inner width.
       use_bias: biases in the convolutions before the sum; psi always has one.
-      norm_psi: a batch normalisation between psi and the sigmoid.
+      norm_psi: a batch normalization between psi and the sigmoid.
       axis_name: pmapped axis over which batch statistics are taken.
       dtype: of the computation.
 
@@ -31,10 +32,12 @@ class AttentionGate(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, g: jax.Array, train: bool) -> jax.Array:
-        """x: skip (B, H, W, C); g: decoder's map (B, H, W, C'); gives (B, H, W, C)."""
+    def __call__(
+        self, x: Float[AnyArray, "b h w c"], g: Float[AnyArray, "b h w _"], train: bool
+    ) -> Float[AnyArray, "b h w c"]:
+        """Weighs the skip `x` by the decoder's map `g`."""
 
-        def conv_norm(y: jax.Array, name: str) -> jax.Array:
+        def conv_norm(y: FeatureMap, name: str) -> FeatureMap:
             y = nn.Conv(
                 self.features,
                 (1, 1),

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, batch_norm
+from jaxnuc.models._blocks import batch_norm
+from jaxnuc.models.base import Dtype, FeatureMap
 
 RESNET18: dict[str, Any] = {"blocks": (2, 2, 2, 2), "block": "basic"}
 RESNET34: dict[str, Any] = {"blocks": (3, 4, 6, 3), "block": "basic"}
@@ -56,7 +57,7 @@ class Block(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         out = self.width * EXPANSION[self.block]
         first = (self.width, 3, self.stride, self.first_dilation)
         if self.block == "basic":
@@ -98,9 +99,9 @@ class ResNet(nn.Module):
     @nn.compact
     def __call__(
         self,
-        images: jax.Array,
+        images: FeatureMap,
         train: bool,
-        between: Callable[[int, jax.Array], jax.Array] = lambda level, x: x,
+        between: Callable[[int, FeatureMap], FeatureMap] = lambda level, x: x,
     ) -> list[jax.Array]:
         """Computes the feature maps.
 

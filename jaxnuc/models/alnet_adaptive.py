@@ -2,7 +2,7 @@
 
 Published is that the network "integrates dilated convolutions with attention-guided skip
 connections to dynamically integrate multi-scale contextual information", against nuclei of varying
-shape and size. Depth, widths, dilations, normalisation and the form of the attention are not, nor
+shape and size. Depth, widths, dilations, normalization and the form of the attention are not, nor
 is there code. They were chosen here: a U-Net of five levels from 32 channels; in each encoder level
 a residual block with parallel convolutions of dilations 1, 2, 4 (1, 2, 4, 8 at the bottom); on each
 skip the additive attention gate of Attention U-Net; bilinear enlargement. The other two ideas of
@@ -12,23 +12,21 @@ Source: Chen, Peng, Yang, Zhao, Zhang, "AL-Net: Adaptive Learning for Enhanced C
 Segmentation in Pathological Images", Electronics 14(17):3507, 2025.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._blocks import (
     ConvNormAct,
-    Dtype,
     batch_norm,
-    logits,
+    heads,
     max_pool_ceil,
     resize_bilinear,
 )
 from jaxnuc.models._gates import AttentionGate
-
-VARIANTS: dict[str, dict] = {"full": {}, "small": {"widths": (16, 32, 64, 128)}}
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 
 class DilatedBlock(nn.Module):
@@ -36,7 +34,7 @@ class DilatedBlock(nn.Module):
 
     `relu(norm(cat(dilated convolutions of y)) + x)`, `y` a convolution of `x`. Each dilation takes
     a quarter of the channels and the first what is left; where `x` has other channels, it is
-    projected by a normalised 1x1.
+    projected by a normalized 1x1.
     """
 
     features: int
@@ -45,8 +43,8 @@ class DilatedBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        def conv(x: jax.Array, features: int, kernel: int, dilation: int, name: str) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
+        def conv(x: FeatureMap, features: int, kernel: int, dilation: int, name: str) -> FeatureMap:
             return nn.Conv(
                 features,
                 (kernel, kernel),
@@ -73,7 +71,7 @@ class DilatedBlock(nn.Module):
         return nn.relu(y + x)
 
 
-class Model(nn.Module):
+class Model(Network):
     """AL-Net, adaptive learning (reconstruction).
 
     Attributes:
@@ -81,23 +79,24 @@ class Model(nn.Module):
       widths: channels of each level, from full resolution down; multiples of 4.
       dilations: of the parallel convolutions in the encoder, 1 to 4 of them.
       bottom_dilations: the same, at the deepest level.
-      mean: of each colour over the training images, in [0, 1]; subtracted from the image.
-      std: of each colour; what is left is divided by it.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
+      mean: of each color over the training images, in [0, 1]; subtracted from the image.
+      std: of each color; what is left is divided by it.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"widths": (16, 32, 64, 128)},
+        "tiny": {"widths": (4, 8, 8)},
+    }
+
     widths: Sequence[int] = (32, 64, 128, 256, 512)
     dilations: Sequence[int] = (1, 2, 4)
     bottom_dilations: Sequence[int] = (1, 2, 4, 8)
     mean: Sequence[float] = (0.0, 0.0, 0.0)
     std: Sequence[float] = (1.0, 1.0, 1.0)
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         self._check()
         common = {"axis_name": self.axis_name, "dtype": self.dtype}
         x = ((images - jnp.array(self.mean)) / jnp.array(self.std)).astype(self.dtype)
@@ -116,10 +115,7 @@ class Model(nn.Module):
             x = jnp.concatenate([skip, g], axis=-1)
             for i in range(2):
                 x = ConvNormAct(width, name=f"up{level}_{i}", **common)(x, train)
-        return {
-            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
-            for name, channels in self.outputs.items()
-        }
+        return heads(self, x)
 
     def _check(self) -> None:
         for width in self.widths:

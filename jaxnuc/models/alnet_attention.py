@@ -5,23 +5,19 @@ nucleus segmentation", IEEE JBHI 26(6), 2022. The nucleus region is the task of 
 boundary, the auxiliary task, is read from the attention features.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._attention import AttentionLearn, ContextCode
-from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, upsample_nearest
+from jaxnuc.models._blocks import ConvNormAct, logits, upsample_nearest
 from jaxnuc.models._resnet import RESNET34, ResNet
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "small": {"blocks": (1, 1, 1, 1), "base_width": 16, "attention_width": 8},
-}
+from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
-class Model(nn.Module):
+class Model(Network):
     """AL-Net, attention learning.
 
     Attributes:
@@ -36,11 +32,19 @@ class Model(nn.Module):
       input_offset: as above; 1 and 0 leave the images as they are.
       bgr: channels in the order blue, green, red, as OpenCV reads them and as the published code
         feeds them.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"blocks": (1, 1, 1, 1), "base_width": 16, "attention_width": 8},
+        "tiny": {
+            "blocks": (1, 1, 1, 1),
+            "base_width": 4,
+            "reduction": 1,
+            "attention_width": 4,
+        },
+    }
+
     attention_outputs: Sequence[str] = ("contour",)
     blocks: Sequence[int] = RESNET34["blocks"]
     base_width: int = 64
@@ -49,11 +53,9 @@ class Model(nn.Module):
     input_scale: float = 3.2
     input_offset: float = -1.6
     bgr: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         common = {"axis_name": self.axis_name, "dtype": self.dtype}
         # Made here, called within the encoder: the next layer takes the coded map.
         contexts = [
@@ -72,7 +74,7 @@ class Model(nn.Module):
             for i, skip in enumerate(skips, start=1)
         ]
 
-        def conv(y: jax.Array, features: int, name: str) -> jax.Array:
+        def conv(y: FeatureMap, features: int, name: str) -> FeatureMap:
             return ConvNormAct(features, use_bias=True, name=name, **common)(y, train)
 
         for level in range(4, 0, -1):
@@ -82,7 +84,7 @@ class Model(nn.Module):
             x = conv(x, skip.shape[-1], f"decoder{level + 1}")
         x = conv(upsample_nearest(x, images), self.base_width, "up1")
 
-        def head(y: jax.Array, channels: int, name: str) -> jax.Array:
+        def head(y: FeatureMap, channels: int, name: str) -> FeatureMap:
             return logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)(y))
 
         maps = {}

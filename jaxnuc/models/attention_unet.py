@@ -4,41 +4,37 @@ Source: Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas"
 dimensions and at the sizes at which it is compared with in nucleus segmentation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, max_pool_ceil, upsample_nearest
+from jaxnuc.models._blocks import ConvNormAct, DoubleConv, heads, max_pool_ceil, upsample_nearest
 from jaxnuc.models._gates import AttentionGate
-from jaxnuc.models.unet import DoubleConv
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "small": {"widths": (16, 32, 64, 128), "smallest_gate": 8},
-}
+from jaxnuc.models.base import Images, Maps, Network
 
 
-class Model(nn.Module):
+class Model(Network):
     """Attention U-Net.
 
     Attributes:
       outputs: channels of each map; one 1x1 head a map.
       widths: channels of each level, from full resolution down.
       smallest_gate: a gate's inner width is half its level's, but at least this.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"widths": (16, 32, 64, 128), "smallest_gate": 8},
+        "tiny": {"widths": (4, 8, 8), "smallest_gate": 2},
+    }
+
     widths: Sequence[int] = (32, 64, 128, 256, 512)
     smallest_gate: int = 32
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         common = {"axis_name": self.axis_name, "dtype": self.dtype}
         x = images.astype(self.dtype)
         skips = []
@@ -59,7 +55,4 @@ class Model(nn.Module):
             )(skip, g, train)
             x = jnp.concatenate([skip, g], axis=-1)
             x = DoubleConv(width, name=f"up{level}", **common)(x, train)
-        return {
-            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
-            for name, channels in self.outputs.items()
-        }
+        return heads(self, x)

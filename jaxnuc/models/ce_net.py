@@ -4,20 +4,16 @@ Source: Gu et al., "CE-Net: Context encoder network for 2D medical image segment
 38(10), 2019.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._attention import DenseAtrous
-from jaxnuc.models._blocks import ConvNormAct, Dtype, batch_norm, logits, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, batch_norm, heads, resize_bilinear
 from jaxnuc.models._resnet import RESNET34, ResNet
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "small": {"blocks": (1, 1, 1, 1), "base_width": 16},
-}
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 
 def double_by_transposed(features: int, kernel: int, dtype: Dtype) -> nn.ConvTranspose:
@@ -39,7 +35,7 @@ class MultiKernelPooling(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         _, h, w, _ = x.shape
         point = nn.Conv(1, (1, 1), dtype=self.dtype)
         maps = []
@@ -58,8 +54,8 @@ class DecoderBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        def point(y: jax.Array, features: int) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
+        def point(y: FeatureMap, features: int) -> FeatureMap:
             return ConvNormAct(
                 features, kernel=1, use_bias=True, axis_name=self.axis_name, dtype=self.dtype
             )(y, train)
@@ -70,7 +66,7 @@ class DecoderBlock(nn.Module):
         return point(x, self.features)
 
 
-class Model(nn.Module):
+class Model(Network):
     """CE-Net.
 
     Attributes:
@@ -80,21 +76,22 @@ class Model(nn.Module):
       windows: of the multi-kernel pooling.
       input_scale: images are `input_scale * images + input_offset` first.
       input_offset: as above; 1 and 0 leave the images as they are.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"blocks": (1, 1, 1, 1), "base_width": 16},
+        "tiny": {"blocks": (1, 1, 1, 1), "base_width": 8},
+    }
+
     blocks: Sequence[int] = RESNET34["blocks"]
     base_width: int = 64
     windows: Sequence[int] = (2, 3, 5, 6)
     input_scale: float = 3.2
     input_offset: float = -1.6
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         common = {"axis_name": self.axis_name, "dtype": self.dtype}
         _, height, width, _ = images.shape
         stem, *skips, x = ResNet(
@@ -110,7 +107,4 @@ class Model(nn.Module):
         half = self.base_width // 2
         x = nn.relu(double_by_transposed(half, 4, self.dtype)(x))[:, :height, :width]
         x = nn.relu(nn.Conv(half, (3, 3), dtype=self.dtype)(x))
-        return {
-            name: logits(nn.Conv(channels, (3, 3), dtype=self.dtype, name=f"{name}_head")(x))
-            for name, channels in self.outputs.items()
-        }
+        return heads(self, x, kernel=3)

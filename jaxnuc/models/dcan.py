@@ -5,25 +5,16 @@ CVPR 2016, section 2. The paper leaves kernels and widths to a figure; the layer
 the reimplementation for Graham et al., "HoVer-Net", Medical Image Analysis 58, 2019.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, batch_norm, logits, max_pool_ceil, resize_bilinear
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "small": {
-        "stages": ((12, 2), (24, 2), (48, 3), (96, 3), (96, 3)),
-        "bottom": 192,
-        "batch_norm": True,
-    },
-}
+from jaxnuc.models._blocks import batch_norm, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
-class Model(nn.Module):
+class Model(Network):
     """DCAN: `{"mask": 2, "contour": 2}` are the paper's maps of objects and of their outlines.
 
     With `train=True`, `side` holds the three scales of each map, from the deepest to the finest;
@@ -35,23 +26,28 @@ class Model(nn.Module):
         resolution of the last, and the last two stages and the bottom feed the maps.
       bottom: channels behind the last stage, of a 7x7 and a 1x1 convolution.
       dropout_rate: between those two.
-      batch_norm: a normalisation before each activation. The paper has none, and starts from
-        weights learnt on natural images; without either a training starts slowly.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
+      batch_norm: a normalization before each activation. The paper has none, and starts from
+        weights learned on natural images; without either a training starts slowly.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {
+            "stages": ((12, 2), (24, 2), (48, 3), (96, 3), (96, 3)),
+            "bottom": 192,
+            "batch_norm": True,
+        },
+        "tiny": {"stages": ((4, 1), (4, 1), (4, 1), (4, 1), (4, 1)), "bottom": 8},
+    }
+
     stages: Sequence[tuple[int, int]] = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
     bottom: int = 1024
     dropout_rate: float = 0.5
     batch_norm: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
-        def conv(x: jax.Array, features: int, kernel: int, name: str) -> jax.Array:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
+        def conv(x: FeatureMap, features: int, kernel: int, name: str) -> FeatureMap:
             x = nn.Conv(
                 features,
                 (kernel, kernel),
@@ -79,7 +75,7 @@ class Model(nn.Module):
             # In the paper and the reimplementation the features are upsampled, then the 1x1
             # follows. Both are linear and the weights of an interpolation sum to 1, so that the
             # order does not matter to the numbers; it does to the cost, by a factor of hundreds.
-            # Half-pixel centres, where the reimplementation shifts by up to half a coarse pixel.
+            # Half-pixel centers, where the reimplementation shifts by up to half a coarse pixel.
             heads = [
                 nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_scale{i}")(x)
                 for i, x in zip((3, 2, 1), scales, strict=True)

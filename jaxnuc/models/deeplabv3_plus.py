@@ -4,20 +4,15 @@ Source: Chen, Zhu, Papandreou, Schroff, Adam, "Encoder-decoder with atrous separ
 semantic image segmentation", ECCV 2018, in its form with a residual network (section 4.1).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, logits, resize_bilinear
 from jaxnuc.models._resnet import RESNET18, RESNET50, RESNET101, ResNet
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "resnet101": RESNET101,
-    "small": {**RESNET18, "base_width": 16, "features": 64, "low_features": 16},
-}
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 
 class PyramidPooling(nn.Module):
@@ -30,8 +25,8 @@ class PyramidPooling(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        def conv(y: jax.Array, name: str, kernel: int = 1, dilation: int = 1) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
+        def conv(y: FeatureMap, name: str, kernel: int = 1, dilation: int = 1) -> FeatureMap:
             return ConvNormAct(
                 self.features,
                 kernel,
@@ -49,7 +44,7 @@ class PyramidPooling(nn.Module):
         return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
 
 
-class Model(nn.Module):
+class Model(Network):
     """DeepLabV3+.
 
     Attributes:
@@ -64,11 +59,20 @@ class Model(nn.Module):
       dropout_rate: behind the pyramid, as in the published code.
       input_scale: images are `input_scale * images + input_offset` first, as in the published code.
       input_offset: as above; 1 and 0 leave the images as they are.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "resnet101": RESNET101,
+        "small": {**RESNET18, "base_width": 16, "features": 64, "low_features": 16},
+        "tiny": {
+            "blocks": (1, 1, 1, 1),
+            "base_width": 4,
+            "features": 4,
+            "low_features": 3,
+        },
+    }
+
     blocks: Sequence[int] = RESNET50["blocks"]
     block: str = RESNET50["block"]
     base_width: int = 64
@@ -79,11 +83,9 @@ class Model(nn.Module):
     dropout_rate: float = 0.1
     input_scale: float = 2.0
     input_offset: float = -1.0
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         common = {"axis_name": self.axis_name, "dtype": self.dtype}
         _, low, *_, x = ResNet(
             self.blocks, self.block, self.base_width, self.output_stride, name="encoder", **common

@@ -1,4 +1,4 @@
-"""DIST: a U-Net of unpadded convolutions, half as wide and normalised, regresses the distance map.
+"""DIST: a U-Net of unpadded convolutions, half as wide and normalized, regresses the distance map.
 
 Source: Naylor, Laé, Reyal, Walter, "Segmentation of nuclei in histopathology images by deep
 regression of the distance map", IEEE Transactions on Medical Imaging 38(2), 2019; the layers are
@@ -7,16 +7,19 @@ those of the reimplementation for Graham et al., "HoVer-Net", Medical Image Anal
 """
 
 from collections.abc import Sequence
+from typing import ClassVar
 
 from jaxnuc.models import unet
-
-__all__ = ["VARIANTS", "Model"]
-
-VARIANTS: dict[str, dict] = {"full": {}, "small": {"widths": (8, 16, 32, 64, 128)}}
 
 
 class Model(unet.Model):
     """DIST; the arguments are those of `jaxnuc.models.unet.Model`."""
+
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"widths": (8, 16, 32, 64, 128)},
+        "tiny": {"widths": (4, 8, 8)},
+    }
 
     widths: Sequence[int] = (32, 64, 128, 256, 512)
     padding: str = "valid"

@@ -4,29 +4,17 @@ Sources: the TensorFlow projects "Slightly Flexible UNet" (variant `base`) and "
 Neoplastic Cell" (variant `neoplastic`) of antillia, which set kernel sizes and dilations by level.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import DoubleSize, Dtype, logits, max_pool_ceil
-
-VARIANTS = {
-    "neoplastic": {},
-    "base": {"decay_dilation": False, "decoder_kernels": "shifted"},
-    "small": {
-        "layers": 5,
-        "kernel": 3,
-        "dilation": 1,
-        "batch_norm": True,
-        "batch_norm_momentum": 0.9,
-        "dropout_rate": 0.0,
-    },
-}
+from jaxnuc.models._blocks import Enlarge, heads, max_pool_ceil
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 
-class DoubleConv(nn.Module):
+class RegularizedDoubleConv(nn.Module):
     """Convolution, ReLU, [norm], dropout, convolution, ReLU, [norm]."""
 
     features: int
@@ -39,7 +27,7 @@ class DoubleConv(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         for first in (True, False):
             x = nn.Conv(
                 self.features,
@@ -62,7 +50,7 @@ class DoubleConv(nn.Module):
         return x
 
 
-class Model(nn.Module):
+class Model(Network):
     """The flexible U-Net.
 
     Attributes:
@@ -75,13 +63,24 @@ class Model(nn.Module):
       decoder_kernels: `"level"`: a decoder level has its encoder level's kernel; `"shifted"`: that
         of the level below, as the base project does.
       dropout_rate: at level i the rate is `dropout_rate * i`.
-      batch_norm: a normalisation behind each activation.
+      batch_norm: a normalization behind each activation.
       batch_norm_momentum: of its running statistics; short trainings want less than Keras' 0.99.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "neoplastic": {},
+        "base": {"decay_dilation": False, "decoder_kernels": "shifted"},
+        "small": {
+            "layers": 5,
+            "kernel": 3,
+            "dilation": 1,
+            "batch_norm": True,
+            "batch_norm_momentum": 0.9,
+            "dropout_rate": 0.0,
+        },
+        "tiny": {"layers": 3, "base_filters": 4},
+    }
+
     layers: int = 7
     base_filters: int = 16
     kernel: int = 5
@@ -91,11 +90,9 @@ class Model(nn.Module):
     dropout_rate: float = 0.07
     batch_norm: bool = False
     batch_norm_momentum: float = 0.99
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         kernels, dilations = self._kernels(), self._dilations()
         shift = {"level": 0, "shifted": 1}.get(self.decoder_kernels)
         if shift is None:
@@ -107,8 +104,8 @@ class Model(nn.Module):
                 f"{self.layers} levels; it must lie in [0, 1)"
             )
 
-        def convs(x: jax.Array, level: int, kernel: int, name: str) -> jax.Array:
-            return DoubleConv(
+        def convs(x: FeatureMap, level: int, kernel: int, name: str) -> FeatureMap:
+            return RegularizedDoubleConv(
                 self.base_filters * 2**level,
                 kernel,
                 dilations[level],
@@ -128,13 +125,10 @@ class Model(nn.Module):
         for level in reversed(range(self.layers - 1)):
             skip = skips[level]
             _, h, w, c = skip.shape
-            x = DoubleSize(c, self.dtype, name=f"double{level}")(x)[:, :h, :w]
+            x = Enlarge(c, dtype=self.dtype, name=f"double{level}")(x)[:, :h, :w]
             x = jnp.concatenate([x, skip], axis=-1)
             x = convs(x, level, kernels[level + shift], f"up{level}")
-        return {
-            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
-            for name, channels in self.outputs.items()
-        }
+        return heads(self, x)
 
     def _kernels(self) -> Sequence[int]:
         return [max(3, self.kernel - 2 * level) for level in range(self.layers)]

@@ -5,13 +5,15 @@ Attention Based Residual U-Blocks Network"; the nested blocks are those of U2-Ne
 "U2-Net: Going deeper with nested U-structure for salient object detection", 2020).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
-from jaxnuc.models._blocks import ConvNormAct, Dtype, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, DoubleConv, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models.base import AnyArray, Dtype, FeatureMap, Images, Maps, Network
 
 # (height of the block, or "4f" for the dilated one; middle channels; output channels)
 Stage = tuple[int | str, int, int]
@@ -38,12 +40,6 @@ def uniform(stages: Sequence[Stage], middle: int, out: int) -> tuple[Stage, ...]
     return tuple((height, middle, out) for height, _, _ in stages)
 
 
-VARIANTS = {
-    "full": {},
-    "small": {"encoder": uniform(ENCODER, 16, 64), "decoder": uniform(DECODER, 16, 64)},
-}
-
-
 class ResidualUBlock(nn.Module):
     """RSU-L: a U-Net of `height` levels within a residual block (paper, section 3.1).
 
@@ -58,11 +54,13 @@ class ResidualUBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(
+        self, x: Float[AnyArray, "b h w _"], train: bool
+    ) -> Float[AnyArray, "b h w {self.features}"]:
         dilated = self.height == "4f"
         height = 4 if dilated else int(self.height)
 
-        def conv(x: jax.Array, features: int, dilation: int = 1) -> jax.Array:
+        def conv(x: FeatureMap, features: int, dilation: int = 1) -> FeatureMap:
             return ConvNormAct(
                 features,
                 dilation=dilation,
@@ -84,26 +82,6 @@ class ResidualUBlock(nn.Module):
         return y + inner
 
 
-class DoubleConv(nn.Module):
-    """Two convolutions in place of a residual U-block: the U-Net row of the ablation table."""
-
-    features: int
-    use_bias: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        for _ in range(2):
-            x = ConvNormAct(
-                self.features,
-                use_bias=self.use_bias,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-            )(x, train)
-        return x
-
-
 class ChannelGate(nn.Module):
     """Channel attention: `x * sigmoid(MLP(mean) + MLP(max))` (paper, section 3.2)."""
 
@@ -111,7 +89,7 @@ class ChannelGate(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[AnyArray, "b h w c"]:
         c = x.shape[-1]
         squeeze = nn.Dense(max(c // self.reduction, 1), use_bias=False, dtype=self.dtype)
         excite = nn.Dense(c, use_bias=False, dtype=self.dtype)
@@ -126,7 +104,7 @@ class SpatialGate(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[AnyArray, "b h w c"]:
         pooled = jnp.stack([x.max(axis=-1), x.mean(axis=-1)], axis=-1)
         return x * nn.sigmoid(nn.Conv(1, (7, 7), use_bias=False, dtype=self.dtype)(pooled))
 
@@ -142,7 +120,7 @@ class ContextFusion(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: Float[AnyArray, "b h w _"]) -> Float[AnyArray, "b h w {self.features}"]:
         c = x.shape[-1]
         pooled = x.mean(axis=(1, 2)) + x.max(axis=(1, 2))
         hidden = nn.relu(nn.Dense(c // self.features, dtype=self.dtype)(pooled))
@@ -150,7 +128,7 @@ class ContextFusion(nn.Module):
         return nn.Conv(self.features, (1, 1), dtype=self.dtype)(x * weights[:, None, None, :])
 
 
-class Model(nn.Module):
+class Model(Network):
     """HARU-Net and, by its arguments, U2-Net and every row of HARU-Net's ablation table.
 
     Attributes:
@@ -164,12 +142,19 @@ class Model(nn.Module):
         (the finest side map is the output).
       deep_supervision: whether training gets the side maps.
       reduction: of the channel gates; the deepest one takes `2 * reduction`.
-      use_bias: biases in the convolutions before a normalisation, as U2-Net has.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
+      use_bias: biases in the convolutions before a normalization, as U2-Net has.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"encoder": uniform(ENCODER, 16, 64), "decoder": uniform(DECODER, 16, 64)},
+        "tiny": {
+            "encoder": ((3, 2, 4), (2, 2, 4), ("4f", 2, 4)),
+            "decoder": ((2, 2, 4), (3, 2, 4)),
+            "reduction": 1,
+        },
+    }
+
     encoder: Sequence[Stage] = ENCODER
     decoder: Sequence[Stage] = DECODER
     block: str = "rsu"
@@ -178,17 +163,15 @@ class Model(nn.Module):
     deep_supervision: bool = True
     reduction: int = 16
     use_bias: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         self._check()
         common = {"use_bias": self.use_bias, "axis_name": self.axis_name, "dtype": self.dtype}
 
         def stage(spec: Stage, name: str) -> nn.Module:
             height, middle, features = spec
-            if self.block == "double_conv":
+            if self.block == "double_conv":  # the U-Net row of the ablation table
                 return DoubleConv(features, name=name, **common)
             return ResidualUBlock(height, middle, features, name=name, **common)
 

@@ -6,30 +6,22 @@ variants `full` (mode `original`, 270 -> 80 pixels), `fast` (256 -> 164), and `c
 the baseline of the CoNIC challenge.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxnuc.models._blocks import Dtype, batch_norm, logits, upsample_nearest
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "fast": {"mode": "fast"},
-    "conic": {"mode": "conic"},
-    "small": {"mode": "fast", "width": 8, "units": (2, 2, 2, 2)},
-    "small_original": {"width": 8, "units": (2, 2, 2, 2)},
-}
+from jaxnuc.models._blocks import batch_norm, logits, upsample_nearest
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 # What the first phase of training leaves as it is, by the path below `params` joined by "/":
-# groups d1 to d3 and the units of d0, but neither d0's shortcut nor its closing normalisation.
+# groups d1 to d3 and the units of d0, but neither d0's shortcut nor its closing normalization.
 FROZEN_FIRST = r"^(d[1-3]/.*|d0/unit\d+/.*)$"
 
 GROUPS = 4  # of the wide convolution of a dense unit
-DENSE_UNITS = {"u3": 8, "u2": 4}
 STRIDES = (1, 2, 2, 2)  # of the encoder's groups
 
 
@@ -37,20 +29,19 @@ class Mode(NamedTuple):
     """What one of the published networks is.
 
     `kernel` and `padding` are of the decoders, `stem` pads the first convolution, `preactivated`
-    tells the order within residual units, `margin` is the side of the input minus that of the maps.
+    is the order within residual units: normalization first.
     """
 
     kernel: int
     padding: str
     stem: str
     preactivated: bool
-    margin: int
 
 
 MODES = {
-    "original": Mode(kernel=5, padding="VALID", stem="VALID", preactivated=True, margin=190),
-    "fast": Mode(kernel=3, padding="VALID", stem="SAME", preactivated=True, margin=92),
-    "conic": Mode(kernel=3, padding="SAME", stem="SAME", preactivated=False, margin=0),
+    "original": Mode(kernel=5, padding="VALID", stem="VALID", preactivated=True),
+    "fast": Mode(kernel=3, padding="VALID", stem="SAME", preactivated=True),
+    "conic": Mode(kernel=3, padding="SAME", stem="SAME", preactivated=False),
 }
 
 kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
@@ -77,24 +68,24 @@ def conv(
     )
 
 
-def centre_crop(x: jax.Array, height: int, width: int) -> jax.Array:
+def center_crop(x: FeatureMap, height: int, width: int) -> FeatureMap:
     """The middle of `x: (B, H, W, C)`; of an odd surplus the larger part goes below and right."""
     _, h, w, _ = x.shape
     top, left = (h - height) // 2, (w - width) // 2
     return x[:, top : top + height, left : left + width]
 
 
-def add_skip(x: jax.Array, skip: jax.Array) -> jax.Array:
+def add_skip(x: FeatureMap, skip: FeatureMap) -> FeatureMap:
     """Doubles the size of `x` and adds the middle of `skip`; the smaller of the two sizes stays."""
     y = upsample_nearest(x, like=skip)
     _, h, w, _ = y.shape
-    return y + centre_crop(skip, h, w)
+    return y + center_crop(skip, h, w)
 
 
 class Bottleneck(nn.Module):
     """The residual of a unit, without its shortcut: 1x1, 3x3, 1x1 with 4 times the features.
 
-    Pre-activated (original, fast), or with a normalisation at the end (conic). The first unit of
+    Pre-activated (original, fast), or with a normalization at the end (conic). The first unit of
     a group takes its input as it is.
     """
 
@@ -106,7 +97,7 @@ class Bottleneck(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         _, h, w, _ = x.shape
         padding = [(1, 1), (1, 1)]
         if self.stride == 2 and self.preactivated:
@@ -135,7 +126,7 @@ class ResidualGroup(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         shortcut = conv(4 * self.features, 1, self.dtype, "shortcut", self.stride)(x)
         if not self.preactivated:
             shortcut = batch_norm(self, train, "shortcut_norm")(shortcut)
@@ -170,7 +161,7 @@ class GroupedConv(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
         shape = (self.kernel, self.kernel, x.shape[-1] // self.groups, self.features)
         kernel = self.param("kernel", kernel_init, shape, jnp.float32).astype(self.dtype)
         inputs = jnp.split(x, self.groups, axis=-1)
@@ -198,7 +189,7 @@ class DenseBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         for i in range(self.units):
             y = nn.relu(batch_norm(self, train, f"unit{i}_norm1")(x))
             y = conv(4 * self.growth, 1, self.dtype, f"unit{i}_conv1")(y)
@@ -207,7 +198,7 @@ class DenseBlock(nn.Module):
                 self.growth, self.kernel, GROUPS, self.padding, self.dtype, name=f"unit{i}_conv2"
             )(y)
             _, h, w, _ = y.shape
-            x = jnp.concatenate([centre_crop(x, h, w), y], axis=-1)
+            x = jnp.concatenate([center_crop(x, h, w), y], axis=-1)
         return nn.relu(batch_norm(self, train, "closing_norm")(x))
 
 
@@ -216,19 +207,21 @@ class Decoder(nn.Module):
 
     channels: int
     width: int
+    dense_units: Sequence[int]
     kernel: int
     padding: str
     axis_name: str | None = None
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array, skips: Sequence[jax.Array], train: bool) -> jax.Array:
+    def __call__(self, x: FeatureMap, skips: Sequence[jax.Array], train: bool) -> FeatureMap:
         d0, d1, d2 = skips
-        for level, skip, features in (("u3", d2, 4 * self.width), ("u2", d1, 2 * self.width)):
+        levels = (("u3", d2, 4 * self.width), ("u2", d1, 2 * self.width))
+        for (level, skip, features), units in zip(levels, self.dense_units, strict=True):
             x = add_skip(x, skip)
             x = conv(features, self.kernel, self.dtype, f"{level}_in", padding=self.padding)(x)
             x = DenseBlock(
-                DENSE_UNITS[level],
+                units,
                 self.width // 2,
                 self.kernel,
                 self.padding,
@@ -244,7 +237,7 @@ class Decoder(nn.Module):
         )
 
 
-class Model(nn.Module):
+class Model(Network):
     """HoVer-Net; every map has a decoder of its own.
 
     Attributes:
@@ -255,24 +248,38 @@ class Model(nn.Module):
         has the common order of residual units, convolution first.
       width: of the first features, a multiple of 8; all others follow it.
       units: residual units in each of the four groups of the encoder.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
+      dense_units: units of the two dense blocks of a decoder, from the deeper one up.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "fast": {"mode": "fast"},
+        "conic": {"mode": "conic"},
+        "small": {"mode": "fast", "width": 8, "units": (2, 2, 2, 2)},
+        "small_original": {"width": 8, "units": (2, 2, 2, 2)},
+        "tiny": {"mode": "conic", "width": 8, "units": (1, 1, 1, 1), "dense_units": (1, 1)},
+    }
+
     mode: str = "original"
     width: int = 64
     units: Sequence[int] = (3, 4, 6, 3)
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
+    dense_units: Sequence[int] = (8, 4)
 
     @property
     def margin(self) -> int:
-        """Side of the input minus side of the maps, in pixels."""
-        return self._mode().margin
+        """Side of the image minus side of the maps in pixels, as `full` 190 and as `fast` 92."""
+        mode = self._mode()
+        # Without padding the 7x7 stem takes 6 px. In a decoder the first convolution of a level
+        # and each of its dense units take `kernel - 1` px of a map at a quarter (u3) or a half
+        # (u2) of the resolution.
+        stem = 6 if mode.stem == "VALID" else 0
+        if mode.padding == "SAME":
+            return stem
+        u3, u2 = (1 + units for units in self.dense_units)
+        return stem + (mode.kernel - 1) * (4 * u3 + 2 * u2)
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         mode = self._mode()
         self._check(images.shape[1:3])
         x = conv(self.width, 7, self.dtype, "conv0", padding=mode.stem)(images.astype(self.dtype))
@@ -295,6 +302,7 @@ class Model(nn.Module):
             decoder = Decoder(
                 channels,
                 self.width,
+                self.dense_units,
                 mode.kernel,
                 mode.padding,
                 self.axis_name,
@@ -315,6 +323,10 @@ class Model(nn.Module):
         if len(self.units) != len(STRIDES) or min(self.units) < 1:
             raise ValueError(
                 f"units={tuple(self.units)} must be {len(STRIDES)} numbers, each at least 1"
+            )
+        if len(self.dense_units) != 2 or min(self.dense_units) < 1:
+            raise ValueError(
+                f"dense_units={tuple(self.dense_units)} must be 2 numbers, each at least 1"
             )
         if not self.margin:
             return

@@ -6,16 +6,15 @@ the layers are those of the reimplementation for Graham et al., "HoVer-Net", Med
 Analysis 58, 2019.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, batch_norm, logits, max_pool_ceil
-
-VARIANTS: dict[str, dict] = {"full": {}, "small": {"widths": (6, 12, 24, 48), "bottom": 192}}
+from jaxnuc.models._blocks import Enlarge, batch_norm, logits, max_pool_ceil
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 BIAS = nn.initializers.constant(0.1)
 
@@ -33,32 +32,22 @@ def conv(features: int, kernel: int, dtype: Dtype, pad: int = 0, **arguments: An
     )
 
 
-def shrink(images: jax.Array, height: int, width: int) -> jax.Array:
+def shrink(images: FeatureMap, height: int, width: int) -> FeatureMap:
     """Bicubic: (B, H, W, C) to (B, height, width, C).
 
-    The kernel widens with the factor. The reimplementation samples single 4x4 neighbourhoods, of
+    The kernel widens with the factor. The reimplementation samples single 4x4 neighborhoods, of
     which the coarsest image skips most pixels.
     """
     b, _, _, c = images.shape
     return jax.image.resize(images, (b, height, width, c), "cubic")
 
 
-class Enlarge(nn.Module):
-    """Transposed convolution, kernel and stride `factor`: one matrix product a pixel."""
-
-    features: int
-    factor: int
-    dtype: Dtype
-
-    @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        b, h, w, _ = x.shape
-        f = self.factor
-        cells = (f, f, self.features)
-        x = nn.DenseGeneral(cells, use_bias=False, dtype=self.dtype, name="cells")(x)
-        bias = self.param("bias", BIAS, (self.features,), jnp.float32)
-        x = x.swapaxes(2, 3).reshape(b, h * f, w * f, self.features)
-        return x + bias.astype(self.dtype)
+def enlarge(features: int, factor: int, dtype: Dtype, name: str) -> Enlarge:
+    """A transposed convolution; its kernel is drawn for one input pixel, whatever the factor."""
+    init = nn.initializers.variance_scaling(
+        1.0, "fan_in", "truncated_normal", in_axis=2, out_axis=3, batch_axis=(0, 1)
+    )
+    return Enlarge(features, factor, init, BIAS, dtype, name=name)
 
 
 class Down(nn.Module):
@@ -69,8 +58,8 @@ class Down(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, image: jax.Array, train: bool) -> jax.Array:
-        def convs(x: jax.Array, name: str) -> jax.Array:
+    def __call__(self, x: FeatureMap, image: FeatureMap, train: bool) -> FeatureMap:
+        def convs(x: FeatureMap, name: str) -> FeatureMap:
             x = conv(self.features, 3, self.dtype, use_bias=False, name=f"{name}_1")(x)
             x = nn.relu(batch_norm(self, train, f"{name}_norm")(x))
             return nn.relu(conv(self.features, 3, self.dtype, name=f"{name}_2")(x))
@@ -86,9 +75,9 @@ class Up(nn.Module):
     dtype: Dtype
 
     @nn.compact
-    def __call__(self, x: jax.Array, skip: jax.Array) -> jax.Array:
+    def __call__(self, x: FeatureMap, skip: FeatureMap) -> FeatureMap:
         _, h, w, _ = skip.shape  # four less than the level's, and `x` may have one too many
-        x = Enlarge(self.features, 2, self.dtype, name="double")(x)[:, : h + 4, : w + 4]
+        x = enlarge(self.features, 2, self.dtype, "double")(x)[:, : h + 4, : w + 4]
         for i in (1, 2):
             x = nn.relu(conv(self.features, 3, self.dtype, name=f"conv{i}")(x))
         # A 5x5 transposed convolution of stride 1 is a convolution padded by 4.
@@ -98,7 +87,7 @@ class Up(nn.Module):
         return nn.relu(conv(self.features, 1, self.dtype, name="fuse")(x))
 
 
-class Model(nn.Module):
+class Model(Network):
     """Micro-Net: `{"mask": 2}` is the paper's map; 252 pixels in, 252 out.
 
     The convolutions are unpadded, but levels grow back what they lose, and the `margin` is 0.
@@ -115,24 +104,20 @@ class Model(nn.Module):
       widths: channels of each half (features, resized image) of the encoder's levels.
       bottom: channels of the deepest level.
       dropout_rate: of the auxiliary branches.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"widths": (6, 12, 24, 48), "bottom": 192},
+        "tiny": {"widths": (4, 4, 4, 4), "bottom": 8},
+    }
+
     widths: Sequence[int] = (64, 128, 256, 512)
     bottom: int = 2048
     dropout_rate: float = 0.5
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
-
-    @property
-    def margin(self) -> int:
-        """Input side minus output side."""
-        return 0
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         b, height, width, _ = images.shape
         smallest = 4 * 2 ** len(self.widths) - 3
         if height < smallest or width < smallest:
@@ -161,7 +146,7 @@ class Model(nn.Module):
             x = Up(2 * self.widths[level - 1], self.dtype, name=f"up{level}")(x, skips[level - 1])
             if level == len(self.widths):
                 continue  # the deepest level has no auxiliary output
-            y = Enlarge(x.shape[-1], 2**level, self.dtype, name=f"branch{level}_enlarge")(x)
+            y = enlarge(x.shape[-1], 2**level, self.dtype, f"branch{level}_enlarge")(x)
             y = y[:, : height + 4, : width + 4]
             y = nn.relu(conv(branch_features, 3, self.dtype, name=f"branch{level}")(y))
             branches.append(nn.Dropout(self.dropout_rate, deterministic=not train)(y))

@@ -5,19 +5,14 @@ of the published code; Weigert and Schmidt, "Nuclei instance segmentation and cl
 histopathology images with StarDist", ISBIC 2022, for the variant `conic`.
 """
 
-from collections.abc import Mapping
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, batch_norm, logits, max_pool_ceil, upsample_nearest
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "conic": {"n_depth": 4, "base": 64, "features": 256, "head_blocks": 2},
-    "small": {"base": 16, "features": 64},
-}
+from jaxnuc.models._blocks import batch_norm, logits, max_pool_ceil, upsample_nearest
+from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
 
 GRIDS = (1, 2, 4)
 
@@ -29,8 +24,8 @@ class ResidualBlock(nn.Module):
     dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, x: jax.Array) -> jax.Array:
-        def conv(x: jax.Array, kernel: int) -> jax.Array:
+    def __call__(self, x: FeatureMap) -> FeatureMap:
+        def conv(x: FeatureMap, kernel: int) -> FeatureMap:
             return nn.Conv(
                 self.features,
                 (kernel, kernel),
@@ -42,7 +37,7 @@ class ResidualBlock(nn.Module):
         return nn.relu(y + (x if x.shape[-1] == self.features else conv(x, 1)))
 
 
-class Model(nn.Module):
+class Model(Network):
     """StarDist's network.
 
     Attributes:
@@ -55,14 +50,18 @@ class Model(nn.Module):
       features: channels of the layer before the heads.
       head_blocks: residual blocks in each head; those of `dist` are as wide as the map, others
         have half of `base`.
-      in_channels: 3, or 1 for a network of grey images: it sees the mean of the colours.
-      batch_norm: a normalisation behind each convolution of the U-Net, an option of the published
+      in_channels: 3, or 1 for a network of gray images: it sees the mean of the colors.
+      batch_norm: a normalization behind each convolution of the U-Net, an option of the published
         code that is off there; with it the network learns several times faster.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "conic": {"n_depth": 4, "base": 64, "features": 256, "head_blocks": 2},
+        "small": {"base": 16, "features": 64},
+        "tiny": {"n_depth": 2, "base": 4, "features": 8},
+    }
+
     grid: int = 1
     n_depth: int = 3
     base: int = 32
@@ -70,20 +69,18 @@ class Model(nn.Module):
     head_blocks: int = 0
     in_channels: int = 3
     batch_norm: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         self._check()
 
-        def conv(x: jax.Array, features: int, name: str, kernel: int = 3) -> jax.Array:
+        def conv(x: FeatureMap, features: int, name: str, kernel: int = 3) -> FeatureMap:
             init = nn.initializers.glorot_uniform()
             return nn.Conv(
                 features, (kernel, kernel), kernel_init=init, dtype=self.dtype, name=name
             )(x)
 
-        def convs(x: jax.Array, first: int, second: int, name: str) -> jax.Array:
+        def convs(x: FeatureMap, first: int, second: int, name: str) -> FeatureMap:
             for number, features in enumerate((first, second), start=1):
                 x = conv(x, features, f"{name}_conv{number}")
                 if self.batch_norm:
@@ -125,6 +122,6 @@ class Model(nn.Module):
         if self.grid not in GRIDS:
             raise ValueError(f"grid={self.grid!r}; known: {', '.join(map(str, GRIDS))}")
         if self.in_channels not in (1, 3):
-            raise ValueError(f"in_channels={self.in_channels!r}; known: 1 (mean of the colours), 3")
+            raise ValueError(f"in_channels={self.in_channels!r}; known: 1 (mean of the colors), 3")
         if self.n_depth < 1:
             raise ValueError(f"n_depth={self.n_depth} must be at least 1")

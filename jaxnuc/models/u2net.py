@@ -5,9 +5,6 @@ Pattern Recognition 106, 2020. Variants `full` (U2-Net) and `small` (U2-Net-P).
 """
 
 from jaxnuc.models import harunet
-from jaxnuc.models.harunet import VARIANTS
-
-__all__ = ["VARIANTS", "Model"]
 
 
 class Model(harunet.Model):

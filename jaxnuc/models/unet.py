@@ -5,55 +5,17 @@ Segmentation", 2015; variant `valid` is the one that Graham et al., "HoVer-Net: 
 segmentation and classification of nuclei in multi-tissue histology images", 2019, compare with.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
-import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import DoubleSize, Dtype, batch_norm, logits, max_pool_ceil
-
-VARIANTS: dict[str, dict] = {
-    "full": {},
-    "valid": {
-        "padding": "valid",
-        "batch_norm": False,
-        "halve_on_the_way_up": False,
-        "dropout_rate": 0.5,
-    },
-    "small": {"widths": (16, 32, 64, 128)},
-}
+from jaxnuc.models._blocks import DoubleConv, Enlarge, heads, max_pool_ceil
+from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
-class DoubleConv(nn.Module):
-    """Twice: 3x3 convolution with bias, batch normalisation if any, ReLU.
-
-    `(B, H, W, C) -> (B, H, W, features)`, or 4 px smaller each way where `padding="valid"`.
-    """
-
-    features: int
-    padding: str = "same"
-    batch_norm: bool = True
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, x: jax.Array, train: bool) -> jax.Array:
-        for _ in range(2):
-            x = nn.Conv(
-                self.features,
-                (3, 3),
-                padding=self.padding.upper(),
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-            )(x)
-            if self.batch_norm:
-                x = batch_norm(self, train)(x)
-            x = nn.relu(x)
-        return x
-
-
-class Model(nn.Module):
+class Model(Network):
     """U-Net.
 
     Attributes:
@@ -62,22 +24,29 @@ class Model(nn.Module):
       padding: `"same"`: maps have the size of the image; `"valid"`: convolutions see no padding and
         maps are `margin` px smaller. Any side above the margin fits; those of 16 k + 12 (five
         levels) are pooled without a remainder, as in the publication (268 to 84).
-      batch_norm: a normalisation behind each convolution.
+      batch_norm: a normalization behind each convolution.
       halve_on_the_way_up: whether the transposed convolutions take the channels of the level they
         lead to, as in the paper, or keep those of the level they come from.
       dropout_rate: behind the deepest convolutions.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "valid": {
+            "padding": "valid",
+            "batch_norm": False,
+            "halve_on_the_way_up": False,
+            "dropout_rate": 0.5,
+        },
+        "small": {"widths": (16, 32, 64, 128)},
+        "tiny": {"widths": (4, 8, 8)},
+    }
+
     widths: Sequence[int] = (64, 128, 256, 512, 1024)
     padding: str = "same"
     batch_norm: bool = True
     halve_on_the_way_up: bool = True
     dropout_rate: float = 0.0
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @property
     def margin(self) -> int:
@@ -89,16 +58,16 @@ class Model(nn.Module):
         return 4 * (2**levels - 1) + 4 * (2 ** (levels - 1) - 1)
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         self._check(images)
 
-        def convs(x: jax.Array, level: int, name: str) -> jax.Array:
+        def convs(x: FeatureMap, level: int, name: str) -> FeatureMap:
             return DoubleConv(
                 self.widths[level],
-                self.padding,
-                self.batch_norm,
-                self.axis_name,
-                self.dtype,
+                padding=self.padding,
+                batch_norm=self.batch_norm,
+                axis_name=self.axis_name,
+                dtype=self.dtype,
                 name=name,
             )(x, train)
 
@@ -113,7 +82,7 @@ class Model(nn.Module):
         start = 0  # where x begins in the coordinates of the skip of its level
         for level in reversed(range(len(self.widths) - 1)):
             width = self.widths[level] if self.halve_on_the_way_up else x.shape[-1]
-            x = DoubleSize(width, self.dtype, name=f"double{level}")(x)
+            x = Enlarge(width, dtype=self.dtype, name=f"double{level}")(x)
             start = 2 * (start + lost)
             skip = skips[level][:, start:, start:]
             # Padded, x can be a pixel larger than the skip; unpadded, the skip is the larger one.
@@ -123,12 +92,9 @@ class Model(nn.Module):
             start += lost
         # Unpadded, a few px more than the margin allows come out where pooling met an odd side.
         x = x[:, : images.shape[1] - self.margin, : images.shape[2] - self.margin]
-        return {
-            name: logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x))
-            for name, channels in self.outputs.items()
-        }
+        return heads(self, x)
 
-    def _check(self, images: jax.Array) -> None:
+    def _check(self, images: FeatureMap) -> None:
         if self.padding not in ("same", "valid"):
             raise ValueError(f"padding={self.padding!r}; known: same, valid")
         _, h, w, _ = images.shape

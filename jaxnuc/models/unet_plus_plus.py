@@ -4,19 +4,18 @@ Source: Zhou, Siddiquee, Tajbakhsh, Liang, "UNet++: A Nested U-Net Architecture 
 Segmentation", 2018.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Dtype, logits, max_pool_ceil, resize_bilinear
-from jaxnuc.models.unet import DoubleConv
-
-VARIANTS: dict[str, dict] = {"full": {}, "small": {"widths": (16, 32, 64, 128)}}
+from jaxnuc.models._blocks import DoubleConv, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
-def resize_between_corners(x: jax.Array, like: jax.Array) -> jax.Array:
+def resize_between_corners(x: FeatureMap, like: FeatureMap) -> FeatureMap:
     """Bilinear to the height and width of `like`, corner pixels on corner pixels.
 
     Elsewhere `align_corners=True`: of n pixels made from m, pixel i lies at `i (m - 1) / (n - 1)`.
@@ -29,7 +28,7 @@ def resize_between_corners(x: jax.Array, like: jax.Array) -> jax.Array:
     for before, after in zip(x.shape[1:3], (h, w), strict=True):
         if before > 1:
             scale.append((after - 1) / (before - 1))
-            shift.append((1 - scale[-1]) / 2)  # from the half-pixel centres that JAX assumes
+            shift.append((1 - scale[-1]) / 2)  # from the half-pixel centers that JAX assumes
         else:  # a single pixel fills the side
             scale.append(float(after))
             shift.append(0.0)
@@ -38,7 +37,7 @@ def resize_between_corners(x: jax.Array, like: jax.Array) -> jax.Array:
     )
 
 
-class Model(nn.Module):
+class Model(Network):
     """U-Net++.
 
     Attributes:
@@ -47,23 +46,24 @@ class Model(nn.Module):
       deep_supervision: gives the other decoder nodes of full resolution heads too; training gets
         their maps as side maps, from the shallowest node on. The output stays that of the last
         node, the paper's fast mode; its accurate mode averages all heads.
-      align_corners: whether maps are enlarged corner on corner, or by half-pixel centres.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters and logits are float32.
+      align_corners: whether maps are enlarged corner on corner, or by half-pixel centers.
     """
 
-    outputs: Mapping[str, int]
+    VARIANTS: ClassVar = {
+        "full": {},
+        "small": {"widths": (16, 32, 64, 128)},
+        "tiny": {"widths": (4, 8, 8)},
+    }
+
     widths: Sequence[int] = (32, 64, 128, 256, 512)
     deep_supervision: bool = False
     align_corners: bool = True
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images: jax.Array, train: bool = False) -> dict:
+    def __call__(self, images: Images, train: bool = False) -> Maps:
         resize = resize_between_corners if self.align_corners else resize_bilinear
 
-        def node(x: jax.Array, level: int, column: int) -> jax.Array:
+        def node(x: FeatureMap, level: int, column: int) -> FeatureMap:
             return DoubleConv(
                 self.widths[level],
                 axis_name=self.axis_name,
@@ -71,7 +71,7 @@ class Model(nn.Module):
                 name=f"node{level}_{column}",
             )(x, train)
 
-        def head(x: jax.Array, channels: int, name: str) -> jax.Array:
+        def head(x: FeatureMap, channels: int, name: str) -> FeatureMap:
             return logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)(x))
 
         x = images.astype(self.dtype)

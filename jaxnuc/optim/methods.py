@@ -4,72 +4,189 @@ The chain's order: clip elements, clip norm, coupled weight decay, the method, d
 decay, learning rate, plateau. Its state is a dict under these names.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import jax
 import optax
 
-from jaxnuc import registry
-from jaxnuc.optim._section import filled
-from jaxnuc.optim.lion_then_sgd import lion_then_sgd
+from jaxnuc.durations import TrainingLength
+from jaxnuc.optim.criteria import CRITERIA
+from jaxnuc.optim.lion_then_sgd import LionPhase, SgdPhase, lion_then_sgd
 from jaxnuc.optim.phases import frozen_at_first
 from jaxnuc.optim.schedules import current_scale, scale_on_plateau
+from jaxnuc.registry import Registry
 
-# Defaults of each method; `learning_rate` has none. SGD, Adam and RMSprop couple weight decay to
-# the gradient (L2), as PyTorch does; AdamW and Lion decouple it.
-METHODS: dict[str, dict[str, Any]] = {
-    "sgd": {"momentum": 0.9, "nesterov": False, "weight_decay": 0.0},
-    "adam": {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 0.0},
-    "adamw": {"b1": 0.9, "b2": 0.999, "eps": 1e-8, "weight_decay": 1e-4},
-    "rmsprop": {"decay": 0.99, "eps": 1e-8, "momentum": 0.0, "weight_decay": 0.0},
-    "lion": {"b1": 0.9, "b2": 0.99, "weight_decay": 1e-2},
-    "lion_then_sgd": {
-        "criterion": "dynamic",
-        "latest": 0.6,  # share of the training
-        **{"b1": 0.9, "b2": 0.99, "weight_decay": 1e-2},
-        **{"momentum": 0.9, "nesterov": True, "sgd_weight_decay": 1e-4},
-    },
-}
-_FLAT = {"improvement": 0.005, "patience": "3 epochs", "smoothing": "1 epochs"}
-# What `lion_then_sgd` takes besides, by criterion; `sgd_learning_rate` and `at` have no default.
-CRITERIA: dict[str, dict[str, Any]] = {
-    "dynamic": {
-        **{"warmup": "5 epochs", "kappa": 0.1, "window": 200, "decay": 0.999},
-        **{"bounds": (1e-4, 1e-1), **_FLAT},
-    },
-    "plateau": {"sgd_learning_rate": 0.0, **_FLAT},
-    "step": {"sgd_learning_rate": 0.0, "at": ""},
-}
-LENGTHS = ("at", "warmup", "patience", "smoothing")
-# What all methods take; see `frozen_at_first`.
-FROZEN = {"frozen": "", "frozen_until": ""}
+Chain = dict[str, optax.GradientTransformation]
 
 
-def _filled(section: Mapping[str, Any]) -> dict[str, Any]:
-    more: dict[str, Any] = {"learning_rate": 0.0, **FROZEN}
-    if section["name"] == "lion_then_sgd":
-        criterion = section.get("criterion", "dynamic")
-        if criterion not in CRITERIA:
-            raise registry.unknown("criterion of optimizer lion_then_sgd", criterion, CRITERIA)
-        more |= CRITERIA[criterion]
-    given = filled("optimizer", section, METHODS, **more)
-    if "learning_rate" not in section:
-        raise ValueError(f"optimizer {given['name']!r} needs a learning_rate")
-    if bool(given["frozen"]) != bool(given["frozen_until"]):
-        raise ValueError(
-            f"optimizer.frozen={given['frozen']!r} and optimizer.frozen_until="
-            f"{given['frozen_until']!r} need each other: what, and for how long"
+@dataclass(frozen=True, kw_only=True)
+class Optimizer:
+    """A method with its arguments, as a section of the configuration gives them.
+
+    A method defines `direction`, or the whole `chain`.
+
+    Attributes:
+      learning_rate: the highest; the schedule says what it is at a step.
+      weight_decay: share of the parameters; added to the gradient (L2), as PyTorch's SGD, Adam and
+        RMSprop do, or to the direction where the method is `decoupled`.
+      frozen: regular expression of the paths of parameters that are held at first; see
+        `frozen_at_first`.
+      frozen_until: for how long, such as `"50 epochs"`.
+    """
+
+    learning_rate: float
+    weight_decay: float = 0.0
+    frozen: str = ""
+    frozen_until: str = ""
+
+    decoupled: ClassVar[bool] = False
+    own_rate: ClassVar[bool] = False
+    """Whether it sets the learning rate itself at some time, so that a plateau cannot lower it."""
+
+    def direction(self) -> Chain:
+        """The transformations from a gradient to the direction of the step."""
+        raise NotImplementedError
+
+    def chain(self, rate: optax.Schedule, length: TrainingLength) -> Chain:
+        """The transformations from a gradient to what is added to the parameters.
+
+        Args:
+          rate: learning rate by step.
+          length: of the training.
+        """
+        decay: Chain = {}
+        if self.weight_decay:
+            decay["weight_decay"] = optax.add_decayed_weights(self.weight_decay)
+        parts = self.direction() | decay if self.decoupled else decay | self.direction()
+        return parts | {"learning_rate": optax.scale_by_learning_rate(rate)}
+
+
+def _momentum(value: float, nesterov: bool = False) -> Chain:
+    return {"momentum": optax.trace(value, nesterov=nesterov)} if value else {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sgd(Optimizer):
+    """Stochastic gradient descent with momentum."""
+
+    momentum: float = 0.9
+    nesterov: bool = False
+
+    def direction(self) -> Chain:
+        return _momentum(self.momentum, self.nesterov)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adam(Optimizer):
+    """Kingma and Ba, "Adam: A method for stochastic optimization", 2015."""
+
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+
+    def direction(self) -> Chain:
+        return {"adam": optax.scale_by_adam(self.b1, self.b2, self.eps)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW(Adam):
+    """Loshchilov and Hutter, "Decoupled weight decay regularization", 2019."""
+
+    weight_decay: float = 1e-4
+
+    decoupled: ClassVar[bool] = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class RmsProp(Optimizer):
+    """Hinton's RMSprop in PyTorch's form: epsilon outside the root, momentum after the scaling."""
+
+    decay: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+
+    def direction(self) -> Chain:
+        scale = optax.scale_by_rms(self.decay, self.eps, eps_in_sqrt=False)
+        return {"rmsprop": scale} | _momentum(self.momentum)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lion(Optimizer):
+    """Chen et al., "Symbolic Discovery of Optimization Algorithms", 2023."""
+
+    weight_decay: float = 1e-2
+    b1: float = 0.9
+    b2: float = 0.99
+
+    decoupled: ClassVar[bool] = True
+
+    def direction(self) -> Chain:
+        return {"lion": optax.scale_by_lion(self.b1, self.b2)}
+
+
+PHASES = Registry("phase of lion_then_sgd", table={"sgd": SgdPhase})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LionThenSgd(Optimizer):
+    """Lion, and from some step on SGD; see `lion_then_sgd`.
+
+    `learning_rate` and `weight_decay` are Lion's; the schedule, best constant, ends at the switch.
+
+    Attributes:
+      criterion: when to switch: `{"name": "dynamic" | "plateau" | "step", ...}`, with the arguments
+        of `Dynamic`, `Plateau` and `AtStep` in `jaxnuc.optim.criteria`.
+      latest: share of the training after which the switch is in any case.
+      b1: Lion's weight of the momentum in the direction.
+      b2: Lion's decay of the momentum.
+      sgd: arguments of `SgdPhase`.
+    """
+
+    criterion: Mapping[str, Any] = field(default_factory=lambda: {"name": "dynamic"})
+    latest: float = 0.6
+    weight_decay: float = 1e-2
+    b1: float = 0.9
+    b2: float = 0.99
+    sgd: Mapping[str, Any] = field(default_factory=dict)
+
+    own_rate: ClassVar[bool] = True
+
+    def chain(self, rate: optax.Schedule, length: TrainingLength) -> Chain:
+        if not 0 < self.latest <= 1:
+            raise ValueError(f"optimizer.latest={self.latest} is a share in (0, 1]")
+        both = lion_then_sgd(
+            rate,
+            length,
+            max(round(self.latest * length.total), 1),
+            criterion=CRITERIA.build(self.criterion),
+            lion=LionPhase(b1=self.b1, b2=self.b2, weight_decay=self.weight_decay),
+            sgd=PHASES.build({"name": "sgd", **self.sgd}),
         )
-    return given
+        return {"lion_then_sgd": both}
+
+
+OPTIMIZERS = Registry(
+    "optimizer",
+    member="Optimizer",
+    table={
+        "sgd": Sgd,
+        "adam": Adam,
+        "adamw": AdamW,
+        "rmsprop": RmsProp,
+        "lion": Lion,
+        "lion_then_sgd": LionThenSgd,
+    },
+    base=Optimizer,
+)
 
 
 def make(
     section: Mapping[str, Any],
     learning_rate: optax.Schedule,
+    length: TrainingLength,
     *,
-    to_steps: Callable[[str, str], int] | None = None,
-    total_steps: int | None = None,
     plateau: bool = False,
     clip_value: float = 0.0,
     clip_norm: float = 0.0,
@@ -77,92 +194,41 @@ def make(
     """Makes the optimizer.
 
     Args:
-      section: `{"name": "sgd" | "adam" | "adamw" | "rmsprop" | "lion" | "lion_then_sgd",
-        "learning_rate": ..., ...}` with the arguments in `METHODS`. With `frozen`, a regular
-        expression, the parameters whose paths it matches are held for the length of time
-        `frozen_until`; see `frozen_at_first`.
-      learning_rate: by step; with `lion_then_sgd` it is Lion's, best constant, and ends at the
-        switch.
-      to_steps: turns a length of time and its key into steps; for `frozen` and `lion_then_sgd`.
-      total_steps: of the training; for `lion_then_sgd`, whose `latest` is a share of it.
-      plateau: whether `observe` may lower the rate.
+      section: `{"name": ..., "learning_rate": ..., **arguments}`: a name in `OPTIMIZERS` with the
+        fields of its class.
+      learning_rate: by step.
+      length: of the training.
+      plateau: whether `Schedule.observe` may lower the rate.
       clip_value: largest magnitude of a gradient's element; 0 is off.
       clip_norm: largest global norm of the gradient; 0 is off.
 
     Raises:
       ValueError: unknown optimizer or argument, one that is out of range, or one that is missing.
     """
-    given = _filled(section)
-    name, decay = given["name"], given["weight_decay"]
-    decoupled = name in ("adamw", "lion")
-    parts: list[tuple[str, optax.GradientTransformation]] = []
+    method: Optimizer = OPTIMIZERS.build(section)
+    if plateau and method.own_rate:
+        raise ValueError(
+            f"schedule 'plateau' cannot lower the rate of optimizer {section['name']!r}, which "
+            "sets its own; take schedule 'constant'"
+        )
+    if bool(method.frozen) != bool(method.frozen_until):
+        raise ValueError(
+            f"optimizer.frozen={method.frozen!r} and optimizer.frozen_until="
+            f"{method.frozen_until!r} need each other: what, and for how long"
+        )
+    parts: Chain = {}
     if clip_value:
-        parts.append(("clip_value", optax.clip(clip_value)))
+        parts["clip_value"] = optax.clip(clip_value)
     if clip_norm:
-        parts.append(("clip_norm", optax.clip_by_global_norm(clip_norm)))
-    if name == "lion_then_sgd":
-        if plateau:
-            raise ValueError(
-                "schedule 'plateau' cannot lower the rate of optimizer 'lion_then_sgd', which "
-                "sets its own after the switch; take schedule 'constant'"
-            )
-        parts.append((name, _lion_then_sgd(given, learning_rate, to_steps, total_steps)))
-    else:
-        if decay and not decoupled:
-            parts.append(("weight_decay", optax.add_decayed_weights(decay)))
-        parts += _method(given)
-        if decay and decoupled:
-            parts.append(("weight_decay", optax.add_decayed_weights(decay)))
-        parts.append(("learning_rate", optax.scale_by_learning_rate(learning_rate)))
+        parts["clip_norm"] = optax.clip_by_global_norm(clip_norm)
+    parts |= method.chain(learning_rate, length)
     if plateau:
-        parts.append(("plateau", scale_on_plateau()))
-    chain = optax.named_chain(*parts)
-    if not given["frozen"]:
+        parts["plateau"] = scale_on_plateau()
+    chain = optax.named_chain(*parts.items())
+    if not method.frozen:
         return chain
-    until = _steps(given, "frozen_until", to_steps)
-    return frozen_at_first(chain, given["frozen"], until)
-
-
-def _method(given: Mapping[str, Any]) -> list[tuple[str, optax.GradientTransformation]]:
-    """What makes a direction of a gradient."""
-    name = given["name"]
-    parts: list[tuple[str, optax.GradientTransformation]] = []
-    if name in ("adam", "adamw"):
-        parts.append((name, optax.scale_by_adam(given["b1"], given["b2"], given["eps"])))
-    elif name == "lion":
-        parts.append((name, optax.scale_by_lion(given["b1"], given["b2"])))
-    elif name == "rmsprop":
-        # PyTorch's form: epsilon outside the root, momentum after the scaling.
-        parts.append((name, optax.scale_by_rms(given["decay"], given["eps"], eps_in_sqrt=False)))
-    if given.get("momentum"):
-        trace = optax.trace(given["momentum"], nesterov=given.get("nesterov", False))
-        parts.append(("momentum", trace))
-    return parts
-
-
-def _lion_then_sgd(
-    given: Mapping[str, Any],
-    learning_rate: optax.Schedule,
-    to_steps: Callable[[str, str], int] | None,
-    total_steps: int | None,
-) -> optax.GradientTransformationExtraArgs:
-    if total_steps is None:
-        raise ValueError("optimizer 'lion_then_sgd' needs the training's total_steps")
-    if not 0 < given["latest"] <= 1:
-        raise ValueError(f"optimizer.latest={given['latest']} is a share in (0, 1]")
-    arguments: dict[str, Any] = {
-        key: _steps(given, key, to_steps) if key in LENGTHS else given[key]
-        for key in given
-        if key not in ("name", "learning_rate", "latest", *FROZEN)
-    }
-    latest = max(round(given["latest"] * total_steps), 1)
-    return lion_then_sgd(learning_rate, total_steps, latest, **arguments)
-
-
-def _steps(given: Mapping[str, Any], key: str, to_steps: Callable[[str, str], int] | None) -> int:
-    if to_steps is None:
-        raise ValueError(f"optimizer.{key}={given[key]!r} needs to_steps, which counts its steps")
-    return to_steps(given[key], f"optimizer.{key}")
+    until = length.steps(method.frozen_until, "optimizer.frozen_until")
+    return frozen_at_first(chain, method.frozen, until)
 
 
 def current_rate(opt_state: Any, learning_rate: optax.Schedule, step: int) -> jax.Array | float:

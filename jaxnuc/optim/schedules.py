@@ -1,76 +1,155 @@
 """The learning rate by step, and what a plateau of the evaluations does to it."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxnuc.optim._section import filled
-
-SCHEDULES: dict[str, dict[str, Any]] = {
-    "constant": {"warmup": "0 steps"},
-    "cosine": {"warmup": "0 steps", "final": 0.0},
-    "step": {"warmup": "0 steps", "every": "", "factor": 0.1, "restart": ""},
-    "plateau": {"warmup": "0 steps", "factor": 0.1, "patience": 10, "smallest": 0.0},
-}
+from jaxnuc.durations import TrainingLength
+from jaxnuc.registry import Registry
 
 
-def schedule(
-    section: Mapping[str, Any],
-    learning_rate: float,
-    total_steps: int,
-    to_steps: Callable[[str, str], int],
-) -> optax.Schedule:
-    """Learning rate by step, without what a plateau does to it.
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """A learning rate by step.
 
-    Args:
-      section: `{"name": "constant" | "cosine" | "step" | "plateau", ...}`; all take `warmup`, a
-        length of time over which the rate rises linearly from 0. The step's staircase begins again
-        from the highest rate at `restart`, where one is given.
-      learning_rate: the highest.
-      total_steps: of the training; the cosine ends there at `final * learning_rate`.
-      to_steps: turns a length of time and its key into steps.
-
-    Raises:
-      ValueError: unknown schedule or argument, or a warm-up as long as the training.
+    Attributes:
+      warmup: length of time over which the rate rises linearly from 0.
     """
-    given = filled("schedule", section, SCHEDULES)
-    warmup = to_steps(given["warmup"], "schedule.warmup")
-    if warmup and warmup >= total_steps:
-        raise ValueError(
-            f"schedule.warmup={given['warmup']!r} is {warmup} steps of {total_steps} in all; "
-            "it must be shorter"
+
+    warmup: str = "0 steps"
+
+    from_start: ClassVar[bool] = False
+    """Whether steps count from the start of the training, and not from the end of the warm-up."""
+    lowers_rate: ClassVar[bool] = False
+    """Whether `observe` may lower the rate."""
+
+    def rate(self, peak: float, length: TrainingLength) -> optax.Schedule:
+        """The learning rate by step, without what a plateau does to it.
+
+        Args:
+          peak: the highest rate.
+          length: of the training.
+
+        Raises:
+          ValueError: a warm-up as long as the training, or another number out of range.
+        """
+        warmup = length.steps(self.warmup, "schedule.warmup")
+        if warmup and warmup >= length.total:
+            raise ValueError(
+                f"schedule.warmup={self.warmup!r} is {warmup} steps of {length.total} in all; "
+                "it must be shorter"
+            )
+        main = self.after_warmup(peak, length, length.total - warmup)
+        if not warmup:
+            return main
+        rise = optax.linear_schedule(0.0, peak, warmup)
+        offset = 0 if self.from_start else warmup
+        return lambda step: jnp.where(
+            step < warmup, rise(step), main(jnp.maximum(step - offset, 0))
         )
-    if given["name"] == "cosine":
-        main = optax.cosine_decay_schedule(learning_rate, total_steps - warmup, given["final"])
-    elif given["name"] == "step":
-        main = _staircase(given, learning_rate, to_steps)
-    else:
-        main = optax.constant_schedule(learning_rate)
-    if not warmup:
-        return main
-    # The step's factor counts from the start of training, the others from the end of the warm-up.
-    rise = optax.linear_schedule(0.0, learning_rate, warmup)
-    offset = 0 if given["name"] == "step" else warmup
-    return lambda step: jnp.where(step < warmup, rise(step), main(jnp.maximum(step - offset, 0)))
+
+    def after_warmup(self, peak: float, length: TrainingLength, left: int) -> optax.Schedule:
+        """The rate by step after the warm-up, in the `left` steps of the training."""
+        raise NotImplementedError
+
+    def observe(self, opt_state: Any, value: float) -> Any:
+        """Tells the schedule the figure of an evaluation; larger is better.
+
+        Args:
+          opt_state: of a chain made by `make`.
+          value: the monitored figure, with its sign changed where smaller is better.
+
+        Returns:
+          The new optimizer state; the same for all schedules but a plateau.
+        """
+        return opt_state
 
 
-def _staircase(
-    given: Mapping[str, Any], learning_rate: float, to_steps: Callable[[str, str], int]
-) -> optax.Schedule:
-    def steps(key: str) -> int:
-        found = to_steps(given[key], f"schedule.{key}")
-        if found < 1:
-            raise ValueError(f"schedule.{key}={given[key]!r} must be at least one step")
-        return found
+@dataclass(frozen=True, kw_only=True)
+class Constant(Schedule):
+    """The same rate throughout."""
 
-    stairs = optax.exponential_decay(learning_rate, steps("every"), given["factor"], staircase=True)
-    if not given["restart"]:
-        return stairs
-    restart = steps("restart")
-    return lambda step: stairs(jnp.where(step < restart, step, step - restart))
+    def after_warmup(self, peak: float, length: TrainingLength, left: int) -> optax.Schedule:
+        return optax.constant_schedule(peak)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cosine(Schedule):
+    """Half a cosine down to `final` times the highest rate at the end of the training."""
+
+    final: float = 0.0
+
+    def after_warmup(self, peak: float, length: TrainingLength, left: int) -> optax.Schedule:
+        return optax.cosine_decay_schedule(peak, left, self.final)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(Schedule):
+    """A staircase: `factor` times as much after `every`; it begins again at `restart`, if any."""
+
+    every: str
+    factor: float = 0.1
+    restart: str = ""
+
+    from_start: ClassVar[bool] = True
+
+    def after_warmup(self, peak: float, length: TrainingLength, left: int) -> optax.Schedule:
+        def steps(text: str, key: str) -> int:
+            found = length.steps(text, key)
+            if found < 1:
+                raise ValueError(f"{key}={text!r} must be at least one step")
+            return found
+
+        every = steps(self.every, "schedule.every")
+        stairs = optax.exponential_decay(peak, every, self.factor, staircase=True)
+        if not self.restart:
+            return stairs
+        restart = steps(self.restart, "schedule.restart")
+        return lambda step: stairs(jnp.where(step < restart, step, step - restart))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plateau(Schedule):
+    """Lowers the rate when evaluations do not get better.
+
+    Attributes:
+      factor: by which the rate is multiplied.
+      patience: evaluations without a better figure that still pass, as in PyTorch.
+      smallest: share of the highest rate below which it does not fall.
+    """
+
+    factor: float = 0.1
+    patience: int = 10
+    smallest: float = 0.0
+
+    lowers_rate: ClassVar[bool] = True
+
+    def after_warmup(self, peak: float, length: TrainingLength, left: int) -> optax.Schedule:
+        return optax.constant_schedule(peak)
+
+    def observe(self, opt_state: Any, value: float) -> Any:
+        state: PlateauState = opt_state["plateau"]
+        better = value > state.best
+        waited = jnp.where(better, 0, state.waited + 1)
+        lower = waited > self.patience
+        scale = jnp.where(lower, jnp.maximum(state.scale * self.factor, self.smallest), state.scale)
+        best = jnp.where(better, jnp.float32(value), state.best)
+        state = PlateauState(
+            scale.astype(jnp.float32), best, jnp.where(lower, 0, waited).astype(jnp.int32)
+        )
+        # `|` keeps the type of the dict, without which a jitted step would be compiled once more.
+        return opt_state | {"plateau": state}
+
+
+SCHEDULES = Registry(
+    "schedule",
+    member="Schedule",
+    table={"constant": Constant, "cosine": Cosine, "step": Step, "plateau": Plateau},
+    base=Schedule,
+)
 
 
 class PlateauState(NamedTuple):
@@ -82,7 +161,7 @@ class PlateauState(NamedTuple):
 
 
 def scale_on_plateau() -> optax.GradientTransformation:
-    """Multiplies the updates by a scale that `observe` lowers; its state is checkpointed."""
+    """Multiplies the updates by a scale that `Plateau.observe` lowers."""
 
     def init(params: Any) -> PlateauState:
         return PlateauState(jnp.float32(1), jnp.float32(-jnp.inf), jnp.int32(0))
@@ -91,35 +170,6 @@ def scale_on_plateau() -> optax.GradientTransformation:
         return jax.tree.map(lambda u: u * state.scale, updates), state
 
     return optax.GradientTransformation(init, update)
-
-
-def observe(section: Mapping[str, Any], opt_state: Any, value: float) -> Any:
-    """Tells a plateau schedule the monitored figure of an evaluation; larger is better.
-
-    Args:
-      section: the configuration's `schedule`.
-      opt_state: of a chain made by `make`.
-      value: the figure.
-
-    Returns:
-      The new optimizer state; the same for every other schedule.
-    """
-    given = filled("schedule", section, SCHEDULES)
-    if given["name"] != "plateau":
-        return opt_state
-    state: PlateauState = opt_state["plateau"]
-    better = value > state.best
-    waited = jnp.where(better, 0, state.waited + 1)
-    lower = waited > given["patience"]  # as in PyTorch: the patience itself still passes
-    scale = jnp.where(
-        lower, jnp.maximum(state.scale * given["factor"], given["smallest"]), state.scale
-    )
-    best = jnp.where(better, jnp.float32(value), state.best)
-    state = PlateauState(
-        scale.astype(jnp.float32), best, jnp.where(lower, 0, waited).astype(jnp.int32)
-    )
-    # `|` keeps the type of the dict, without which a jitted step would be compiled once more.
-    return opt_state | {"plateau": state}
 
 
 def current_scale(opt_state: Any) -> jax.Array | float:

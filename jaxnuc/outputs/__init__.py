@@ -1,17 +1,18 @@
 """Nuclei and the files they are written to."""
 
+from jaxnuc.outputs.formats.base import Format
 from jaxnuc.outputs.measure import measure
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
-from jaxnuc.outputs.writing import FORMATS, Format, check_installed, paths, write
+from jaxnuc.outputs.writing import REGISTRY, create, make_formats, write
 
 __all__ = [
-    "FORMATS",
+    "REGISTRY",
     "Format",
     "NucleiTable",
     "Scene",
-    "check_installed",
+    "create",
+    "make_formats",
     "measure",
-    "paths",
     "write",
 ]

@@ -1,4 +1,4 @@
-"""What pictures of nuclei are drawn with: outlines, a legend, the image made visible."""
+"""Elements of pictures of nuclei: outlines, a legend, a brightened image."""
 
 import math
 import os
@@ -8,11 +8,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from jaxnuc.io.atomic import replacing
-from jaxnuc.outputs.scene import Colour
+from jaxnuc.outputs.palette import Color
 
 SIDE = 768  # pixels: pictures with a shorter long side are enlarged
-PAPER: Colour = (24, 24, 24)
-INK: Colour = (235, 235, 235)
+PAPER: Color = (24, 24, 24)
+INK: Color = (235, 235, 235)
 # Pixels of a legend below a picture of at most 2047 a side.
 FONT_SIZE, LINE, GAP, SWATCH, SPACE, NARROWEST = 15, 26, 14, 14, 6, 320
 
@@ -42,7 +42,7 @@ def brighten(image: np.ndarray) -> np.ndarray:
 
 
 def outlines(instances: np.ndarray, width: int = 1) -> np.ndarray:
-    """The outermost pixels of every instance, against its neighbours too; not along the border.
+    """The outermost pixels of every instance, against its neighbors too; not along the border.
 
     Args:
       instances: (H, W) integer or bool, 0 is background.
@@ -69,14 +69,14 @@ def outlines(instances: np.ndarray, width: int = 1) -> np.ndarray:
     return found
 
 
-def with_legend(picture: np.ndarray, items: Sequence[tuple[Colour | None, str]]) -> np.ndarray:
-    """Puts a strip below a picture: swatches and texts, in as many lines as the width asks.
+def with_legend(picture: np.ndarray, items: Sequence[tuple[Color | None, str]]) -> np.ndarray:
+    """Puts a strip below a picture: swatches and texts, in as many lines as the width needs.
 
-    All of it is larger below a picture of 2048 pixels or more, which is seen made smaller.
+    Text is larger below a picture of 2048 pixels or more, which is usually viewed reduced.
 
     Args:
       picture: (H, W, 3) uint8, RGB.
-      items: the colour of a swatch, or None, and a text.
+      items: the color of a swatch, or None, and a text.
 
     Returns:
       (H + strip, W or more, 3) uint8.
@@ -88,23 +88,23 @@ def with_legend(picture: np.ndarray, items: Sequence[tuple[Colour | None, str]])
     height, width = picture.shape[0], max(picture.shape[1], narrowest)
     font = ImageFont.load_default(size=size)
     places, x, line = [], gap, 0
-    for colour, text in items:
-        mark = swatch + space if colour else 0
+    for color, text in items:
+        mark = swatch + space if color else 0
         while text[1:] and mark + font.getlength(text) > width - 2 * gap:
             text = text[:-2] + "…"
         length = mark + int(font.getlength(text))
         if x > gap and x + length > width - gap:
             x, line = gap, line + 1
-        places.append((x, line, colour, text))
+        places.append((x, line, color, text))
         x += length + gap
     canvas = Image.new("RGB", (width, height + (line + 1) * pitch + space), PAPER)
     canvas.paste(Image.fromarray(picture), (0, 0))
     draw = ImageDraw.Draw(canvas)
-    for x, line, colour, text in places:
+    for x, line, color, text in places:
         middle = height + space // 2 + line * pitch + pitch // 2
-        if colour:
+        if color:
             box = (x, middle - swatch // 2, x + swatch, middle + swatch // 2)
-            draw.rectangle(box, colour, outline=INK)  # of black, nothing else would be seen
+            draw.rectangle(box, color, outline=INK)  # of black, nothing else would be seen
             x += swatch + space
         draw.text((x, middle), text, fill=INK, font=font, anchor="lm")
     return np.asarray(canvas)

@@ -10,11 +10,11 @@ from jaxnuc.data import stains as stain
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.registry import unknown
 
-# Directions of haematoxylin and eosin in optical density, red, green, blue.
+# Directions of hematoxylin and eosin in optical density, red, green, blue.
 RUIFROK = np.array([[0.65, 0.70, 0.29], [0.07, 0.99, 0.11]])
 RUIFROK /= np.linalg.norm(RUIFROK, axis=1, keepdims=True)
 
-# Length of the outline per border pixel by its neighbours on the border: 2 for each beside it, 10
+# Length of the outline per border pixel by its neighbors on the border: 2 for each beside it, 10
 # for each at a corner. All others count 0.
 _LENGTHS = np.zeros(50)
 _LENGTHS[[4, 6, 14, 16, 24, 26]] = 1
@@ -36,19 +36,19 @@ def measure(
       masks: N masks; they may overlap.
       image: (H, W, 3) uint8; None leaves stains out.
       corner: (row, col) of the image's first pixel in the coordinates of the masks.
-      mpp: micrometres per pixel; where given, lengths and areas come in micrometres too.
+      mpp: micrometers per pixel; where given, lengths and areas come in micrometers too.
       stains: `"ruifrok"`, the usual vectors, or the image's own (2, 3) as in `Stains.matrix`,
-        haematoxylin first; None leaves them out, as for fluorescence.
+        hematoxylin first; None leaves them out, as for fluorescence.
 
     Returns:
       Columns (N,) by name: `centroid_row`, `centroid_col`; `row_min`, `col_min`, `row_max`,
       `col_max` (half-open, int64); `area` (int64), `perimeter`, `major_axis`, `minor_axis` in
-      pixels; `eccentricity`, `solidity`; `haematoxylin` and `eosin`, mean optical density in
+      pixels; `eccentricity`, `solidity`; `hematoxylin` and `eosin`, mean optical density in
       decades; `area_um2`, `perimeter_um`, `major_axis_um`, `minor_axis_um`. All are those of
       scikit-image's `regionprops`.
 
     Raises:
-      ValueError: a mask is empty or leaves the image; the image is none, or `stains` is unknown.
+      ValueError: a mask is empty or leaves the image, or `stains` is unknown.
 
     Example:
       >>> found = measure([Mask(2, 3, np.ones((4, 4), bool))], mpp=0.5)
@@ -91,7 +91,7 @@ def measure(
         at_row = corners[owner, 0] + pixels.row - corner[0]
         at_col = corners[owner, 1] + pixels.col - corner[1]
         density = _densities(image, at_row, at_col, stains)
-        found |= {"haematoxylin": mean(density[:, 0]), "eosin": mean(density[:, 1])}
+        found |= {"hematoxylin": mean(density[:, 0]), "eosin": mean(density[:, 1])}
     if mpp is not None:
         found["area_um2"] = area * mpp**2
         for name in ("perimeter", "major_axis", "minor_axis"):
@@ -162,7 +162,7 @@ def _perimeters(pixels: _Pixels, n: int) -> np.ndarray:
 
 
 def _hull_areas(pixels: _Pixels, n: int) -> np.ndarray:
-    """(n,) how many pixels have their centre in the convex hull of the middles of all sides.
+    """(n,) how many pixels have their center in the convex hull of the middles of all sides.
 
     In half pixels, so that everything is a whole number and exact.
     """

@@ -57,6 +57,20 @@ def outline(mask: Mask) -> Outline:
     return Outline(rings[0], rings[1:])
 
 
+def rings(mask: Mask, scale: tuple[float, float] = (1, 1)) -> list[list[list[float]]]:
+    """The outline of a nucleus as GeoJSON has it: rings of (x, y), the outer one first.
+
+    Args:
+      mask: at least one pixel.
+      scale: (row, col), by which the corners are multiplied.
+    """
+    outer, holes = outline(mask)
+    corners = [ring[:, ::-1] for ring in (outer, *holes)]
+    if scale == (1, 1):
+        return [ring.tolist() for ring in corners]  # whole numbers
+    return [(ring * scale[::-1]).tolist() for ring in corners]
+
+
 def contour(mask: Mask) -> np.ndarray:
     """The outer border pixels of a mask in turn: corners of an 8-connected line through them.
 

@@ -32,7 +32,7 @@ def level_shapes(shape: tuple[int, int]) -> list[tuple[int, int]]:
 
 @contextmanager
 def stored(folder: Path, tables: Iterable[NucleiTable], scene: Scene) -> Iterator["StoredMasks"]:
-    """Takes all tables, and keeps their masks in a temporary file without a name."""
+    """Stores the masks of all tables in a temporary file without a name."""
     with tempfile.TemporaryFile(dir=folder) as file:
         numbered = (zip(count(first), table.masks) for first, table in scene.numbered(tables))
         yield _appended(file, scene.shape, numbered)
@@ -46,7 +46,7 @@ class StoredMasks(NamedTuple):
       shape: (H, W) of the image.
       ids: (N,) uint32, their numbers, ascending.
       boxes: (N, 4) int64, half-open: row_min, col_min, row_max, col_max.
-      offsets: (N + 1,) int64, where each mask begins in the file, and where the last ends.
+      offsets: (N + 1,) int64, start of each mask in the file, and end of the last.
     """
 
     file: IO[bytes]
@@ -70,6 +70,7 @@ class StoredMasks(NamedTuple):
         """Tiles of TILE x TILE pixels, row by row: (row, col, labels), None where all is 0."""
         for row in range(0, self.shape[0], TILE):
             band = np.flatnonzero((self.boxes[:, 0] < row + TILE) & (self.boxes[:, 2] > row))
+            # Only masks of the band are compared with each of its tiles, not all of the slide.
             for col in range(0, self.shape[1], TILE):
                 left, right = self.boxes[band, 1], self.boxes[band, 3]
                 inside = band[(left < col + TILE) & (right > col)]

@@ -1,30 +1,12 @@
-"""What all files say of the image that the nuclei lie in."""
+"""The image of the nuclei, as their files describe it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from jaxnuc.io import LargeImage
+from jaxnuc.outputs import palette
+from jaxnuc.outputs.palette import Color
 from jaxnuc.outputs.table import NucleiTable
-
-Colour = tuple[int, int, int]
-
-# For nuclei without a class; then the classes, in turn. The first are told apart with any colour
-# vision (after Okabe and Ito), all on stained tissue: none is pink or purple.
-UNCLASSIFIED: Colour = (240, 228, 66)
-PALETTE: tuple[Colour, ...] = (
-    (86, 180, 233),
-    (230, 97, 0),
-    (0, 158, 115),
-    (0, 68, 178),
-    (255, 194, 10),
-    (0, 0, 0),
-    (64, 224, 208),
-    (128, 128, 128),
-    (170, 255, 50),
-    (140, 30, 0),
-    (255, 255, 255),
-    (0, 80, 0),
-)
 
 
 @dataclass(frozen=True)
@@ -34,12 +16,12 @@ class Scene:
     Attributes:
       image: its name.
       shape: (H, W) of the grid of the masks: the image at the model's resolution.
-      mpp: micrometres per pixel of that grid, None where unknown.
-      scale: (row, col), how many pixels of the image's full resolution a pixel of the grid is long.
+      mpp: micrometers per pixel of that grid, None where unknown.
+      scale: (row, col), pixels of the image's full resolution per pixel of the grid.
       class_names: the background first; None where no classes are predicted.
-      colours: (red, green, blue) of every class in 0..255; that of the background is for nuclei
-        without a class. None takes a palette.
-      pixels: the image on the grid of the masks, for pictures of it; other files do without.
+      colors: (red, green, blue) of every class in 0..255; that of the background is for nuclei
+        without a class. None: a palette.
+      pixels: the image on the grid of the masks, for formats that show it; None for others.
     """
 
     image: str
@@ -47,26 +29,27 @@ class Scene:
     mpp: float | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     class_names: tuple[str, ...] | None = None
-    colours: tuple[Colour, ...] | None = None
+    colors: tuple[Color, ...] | None = None
     pixels: LargeImage | None = None
 
     def __post_init__(self) -> None:
-        n_names, n_colours = len(self.class_names or ("",)), len(self.colours or ())
-        if self.colours is not None and n_colours != n_names:
+        n_names, n_colors = len(self.class_names or ("",)), len(self.colors or ())
+        if self.colors is not None and n_colors != n_names:
             raise ValueError(
-                f"{n_colours} colours for {n_names} classes; give one for each, that of nuclei "
+                f"{n_colors} colors for {n_names} classes; give one for each, that of nuclei "
                 "without a class first"
             )
 
-    def colour(self, class_id: int) -> Colour:
-        """The colour of a class; 0 is a nucleus without.
+    def color(self, class_id: int) -> Color:
+        """The color of a class; 0 is a nucleus without.
 
-        >>> Scene("a.png", (9, 9)).colour(0)
+        >>> Scene("a.png", (9, 9)).color(0)
         (240, 228, 66)
         """
-        if self.colours is not None:
-            return self.colours[class_id]
-        return PALETTE[(class_id - 1) % len(PALETTE)] if class_id else UNCLASSIFIED
+        if self.colors is not None:
+            return self.colors[class_id]
+        classes = palette.CLASSES
+        return classes[(class_id - 1) % len(classes)] if class_id else palette.UNCLASSIFIED
 
     def class_name(self, class_id: int) -> str | None:
         """The name of a class; None for 0 and where there are no classes."""
@@ -84,15 +67,6 @@ class Scene:
             if len(table):
                 yield first, table
                 first += len(table)
-
-    def check_size(self, most: int | None, kind: str, instead: str) -> None:
-        """Raises ValueError where the grid has more pixels than a kind of file can have."""
-        pixels = self.shape[0] * self.shape[1]
-        if most is not None and pixels > most:
-            raise ValueError(
-                f"{self.image} has {self.shape[0]} x {self.shape[1]} pixels, {kind} files at most "
-                f"{most}; write {instead} instead"
-            )
 
     def checked_pixels(self) -> LargeImage:
         """The image's pixels.
@@ -113,6 +87,7 @@ class Scene:
         return self.pixels
 
     def _check(self, table: NucleiTable) -> None:
+        # A mask beyond the border would be cropped silently by some formats and not by others.
         for row, col, mask in table.masks:
             end_row, end_col = row + mask.shape[0], col + mask.shape[1]
             if min(row, col) < 0 or end_row > self.shape[0] or end_col > self.shape[1]:

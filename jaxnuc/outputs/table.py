@@ -14,13 +14,13 @@ from jaxnuc.io.atomic import replacing
 from jaxnuc.postprocess.masks import Mask
 
 _COLUMN = "measurement: "  # before the names of measurements in files
-# The measurements that say where a nucleus is, and move with it.
+# The measurements that are places, and move with the nucleus.
 _ROWS, _COLS = ("centroid_row", "row_min", "row_max"), ("centroid_col", "col_min", "col_max")
 
 
 @dataclass(frozen=True)
 class NucleiTable:
-    """Nuclei that may overlap, with what is known of each.
+    """Nuclei that may overlap, with their scores, classes and measurements.
 
     Attributes:
       masks: N masks, in pixels of the whole image at the model's resolution.
@@ -64,8 +64,7 @@ class NucleiTable:
         return _of_columns(masks, {name: c[rows] for name, c in self._columns().items()})
 
     def moved(self, rows: int, cols: int) -> "NucleiTable":
-        """The same nuclei so many pixels further down and to the right, with what `measure` says
-        of their places."""
+        """The same nuclei, with their measurements, further down and right by so many pixels."""
         masks = tuple(Mask(row + rows, col + cols, mask) for row, col, mask in self.masks)
         steps = dict.fromkeys(_ROWS, rows) | dict.fromkeys(_COLS, cols)
         moved = {
@@ -98,6 +97,7 @@ class NucleiTable:
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the table as one NPZ file, which appears when it is complete."""
+        # Masks are kept as bits of their crops: a label map could not hold those that overlap.
         corners = np.array([mask[:2] for mask in self.masks], np.int64).reshape(-1, 2)
         sizes = np.array([mask.mask.shape for mask in self.masks], np.int64).reshape(-1, 2)
         pixels = [mask.mask.ravel() for mask in self.masks]

@@ -1,73 +1,51 @@
-"""The formats by name, and several of them at once."""
+"""Nuclei in several formats at once, which are found by name."""
 
-import importlib.util
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
-from jaxnuc.outputs import coco, geojson, hovernet, label_image, overlay, tables
+from jaxnuc.outputs.formats.base import Format
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
-from jaxnuc.registry import unknown
+from jaxnuc.registry import Registry
 
-Writer = Callable[[str | os.PathLike[str], Iterable[NucleiTable], Scene], int]
-
-
-class Format(NamedTuple):
-    """A kind of file.
-
-    Attributes:
-      write: `write(path, tables, scene)` returns the number of nuclei written.
-      suffix: of its files.
-      most_pixels: that an image may have; None for any number.
-      needs: a package of the extra `files`, None for none.
-      shows_pixels: whether the image itself is in it, which the scene then has to give.
-    """
-
-    write: Writer
-    suffix: str
-    most_pixels: int | None = None
-    needs: str | None = None
-    shows_pixels: bool = False
+REGISTRY = Registry("output format", "jaxnuc.outputs.formats", "Format")
 
 
-FORMATS: dict[str, Format] = {
-    "geojson": Format(geojson.write_geojson, ".geojson"),
-    "coco": Format(coco.write_coco, ".coco.json", coco.MOST_PIXELS),
-    "csv": Format(tables.write_csv, ".csv"),
-    "parquet": Format(tables.write_parquet, ".parquet", needs="pyarrow"),
-    "geoparquet": Format(tables.write_geoparquet, ".geo.parquet", needs="pyarrow"),
-    "tiff": Format(label_image.write_tiff, ".labels.tif"),
-    "ome-zarr": Format(label_image.write_ome_zarr, ".labels.ome.zarr", needs="zarr"),
-    "hovernet-json": Format(hovernet.write_hovernet_json, ".hovernet.json"),
-    "hovernet-mat": Format(hovernet.write_hovernet_mat, ".hovernet.mat", hovernet.MAT_PIXELS),
-    "overlay": Format(overlay.write_overlay, ".overlay.png", shows_pixels=True),
-}
+def create(name: str) -> Format:
+    """The format of a name.
 
-
-def paths(folder: str | os.PathLike[str], stem: str, formats: Iterable[str]) -> dict[str, Path]:
-    """Where `write` puts each format: `folder/stem` and the format's suffix.
+    Args:
+      name: a format of this package, such as `"geojson"`, or the dotted name of a module that
+        defines a class `Format`, such as `"my_package.my_format"`.
 
     Raises:
-      ValueError: an unknown format.
+      ValueError: there is no such format.
     """
-    for name in (formats := list(formats)):
-        if name not in FORMATS:
-            raise unknown("format", name, FORMATS)
-    return {name: Path(folder, stem + FORMATS[name].suffix) for name in formats}
+    format_: Format = REGISTRY.build({"name": name})
+    return format_
 
 
-def check_installed(formats: Iterable[str]) -> None:
-    """Says before the work what would be missing after it.
+def make_formats(names: Iterable[str]) -> dict[str, Format]:
+    """The formats of these names, as `create` takes them, ready to be written together.
 
     Raises:
-      ImportError: what a format needs is not installed.
+      ImportError: a package that a format needs is not installed.
+      ValueError: there is no such format, or two of them would write the same file.
     """
-    for name in formats:
-        needs = FORMATS[name].needs
-        if needs and importlib.util.find_spec(needs) is None:
-            raise ImportError(f"the format {name} needs {needs}: pip install jaxnuc[files]")
+    formats: dict[str, Format] = {}
+    suffixes: dict[str, str] = {}
+    for name in names:
+        formats[name] = create(name)
+        other = suffixes.setdefault(formats[name].suffix, name)
+        if other != name:
+            raise ValueError(
+                f"the formats {other} and {name} both write files that end in "
+                f"{formats[name].suffix}; leave one out"
+            )
+    for format_ in formats.values():
+        format_.check_installed()
+    return formats
 
 
 def write(
@@ -84,9 +62,9 @@ def write(
 
     Args:
       folder: is made where it is missing.
-      stem: of the names of the files.
-      formats: names in `FORMATS`.
-      tables: the nuclei, or a function that yields their tables anew for every format.
+      stem: of the names of the files; a format appends its suffix.
+      formats: names as `create` takes them.
+      tables: the nuclei, or a function that yields their tables again for every format.
       scene: the image.
       overwrite: whether files that exist are replaced.
 
@@ -95,19 +73,17 @@ def write(
 
     Raises:
       FileExistsError: an output exists; nothing has been written then.
-      ImportError: what a format needs is not installed.
+      ImportError: a package that a format needs is not installed.
       ValueError: an unknown format; the image is too large for one; one shows the image, and the
         scene has no pixels of it; the tables do not fit the scene.
     """
-    found = paths(folder, stem, formats)
-    check_installed(found)
-    for name, path in found.items():
-        scene.check_size(FORMATS[name].most_pixels, name, "another format")
-        if FORMATS[name].shows_pixels:
-            scene.checked_pixels()
+    made = make_formats(formats)
+    paths = {name: Path(folder, stem + format_.suffix) for name, format_ in made.items()}
+    for format_, path in zip(made.values(), paths.values(), strict=True):
+        format_.check(scene)
         if path.exists() and not overwrite:
             raise FileExistsError(f"{path} exists; replace it with --overwrite, or move it away")
     Path(folder).mkdir(parents=True, exist_ok=True)
-    for name, path in found.items():
-        FORMATS[name].write(path, tables() if callable(tables) else tables, scene)
-    return found
+    for format_, path in zip(made.values(), paths.values(), strict=True):
+        format_.write(path, tables() if callable(tables) else tables, scene)
+    return paths

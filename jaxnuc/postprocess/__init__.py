@@ -2,12 +2,12 @@
 
 The functions take and return arrays of one image; none scans it once per instance.
 
-* of a mask: `label_components`, `label_probability` (U-Net, Micro-Net)
-* of mask and contour: `grow_from_contours` (HARU-Net), `label_inside_contours` (DCAN),
+* from a mask: `label_components`, `label_probability` (U-Net, Micro-Net)
+* from mask and contour: `grow_from_contours` (HARU-Net), `label_inside_contours` (DCAN),
   `separate_overlaps` (CNSeg)
-* of distances: `hover_watershed` (HoVer-Net), `dynamic_watershed` (DIST), `separate_by_distance`
-* of star-convex polygons: `detect_polygons`, `render_polygons`, `refine_shapes` (StarDist)
-* of label maps: `regions`, `class_votes`, `relabel`, `remove_small`, `fill_holes`,
+* from distances: `hover_watershed` (HoVer-Net), `dynamic_watershed` (DIST), `separate_by_distance`
+* from star-convex polygons: `detect_polygons`, `render_polygons`, `refine_shapes` (StarDist)
+* on label maps: `regions`, `class_votes`, `relabel`, `remove_small`, `fill_holes`,
   `dilate_instances`
 """
 
@@ -23,13 +23,7 @@ from jaxnuc.postprocess.object_contour import (
 from jaxnuc.postprocess.overlap_separation import separate_by_distance, separate_overlaps
 from jaxnuc.postprocess.polygon_nms import detect_polygons, non_maximum_suppression
 from jaxnuc.postprocess.polygon_render import render_polygons
-from jaxnuc.postprocess.regions import (
-    class_votes,
-    fill_holes,
-    regions,
-    relabel,
-    weighted_class_votes,
-)
+from jaxnuc.postprocess.regions import class_votes, fill_holes, regions, relabel
 from jaxnuc.postprocess.shape_refinement import refine_shapes
 
 __all__ = [
@@ -51,5 +45,4 @@ __all__ = [
     "render_polygons",
     "separate_by_distance",
     "separate_overlaps",
-    "weighted_class_votes",
 ]

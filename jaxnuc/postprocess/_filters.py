@@ -6,7 +6,7 @@ import numpy as np
 def open_with_ellipse(mask: np.ndarray) -> np.ndarray:
     """Opens a mask (H, W) bool with OpenCV's 5x5 ellipse.
 
-    The ellipse is a square of 5x5 without its corners and their row-wise neighbours: a column of
+    The ellipse is a square of 5x5 without its corners and their row-wise neighbors: a column of
     5 pixels and a box of 3 rows by 5 columns, so that a transposed mask may open otherwise. The
     image border neither erodes nor dilates.
     """

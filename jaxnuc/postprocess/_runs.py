@@ -1,7 +1,7 @@
-"""A label map as runs of equal ids along its rows: what is counted by instance is counted by run.
+"""A label map as runs of equal ids along its rows, by which instances are measured.
 
-A nucleus of 270 pixels is about 18 runs, so that everything after one comparison of neighbouring
-pixels costs a fraction of a scan of the image.
+A nucleus of 270 pixels is about 18 runs: after one comparison of neighboring pixels, everything
+else costs a fraction of a scan of the image.
 """
 
 from dataclasses import dataclass

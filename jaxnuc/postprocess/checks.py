@@ -1,4 +1,4 @@
-"""Checks of the float maps that a network predicts, and of what is compared with them."""
+"""Checks of the arguments of post-processing: float maps, ranges and sizes."""
 
 import numpy as np
 
@@ -25,7 +25,7 @@ def float_map(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> np
         raise ValueError(f"{name} must be ({', '.join(sides)}), got shape {array.shape}")
     dtype = array.dtype if array.dtype in (np.float32, np.float64) else np.float64
     array = np.ascontiguousarray(array, dtype)
-    # NaN wins a minimum, so that two scans without temporary arrays find everything.
+    # A minimum is NaN if any value is, so that two scans without temporary arrays suffice.
     if not np.isfinite([array.min(initial=0), array.max(initial=0)]).all():
         raise ValueError(
             f"{name} holds {np.isnan(array).sum()} NaN and {np.isinf(array).sum()} infinite "

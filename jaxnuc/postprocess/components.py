@@ -12,7 +12,7 @@ def label_components(mask: np.ndarray, min_size: int = 0, connectivity: int = 2)
     Args:
       mask: (H, W) bool or integer; every non-zero pixel is foreground.
       min_size: components with fewer pixels are removed; one of exactly this size stays.
-      connectivity: 1, neighbours share an edge; 2, neighbours share an edge or a corner.
+      connectivity: 1, neighbors share an edge; 2, neighbors share an edge or a corner.
 
     Returns:
       (H, W) int32, 0 is background, ids 1..n in raster order of each component's first pixel.
@@ -34,9 +34,9 @@ def label_components(mask: np.ndarray, min_size: int = 0, connectivity: int = 2)
     if connectivity == 1:
         labels = cc3d.connected_components(mask, connectivity=4, out_dtype=np.uint32)
     else:
-        # cc3d's 8-connected labelling works in blocks of 2x2 pixels: its ids are not in raster
+        # cc3d's 8-connected labeling works in blocks of 2x2 pixels: its ids are not in raster
         # order, and where a side is odd it can label background (4.1.1). A volume of one slice, of
-        # which the neighbours share an edge, is the same without either.
+        # which the neighbors share an edge, is the same without either.
         labels = cc3d.connected_components(mask[None], connectivity=18, out_dtype=np.uint32)[0]
     labels = labels.view(np.int32)
     return remove_small(labels, min_size) if min_size > 1 else labels
@@ -52,7 +52,7 @@ def remove_small(instances: np.ndarray, min_size: int) -> np.ndarray:
       min_size: in pixels.
 
     Returns:
-      (H, W) int32 label map; the ids that stay are numbered anew from 1, in the same order.
+      (H, W) int32 label map; the remaining ids are renumbered from 1, in the same order.
 
     Raises:
       ValueError: the map is not (H, W), holds floats or a negative id.

@@ -11,7 +11,7 @@ from jaxnuc.registry import unknown
 _SEEDLESS = ("keep", "drop")
 _ONE = np.uint32(1)
 _NONE = np.uint32(2**32 - 1)
-_BLOCK = 2**15  # pixels whose neighbours stay in the cache
+_BLOCK = 2**15  # pixels whose neighbors stay in the cache
 
 
 def grow_from_contours(
@@ -24,19 +24,19 @@ def grow_from_contours(
     """Splits a mask into nuclei by growing the parts inside the contours.
 
     The seeds are the 8-connected components of mask without contour. They grow together, one
-    pixel at a time: each unlabelled mask pixel with labelled 8-neighbours takes the lowest of
+    pixel at a time: each unlabeled mask pixel with labeled 8-neighbors takes the lowest of
     their ids, until nothing changes.
 
     Args:
       mask: (H, W) bool or integer; every non-zero pixel belongs to a nucleus.
       contour: (H, W) bool or integer; every non-zero pixel belongs to an outline.
-      seedless: what becomes of mask components without any seed (thin nuclei that are all
+      seedless: how to treat mask components without any seed (thin nuclei that are all
         outline): `"keep"` gives them ids of their own after the seeds', `"drop"` removes them.
-      erosion: how often the seeds are eroded with a 3x3 square before they are labelled; the
+      erosion: how often the seeds are eroded with a 3x3 square before they are labeled; the
         image border does not erode.
-      sweeps: after how many steps growth stops; what no seed has reached by then is treated as
-        `seedless` says. By default growth goes on until nothing changes. The published code is
-        `seedless="drop"` with 6 sweeps (10 in its demonstration).
+      sweeps: after how many steps growth stops; pixels that no seed has reached by then are treated
+        as `seedless` components. By default growth goes on until nothing changes. The published
+        code is `seedless="drop"` with 6 sweeps (10 in its demonstration).
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n, seeds first, each group in raster order.
@@ -89,7 +89,7 @@ def _grow(labels: np.ndarray, mask: np.ndarray, sweeps: int | None = None) -> No
     """Grows the labels within the mask, in place, in 8-connected steps; the lowest id wins a tie.
 
     The paper dilates one id after the other, in ascending order and in place. As no id can pass
-    through another within a sweep, this equals taking the lowest neighbouring id. It repeats until
+    through another within a sweep, this equals taking the lowest neighboring id. It repeats until
     the mask is covered, which never happens if a part has no seed (the published code stops after
     a fixed number of sweeps and leaves the rest empty); here the end is when nothing changes.
 
@@ -113,11 +113,11 @@ def _grow(labels: np.ndarray, mask: np.ndarray, sweeps: int | None = None) -> No
         flat[newest] = np.compress(reached, nearest)
         waiting[newest] = False
         # Contours are thin, so that most of what waits is reached at the next steps: look at all of
-        # it again. Where a good part is out of reach, look at the neighbours of the newest pixels
+        # it again. Where a good part is out of reach, look at the neighbors of the newest pixels
         # alone, so that the whole stays linear however far the seeds grow.
         candidates = np.compress(~reached, candidates)
         if not 0 < candidates.size <= 3 * newest.size:
-            candidates = _neighbours(newest, offsets, waiting)
+            candidates = _neighbors(newest, offsets, waiting)
 
 
 def _lowest(flat: np.ndarray, pixels: np.ndarray, offsets: list[int]) -> np.ndarray:
@@ -136,7 +136,7 @@ def _lowest(flat: np.ndarray, pixels: np.ndarray, offsets: list[int]) -> np.ndar
     return lowest
 
 
-def _neighbours(pixels: np.ndarray, offsets: list[int], waiting: np.ndarray) -> np.ndarray:
+def _neighbors(pixels: np.ndarray, offsets: list[int], waiting: np.ndarray) -> np.ndarray:
     """The waiting pixels around `pixels`, each once: the next step reaches them all."""
     found = []
     for offset in offsets:

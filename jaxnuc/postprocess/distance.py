@@ -18,14 +18,14 @@ def dynamic_watershed(
     """Separates nuclei at the valleys between the maxima of a distance map.
 
     Distances are rounded down to whole pixels. Every regional maximum (a plateau of 8-connected
-    pixels without a higher neighbour) that rises more than `depth` above the highest pass to a
+    pixels without a higher neighbor) that rises more than `depth` above the highest pass to a
     higher one is a marker, and a watershed floods the mask from there.
 
     In the paper a network regresses the distance to the background, and a nucleus is found per
     maximum with dynamics above lambda (here: `depth`). The HoVer-Net authors' reimplementation of
     it, of which the figures are usually quoted, is what the defaults follow: chessboard distances
     in pixels, clipped to 0..255, lambda 0, the threshold of 0.5, and the watershed's lines taken
-    out. The width of the lines and the neighbourhoods are not stated; here the maxima are
+    out. The width of the lines and the neighborhoods are not stated; here the maxima are
     8-connected, the watershed is 4-connected, and the lines are one pixel on either side.
 
     Args:
@@ -35,7 +35,7 @@ def dynamic_watershed(
       depth: in whole pixels, 0..254; larger merges maxima that are separated by shallow valleys.
         A nucleus nowhere deeper than this vanishes, as does one that is nowhere 1 pixel deep.
       lines: whether touching instances are separated by taking out all pixels that have another
-        instance among their eight neighbours.
+        instance among their eight neighbors.
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n. A part of the mask that touches its
@@ -89,7 +89,7 @@ def lower_peaks(levels: np.ndarray, depth: int) -> np.ndarray:
 
     It is the reconstruction by dilation of `levels - depth` under `levels`. A pixel stays at a
     level if the 8-connected part at or above that level, in which it lies, also has a pixel
-    `depth` higher. One labelling per level is several times as fast as the general algorithm,
+    `depth` higher. One labeling per level is several times as fast as the general algorithm,
     which sorts all pixels: nuclei are about 15 pixels deep.
 
     Args:
@@ -113,13 +113,13 @@ def lower_peaks(levels: np.ndarray, depth: int) -> np.ndarray:
 
 
 def regional_maxima(levels: np.ndarray) -> np.ndarray:
-    """Labels the plateaus without a higher neighbour.
+    """Labels the plateaus without a higher neighbor.
 
     Args:
       levels: (H, W) uint8; what lies outside the image is 0.
 
     Returns:
-      (H, W) int32; 0 where the level is 0 or an 8-connected plateau has a higher 8-neighbour,
+      (H, W) int32; 0 where the level is 0 or an 8-connected plateau has a higher 8-neighbor,
       other plateaus have ids 1..n in raster order.
     """
     levels = np.ascontiguousarray(levels)  # or the order would be that of the columns
@@ -133,7 +133,7 @@ def regional_maxima(levels: np.ndarray) -> np.ndarray:
 
 
 def _touching(instances: np.ndarray) -> np.ndarray:
-    """Pixels (H, W) bool of an instance that have another one among their 8 neighbours."""
+    """Pixels (H, W) bool of an instance that have another one among their 8 neighbors."""
     found = np.zeros(instances.shape, bool)
     low, high, every = slice(None, -1), slice(1, None), slice(None)
     for one, other in (

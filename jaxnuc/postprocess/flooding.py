@@ -1,4 +1,4 @@
-"""Flooding of a mask from labelled seeds."""
+"""Flooding of a mask from labeled seeds."""
 
 import numpy as np
 
@@ -9,11 +9,11 @@ _UNREACHED = np.iinfo(np.int32).max
 
 
 def flood(markers: np.ndarray, mask: np.ndarray, lines: bool = False) -> np.ndarray:
-    """Gives every pixel of a mask to a seed nearest to it in 4-connected steps inside the mask.
+    """Assigns every pixel of a mask to the seed nearest in 4-connected steps inside the mask.
 
     It is the watershed of a constant image, ring by ring instead of through a queue. Every pixel
-    is looked at once; besides, each ring costs 10 to 20 microseconds, and there are as many rings
-    as the longest way to a seed has steps.
+    is visited once; each ring adds 10 to 20 microseconds, and there are as many rings as the
+    longest path to a seed has steps.
 
     Args:
       markers: (H, W) integer label map of the seeds, ids below 2^31 - 1; only their pixels inside
@@ -24,7 +24,7 @@ def flood(markers: np.ndarray, mask: np.ndarray, lines: bool = False) -> np.ndar
     Returns:
       (H, W) int32 label map with the ids of the markers; 0 outside the mask, on lines, and in parts
       of the mask without a seed. Where several seeds reach a pixel at once, the lowest id wins; of
-      neighbours reached at once, the one of the lowest id is first.
+      neighbors reached at once, the one of the lowest id is first.
 
     Raises:
       ValueError: the inputs are not (H, W) of one shape, hold floats, or an id does not fit.
@@ -48,6 +48,7 @@ def flood(markers: np.ndarray, mask: np.ndarray, lines: bool = False) -> np.ndar
             "relabel the markers first"
         )
 
+    # A margin of one pixel gives every pixel four neighbors, in one flat array.
     stride = mask.shape[1] + 2
     labels = np.pad(np.where(mask, markers, 0).astype(np.int32), 1).ravel()
     waiting = np.pad(mask, 1).ravel() & (labels == 0)
@@ -70,12 +71,12 @@ def flood(markers: np.ndarray, mask: np.ndarray, lines: bool = False) -> np.ndar
             newest = _settle(labels, claims, newest, around)
         else:
             labels[newest] = nearest
-        neighbours = (newest + around).ravel()
-        neighbours = neighbours[waiting[neighbours]]
+        neighbors = (newest + around).ravel()
+        neighbors = neighbors[waiting[neighbors]]
         # Each pixel once: the one of its copies that was the last to write.
-        copies = np.arange(neighbours.size, dtype=np.int32)
-        last_writer[neighbours] = copies
-        newest = neighbours[last_writer[neighbours] == copies]
+        copies = np.arange(neighbors.size, dtype=np.int32)
+        last_writer[neighbors] = copies
+        newest = neighbors[last_writer[neighbors] == copies]
     return labels.reshape(-1, stride)[1:-1, 1:-1].copy()
 
 
@@ -91,7 +92,7 @@ def _settle(
       labels: (N,) int32 of the flattened image, changed in place.
       claims: (N,) int32, the id each of the pixels would get, 0 elsewhere; 0 again afterwards.
       pixels: (n,) positions of the ring.
-      around: (4, 1) offsets of the neighbours.
+      around: (4, 1) offsets of the neighbors.
 
     Returns:
       (m,) positions of the pixels that got a label.

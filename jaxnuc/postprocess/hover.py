@@ -36,15 +36,15 @@ def hover_watershed(
 
     Args:
       probability: (H, W) float in [0, 1], of belonging to a nucleus.
-      hv: (H, W, 2) float, about [-1, 1]: distance to the nucleus' centre, channel 0 horizontal
+      hv: (H, W, 2) float, about [-1, 1]: distance to the nucleus' center, channel 0 horizontal
         (rising from left to right), 1 vertical (rising from top to bottom).
       threshold: foreground is where the probability is at least this.
       min_size: components of the foreground and markers with fewer pixels are removed.
       marker_threshold: in [0, 1]; markers are where the scaled fall is below this.
-      kernel: side of the Sobel filters in pixels, odd. 21 is meant for 40x (0.25 micrometres per
+      kernel: side of the Sobel filters in pixels, odd. 21 is meant for 40x (0.25 micrometers per
         pixel); scale it with the magnification, 11 for 20x.
-      constant: what becomes of a horizontal or vertical map without any slope along its axis,
-        which says nothing about where nuclei meet. `"ignore"`: the other map decides alone, and
+      constant: how to treat a horizontal or vertical map without any slope along its axis,
+        which does not show where nuclei meet. `"ignore"`: the other map decides alone, and
         without either the components are the nuclei. `"reference"`: no instances, as in the
         published code, where such a map scales to a fall at every pixel.
 
@@ -82,7 +82,7 @@ def hover_watershed(
     if not parts.any():
         return parts
     energy = hover_energy(hv, kernel, constant)
-    energy *= parts > 0
+    energy *= parts > 0  # as in the published code, the background counts as a fall
     markers = hover_markers(energy, parts > 0, marker_threshold, min_size)
     # The relief is smoothed with OpenCV's 3x3 Gaussian, whose sigma is 0.8.
     side = exp(-1 / (2 * 0.8**2))
@@ -102,7 +102,7 @@ def hover_energy(hv: np.ndarray, kernel: int = 21, constant: str = "ignore") -> 
     Args:
       hv: (H, W, 2) finite float; channel 0 horizontal, 1 vertical.
       kernel: side of the Sobel filters in pixels, odd.
-      constant: what becomes of a map without slope, see `hover_watershed`.
+      constant: how to treat a map without slope, see `hover_watershed`.
 
     Returns:
       (H, W) float64, the lower of both slopes, each scaled to [0, 1] over the image: 0 is the

@@ -9,7 +9,7 @@ from scipy import ndimage
 from jaxnuc.postprocess._runs import label_map
 from jaxnuc.registry import unknown
 
-_OUTLINES = ("exact", "columns")
+_OUTLINES = ("filled", "exact", "columns")
 
 
 class Mask(NamedTuple):
@@ -59,23 +59,21 @@ def paint(masks: Sequence[Mask], shape: tuple[int, int]) -> np.ndarray:
 
 def region_masks(
     regions: np.ndarray,
-    outline: str = "exact",
-    fill_holes: bool = True,
+    outline: str = "filled",
     max_instances: int | None = None,
 ) -> tuple[Mask, ...]:
     """The regions of a label map as masks, the largest first.
 
     They are in the order of the area of their column polygon: from the top pixel of each column,
-    left to right, and the bottom pixels back, through the centres of the pixels. Equal areas are in
+    left to right, and the bottom pixels back, through the centers of the pixels. Equal areas are in
     the order of their ids. The order does not depend on `outline`.
 
     Args:
       regions: (H, W) integer or bool label map of 8-connected regions, 0 is background.
-      outline: `"exact"`, the region itself; `"columns"`, the column polygon with its outline, which
-        fills holes and all that is open upwards or downwards, may cover pixels of neighbours, and
-        drops regions of less than three columns.
-      fill_holes: of exact outlines; a hole is enclosed by 8-connected pixels of the region. Column
-        polygons have none.
+      outline: `"exact"`, the region itself; `"filled"`, the region with its holes, which are
+        enclosed by 8-connected pixels of it; `"columns"`, the column polygon with its outline,
+        which fills holes and parts that are open upwards or downwards, may cover pixels of
+        neighbors, and drops regions of less than three columns.
       max_instances: how many to keep; None keeps all.
 
     Returns:
@@ -83,18 +81,15 @@ def region_masks(
 
     Raises:
       ValueError: the map is not (H, W), holds floats or a negative id, `outline` is unknown,
-        `max_instances` is negative, or column polygons are asked for with open holes or of a region
-        in pieces.
+        `max_instances` is negative, or a region whose column polygon is wanted is in pieces.
 
     Example:
       >>> ring = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]])
-      >>> region_masks(ring)[0].mask.sum(), region_masks(ring, fill_holes=False)[0].mask.sum()
+      >>> region_masks(ring)[0].mask.sum(), region_masks(ring, "exact")[0].mask.sum()
       (np.int64(9), np.int64(8))
     """
     if outline not in _OUTLINES:
         raise unknown("outline", outline, _OUTLINES)
-    if outline == "columns" and not fill_holes:
-        raise ValueError('column polygons have no holes; fill_holes=False needs outline="exact"')
     if max_instances is not None and max_instances < 0:
         raise ValueError(f"max_instances is {max_instances}; it must be 0 or more, or None for all")
 
@@ -121,7 +116,7 @@ def region_masks(
         else:
             end_col = int(columns.col[stop - 1]) + 1
             mask = regions[row:end_row, col:end_col] == columns.ids[k]
-            if fill_holes and columns.open_columns[k]:
+            if outline == "filled" and columns.open_columns[k]:  # others have no hole
                 mask = ndimage.binary_fill_holes(mask)
         masks.append(Mask(row, col, mask))
     return tuple(masks)
@@ -155,11 +150,11 @@ class _Columns(NamedTuple):
             region = self.ids[np.searchsorted(self.starts, i, side="right") - 1]
             raise ValueError(
                 f"region {region} has nothing between the columns {self.col[i]} and "
-                f'{self.col[i + 1]}; separate its pieces first, or take outline="exact"'
+                f'{self.col[i + 1]}; separate its pieces first, or take outline="filled"'
             )
 
     def polygon_areas(self) -> np.ndarray:
-        """(N,) float64 area of each polygon through the centres of its pixels."""
+        """(N,) float64 area of each polygon through the centers of its pixels."""
         heights = self.bottom - self.top
         trapezoids = (heights[1:] + heights[:-1]) * np.diff(self.col) / 2
         trapezoids[self.starts[1:] - 1] = 0

@@ -25,7 +25,7 @@ def label_probability(
       threshold: foreground is where the probability is above this.
       min_size: components with fewer pixels, holes counted, are removed.
       radius: how far instances grow, in pixels of city-block distance; see `dilate_instances`.
-      connectivity: 1, neighbours share an edge; 2, neighbours share an edge or a corner.
+      connectivity: 1, neighbors share an edge; 2, neighbors share an edge or a corner.
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n in raster order.
@@ -69,7 +69,7 @@ def label_inside_contours(
       threshold: foreground is where the difference is above this.
       min_size: components with fewer pixels are removed, before they are dilated and filled.
       radius: how far instances grow, in pixels of city-block distance; see `dilate_instances`.
-      connectivity: 1, neighbours share an edge; 2, neighbours share an edge or a corner.
+      connectivity: 1, neighbors share an edge; 2, neighbors share an edge or a corner.
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n in raster order of the components.
@@ -122,8 +122,8 @@ def dilate_instances(instances: np.ndarray, radius: int) -> np.ndarray:
         raise ValueError(f"radius {radius} is negative; 0 leaves the instances as they are")
     labels = label_map(instances, "instances")
     # Less one and without a sign the background is the greatest number, and loses every minimum.
-    # A minimum over the four neighbours per step gives the lowest id among the nearest ones, as
-    # the neighbours on the shortest paths know all of them.
+    # A minimum over the four neighbors per step gives the lowest id among the nearest ones, as
+    # the neighbors on the shortest paths know all of them.
     grown = labels.astype(f"u{labels.itemsize}", order="C") - 1
     background = np.iinfo(grown.dtype).max
     for _ in range(min(radius, sum(labels.shape))):  # no pixel is farther away

@@ -38,16 +38,15 @@ def separate_overlaps(
     min_area_share: float = 0.2,
     max_instances: int | None = None,
     lines: bool = True,
-    outline: str = "exact",
-    fill_holes: bool = True,
+    outline: str = "filled",
 ) -> Separation:
     """Separates touching and overlapping nuclei: seeds inside the boundaries flood the mask.
 
-    1. The mask is binarised, and again after it is resized to `shape`.
+    1. The mask is binarized, and again after it is resized to `shape`.
     2. The boundary likewise; before Otsu's threshold it is stretched to [10, 350] and cut at 255.
     3. Seeds are mask without boundary, opened with a cross of 3x3 pixels.
     4. Seeds with at most `min_area_share` of the mean area are dropped, holes of the others filled.
-       The area is that of the outer contour through the centres of its pixels.
+       The area is that of the outer contour through the centers of its pixels.
     5. The seeds, 4-connected, flood the mask at equal speed.
     6. Each region becomes a mask of its own, the largest first.
 
@@ -56,15 +55,14 @@ def separate_overlaps(
       boundary: (H, W) probability of a boundary in [0, 1].
       shape: of the image, (rows, columns); None: that of the maps.
       threshold: `"otsu"`, found per image and map (it always finds two classes, even in noise; a
-        constant map is judged by 0.5), or a probability: a pixel above it counts.
+        constant map has the threshold 0.5), or a probability: a pixel above it counts.
       min_area_share: 1/5 in the evaluation of the reference, 1/4 for its pseudo-labels; 0 keeps
         every seed.
       max_instances: only the largest are kept; None keeps all, the reference keeps 150.
       lines: keeps background lines of one pixel between regions that touch.
-      outline: `"exact"`, the regions themselves; `"columns"`, the polygons of the reference through
-        the top and the bottom pixel of each column, which overlap and drop nuclei of less than
-        three columns.
-      fill_holes: of exact outlines; column polygons have none.
+      outline: `"exact"`, the regions themselves; `"filled"`, with their holes; `"columns"`, the
+        polygons of the reference through the top and the bottom pixel of each column, which overlap
+        and drop nuclei of less than three columns.
 
     Returns:
       The nuclei as a label map of `shape` and as masks that may overlap.
@@ -94,10 +92,10 @@ def separate_overlaps(
     _check_threshold(threshold)
     if not mask.size:
         return Separation(np.zeros(shape, np.int32), ())
-    foreground = _binarise(mask, shape, threshold)
-    seeds = _opened(foreground & _binarise(boundary, shape, threshold, invert=True))
+    foreground = _binarize(mask, shape, threshold)
+    seeds = _opened(foreground & _binarize(boundary, shape, threshold, invert=True))
     markers = label_components(_large(seeds, min_area_share), connectivity=1)
-    masks = region_masks(flood(markers, foreground, lines), outline, fill_holes, max_instances)
+    masks = region_masks(flood(markers, foreground, lines), outline, max_instances)
     return Separation(paint(masks, shape), masks)
 
 
@@ -139,8 +137,8 @@ def separate_by_distance(
     _check_threshold(threshold)
     if not mask.size:
         return np.zeros(shape, np.int32)
-    foreground = _binarise(mask, shape, threshold)
-    # Exact, where the reference approximates the distance by the steps of a 3x3 neighbourhood.
+    foreground = _binarize(mask, shape, threshold)
+    # Exact, where the reference approximates the distance by the steps of a 3x3 neighborhood.
     # Without any background there is no distance, and the image is one nucleus.
     distance = foreground if foreground.all() else edt(foreground)
     markers = label_components(distance > seed_share * distance.max(), connectivity=1)
@@ -162,7 +160,7 @@ def _check_threshold(threshold: float | str) -> None:
         raise ValueError(f'threshold is {threshold}; it must be in [0, 1], or "otsu"')
 
 
-def _binarise(
+def _binarize(
     probability: np.ndarray, shape: tuple[int, int], threshold: float | str, invert: bool = False
 ) -> np.ndarray:
     """(H, W) bool of `shape`: where a probability is above the threshold (inverted: is not)."""
@@ -191,7 +189,8 @@ def _otsu(levels: np.ndarray) -> int:
     """Otsu's threshold of uint8 levels: the upper class is above it.
 
     The reference takes 0 for a constant image, so that a faint constant mask becomes one nucleus
-    and an image without any boundary has no nuclei. Here a constant image is judged by its half.
+    and an image without any boundary has no nuclei. Here the threshold of a constant image is
+    half of the range.
     """
     counts = np.bincount(levels.ravel(), minlength=256)
     below = np.cumsum(counts).astype(np.float64)
@@ -205,7 +204,7 @@ def _otsu(levels: np.ndarray) -> int:
 
 
 def _resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Bilinear, pixel centres at halves, the border repeated, nothing smoothed beforehand."""
+    """Bilinear, pixel centers at halves, the border repeated, nothing smoothed beforehand."""
     for axis, size in enumerate(shape):
         old = values.shape[axis]
         if size == old:
@@ -241,7 +240,7 @@ def _large(seeds: np.ndarray, min_area_share: float) -> np.ndarray:
 def _contour_areas(labels: np.ndarray) -> np.ndarray:
     """Area inside the outer contour of each 8-connected component without holes.
 
-    Through the centres of the pixels, a square of four pixels of a component adds 1, one of three
+    Through the centers of the pixels, a square of four pixels of a component adds 1, one of three
     adds 1/2, all others nothing.
 
     Args:
@@ -254,7 +253,7 @@ def _contour_areas(labels: np.ndarray) -> np.ndarray:
     in_rows = inside[1:] + inside[:-1]
     in_square = in_rows[:, 1:] + in_rows[:, :-1]
     row, col = np.nonzero(in_square > 2)
-    # Of three pixels in a square, one is on this diagonal; neighbours belong to one component.
+    # Of three pixels in a square, one is on this diagonal; neighbors belong to one component.
     owner = np.maximum(labels[row, col], labels[row + 1, col + 1])
     size = int(labels.max(initial=0)) + 1
     return np.bincount(owner, (in_square[row, col] - 2) / 2, minlength=size)

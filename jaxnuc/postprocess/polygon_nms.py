@@ -18,7 +18,7 @@ _NOISE = 1e-9  # an overlap of no more is rounding: polygons that touch
 
 
 class Suppression(NamedTuple):
-    """What a non-maximum suppression decided.
+    """The result of a non-maximum suppression.
 
     Attributes:
       kept: (K,) int64 indices of the survivors, the highest score first.
@@ -44,11 +44,11 @@ def non_maximum_suppression(
     give the same survivors; of crowded, ragged ones of a few pixels a fifth may be others.
 
     Time and memory are linear in candidates and in pairs that share a cell of a grid about as
-    large as a polygon: all candidates that come first in all their cells are survivors for sure,
-    and are dealt with at once.
+    large as a polygon: all candidates that come first in all their cells survive in any case,
+    and are handled together.
 
     Args:
-      points: (N, 2) centres (row, col) in pixels.
+      points: (N, 2) centers (row, col) in pixels.
       distances: (N, R) vertex distances in pixels; those below 1e-3 are set to it.
       scores: (N,).
       nms_thresh: in [0, 1]; the overlap above which the lower score is suppressed.
@@ -95,7 +95,7 @@ def detect_polygons(
     grid: int | tuple[int, int] = 1,
     border: int = 2,
 ) -> StarPolygons:
-    """The polygons that a network's maps hold after non-maximum suppression.
+    """The polygons of a network's maps after non-maximum suppression.
 
     Args:
       prob: (h, w) float in [0, 1], object probability on the grid.
@@ -104,7 +104,7 @@ def detect_polygons(
       nms_thresh: in [0, 1]; the overlap (intersection over the smaller area) above which the lower
         probability is suppressed. Of equal ones the first in raster order stays.
       grid: pixels of the image from one grid point to the next, one number or (row, col).
-      border: so many outer rows and columns of the grid hold no candidates.
+      border: number of outer rows and columns of the grid without candidates.
 
     Returns:
       The survivors in descending order of score, points in pixels of the image.
@@ -147,7 +147,7 @@ def _suppress(points: np.ndarray, distances: np.ndarray, thresh: float) -> np.nd
     number = len(points)
     areas = polygon_areas(distances)
     boxes = _bounding_boxes(points, distances)
-    # What overlaps also does so after it is clipped to the box of the centres, beyond which a few
+    # What overlaps also does so after it is clipped to the box of the centers, beyond which a few
     # huge polygons would make the cells of the grid larger than all others together.
     grid = _grid(np.clip(boxes, points.min(axis=0)[:, None], points.max(axis=0)[:, None]))
     by = np.full(number, number)  # `number` while undecided
@@ -214,7 +214,7 @@ def _bounding_boxes(points: np.ndarray, distances: np.ndarray) -> np.ndarray:
 def _grid(boxes: np.ndarray) -> _Grid:
     # Cells as large as the root mean square of the boxes' longer sides: boxes of any sizes and
     # shapes meet about four on average.
-    side = np.sqrt(((boxes[1] - boxes[0]).max(axis=0) ** 2).mean()) or 1  # 0: one centre for all
+    side = np.sqrt(((boxes[1] - boxes[0]).max(axis=0) ** 2).mean()) or 1  # 0: one center for all
     origin = boxes[0].min(axis=1, keepdims=True)
     corners, ends = np.floor((boxes - origin) / side).astype(np.int64)
     heights, widths = ends - corners + 1

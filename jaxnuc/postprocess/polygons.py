@@ -12,12 +12,12 @@ _CHUNK = 8192  # vertices at a time; larger temporary arrays leave the cache and
 
 
 class StarPolygons(NamedTuple):
-    """Polygons given by a centre and the distances of their vertices along equally spaced rays.
+    """Polygons given by a center and the distances of their vertices along equally spaced rays.
 
     Ray k of R points to the angle 2 pi k / R: row + sin, column + cos.
 
     Attributes:
-      points: (N, 2) centres (row, col) in pixels.
+      points: (N, 2) centers (row, col) in pixels.
       distances: (N, R) in pixels.
       scores: (N,), higher is better.
     """
@@ -43,7 +43,7 @@ def candidates_from_maps(
         are set to it.
       prob_thresh: strictly exceeded by a candidate's probability.
       grid: pixels of the image from one grid point to the next, one number or (row, col).
-      border: so many outer rows and columns of the grid hold no candidates.
+      border: number of outer rows and columns of the grid without candidates.
 
     Returns:
       `StarPolygons` in raster order, points (N, 2) int64 in pixels of the image.
@@ -121,14 +121,14 @@ def intersection_areas(
 ) -> np.ndarray:
     """Exact areas of the intersections of pairs of star-convex polygons.
 
-    Every edge of the second polygon spans a triangle with the first one's centre; counted with
+    Every edge of the second polygon spans a triangle with the first one's center; counted with
     its orientation, these triangles add up to the second polygon. The rays of the first cut them
-    into pieces. Within a sector between two rays the gauge of the first polygon (by what factor
-    must it be enlarged to reach a point) is linear, so that the share of a piece inside follows
+    into pieces. Within a sector between two rays the gauge of the first polygon (the factor
+    that enlarges it to reach a point) is linear, so that the share of a piece inside follows
     from the gauges at its two ends in closed form. Time and memory are linear in pairs times rays.
 
     Args:
-      points: (N, 2) float64 centres (row, col) in pixels.
+      points: (N, 2) float64 centers (row, col) in pixels.
       distances: (N, R) float64, positive, in pixels.
       first: (P,) positions of polygons.
       second: (P,) positions of the polygons to intersect them with.
@@ -151,7 +151,7 @@ def intersection_areas(
 
 
 def _intersection_areas(shift: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Areas for distances `first` and `second` (P, R), the second centre at `shift` (P, 2)."""
+    """Areas for distances `first` and `second` (P, R), the second center at `shift` (P, 2)."""
     pairs, n_rays = first.shape
     sine, cosine = ray_directions(n_rays)
     row = (shift[:, :1] + second * sine).ravel()
@@ -201,11 +201,11 @@ def _intersection_areas(shift: np.ndarray, first: np.ndarray, second: np.ndarray
     # have no area, and with shares within [0, 1] they add none.
     corner_gauge[vertices], corner_gauge[crossings] = gauge, np.maximum(cut_gauge, 0)
     starts = vertices[::n_rays]
-    neighbour = np.arange(1, len(corner_row) + 1)
-    neighbour[np.append(starts[1:], len(corner_row)) - 1] = starts
+    neighbor = np.arange(1, len(corner_row) + 1)
+    neighbor[np.append(starts[1:], len(corner_row)) - 1] = starts
 
-    doubled = corner_col * corner_row[neighbour] - corner_row * corner_col[neighbour]
-    other = corner_gauge[neighbour]
+    doubled = corner_col * corner_row[neighbor] - corner_row * corner_col[neighbor]
+    other = corner_gauge[neighbor]
     low, high = np.minimum(corner_gauge, other), np.maximum(corner_gauge, other)
     whole = np.where(high > 1, _ratio(1 - low, high - low), 1)
     inside = whole + (1 - whole) / (np.maximum(low, 1) * np.maximum(high, 1))

@@ -1,4 +1,4 @@
-"""What is asked of every instance of a label map: area, box, centroid, class; and its holes."""
+"""Area, box, centroid, class and holes of every instance of a label map."""
 
 from dataclasses import dataclass
 
@@ -121,62 +121,8 @@ def class_votes(
     return chosen, counts[best] / areas
 
 
-def weighted_class_votes(
-    instances: np.ndarray, probabilities: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The class of each instance by the sum of the class probabilities over its pixels.
-
-    Background (class 0) is never chosen; among equal sums the lowest class is.
-
-    Args:
-      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
-      probabilities: (H, W, C) float, C >= 2, not negative; class 0 is background.
-
-    Returns:
-      (N,) int64 classes in 1..C-1 and (N,) float64 shares of this class in the sum over all
-      classes but the background, 0 where that sum is 0; both in ascending order of the ids.
-
-    Raises:
-      ValueError: the maps are not (H, W) and (H, W, C) of one size, `instances` holds floats or
-        negative ids, or `probabilities` a number that is negative, infinite or NaN.
-
-    Example:
-      >>> weighted_class_votes(np.array([[5, 5]]), np.array([[[0.9, 0.1, 0], [0.5, 0.2, 0.3]]]))
-      (array([1]), array([0.5]))
-
-    References:
-      Weigert and Schmidt, "Nuclei instance segmentation and classification in histopathology
-      images with StarDist", ISBIC 2022.
-    """
-    instances, probabilities = label_map(instances, "instances"), np.asarray(probabilities)
-    if probabilities.ndim != 3 or probabilities.shape[2] < 2:
-        raise ValueError(
-            f"probabilities must be (H, W, C) with C >= 2, got shape {probabilities.shape}"
-        )
-    same_size(instances, probabilities, "instances", "probabilities")
-    lowest, highest = probabilities.min(initial=0), probabilities.max(initial=0)
-    if not (lowest >= 0 and np.isfinite(highest)):
-        raise ValueError(
-            f"probabilities reach from {lowest} to {highest}; they must be finite and not "
-            "negative, such as those of a softmax"
-        )
-    found = runs(instances)
-    inside = found.ranks > 0
-    owner = np.repeat(found.ranks[inside], found.lengths[inside])
-    pixels = np.flatnonzero(instances != 0)
-    weights = np.take(probabilities.reshape(-1, probabilities.shape[2]), pixels, axis=0)
-    sums = np.stack(
-        [np.bincount(owner, each, minlength=len(found.ids) + 1)[1:] for each in weights.T[1:]],
-        axis=1,
-    )
-    best = sums.argmax(axis=1)
-    total = sums.sum(axis=1)
-    shares = sums[np.arange(len(sums)), best] / np.where(total > 0, total, 1)
-    return best + 1, shares
-
-
 def relabel(instances: np.ndarray) -> np.ndarray:
-    """Numbers the instances anew from 1, in the order of their ids.
+    """Renumbers the instances from 1, in the order of their ids.
 
     Args:
       instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
@@ -201,7 +147,7 @@ def fill_holes(instances: np.ndarray) -> np.ndarray:
 
     A hole is a 4-connected part of the background that touches neither the image border nor any
     instance but one. Background between an instance and another one inside it, or enclosed by
-    several instances together, is none.
+    several instances together, is no hole.
 
     Args:
       instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
@@ -235,9 +181,9 @@ def fill_holes(instances: np.ndarray) -> np.ndarray:
     lowest = np.full(len(enclosed), np.iinfo(flat.dtype).max, flat.dtype)
     highest = np.zeros(len(enclosed), flat.dtype)
     for offset in (-width, -1, 1, width):  # no enclosed pixel is at the border
-        neighbour = flat[pixels + offset]
-        edge = neighbour > 0
-        np.minimum.at(lowest, part[edge], neighbour[edge])
-        np.maximum.at(highest, part[edge], neighbour[edge])
+        neighbor = flat[pixels + offset]
+        edge = neighbor > 0
+        np.minimum.at(lowest, part[edge], neighbor[edge])
+        np.maximum.at(highest, part[edge], neighbor[edge])
     flat[pixels] = np.where(lowest == highest, highest, 0)[part]
     return filled

@@ -1,11 +1,11 @@
-"""The shape of a nucleus by vote of all polygons that were found for it."""
+"""The shape of a nucleus by vote of all its candidate polygons."""
 
 import numpy as np
 
 from jaxnuc.postprocess.polygon_nms import Suppression
 from jaxnuc.postprocess.polygons import checked_polygons, ray_directions
 
-_GROWTH = 1e-9  # of distances, so that a pixel centre on an outline lies inside
+_GROWTH = 1e-9  # of distances, so that a pixel center on an outline lies inside
 _NOISE = 1e-9  # of votes; less is rounding
 _CHUNK = 1 << 17  # pixels of the winners' boxes at a time
 
@@ -29,7 +29,7 @@ def refine_shapes(
     of a survivor: time is linear in the height of the polygons and the area of the nuclei.
 
     Args:
-      points: (N, 2) centres (row, col) in pixels, of all candidates.
+      points: (N, 2) centers (row, col) in pixels, of all candidates.
       distances: (N, R) vertex distances in pixels; those below 1e-3 are set to it.
       scores: (N,), not negative.
       suppression: of these candidates, by `non_maximum_suppression`.
@@ -145,7 +145,7 @@ def _paint(
     share = (at - row[edge]) / (row_to[edge] - row[edge])
     crossing = col[edge] + share * (col_to[edge] - col[edge])
 
-    # Going up in rows, the polygon is on the side of the lower columns: the line leaves it there.
+    # Where an edge goes to higher rows, the polygon lies at lower columns: a line leaves it there.
     polygon = edge // n_rays
     owner = nucleus[polygon]
     column = np.clip(np.ceil(crossing), left[owner], right[owner]).astype(np.int64) - left[owner]

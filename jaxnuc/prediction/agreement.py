@@ -1,4 +1,4 @@
-"""How sure the nuclei of an average are: in how far its members find the same."""
+"""Agreement: how far the members of an average predict the same nuclei."""
 
 from collections.abc import Sequence
 
@@ -9,18 +9,18 @@ from jaxnuc.prediction.overlaps import boxes_of, common_pixels, overlapping
 
 
 def agreement(masks: Sequence[Mask], members: Sequence[Sequence[Mask]]) -> np.ndarray:
-    """The mean intersection over union of each nucleus with what members of an average find.
+    """The mean intersection over union of each nucleus with those of the members of an average.
 
     Maps are averaged over the symmetries of the square (test-time augmentation), networks (a deep
-    ensemble), or both; each of these members, decoded by itself, finds nuclei of its own. Of each
-    member counts the nucleus with the highest intersection over union, 0 where none overlaps.
+    ensemble), or both; each of these members is decoded by itself as well. For each member the
+    nucleus with the highest intersection over union counts, 0 where none overlaps.
 
     Args:
-      masks: N nuclei, found in the average.
-      members: the nuclei that each member finds.
+      masks: N nuclei of the average.
+      members: the nuclei of each member.
 
     Returns:
-      (N,) float32 in [0, 1]: 1 where every member outlines the nucleus alike, 0 where none has a
+      (N,) float32 in [0, 1]: 1 where every member has exactly this nucleus, 0 where none has a
       pixel of it. 1 minus this is an uncertainty.
 
     Raises:
@@ -38,7 +38,7 @@ def agreement(masks: Sequence[Mask], members: Sequence[Sequence[Mask]]) -> np.nd
       array([0.625], dtype=float32)
     """
     if not len(members):
-        raise ValueError("no members whose agreement could be told; give one at least")
+        raise ValueError("no members, so there is no agreement to measure; give one or more")
     boxes = boxes_of(masks)
     areas = _areas(masks)
     total = np.zeros(len(masks))
@@ -46,7 +46,7 @@ def agreement(masks: Sequence[Mask], members: Sequence[Sequence[Mask]]) -> np.nd
         pairs = overlapping(boxes, boxes_of(found))
         common = np.array([common_pixels(masks[a], found[b]) for a, b in pairs.tolist()], np.int64)
         a, b = pairs.T
-        best = np.zeros(len(masks))
+        best = np.zeros(len(masks))  # stays 0 for a nucleus that overlaps none of this member
         np.maximum.at(best, a, common / (areas[a] + _areas(found)[b] - common))
         total += best
     return (total / len(members)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Networks on a stream of tiles of one shape, in batches on all devices."""
+"""Networks on a stream of patches of one shape, in batches on all devices."""
 
 import math
 import time
@@ -19,20 +19,20 @@ T = TypeVar("T")
 
 
 @dataclass
-class Batches:
-    """Maps of tiles. The devices work on one batch while the next is read.
+class BatchRunner:
+    """Computes the maps of patches. The devices work on one batch while the next is read.
 
     Attributes:
-      predictor: whose networks they are; it says over what their maps are averaged.
+      predictor: its networks, and how their maps are averaged.
       size: images in a batch; rounded up to a multiple of the devices.
-      seconds: how long this process waited for the `"tiles"`, for the `"device"`, and for whoever
-        takes the maps (`"taker"`).
+      seconds: how long this process waited for the `"tiles"` to be read, for the `"device"`, and
+        for the `"decoding"` of the maps.
     """
 
     predictor: Predictor
     size: int = 1
     seconds: dict[str, float] = field(
-        default_factory=lambda: {"tiles": 0.0, "device": 0.0, "taker": 0.0}
+        default_factory=lambda: {"tiles": 0.0, "device": 0.0, "decoding": 0.0}
     )
 
     def __post_init__(self) -> None:
@@ -40,77 +40,78 @@ class Batches:
             raise ValueError(f"batch_size={self.size} must be at least 1")
         devices = jax.local_device_count()
         self.size = math.ceil(self.size / devices) * devices
-        predictor = self.predictor
-        self._runs = [compile_forward(n.forward, n.variables) for n in predictor.networks]
-        self._average = predictor.average
+        networks = self.predictor.networks
+        self._networks = [compile_forward(n.forward, n.variables) for n in networks]
+        self._average = self.predictor.average
 
     def __call__(
-        self, tiles: Iterable[tuple[T, np.ndarray]]
+        self, patches: Iterable[tuple[T, np.ndarray]]
     ) -> Iterator[tuple[T, Maps, tuple[Maps, ...]]]:
-        """The maps of every tile, in their order.
+        """The maps of every patch, in their order.
 
         Args:
-          tiles: anything, and the tile (S, S, 3) uint8 that it stands for, normalised, all of one
-            side S, with as many pixels of its surroundings as the network's margin. A short last
-            batch is filled up with black tiles.
+          patches: anything, and the pixels (S, S, 3) uint8 that belong to it, normalized, all of
+            one side S, with as many pixels of their surroundings as the network's margin. A short
+            last batch is filled up with black images.
 
         Yields:
-          What came with the tile; its `{map: (h, w, C) float32}`; and the same of each member, as
-          `Predictor.members`, where the predictor is to tell their agreement, else nothing.
+          What came with the pixels; their `{map: (h, w, C) float32}`; and the same of each member
+          of the average where the predictor measures agreement, else nothing.
         """
-        parts: deque[tuple[T, int]] = deque()  # tiles whose maps are not merged yet
+        # A patch becomes several images, one for each symmetry, which may be in several batches.
+        pending: deque[tuple[T, int]] = deque()  # patches without maps, and their number of images
         maps: list[list[Maps]] = []  # of each image, those of every network
-        waiting: deque[tuple[Any, int]] = deque()  # batches on the devices
-        images: list[np.ndarray] = []
+        running: deque[tuple[Any, int]] = deque()  # batches on the devices
+        images: list[np.ndarray] = []  # of the next batch
 
         def start() -> None:
             count = len(images)
             images.extend([np.zeros_like(images[0])] * (self.size - count))
             batch = np.stack(images)
-            waiting.append(([run(batch) for run in self._runs], count))
+            running.append(([network(batch) for network in self._networks], count))
             images.clear()
 
         def finish() -> Iterator[tuple[T, Maps, tuple[Maps, ...]]]:
-            batch, count = waiting.popleft()
+            batch, count = running.popleft()
             with self._waiting("device"):
                 batch = jax.device_get(batch)
             maps.extend(
                 [{name: m[i] for name, m in each.items()} for each in batch] for i in range(count)
             )
-            while parts and len(maps) >= parts[0][1]:
-                tile, number = parts.popleft()
+            while pending and len(maps) >= pending[0][1]:
+                patch, number = pending.popleft()
                 by_network = zip(*maps[:number], strict=True)
-                members = self._average.undone([m for each in by_network for m in each])
-                merged = self._average.merged(members)
+                members = self._average.restore([m for each in by_network for m in each])
+                merged = self._average.average(members)
                 del maps[:number]
-                with self._waiting("taker"):
-                    yield tile, merged, members if self.predictor.agreement else ()
+                with self._waiting("decoding"):
+                    yield patch, merged, members if self.predictor.agreement else ()
 
-        iterator = iter(tiles)
+        iterator = iter(patches)
         while True:
             with self._waiting("tiles"):
                 following = next(iterator, None)
             if following is None:
                 break
-            tile, pixels = following
-            turned = self._average.images(pixels)
-            parts.append((tile, len(turned)))
-            for image in turned:
+            patch, pixels = following
+            transformed = self._average.images(pixels)
+            pending.append((patch, len(transformed)))
+            for image in transformed:
                 images.append(image)
                 if len(images) == self.size:
                     start()
-            while len(waiting) > 1:
+            while len(running) > 1:
                 yield from finish()
         if images:
             start()
-        while waiting:
+        while running:
             yield from finish()
 
     @contextmanager
     def _waiting(self, what: str) -> Iterator[None]:
         """Adds the time within to an entry of `seconds`."""
-        since = time.perf_counter()
+        start = time.perf_counter()
         try:
             yield
         finally:
-            self.seconds[what] += time.perf_counter() - since
+            self.seconds[what] += time.perf_counter() - start

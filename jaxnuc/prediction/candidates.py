@@ -1,4 +1,4 @@
-"""The nuclei that overlapping tiles see, and which of them are the same; see `stitching`."""
+"""The nuclei of overlapping tiles, and which of them are the same; see `stitching`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,25 +10,26 @@ from jaxnuc.postprocess.masks import Mask
 from jaxnuc.prediction.overlaps import boxes_of, common_pixels, overlapping, union, within
 from jaxnuc.prediction.tiles import Tiling
 
-# A nucleus is cut where it comes as near to a side as this: decoders may leave out the last pixel.
+# A nucleus within this many pixels of a side counts as cut: decoders may leave out the last pixel.
 _REACH = 2
-SAME = 0.5  # of the smaller one's pixels, at least
+SAME = 0.5  # common pixels of the same nucleus: more than this share of the smaller one
 _SAME_PIECE = 1 / 3  # intersection over union of two cut pieces on the pixels that both tiles see
 
 
 @dataclass(frozen=True)
 class Candidates:
-    """What is known of N candidates. Boxes are half-open: row_min, col_min, row_max, col_max.
+    """Masks and places of N candidates. Boxes are half-open: row_min, col_min, row_max, col_max.
 
     Attributes:
+      masks: in pixels of the image.
       tiles: (N,) number of the tile in the grid, in raster order.
       boxes: (N, 4) of the masks.
       tile_boxes, cores: (N, 4) of the tiles.
-      shared: (N, 4) pixels from each side of the tile's box that a neighbour also sees, or 0.
+      shared: (N, 4) pixels from each side of the tile's box that a neighbor also sees, or 0.
       areas: (N,) pixels.
       cut: (N,) whether it reaches a side of its tile that runs through the image.
       owned: (N,) whether its centroid lies in the core of its tile.
-      depths: (N,) how far from the core's nearest side to a neighbour, negative outside.
+      depths: (N,) how far from the core's nearest side to a neighbor, negative outside.
     """
 
     masks: tuple[Mask, ...]
@@ -44,15 +45,15 @@ class Candidates:
 
     @staticmethod
     def of(tiling: Tiling, table: NucleiTable) -> "Candidates":
-        """What is known of the nuclei from `gather`, one or more.
+        """The candidates of a table from `gather`, one or more.
 
         Raises:
-          ValueError: the tile of a nucleus is not known, or the nucleus leaves it.
+          ValueError: the tile of a nucleus is unknown, or the nucleus leaves its tile.
           IndexError: the grid has no such tile.
         """
         missing = {"tile_row", "tile_col"} - table.measurements.keys()
         if missing:
-            raise ValueError(f"no {' and '.join(sorted(missing))} of the nuclei; use gather")
+            raise ValueError(f"the nuclei have no {' and '.join(sorted(missing))}; use gather")
         places = np.stack([table.measurements["tile_row"], table.measurements["tile_col"]], axis=1)
         unique, which = np.unique(places, axis=0, return_inverse=True)
         grid = [tiling.at(row, col) for row, col in unique.tolist()]
@@ -92,9 +93,9 @@ class Candidates:
 
     def mostly_in_cores(self, pieces: np.ndarray) -> bool:
         """Whether more than half of a merged nucleus is what tiles see in their own cores."""
-        responsible = sum(within(self.masks[i], self.cores[i]) for i in pieces)
+        in_cores = sum(within(self.masks[i], self.cores[i]) for i in pieces)
         whole = union([self.masks[i] for i in pieces])
-        return 2 * responsible > int(whole.mask.sum())
+        return 2 * in_cores > int(whole.mask.sum())
 
     def pairs(self) -> np.ndarray:
         """(P, 2) ascending numbers of candidates of different tiles whose boxes overlap."""
@@ -123,24 +124,25 @@ class Links:
 
 
 def find_links(candidates: Candidates) -> Links:
-    """Finds the pairs."""
+    """Finds the pairs of candidates that are the same nucleus."""
     pairs = candidates.pairs()
     common = np.zeros(len(pairs), np.int64)
-    seen_by_one = np.full(len(pairs), np.inf)  # pixels that both tiles see, in either mask
+    # Of cut pairs: the pixels of either mask within the part of the image that both tiles see.
+    in_either = np.full(len(pairs), np.inf)
     for k, (a, b) in enumerate(pairs.tolist()):
         one, other = candidates.masks[a], candidates.masks[b]
         common[k] = common_pixels(one, other)
         if common[k] and candidates.cut[a] and candidates.cut[b]:
             seen = within(one, candidates.tile_boxes[b]) + within(other, candidates.tile_boxes[a])
-            seen_by_one[k] = seen - common[k]
+            in_either[k] = seen - common[k]
     covered = common > SAME * candidates.areas[pairs].min(axis=1)
-    pieces = common > _SAME_PIECE * seen_by_one
+    pieces = common > _SAME_PIECE * in_either
     same = covered | pieces
     return Links(pairs[same], common[same], pieces[same])
 
 
 def _insets(inner: np.ndarray, outer: np.ndarray) -> np.ndarray:
-    """(N, 4) how far inside the sides of outer boxes those of inner boxes lie."""
+    """(N, 4) distances of the sides of inner boxes from those of outer boxes."""
     return np.concatenate([inner[:, :2] - outer[:, :2], outer[:, 2:] - inner[:, 2:]], axis=1)
 
 

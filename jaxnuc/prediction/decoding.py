@@ -1,4 +1,4 @@
-"""From maps to nuclei; without JAX, so that processes which decode start fast and stay small."""
+"""From maps to nuclei; without JAX, so that worker processes start fast and stay small."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,6 @@ from jaxnuc.postprocess.regions import regions
 from jaxnuc.prediction.agreement import agreement
 from jaxnuc.prediction.tiles import Tile
 from jaxnuc.representations import Nuclei, Representation
-from jaxnuc.representations._classes import Classified
 
 
 @dataclass(frozen=True)
@@ -20,12 +19,12 @@ class Decoder:
     """From maps to nuclei, with their classes at any label set.
 
     Attributes:
-      representation: which decodes.
-      label_set: the label set at which classes are read, see `Classified.read_at`; None: that of
-        the class map. Where no classes are predicted, there are none at any.
+      representation: decodes the maps.
+      label_set: the label set at which classes are read, see `ClassMap.read_at`; None: that of
+        the class map. It has no effect where no classes are predicted.
 
     Raises:
-      ValueError: the predicted classes cannot be read at the cut.
+      ValueError: the predicted classes cannot be read at the label set.
     """
 
     representation: Representation
@@ -38,8 +37,8 @@ class Decoder:
 
     @property
     def grid(self) -> int:
-        """Pixels of the image per value of the maps, each way."""
-        return getattr(self.representation, "grid", 1)
+        """Pixels of the image per value of the maps, along each axis."""
+        return self.representation.grid
 
     def __call__(
         self,
@@ -55,11 +54,8 @@ class Decoder:
           members: the maps of each member of an average; each is decoded too, for the agreement of
             the nuclei.
         """
-        if self.grid > 1:
-            nuclei = self.representation.decode(maps, shape=shape)  # type: ignore[call-arg]
-        else:
-            nuclei = self.representation.decode(maps)
-        if self.label_set is not None and isinstance(self.representation, Classified):
+        nuclei = self.representation.decode(maps, shape)
+        if self.label_set is not None:
             nuclei = self.representation.read_at(nuclei, self.label_set)
         if not members:
             return nuclei
@@ -67,10 +63,9 @@ class Decoder:
 
     @property
     def class_names(self) -> tuple[str, ...] | None:
-        """Of the classes of nuclei, the background first; None where there are none."""
-        if not isinstance(self.representation, Classified):
-            return None
-        return ("background", *(self.label_set or self.representation.predicted).groups)
+        """Names of the classes, the background first; None where no classes are predicted."""
+        predicted = self.representation.label_set
+        return None if predicted is None else ("background", *(self.label_set or predicted).groups)
 
     def table(
         self,
@@ -78,11 +73,11 @@ class Decoder:
         tile: Tile,
         members: Sequence[Mapping[str, np.ndarray]] = (),
     ) -> NucleiTable:
-        """The nuclei of a tile of an image, where they lie in the image.
+        """The nuclei of a tile, in coordinates of the image.
 
         Args:
           maps: of the tile's pixels in the image.
-          tile: which begins on the maps' grid.
+          tile: starts on the grid of the maps.
           members: as in the call.
         """
         top, left, bottom, right = tile.box
@@ -95,10 +90,11 @@ class Decoder:
 
     def cannot_read(self, label_set: LabelSet) -> str | None:
         """Why the predicted classes cannot be read at a label set; None where they can."""
-        if not isinstance(self.representation, Classified):
-            return None  # there are none
+        predicted = self.representation.label_set
+        if predicted is None:
+            return None
         try:
-            self.representation.predicted.to(label_set)
+            predicted.to(label_set)
         except ValueError as error:
             return str(error)
         return None
@@ -110,15 +106,15 @@ def decode_tile(
     maps: Mapping[str, np.ndarray],
     members: Sequence[Mapping[str, np.ndarray]],
 ) -> tuple[Tile, NucleiTable]:
-    """`Decoder.table` with its tile; here, so that the processes that do it need no JAX."""
+    """`Decoder.table` with its tile, as a function for worker processes."""
     return tile, decoder.table(maps, tile, members)
 
 
 def as_table(nuclei: Nuclei) -> NucleiTable:
     """Nuclei of one image as rows.
 
-    Where a representation says which pixels of nuclei others cover, masks are whole. A nucleus of
-    which no pixel is left in the label map, and that has no mask, has no row.
+    Where a representation gives masks, nuclei may overlap. Without masks, a nucleus without a pixel
+    left in the label map has no row.
     """
     if nuclei.masks is not None:
         masks, rows = nuclei.masks, np.arange(len(nuclei.masks))

@@ -1,24 +1,19 @@
 """A trained network as a folder that runs without this library: StableHLO, made by `jax.export`.
 
-python -m jaxnuc.prediction.export --workdir=runs/a --output=a_exported
-
-The folder holds `model.jax_export`, the network with its parameters, and `model.json`, which says
-what goes in and what comes out. `docs/export.md` shows how another program uses them.
+The folder holds `model.jax_export`, the network with its parameters, and `model.json`, which
+describes its input and output. `docs/export.md` shows how another program uses them.
 """
 
-import dataclasses
 import hashlib
 import importlib.util
 import json
 import os
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from absl import app, flags, logging
 from jax import export as jax_export
 
 import jaxnuc
@@ -28,25 +23,11 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.io.atomic import replacing
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
-from jaxnuc.prediction.predictor import STRIDE, Network, Predictor, load
+from jaxnuc.prediction.predictor import STRIDE, Predictor, TrainedNetwork
 from jaxnuc.representations import Representation
-from jaxnuc.representations._classes import Classified
 
 MODEL, ABOUT = "model.jax_export", "model.json"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
-
-# Of the maps of all representations, for whoever reads `model.json` alone.
-MEANINGS = {
-    "mask": "inside of nuclei",
-    "contour": "contours of nuclei",
-    "prob": "object: 1 in the middle of nuclei, falling to 0 outside",
-    "dist": "pixels of the image to the outline along rays; ray k of R goes to "
-    "(row, col) = (sin, cos)(2 pi k / R)",
-    "np": "nucleus",
-    "hv": "horizontal and vertical distance to the centre of the nucleus, from -1 to 1",
-    "distance": "pixels to outside of the nucleus, in steps to any of 8 neighbours",
-    "class": "class of the nucleus, in the order of classes",
-}
 
 
 def export(
@@ -58,9 +39,9 @@ def export(
 ) -> Path:
     """Writes a network as a folder that a program with JAX alone can run.
 
-    The call in it takes images (b, 64 h + margin, 64 w + margin, 3) uint8, already normalised, for
+    The call in it takes images (b, 64 h + margin, 64 w + margin, 3) uint8, already normalized, for
     any b, h and w, and gives the maps as a dict, float32. It runs on CPU, CUDA, ROCm and TPU,
-    wherever it was made. Test-time augmentation is not in it, nor is the step to nuclei.
+    wherever it was made. It contains neither test-time augmentation nor the decoding to nuclei.
 
     Args:
       predictor: from `load`, of one checkpoint.
@@ -73,10 +54,10 @@ def export(
       The folder.
 
     Raises:
-      FileExistsError: there is something at `path`, and it is not an export to overwrite.
+      FileExistsError: `path` exists, and is not an export to overwrite.
       ImportError: flatbuffers is missing.
-      ValueError: the network works on a fixed size only, `size` is no multiple of 64, there are
-        several networks, or the predictor's classes are not those of its configuration.
+      ValueError: the network works on a fixed size only, `size` is no multiple of 64, or there are
+        several networks.
     """
     path = Path(path)
     if path.exists() and not (overwrite and (path / ABOUT).is_file()):
@@ -93,11 +74,6 @@ def export(
     program = exported.serialize()
     about = _about(predictor, exported, size)
     about["sha256"] = hashlib.sha256(program).hexdigest()
-    if _representation(about) != predictor.representation:
-        raise ValueError(
-            f"the predictor has {predictor.representation}, and its configuration describes other "
-            f"classes: {predictor.config.classes.to_dict()}; make both by jaxnuc.build"
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as temporary:
         temporary.mkdir()
@@ -107,7 +83,7 @@ def export(
 
 
 def load_exported(path: str | os.PathLike[str]) -> Predictor:
-    """A predictor of an exported network, for `segment` and all else that takes one.
+    """A predictor of an exported network.
 
     Args:
       path: of a folder that `export` wrote.
@@ -128,7 +104,7 @@ def load_exported(path: str | os.PathLike[str]) -> Predictor:
     found = hashlib.sha256(program).hexdigest()
     if found != about["sha256"]:
         raise ValueError(
-            f"{path / MODEL} is damaged, export it again: its sha256 is {found}, that in {ABOUT} "
+            f"{path / MODEL} is damaged, export it again: its sha256 is {found}, but {ABOUT} has "
             f"{about['sha256']}"
         )
     try:
@@ -150,9 +126,9 @@ def load_exported(path: str | os.PathLike[str]) -> Predictor:
         return maps
 
     config = configs.from_json(about["config"])
-    network = Network(jax.jit(forward), {})  # the variables are in the program
+    network = TrainedNetwork(jax.jit(forward), {}, margin)  # the variables are in the program
     normalize = Normalize(about["normalize"])
-    return Predictor((network,), _representation(about), normalize, config, margin)
+    return Predictor((network,), _representation(about), normalize, config)
 
 
 def _traced(predictor: Predictor, size: tuple[int, int] | None) -> jax_export.Exported:
@@ -180,20 +156,13 @@ def _traced(predictor: Predictor, size: tuple[int, int] | None) -> jax_export.Ex
 def _about(
     predictor: Predictor, exported: jax_export.Exported, size: tuple[int, int] | None
 ) -> dict[str, Any]:
-    """What a program needs to know, as plain data."""
+    """The contents of `model.json`."""
     representation = predictor.representation
-    classified = representation if isinstance(representation, Classified) else None
-    base: Any = classified.base if classified else representation
-    name = type(base).__module__.rpartition(".")[2]  # the file name is the registry
-    regressions = getattr(representation, "regressions", ())
+    sections = representation.sections()
 
-    def described(name: str, array: jax.core.ShapedArray) -> dict[str, Any]:
-        activation = "softmax" if array.shape[-1] > 1 else "sigmoid"
-        return {
-            **_array(array),
-            "activation": "none" if name in regressions else activation,
-            "meaning": MEANINGS[name],
-        }
+    def describe(name: str, array: jax.core.ShapedArray) -> dict[str, Any]:
+        of_map = representation.output_maps[name]
+        return {**_array(array), "activation": of_map.activation, "meaning": of_map.meaning}
 
     (image,) = exported.in_avals
     maps = jax.tree.unflatten(exported.out_tree, exported.out_avals)
@@ -202,8 +171,8 @@ def _about(
         "made_by": f"jaxnuc {jaxnuc.__version__}, jax {jax.__version__}",
         "calling_convention_version": exported.calling_convention_version,
         "platforms": list(exported.platforms),
-        "image": {**_array(image), "meaning": "red, green, blue, normalised"},
-        "maps": {name: described(name, array) for name, array in maps.items()},
+        "image": {**_array(image), "meaning": "red, green, blue, normalized"},
+        "maps": {name: describe(name, array) for name, array in maps.items()},
         "normalize": predictor.normalize.name,
         "mpp": config.data.mpp or None,
         "size": size and list(size),
@@ -211,10 +180,9 @@ def _about(
         "margin": predictor.margin,
         "grid": predictor.decode.grid,
         "classes": Decoder(representation).class_names,  # of the map
-        "representation": {"name": name, **dataclasses.asdict(base)},
-        "label_sets": [label_set.to_json() for label_set in classified.label_sets]
-        if classified
-        else [],
+        "representation": sections["representation"],
+        "class_map": sections["classes"],
+        "label_sets": [label_set.to_json() for label_set in representation.label_sets],
         "config": configs.to_json(config),
     }
 
@@ -225,37 +193,8 @@ def _array(array: jax.core.ShapedArray) -> dict[str, Any]:
 
 
 def _representation(about: Mapping[str, Any]) -> Representation:
-    """The representation with all that was set after the configuration, as thresholds are."""
+    """The representation, with thresholds that were set after the training."""
     label_sets = tuple(LabelSet.from_json(label_set) for label_set in about["label_sets"])
     return representations.create(
-        classes=about["config"]["classes"], label_sets=label_sets, **about["representation"]
+        classes=about["class_map"], label_sets=label_sets, **about["representation"]
     )
-
-
-def _main(argv: list[str]) -> None:
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown arguments: {argv[1:]}")
-    logging.set_verbosity(logging.WARNING)
-    given = flags.FLAGS
-    size = None
-    if given.size is not None:
-        if len(given.size) != 2 or not all(side.isdecimal() for side in given.size):
-            raise app.UsageError(f"--size={','.join(given.size)}; write it as H,W, such as 256,256")
-        height, width = map(int, given.size)
-        size = height, width
-    try:
-        predictor = load(given.workdir, given.checkpoint)
-        output = export(predictor, given.output, size=size, overwrite=given.overwrite)
-    except (OSError, ValueError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    print(f"written to {output}")
-
-
-if __name__ == "__main__":
-    flags.DEFINE_string("workdir", None, "Folder of the run, or of one checkpoint.")
-    flags.DEFINE_string("output", None, "Folder to write.")
-    flags.DEFINE_string("checkpoint", "best", "best, latest or a step.")
-    flags.DEFINE_list("size", None, "H,W of the maps, for networks that refuse any size.")
-    flags.DEFINE_bool("overwrite", False, "Replace an export that exists.")
-    flags.mark_flags_as_required(["workdir", "output"])
-    app.run(_main)

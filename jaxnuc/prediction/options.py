@@ -1,79 +1,155 @@
-"""How `jaxnuc.predict` turns images into nuclei."""
+"""How `jaxnuc.predict` turns images into files of nuclei."""
 
+import dataclasses
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from jaxnuc.io.pixel_size import check_mpp
 from jaxnuc.io.workers import cores
-from jaxnuc.outputs import check_installed, paths
+from jaxnuc.outputs import make_formats
 from jaxnuc.prediction.patches import OVERLAP, PATCH, TILE, check_sizes
+
+# Files of a prediction that are not files of nuclei: NAME and one of these.
+SUMMARY, REPORT, TISSUE = ".json", ".report.html", ".tissue.png"
 
 
 @dataclass(frozen=True)
-class Options:
-    """How images become nuclei.
+class TilingOptions:
+    """How an image is divided.
 
     Attributes:
-      formats: of the files, see `jaxnuc.outputs.FORMATS`.
-      mpp: microns per pixel of the images, whatever their files say; None: as they say.
-      model_mpp: microns per pixel that the model expects; None: its configuration's `data.mpp`.
       patch: side of what the network sees at once, in pixels at the model's resolution, a multiple
-        of 64; less for a small image.
-      overlap: of neighbouring patches and of neighbouring tiles, a multiple of 32. It should be
+        of 64; a small image is seen in smaller patches.
+      overlap: of neighboring patches and of neighboring tiles, a multiple of 32. It should be
         longer than a nucleus; one that is longer is merged from its pieces.
       tile: side of what is decoded at once, a multiple of 64; nothing is computed twice within one
         where it is a multiple of `patch - overlap`.
-      batch_size: patches that the devices take at once.
-      workers: processes that decode; 0: this one; None: one for each core that this process may
-        use but one, 8 at most.
-      tissue: leave out tiles without tissue; only for stained sections.
-      stains: measure haematoxylin and eosin in each nucleus.
-      skip_corrupt: take what cannot be read for glass, and name it at the end.
-      overwrite: begin anew, and replace the files of `formats` that exist; those of other formats
-        stay as they are. Where such a run is killed, one without goes on.
-      shard: (i, n): do the i-th of n parts of each image, from 1, and write no files of nuclei;
-        a run without a shard joins them, in the same folder or by `merge`, and does what is
-        missing.
-      merge: folders in which other processes wrote their shards, which are taken from there.
-      report: write `NAME.report.html`, a page to look at.
-      progress: show a progress bar.
     """
 
-    formats: tuple[str, ...] = ("geojson", "csv")
-    mpp: float | None = None
-    model_mpp: float | None = None
     patch: int = PATCH
     overlap: int = OVERLAP
     tile: int = TILE
+
+    def __post_init__(self) -> None:
+        check_sizes(self.tile, self.patch, self.overlap)
+
+
+@dataclass(frozen=True)
+class ResolutionOptions:
+    """At which resolution the network sees an image.
+
+    Attributes:
+      mpp: microns per pixel of the images, in place of what their files say; None: as they say.
+      model_mpp: microns per pixel that the model expects; None: its configuration's `data.mpp`.
+    """
+
+    mpp: float | None = None
+    model_mpp: float | None = None
+
+    def __post_init__(self) -> None:
+        for mpp in (self.mpp, self.model_mpp):
+            if mpp is not None:
+                check_mpp(mpp)
+
+
+@dataclass(frozen=True)
+class FileOptions:
+    """Which files are written.
+
+    Attributes:
+      formats: of the nuclei, as `jaxnuc.outputs.create` takes them.
+      report: write `NAME.report.html` as well.
+      overwrite: start again, and replace the files of `formats` that exist; those of other formats
+        stay as they are. A run without it resumes one with it that was killed.
+    """
+
+    formats: tuple[str, ...] = ("geojson", "csv")
+    report: bool = True
+    overwrite: bool = False
+
+    def __post_init__(self) -> None:
+        for name, format_ in make_formats(self.formats).items():
+            if format_.suffix in (SUMMARY, REPORT, TISSUE):
+                raise ValueError(
+                    f"the format {name} writes files that end in {format_.suffix}, as the "
+                    "prediction itself does; give it another suffix"
+                )
+
+
+@dataclass(frozen=True)
+class ProcessOptions:
+    """How the work is shared among devices, processes and machines.
+
+    Attributes:
+      batch_size: patches that the devices take at once.
+      workers: processes that decode; 0: this one; None: one for each core that this process may
+        use but one, 8 at most.
+      shard: (i, n): do the i-th of n parts of each image, from 1, and write no files of nuclei;
+        a run without a shard joins them, in the same folder or by `merge`, and does what is
+        missing.
+      merge: folders in which other processes wrote their shards.
+    """
+
     batch_size: int = 1
     workers: int | None = None
-    tissue: bool = False
-    stains: bool = True
-    skip_corrupt: bool = False
-    overwrite: bool = False
     shard: tuple[int, int] | None = None
     merge: tuple[str | os.PathLike[str], ...] = ()
-    report: bool = True
-    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if self.workers is not None and self.workers < 0:
+            raise ValueError(f"workers={self.workers} must be 0 (decode in this process) or more")
 
     @property
     def decoders(self) -> int:
         """Number of processes that decode."""
         return min(max(cores() - 1, 1), 8) if self.workers is None else self.workers
 
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """How images become files of nuclei.
+
+    Attributes:
+      files: which files are written.
+      resolution: at which the network sees an image.
+      tiling: how an image is divided.
+      processes: how the work is shared.
+      tissue: leave out tiles without tissue; only for stained sections.
+      stains: measure hematoxylin and eosin in each nucleus.
+      skip_corrupt: fill what cannot be read with white, and list it at the end.
+      progress: show a progress bar.
+    """
+
+    files: FileOptions = field(default_factory=FileOptions)
+    resolution: ResolutionOptions = field(default_factory=ResolutionOptions)
+    tiling: TilingOptions = field(default_factory=TilingOptions)
+    processes: ProcessOptions = field(default_factory=ProcessOptions)
+    tissue: bool = False
+    stains: bool = True
+    skip_corrupt: bool = False
+    progress: bool = True
+
     def __post_init__(self) -> None:
-        check_sizes(self.tile, self.patch, self.overlap)
-        for mpp in (self.mpp, self.model_mpp):
-            if mpp is not None:
-                check_mpp(mpp)
-        check_installed(paths("", "", self.formats))  # `paths` refuses unknown ones
-        if self.workers is not None and self.workers < 0:
-            raise ValueError(f"workers={self.workers} must be 0 (decode in this process) or more")
-        if self.overwrite and self.shard:
+        if self.files.overwrite and self.processes.shard:
             raise ValueError(
                 "overwrite=True with a shard: other processes may be writing what would be "
                 "removed; take another output folder, or remove the old one first"
             )
 
+    def replace(self, **values: Any) -> "PredictionOptions":
+        """Options with other values, which are given by name, whatever group they are in.
 
-DEFAULT = Options()
+        >>> DEFAULT.replace(patch=512, stains=False).tiling
+        TilingOptions(patch=512, overlap=128, tile=1792)
+        """
+        options = self
+        for group in ("files", "resolution", "tiling", "processes"):
+            part = getattr(options, group)
+            own = {each.name for each in dataclasses.fields(part)} & values.keys()
+            part = dataclasses.replace(part, **{name: values.pop(name) for name in own})
+            options = dataclasses.replace(options, **{group: part})
+        return dataclasses.replace(options, **values)
+
+
+DEFAULT = PredictionOptions()

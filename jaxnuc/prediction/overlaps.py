@@ -1,4 +1,7 @@
-"""Where masks lie, and what they share. Boxes are half-open: row_min, col_min, row_max, col_max."""
+"""Boxes, common pixels and unions of masks.
+
+Boxes are half-open: row_min, col_min, row_max, col_max.
+"""
 
 from collections.abc import Sequence
 
@@ -16,6 +19,7 @@ def boxes_of(masks: Sequence[Mask]) -> np.ndarray:
 
 def overlapping(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(P, 2) ascending pairs of a box and another that have pixels in common."""
+    # The tree also returns boxes that only touch, which have no pixel in common.
     tree = shapely.STRtree(_shapes(others))
     a, b = tree.query(_shapes(boxes))
     first = np.maximum(boxes[a, :2], others[b, :2])
@@ -47,7 +51,7 @@ def within(one: Mask, box: np.ndarray) -> int:
 
 
 def union(masks: Sequence[Mask]) -> Mask:
-    """All pixels of one mask or more as one."""
+    """The union of one mask or more."""
     top, left = min(m.row for m in masks), min(m.col for m in masks)
     bottom = max(m.row + m.mask.shape[0] for m in masks)
     right = max(m.col + m.mask.shape[1] for m in masks)

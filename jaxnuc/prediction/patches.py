@@ -1,10 +1,10 @@
-"""Patches: what the network sees at once. The maps of a tile are those of several, put together.
+"""Patches: squares of the image that the network sees at once, and the assembly of their maps.
 
-Near the border of a patch a network says something else than it would of the whole image, because
-it sees padding there. So patches overlap, and of each only the maps of its core are kept, which
-lies half of the overlap or more inside. At the image's own borders patches end where one pass over
-the image would: the network sees the same padding there, and says the same. (It does so of an image
-that is not turned; with other symmetries, padding is at other sides than in one pass.)
+Near the border of a patch the network sees padding, so that its maps there differ from those of the
+whole image. Therefore patches overlap, and only the maps of the core of each are kept, half of the
+overlap or more away from its border. At the borders of the image, patches end where one pass over
+the image would, so that the network sees the same padding. (With symmetries other than the
+identity, padding is at other sides than in one pass.)
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,14 +25,14 @@ PATCH, OVERLAP, TILE = 1024, 128, 1792
 
 @dataclass(frozen=True)
 class Patch:
-    """A square of the image, of which the network makes maps.
+    """A square of the image that the network sees.
 
     Attributes:
-      tile: which its maps are for.
+      tile: to which its maps belong.
       corner: (row, col) of its first pixel in the image.
       core: the pixels whose maps are kept, half-open: row_min, col_min, row_max, col_max in the
         image. The cores of a tile's patches partition the tile.
-      last: whether it is the last one of its tile.
+      last: whether it is the last patch of its tile.
     """
 
     tile: Tile
@@ -48,11 +48,11 @@ def patches(tile: Tile, shape: tuple[int, int], side: int, overlap: int) -> list
       tile: of the image.
       shape: (H, W) of the image.
       side: of a patch in pixels.
-      overlap: of neighbouring patches; their cores end in its middle.
+      overlap: of neighboring patches; their cores end in its middle.
 
     Returns:
-      One patch or more. They are inside of what one pass would see, the image made larger to sides
-      of a multiple of 64, unless that is smaller than a patch.
+      One patch or more. They lie inside the image padded to multiples of 64, which is what one pass
+      would see, unless that is smaller than a patch.
     """
     rows, cols = (
         _along(tile.origin[axis], tile.box[axis], tile.box[axis + 2], shape[axis], side, overlap)
@@ -68,7 +68,7 @@ def patches(tile: Tile, shape: tuple[int, int], side: int, overlap: int) -> list
 def _along(
     origin: int, start: int, stop: int, size: int, side: int, overlap: int
 ) -> list[tuple[int, int, int]]:
-    """Along an axis: where each patch begins, and the first pixel and the end of its core."""
+    """Along an axis: the start of each patch, and the first pixel and the end of its core."""
     found: list[tuple[int, int, int]] = []
     step, furthest = side - overlap, max(0, size + -size % STRIDE - side)
     for first in range(origin, stop, step):
@@ -88,7 +88,7 @@ def read(image: LargeImage, patch: Patch, side: int, margin: int = 0) -> np.ndar
       image: of the patch.
       patch: whose pixels are read.
       side: of the patch.
-      margin: of the network: by how many pixels its maps are smaller than what it sees.
+      margin: of the network, by which its maps are smaller than its input, in pixels.
 
     Returns:
       (side + margin, side + margin, 3) uint8, half of the margin at each end.
@@ -103,7 +103,7 @@ def read(image: LargeImage, patch: Patch, side: int, margin: int = 0) -> np.ndar
 
 
 def _mirrored(places: np.ndarray, size: int) -> np.ndarray:
-    """Places inside that look like those outside: the border pixels are repeated first."""
+    """Mirrors places outside of 0..size - 1 to the inside; border pixels come twice."""
     places = places % (2 * size)
     return np.minimum(places, 2 * size - 1 - places)
 
@@ -111,15 +111,15 @@ def _mirrored(places: np.ndarray, size: int) -> np.ndarray:
 def assemble(
     found: Iterable[tuple[Patch, Maps, tuple[Maps, ...]]], grid: int
 ) -> Iterator[tuple[Tile, dict[str, np.ndarray], tuple[dict[str, np.ndarray], ...]]]:
-    """Puts the maps of tiles together.
+    """Assembles the maps of tiles from those of their patches.
 
     Args:
       found: all patches of one tile after those of another, each with its maps
-        `{map: (h, w, C)}` and those of the members of an ensemble, where they are wanted.
-      grid: pixels of the image per value of the maps, each way.
+        `{map: (h, w, C)}` and those of the members of an average, where they are compared.
+      grid: pixels of the image per value of the maps, along each axis.
 
     Yields:
-      The tiles, each with its maps and those of the members, where `Tile.box` begins.
+      The tiles, each with its maps and those of the members, which start where `Tile.box` does.
     """
     tiles: list[dict[str, np.ndarray]] = []
     for patch, maps, members in found:
@@ -141,7 +141,7 @@ def _empty(tile: Tile, maps: Maps, grid: int) -> dict[str, Any]:
 
 
 def _places(patch: Patch, grid: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Where the core of a patch lies in the maps of its tile, and in its own."""
+    """Slices of the core of a patch in the maps of its tile, and in the maps of the patch."""
 
     def cut(origin: tuple[int, ...]) -> tuple[slice, ...]:
         return tuple(
@@ -154,13 +154,14 @@ def _places(patch: Patch, grid: int) -> tuple[tuple[slice, ...], tuple[slice, ..
 
 
 def fitting(patch: int, overlap: int, shape: tuple[int, int]) -> int:
-    """A side that wastes less on a small image: `patch`, halved while the image is in one patch.
+    """The side of the patches of an image: `patch`, halved as long as one patch holds the image.
 
-    So images of all sizes have few shapes of patches, for each of which a network is compiled.
+    Small images are computed faster so, and images of all sizes share few shapes of patches, for
+    each of which the network is compiled.
 
     Args:
       patch: side of a patch in pixels, at most.
-      overlap: of neighbouring patches; a side is twice as long or more.
+      overlap: of neighboring patches; a side is twice as long or more.
       shape: (H, W) of the image.
 
     Returns:
@@ -177,7 +178,7 @@ def fitting(patch: int, overlap: int, shape: tuple[int, int]) -> int:
 
 
 def check_sizes(tile: int, patch: int, overlap: int) -> None:
-    """Refuses sizes at which patches would not lie on the network's own grid, or not overlap so.
+    """Checks that patches fit the stride of the networks and overlap by no more than a half.
 
     Raises:
       ValueError: names the size.

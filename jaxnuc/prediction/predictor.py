@@ -1,8 +1,9 @@
-"""A trained network that turns images into nuclei: array in, label map out."""
+"""Trained networks with their representation: from an image array to its nuclei."""
 
+import logging
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ from ml_collections import ConfigDict
 from jaxnuc import build, labels
 from jaxnuc import config as configs
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.io.colours import check_type, rgb_bytes
+from jaxnuc.io.rgb import check_type, to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
-from jaxnuc.prediction.symmetries import Average, Maps
+from jaxnuc.prediction.symmetries import MapAverage, Maps
 from jaxnuc.representations import Nuclei, Representation
-from jaxnuc.representations._classes import Classified
 from jaxnuc.run import checkpoints
+
+logger = logging.getLogger(__name__)
 
 # Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
 STRIDE = 64
@@ -40,20 +42,22 @@ def as_rgb(image: np.ndarray) -> np.ndarray:
     """
     image = np.asarray(image)
     check_type(image.shape, image.dtype, "the image")
-    return rgb_bytes(image, "the image")
+    return to_rgb(image, "the image")
 
 
 @dataclass(frozen=True)
-class Network:
+class TrainedNetwork:
     """A network with its parameters.
 
     Attributes:
       forward: jitted `(variables, (B, H, W, 3) uint8) -> {map: (B, H, W, C)}` logits.
       variables: parameters and running statistics.
+      margin: sides of the image minus sides of the maps, in pixels.
     """
 
     forward: Callable[[Any, Any], dict[str, jax.Array]]
     variables: Any
+    margin: int = 0
 
 
 @dataclass(frozen=True)
@@ -61,27 +65,25 @@ class Predictor:
     """One network or several with their representation.
 
     Attributes:
-      networks: over whose maps, of every symmetry, is averaged: see `symmetries.Average`.
-      representation: which decodes the maps.
+      networks: an ensemble, where there are several; their maps are averaged.
+      representation: decodes the maps.
       normalize: of the image, as in training.
       config: of the training of the first network.
-      margin: sides of the image minus sides of the maps, in pixels.
-      symmetries: of the square, over which maps are averaged as well.
-      merge: how, `"mean"` or `"median"`.
-      agreement: whether nuclei are told in how far the members of the average agree on them; each
-        member is decoded for it. See `agreement.agreement`.
-      label_set: the label set at which classes are read; None: that of the class map.
+      symmetries: of the square, over which maps are averaged as well (test-time augmentation).
+      merge: how maps are averaged, `"mean"` or `"median"`: see `symmetries.MapAverage`.
+      agreement: measure how far the members of the average agree on each nucleus, for which each
+        member is decoded: see `agreement.agreement`.
+      label_set: at which classes are read; None: that of the class map.
 
     Raises:
-      ValueError: agreement of a single member; the symmetries or `merge` as in `Average`; a label
-        set where no classes are predicted, or at which they cannot be read.
+      ValueError: agreement of a single member; the symmetries or `merge` as in `MapAverage`; a
+        label set where no classes are predicted, or at which they cannot be read.
     """
 
-    networks: tuple[Network, ...]
+    networks: tuple[TrainedNetwork, ...]
     representation: Representation
     normalize: Normalize
     config: ConfigDict
-    margin: int = 0
     symmetries: tuple[int, ...] = (0,)
     merge: str = "mean"
     agreement: bool = False
@@ -101,9 +103,14 @@ class Predictor:
             )
 
     @property
-    def average(self) -> Average:
-        """Over symmetries and networks."""
-        return Average(self.representation, self.symmetries, self.merge)
+    def margin(self) -> int:
+        """Sides of the image minus sides of the maps, in pixels."""
+        return self.networks[0].margin
+
+    @property
+    def average(self) -> MapAverage:
+        """The average over symmetries and networks."""
+        return MapAverage(self.representation, self.symmetries, self.merge)
 
     @property
     def variables(self) -> tuple[Any, ...]:
@@ -115,14 +122,16 @@ class Predictor:
 
         The image is mirrored at its borders where a network needs more of it.
         """
-        return self.average.merged(self.members(image))
+        return self.average.average(self.members(image))
 
     def members(self, image: np.ndarray) -> tuple[Maps, ...]:
-        """What `maps` averages: of all symmetries with the first network, then the second."""
+        """The maps that `maps` averages: all symmetries of one network after those of another."""
         networks = [partial(self._maps, network) for network in self.networks]
         return self.average.members(networks, self.normalize.image(as_rgb(image)))
 
-    def _maps(self, network: Network, image: np.ndarray) -> Maps:
+    def _maps(self, network: TrainedNetwork, image: np.ndarray) -> Maps:
+        # The padding up to a multiple of the stride is cropped from the maps again; the margin is
+        # what the network itself takes off.
         h, w, _ = image.shape
         first = self.margin // 2
         last = self.margin - first
@@ -140,8 +149,8 @@ class Predictor:
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
         members = self.members(image)
-        told = members if self.agreement else ()
-        return self.decode(self.average.merged(members), np.shape(image)[:2], told)
+        compared = members if self.agreement else ()
+        return self.decode(self.average.average(members), np.shape(image)[:2], compared)
 
 
 def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:
@@ -158,9 +167,8 @@ def make_predictor(
 ) -> Predictor:
     """A predictor of a network made by `jaxnuc.build`."""
     normalize = Normalize(config.data.normalize)
-    margin = getattr(model, "margin", 0)
-    network = Network(make_forward(model), variables)
-    return Predictor((network,), representation, normalize, config, margin)
+    network = TrainedNetwork(make_forward(model), variables, model.margin)
+    return Predictor((network,), representation, normalize, config)
 
 
 def load(
@@ -176,18 +184,18 @@ def load(
 
     Several are an ensemble: their maps are averaged. The networks may differ, but not what their
     maps mean, nor what they expect of the image. The thresholds are those of the first checkpoint;
-    some that are optimal for the ensemble are found with `optimize_thresholds` on its maps.
+    `optimize_thresholds` finds those of the ensemble on its maps.
 
     Args:
-      path: a workdir of `train.py`, or the folder of one checkpoint; or several of them.
+      path: a workdir of a training, or the folder of one checkpoint; or several of them.
       checkpoint: of a workdir: `"best"` by the monitored figure, `"latest"` or a step.
       symmetries: test-time augmentation, `range(8)` for all symmetries of the square.
       merge: of probabilities over symmetries and networks, `"mean"` or `"median"`.
-      agreement: tell of each nucleus in how far symmetries and networks agree on it.
+      agreement: measure how far symmetries and networks agree on each nucleus.
       label_set: at which the classes of nuclei are read, by name as in `jaxnuc.labels.label_set`,
-        or any cut of the tree of the predicted classes, such as `labels.label_set("consep",
+        or any label set of the tree of the predicted classes, such as `labels.label_set("consep",
         merge=True)`. The probability of a class is the sum over the predicted classes within it;
-        see `Classified.read_at`. None: the predicted classes.
+        see `ClassMap.read_at`. None: the predicted classes.
 
     Raises:
       FileNotFoundError: no such workdir or checkpoint.
@@ -198,12 +206,14 @@ def load(
     paths = [path] if isinstance(path, str | os.PathLike) else list(path)
     if not paths:
         raise ValueError("no checkpoint to load; give one workdir or several")
+    # Missing folders are an error before the first checkpoint is restored, which takes longer.
     folders = [checkpoints.find(each, checkpoint) for each in paths]
-    members = [_restored(folder) for folder in folders]
+    logger.info("restoring %s", ", ".join(map(str, folders)))
+    members = [_restore(folder) for folder in folders]
     for folder, member in zip(folders[1:], members[1:], strict=True):
         _check_same(members[0], folders[0], member, folder)
     if isinstance(label_set, str):
-        label_set = _named(label_set, members[0].representation)
+        label_set = _label_set(label_set, members[0].representation)
     return replace(
         members[0],
         networks=tuple(network for member in members for network in member.networks),
@@ -214,22 +224,23 @@ def load(
     )
 
 
-def _named(label_set: str, representation: Representation) -> LabelSet:
-    """A label set by name, as a cut of the tree of the predicted classes where there are some."""
-    if isinstance(representation, Classified):
-        return labels.label_set(label_set, tree=representation.predicted.tree)
+def _label_set(label_set: str, representation: Representation) -> LabelSet:
+    """A label set by name, of the tree of the predicted classes where there are some."""
+    predicted = representation.label_set
+    if predicted is not None:
+        return labels.label_set(label_set, tree=predicted.tree)
     return labels.label_set(label_set)
 
 
-def _restored(folder: Path) -> Predictor:
+def _restore(folder: Path) -> Predictor:
     """The predictor of one checkpoint."""
     config = configs.from_json(checkpoints.read_config(folder))
-    representation = build.make_representation(config, checkpoints.read_cuts(folder))
+    representation = build.make_representation(config, checkpoints.read_label_sets(folder))
     model = build.make_model(config, representation)
-    side = STRIDE + getattr(model, "margin", 0)
+    side = STRIDE + model.margin
     template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
-    representation = build.with_thresholds(representation, checkpoints.read_thresholds(folder))
+    representation = representation.with_thresholds(checkpoints.read_thresholds(folder))
     return make_predictor(config, model, representation, jax.device_put(variables))
 
 
@@ -245,17 +256,22 @@ def _check_same(first: Predictor, first_folder: Path, other: Predictor, folder: 
 
 
 def _meaning(predictor: Predictor) -> dict[str, Any]:
-    """What the maps of a predictor mean, by keys of the configuration, thresholds left out."""
+    """The meaning of the maps by keys of the configuration, thresholds left out."""
     config, representation = predictor.config, predictor.representation
-    parts: dict[str, Any] = {"representation": representation}
-    found: dict[str, Any] = {key: config[key].name for key in ("representation", "classes")}
-    if isinstance(representation, Classified):
-        parts = {"representation": representation.base, "classes": representation.losses}
-        predicted = representation.predicted
+    found = dict(_flat(representation.sections()))
+    predicted = representation.label_set
+    if predicted is not None:
         found |= {"classes.tree": predicted.tree.paths, "classes.leaves": predicted.leaves}
-    thresholds = getattr(representation, "thresholds", {})
-    for section, part in parts.items():
-        names = [field.name for field in fields(part) if field.name not in thresholds]
-        found |= {f"{section}.{name}": getattr(part, name) for name in names}
+    for threshold in representation.thresholds:
+        found = {key: v for key, v in found.items() if not key.endswith(f".{threshold}")}
     found |= {"data.normalize": predictor.normalize.name, "data.mpp": config.data.mpp}
     return found | {"margin": predictor.margin}
+
+
+def _flat(sections: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Keys of nested sections, joined by dots, with their values; a section's name is its own."""
+    for key, value in sections.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix.rstrip(".") if key == "name" else prefix + key, value

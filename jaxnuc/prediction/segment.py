@@ -1,15 +1,15 @@
-"""Array in, nuclei out."""
+"""From an image array to its nuclei."""
 
 import numpy as np
 
 from jaxnuc.io import ArrayImage
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.postprocess import masks
-from jaxnuc.prediction.batches import Batches
+from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.patches import OVERLAP, TILE, check_sizes
 from jaxnuc.prediction.predictor import Predictor, as_rgb
 from jaxnuc.prediction.stitching import stitch
-from jaxnuc.prediction.stream import found_rows
+from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tiling
 from jaxnuc.representations import Nuclei
 
@@ -24,14 +24,14 @@ def segment(
     offset: tuple[int, int] = (0, 0),
     batch_size: int = 4,
 ) -> Nuclei:
-    """Finds the nuclei of an image.
+    """Predicts the nuclei of an image.
 
     Args:
       image: (H, W), (H, W, 3) or (H, W, 4); uint8, uint16 or float in [0, 1].
       predictor: from `load`.
       patch: side of what the network sees at once, a multiple of 64; None: all of the image, for
         which the device needs the memory.
-      overlap: of neighbouring patches and of neighbouring tiles in pixels, a multiple of 32.
+      overlap: of neighboring patches and of neighboring tiles in pixels, a multiple of 32.
       tile: side of what is decoded at once, a multiple of 64: the nuclei of an image that is larger
         are stitched.
       offset: (rows, cols), multiples of 32, by which the grid of tiles and their patches is moved
@@ -42,7 +42,7 @@ def segment(
       `instances` (H, W) int32, `classes` (N,) or None, `scores` (N,).
 
     Raises:
-      ValueError: the image is none, or the sizes are not possible.
+      ValueError: the array is not an image, or the sizes are not possible.
     """
     if patch is None:
         return predictor(image)
@@ -51,8 +51,9 @@ def segment(
         raise ValueError(f"offset={offset} must be multiples of 32")
     pixels = as_rgb(image)
     tiling = Tiling(pixels.shape[:2], tile, overlap, offset)
-    batches = Batches(predictor, batch_size)
-    rows = found_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), batches, patch=patch)
+    runner = BatchRunner(predictor, batch_size)
+    rows = predict_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), runner, patch=patch)
+    # The candidates of all rows fit in memory here, as the image does.
     table = stitch(tiling, NucleiTable.concatenated([row.candidates for row in rows]))
     return Nuclei(
         masks.paint(table.masks, tiling.shape),

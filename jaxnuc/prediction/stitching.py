@@ -1,25 +1,24 @@
-"""From the nuclei of overlapping tiles to the nuclei of the image: each once, and whole.
+"""From the nuclei of overlapping tiles to the nuclei of the image, each once and whole.
 
-Neighbouring tiles see the pixels of their overlap both, and their predictions there differ a
-little. Nuclei of different tiles are taken for the same one
+Both of two neighboring tiles see the pixels of their overlap, and their predictions there differ a
+little. Two nuclei of different tiles are the same one
 
-- where their common pixels are more than half of the smaller one;
-- where both are cut, that is, reach a side of their tile that runs through the image, also where
-  they agree on the pixels that both tiles see. So the pieces of a nucleus that is longer than the
-  overlap are found.
+- if their common pixels are more than half of the smaller one;
+- if both are cut, that is, reach a side of their tile that runs through the image, also if they
+  agree on the pixels that both tiles see. This finds the pieces of a nucleus that is longer than
+  the overlap.
 
-Of what is the same nucleus, one is kept:
+Of nuclei that are the same, one is kept:
 
 1. A cut piece is dropped where a nucleus that is whole in its tile covers more than half of it.
 2. The cut pieces that are left are merged into their union where they belong together.
 3. Of the rest, a merged nucleus is kept before others, then one with its centroid in the core of
-   its tile, then the one whose centroid lies deepest in it. A nucleus that is outside of the core
-   of its tile, and known to no other, is dropped: the tile in whose core it lies saw it better.
+   its tile, then the one whose centroid lies deepest in it. A nucleus outside of the core of its
+   tile that no other tile has is dropped: the tile in whose core it lies saw it better.
 
-The masks that are kept are as the tile saw them: where different nuclei overlap across tiles, no
-pixel is taken away. In one pass over the image, nuclei of a representation in which they may
-overlap do so as well, and others differ in the few pixels along the border of two cores that two
-predictions dispute, about which neither is more right.
+Masks are kept as their tile saw them: no pixel is removed where nuclei of different tiles overlap.
+Representations whose nuclei may overlap give such nuclei in one pass over the image, too; with
+others, this concerns a few pixels along the border of two cores where two predictions differ.
 """
 
 from collections.abc import Iterable, Sequence
@@ -36,14 +35,14 @@ from jaxnuc.prediction.tiles import Tile, Tiling
 
 
 def gather(found: Iterable[tuple[Tile, NucleiTable]]) -> NucleiTable:
-    """The nuclei of several tiles as one table, to be kept until they are stitched.
+    """The nuclei of several tiles as one table, from which they are stitched.
 
     Args:
-      found: tiles and all nuclei of each, in coordinates of the whole image.
+      found: tiles in any order and all nuclei of each, in coordinates of the whole image.
 
     Returns:
-      The nuclei in the order of their tiles, whatever the order of `found`. The measurements
-      `tile_row` and `tile_col` say which tile a nucleus comes from; there are no others.
+      The nuclei in the order of their tiles. The measurements `tile_row` and `tile_col` are the
+      place of their tile in the grid; there are no others.
     """
     by_tile = sorted(found, key=lambda each: (each[0].row, each[0].col))
     return NucleiTable.concatenated(
@@ -61,7 +60,7 @@ def gather(found: Iterable[tuple[Tile, NucleiTable]]) -> NucleiTable:
 
 
 def stitch(tiling: Tiling, candidates: NucleiTable) -> NucleiTable:
-    """Makes the nuclei of an image of those of its tiles, by the rules of this module.
+    """Stitches the nuclei of the tiles of an image by the rules of this module.
 
     Args:
       tiling: the grid of the tiles.
@@ -73,7 +72,7 @@ def stitch(tiling: Tiling, candidates: NucleiTable) -> NucleiTable:
       is the most probable among the classes of the pieces.
 
     Raises:
-      ValueError: the tile of a nucleus is not known, or the nucleus leaves it.
+      ValueError: the tile of a nucleus is unknown, or the nucleus leaves its tile.
       IndexError: the grid has no such tile.
     """
     return _join(tiling, candidates, None)[0]
@@ -82,8 +81,7 @@ def stitch(tiling: Tiling, candidates: NucleiTable) -> NucleiTable:
 class Stitcher:
     """Stitches row of tiles by row of tiles, with no more in memory than two rows.
 
-    The nuclei are those of `stitch`, in another order. The state is what waits for the next row, so
-    that a stream over rows kept on disk can be begun again at any time.
+    The nuclei are those of `stitch`, in another order.
     """
 
     def __init__(self, tiling: Tiling) -> None:
@@ -92,10 +90,10 @@ class Stitcher:
         self._row = 0
 
     def add(self, candidates: NucleiTable) -> NucleiTable:
-        """Takes the next row of tiles.
+        """Adds the next row of tiles.
 
         Args:
-          candidates: the nuclei of its tiles, from `gather`; tiles without any may be left out.
+          candidates: the nuclei of its tiles, from `gather`.
 
         Returns:
           The nuclei that no later row can change.
@@ -115,7 +113,7 @@ class Stitcher:
         return final
 
     def finish(self) -> NucleiTable:
-        """The nuclei that were waiting for a row that does not come."""
+        """The remaining nuclei, after the last row."""
         final, self._pending = _join(self._tiling, self._pending, None)
         return final
 
@@ -123,15 +121,15 @@ class Stitcher:
 def _join(
     tiling: Tiling, table: NucleiTable, last_row: int | None
 ) -> tuple[NucleiTable, NucleiTable]:
-    """Resolves candidates; those that a row of tiles after `last_row` may change come second."""
+    """Final nuclei, and the candidates that a row of tiles after `last_row` may still change."""
     if not len(table):
         return replace(table, measurements={}), table
     candidates = Candidates.of(tiling, table)
     links = find_links(candidates)
-    groups = _resolved(candidates, links)
+    groups = _groups(candidates, links)
     if last_row is None:
         return _merged(table, candidates.areas, groups), table.take([])
-    # Links alone carry influence from one candidate to another.
+    # A later row can change only candidates that reach into it, and those linked to them.
     of_last = table.measurements["tile_row"] == last_row
     below = candidates.tile_boxes[:, 2] - candidates.shared[:, 2]
     touched = of_last & (candidates.shared[:, 2] > 0) & (candidates.boxes[:, 2] > below)
@@ -141,10 +139,11 @@ def _join(
     return _merged(table, candidates.areas, final), table.take(waits)
 
 
-def _resolved(candidates: Candidates, links: Links) -> list[np.ndarray]:
-    """The numbers of the candidates that make each nucleus, by the rules of this module."""
+def _groups(candidates: Candidates, links: Links) -> list[np.ndarray]:
+    """The numbers of the candidates that form each nucleus, by the rules of this module."""
     n = len(candidates.masks)
     first, second = links.pairs.T
+    # Rule 1: cut pieces of nuclei that are whole in another tile.
     dropped, keepers = np.zeros(n, bool), list[int]()
     for a, b in [(first, second), (second, first)]:
         covered = links.common > SAME * candidates.areas[a]
@@ -152,6 +151,7 @@ def _resolved(candidates: Candidates, links: Links) -> list[np.ndarray]:
         dropped[a[hidden]] = True
         keepers.extend(b[hidden].tolist())
 
+    # Rule 2: pieces that belong together.
     both = ~dropped[first] & ~dropped[second]
     group = _components(n, links.pairs[links.pieces & both])
     members = np.split(np.argsort(group, kind="stable"), np.cumsum(np.bincount(group))[:-1])
@@ -160,8 +160,8 @@ def _resolved(candidates: Candidates, links: Links) -> list[np.ndarray]:
     owned[group] = candidates.owned
     for g in np.flatnonzero(merged):
         owned[g] = candidates.mostly_in_cores(members[g])
-    # A link to a piece that was dropped says nothing, unless it was dropped for it; and a cut
-    # piece that fits no other is a fragment.
+    # A nucleus is known to another tile by a link to a piece of it, which must not have been
+    # dropped for something else. A cut piece that fits no other is a fragment.
     known = np.zeros(len(members), bool)
     apart = group[first] != group[second]
     known[group[links.pairs[both & apart]]] = True
@@ -169,8 +169,9 @@ def _resolved(candidates: Candidates, links: Links) -> list[np.ndarray]:
     known[group[candidates.cut]] &= merged[group[candidates.cut]]
     alive = (owned | known) & ~np.array([dropped[pieces[0]] for pieces in members])
 
+    # Rule 3: the best of each set of rivals. A sliver that was merged into a nucleus does not make
+    # it a rival of the nucleus to which the sliver belongs.
     rivals: dict[int, set[int]] = {}
-    # A sliver that has come to the wrong nucleus makes it no rival of the right one.
     largest = np.zeros(len(members), np.int64)
     np.maximum.at(largest, group, candidates.areas)
     same = links.common > SAME * largest[group[links.pairs]].min(axis=1)
@@ -185,7 +186,7 @@ def _resolved(candidates: Candidates, links: Links) -> list[np.ndarray]:
 
 
 def _merged(table: NucleiTable, areas: np.ndarray, groups: Sequence[np.ndarray]) -> NucleiTable:
-    """One row for each group of pieces."""
+    """One nucleus for each group of pieces."""
     nuclei = replace(table, measurements={}).take([int(group[0]) for group in groups])
     masks, scores, agreement = list(nuclei.masks), nuclei.scores, nuclei.agreement  # copies
     classes, probabilities = nuclei.classes, nuclei.class_probabilities

@@ -5,7 +5,7 @@ decode the tiles; each waits for the others with no more in memory than a few ti
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -14,20 +14,20 @@ import numpy as np
 from jaxnuc.io import LargeImage
 from jaxnuc.io.workers import ordered_map
 from jaxnuc.outputs.table import NucleiTable
-from jaxnuc.prediction.batches import Batches
+from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.decoding import decode_tile
 from jaxnuc.prediction.patches import Patch, assemble, fitting, patches, read
 from jaxnuc.prediction.stitching import gather
 from jaxnuc.prediction.tiles import Tile, Tiling
 
-READERS = 2
-# Images up to this are normalised by all of their pixels, larger ones by squares of them.
+READERS = 2  # threads
+# Images up to this size are normalized by all of their pixels, larger ones by squares of them.
 REFERENCE_PIXELS = 2**24
 _SQUARES, _SIDE = 16, 128  # at most, along each axis; in pixels
 
 
 class Row(NamedTuple):
-    """What is found in one row of tiles.
+    """The nuclei of one row of tiles.
 
     Attributes:
       row: of the grid.
@@ -38,67 +38,54 @@ class Row(NamedTuple):
     candidates: NucleiTable
 
 
-def found_rows(
+def predict_rows(
     image: LargeImage,
     tiling: Tiling,
     rows: Collection[int],
-    batches: Batches,
+    runner: BatchRunner,
     *,
     patch: int,
     workers: int = 0,
     wanted: Callable[[Tile], bool] | None = None,
 ) -> Iterator[Row]:
-    """Finds the nuclei in rows of tiles.
+    """Predicts the nuclei in rows of tiles.
 
     Args:
       image: at the model's resolution.
       tiling: of the image; its overlap is also that of the patches.
       rows: of the grid, in the order in which they come out.
-      batches: the network.
+      runner: the networks.
       patch: side of what the network sees at once; less for a small image, see `fitting`.
       workers: processes that decode; 0: this one, which also does an image of one tile.
       wanted: whether the network is to see a tile; None: it sees all.
 
     Yields:
-      Each of the rows, also where nothing is found.
+      Each of the rows, also those without nuclei.
 
     Raises:
       CorruptRegion: a patch cannot be read.
     """
-    predictor = batches.predictor
-    # Of the whole image only if something is to be learnt from it.
-    whole = (
-        np.zeros((1, 1, 3), np.uint8) if predictor.normalize.name == "none" else reference(image)
-    )
-    normalize = predictor.normalize.fitted(whole)
-    patch = fitting(patch, tiling.overlap, image.shape)
+    predictor, decoder = runner.predictor, runner.predictor.decode
+    fixed = predictor.normalize.name == "none"  # nothing depends on the image
+    pixels = np.zeros((1, 1, 3), np.uint8) if fixed else reference(image)
+    normalize = predictor.normalize.fitted(pixels)
+    side = fitting(patch, tiling.overlap, image.shape)
 
     def pixels_of(one: Patch) -> np.ndarray:
-        return normalize(read(image, one, patch, predictor.margin))
+        return normalize(read(image, one, side, predictor.margin))
 
-    def pixels() -> Iterator[tuple[Patch, np.ndarray]]:
-        ahead: deque[tuple[Patch, Future[np.ndarray]]] = deque()
-        pool = ThreadPoolExecutor(READERS)
-        try:
-            for row in rows:
-                for tile in filter(wanted, tiling.row(row)):
-                    for each in patches(tile, tiling.shape, patch, tiling.overlap):
-                        ahead.append((each, pool.submit(pixels_of, each)))
-                        if len(ahead) > batches.size + READERS:
-                            first, read_ahead = ahead.popleft()
-                            yield first, read_ahead.result()
-            for first, read_ahead in ahead:
-                yield first, read_ahead.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    decoder = predictor.decode
-    assembled = assemble(batches(pixels()), decoder.grid)
-    tasks = ((decoder, tile, maps, members) for tile, maps, members in assembled)
+    places = (
+        one
+        for row in rows
+        for tile in filter(wanted, tiling.row(row))
+        for one in patches(tile, tiling.shape, side, tiling.overlap)
+    )
+    maps = runner(_read_ahead(pixels_of, places, runner.size + READERS))
+    tasks = ((decoder, *of_tile) for of_tile in assemble(maps, decoder.grid))
+    if tiling.grid == (1, 1):  # done before another process would have started
+        workers = 0
     unfinished = deque(rows)
     held: list[tuple[Tile, NucleiTable]] = []
-    if tiling.grid == (1, 1):  # before another process has started, it is done
-        workers = 0
     for tile, nuclei in ordered_map(decode_tile, tasks, workers):
         while unfinished[0] != tile.row:
             yield Row(unfinished.popleft(), gather(held))
@@ -109,11 +96,29 @@ def found_rows(
         held = []
 
 
-def reference(image: LargeImage) -> np.ndarray:
-    """What an image is normalised by, (h, w, 3) uint8: itself, or if it is large, parts of it.
+def _read_ahead(
+    pixels_of: Callable[[Patch], np.ndarray], places: Iterable[Patch], count: int
+) -> Iterator[tuple[Patch, np.ndarray]]:
+    """Patches with their pixels, `count` of which threads read ahead."""
+    ahead: deque[tuple[Patch, Future[np.ndarray]]] = deque()
+    pool = ThreadPoolExecutor(READERS)
+    try:
+        for place in places:
+            ahead.append((place, pool.submit(pixels_of, place)))
+            if len(ahead) > count:
+                first, pixels = ahead.popleft()
+                yield first, pixels.result()
+        for first, pixels in ahead:
+            yield first, pixels.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
-    They are squares at even distances. In an image made small, nuclei would be paler than the
-    network knows them.
+
+def reference(image: LargeImage) -> np.ndarray:
+    """Pixels that stand for an image in its normalization, (h, w, 3) uint8.
+
+    They are the image itself, or of a large one squares at even distances: in a thumbnail, nuclei
+    would be paler than the network has seen them in training.
     """
     height, width = image.shape
     if height * width <= REFERENCE_PIXELS:
@@ -124,6 +129,6 @@ def reference(image: LargeImage) -> np.ndarray:
 
 
 def _spread(size: int) -> tuple[list[int], int]:
-    """Where squares begin along an axis, none over another, and their side."""
+    """Where squares start along an axis, without overlap, and their side."""
     side = min(size, _SIDE)
     return np.linspace(0, size - side, min(size // side, _SQUARES)).astype(int).tolist(), side

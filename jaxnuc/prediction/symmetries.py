@@ -1,4 +1,4 @@
-"""Maps averaged over the symmetries of the square (test-time augmentation)."""
+"""Test-time augmentation: maps averaged over the symmetries of the square, and over networks."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from jaxnuc.representations import Representation
-from jaxnuc.representations._symmetries import ALL, transform, transform_back
+from jaxnuc.representations.symmetries import ALL, transform, transform_back
 
 Maps = Mapping[str, np.ndarray]
 MERGES = ("mean", "median")
@@ -20,11 +20,10 @@ def augmented(
     symmetries: Sequence[int] = ALL,
     merge: str = "mean",
 ) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
-    """Averages what a network says of an image turned and mirrored.
+    """Averages the maps of a network for an image turned and mirrored (test-time augmentation).
 
     Symmetry k mirrors left and right if k >= 4, then makes k % 4 quarter turns counter-clockwise.
-    The maps are brought back, in their pixels and in what their components mean (rays, vectors),
-    and merged:
+    The maps are turned back, their pixels as well as rays and vectors, and averaged:
 
     * maps of one channel, by the logit of the mean probability or of the median;
     * softmax maps, by the logarithm of the mean probability;
@@ -35,14 +34,13 @@ def augmented(
 
     Args:
       maps_of_image: image (H, W, ...) -> `{map: (h, w, C)}`, such as `Predictor.maps`.
-      representation: of the maps; its `regressions` names those that are no logits, its `undo`
-        corrects components that depend on directions, and `grid` is that of the maps. One without
-        them has logits alone, in which no direction counts, at the resolution of the image.
+      representation: of the maps; its `output_maps` say how each is averaged, and `grid` is that
+        of the maps.
       symmetries: of 0..7, each at most once; the network runs once for each.
       merge: `"mean"`, or `"median"` as in StarDist's CoNIC variant, of maps of one channel.
 
     Returns:
-      The function image -> `{map: (h, w, C) float32}` that does so.
+      The function image -> averages `{map: (h, w, C) float32}`.
 
     Raises:
       ValueError: unknown or repeated symmetries or none, or an unknown `merge`; when called: a
@@ -52,21 +50,21 @@ def augmented(
       Weigert and Schmidt, "Nuclei instance segmentation and classification in histopathology
       images with StarDist", ISBIC 2022.
     """
-    average = Average(representation, tuple(symmetries), merge)
-    return lambda image: average.merged(average.members([maps_of_image], image))
+    average = MapAverage(representation, tuple(symmetries), merge)
+    return lambda image: average.average(average.members([maps_of_image], image))
 
 
 @dataclass(frozen=True)
-class Average:
+class MapAverage:
     """The steps of `augmented`, for one network or several (a deep ensemble).
 
-    The members of the average are what every network says of every transformed image: all
+    The members of the average are the maps of every network for every transformed image: all
     symmetries of the first network, then all of the second.
 
     Attributes:
-      representation: as in `augmented`, and so are the others.
-      symmetries: by default the image as it is.
-      merge: `"mean"` or `"median"`.
+      representation: of the maps.
+      symmetries: of 0..7; by default the image as it is.
+      merge: `"mean"` or `"median"`, see `augmented`.
 
     References:
       Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation
@@ -85,14 +83,20 @@ class Average:
             )
         if self.merge not in MERGES:
             raise ValueError(f"merge={self.merge!r}; known: {', '.join(MERGES)}")
+        for name, each in self.representation.output_maps.items():
+            if each.kind == "directions" and each.undo is None and distinct != {0}:
+                raise ValueError(
+                    f"map {name!r} has directions that turn with the image, but not how they turn "
+                    "(OutputMap.undo): it cannot be averaged over symmetries; take symmetries=(0,)"
+                )
 
     @property
     def grid(self) -> int:
-        """Pixels of the image per value of the maps, each way."""
-        return getattr(self.representation, "grid", 1)
+        """Pixels of the image per value of the maps, along each axis."""
+        return self.representation.grid
 
     def images(self, image: np.ndarray) -> list[np.ndarray]:
-        """An image (H, W, ...) turned and mirrored, each of which the network is to see."""
+        """The inputs of the network: an image (H, W, ...) under each symmetry."""
         if self.symmetries == (0,):
             return [image]
         h, w = image.shape[:2]
@@ -100,37 +104,43 @@ class Average:
         image = np.pad(image, sides + [(0, 0)] * (image.ndim - 2), mode="symmetric")
         return [np.ascontiguousarray(transform(image, k)) for k in self.symmetries]
 
-    def undone(self, each: Sequence[Maps]) -> tuple[Maps, ...]:
-        """What networks say of `images`, brought back to the image as it was."""
-        undo = getattr(self.representation, "undo", lambda maps, k: maps)
+    def restore(self, each: Sequence[Maps]) -> tuple[Maps, ...]:
+        """The maps of networks for `images`, turned back to the image itself."""
         symmetries = self.symmetries * (len(each) // len(self.symmetries))
         return tuple(
-            undo({name: transform_back(m, k) for name, m in maps.items()}, k) if k else maps
-            for k, maps in zip(symmetries, each, strict=True)
+            self._restored(maps, k) if k else maps for k, maps in zip(symmetries, each, strict=True)
         )
+
+    def _restored(self, maps: Maps, k: int) -> Maps:
+        """The maps of the image under symmetry k as those of the image."""
+        moved = {name: transform_back(maps[name], k) for name in self.representation.outputs}
+        for name, each in self.representation.output_maps.items():
+            if each.undo is not None:
+                moved[name] = each.undo(moved[name], k)
+        return moved
 
     def members(
         self, networks: Sequence[Callable[[np.ndarray], Maps]], image: np.ndarray
     ) -> tuple[Maps, ...]:
-        """All members for an image (H, W, ...), brought back, on the grid of the image."""
+        """All members for an image (H, W, ...), turned back, on the grid of the image."""
         images = self.images(image)
         rows, cols = (-(-side // self.grid) for side in image.shape[:2])
         return tuple(
             {name: m[:rows, :cols] for name, m in maps.items()}
-            for maps in self.undone([network(each) for network in networks for each in images])
+            for maps in self.restore([network(each) for network in networks for each in images])
         )
 
-    def merged(self, members: Sequence[Maps]) -> dict[str, np.ndarray]:
-        """Members, from `undone`, as one set of maps (h, w, C) float32."""
+    def average(self, members: Sequence[Maps]) -> dict[str, np.ndarray]:
+        """The average of members, from `restore`: maps (h, w, C) float32."""
         if len(members) == 1 and self.symmetries == (0,):
             return dict(members[0])
-        regressions = getattr(self.representation, "regressions", ())
-        sums: dict[str, Any] = {}  # of regressions, and of softmax maps as logarithms
+        kinds = {name: each.kind for name, each in self.representation.output_maps.items()}
+        sums: dict[str, Any] = {}  # of values, and of softmax maps as logarithms
         logits: dict[str, list[np.ndarray]] = {}  # of maps of one channel
         for maps in members:
-            for name, m in maps.items():
-                m = m.astype(np.float64)
-                if name in regressions:
+            for name, kind in kinds.items():
+                m = maps[name].astype(np.float64)
+                if kind != "logits":
                     sums[name] = sums.get(name, 0.0) + m
                 elif m.shape[-1] == 1:
                     logits.setdefault(name, []).append(m)
@@ -138,7 +148,7 @@ class Average:
                     probability = special.log_softmax(m, axis=-1)
                     sums[name] = np.logaddexp(sums.get(name, -np.inf), probability)
         n = len(members)
-        merged = {k: s / n if k in regressions else s - np.log(n) for k, s in sums.items()}
+        merged = {k: s - np.log(n) if kinds[k] == "logits" else s / n for k, s in sums.items()}
         merged |= {name: _merged(np.stack(each), self.merge) for name, each in logits.items()}
         return {name: m.astype(np.float32) for name, m in merged.items()}
 

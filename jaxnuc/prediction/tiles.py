@@ -10,11 +10,11 @@ class Tile:
     """One tile of a `Tiling`. Boxes are half-open: row_min, col_min, row_max, col_max.
 
     Attributes:
-      row: which row of tiles it lies in.
-      col: which column of tiles.
+      row: of the grid.
+      col: of the grid.
       box: its part inside the image, in pixels of the image.
-      core: the pixels that this tile answers for; the cores of all tiles partition the image.
-      origin: (row, col) where it begins on the grid, which may be outside of the image.
+      core: the pixels for which this tile is responsible; the cores partition the image.
+      origin: (row, col) of its first pixel, which may be outside of the image.
       edges: whether its sides (top, left, bottom, right) run through the image, so that they may
         cut a nucleus.
     """
@@ -29,17 +29,17 @@ class Tile:
 
 @dataclass(frozen=True)
 class Tiling:
-    """A grid of square tiles of one shape, neighbours overlapping.
+    """A grid of square tiles of one shape, neighbors overlapping.
 
-    Tile (i, j) begins at (i, j) * (tile - overlap) - offset: with a `tile` and an `overlap` that
+    Tile (i, j) starts at (i, j) * (tile - overlap) - offset: with a `tile` and an `overlap` that
     are multiples of a network's stride, the tiles lie on the grid of one pass over the image. The
-    border between the cores of neighbours runs through the middle of their overlap.
+    border between the cores of neighbors runs through the middle of their overlap.
 
     Attributes:
       shape: (H, W) of the image.
       tile: side of a tile in pixels.
-      overlap: what neighbours share, in pixels; at most half of a tile, so that three tiles in a
-        line have no pixel in common.
+      overlap: pixels that neighbors share; at most half of a tile, so that three tiles in a line
+        have no pixel in common.
       offset: (rows, cols) by which the grid is moved up and left, each below `tile - overlap`.
 
     Raises:
@@ -131,6 +131,7 @@ class Tiling:
         return range((index - 1) * rows // count, index * rows // count)
 
     def _count(self, axis: int) -> int:
+        # The first tile, and one more for each step by which the image extends beyond it.
         beyond_first = self.shape[axis] + self.offset[axis] - self.tile
         return 1 + max(0, -(-beyond_first // self.step))
 
@@ -138,6 +139,7 @@ class Tiling:
         """Along an axis: origin, first pixel, first and end of core, end."""
         size, last = self.shape[axis], self._count(axis) - 1
         start, middle = i * self.step - self.offset[axis], self.overlap // 2
+        # The cores of neighbors meet in the middle of their overlap.
         core_first = start + middle if i > 0 else 0
         core_end = start + self.step + middle if i < last else size
         return start, max(start, 0), core_first, core_end, min(start + self.tile, size)

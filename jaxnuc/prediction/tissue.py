@@ -1,4 +1,4 @@
-"""Where a slide holds tissue, so that the network does not look at glass."""
+"""Tissue on a slide: the network does not have to see the glass."""
 
 import numpy as np
 from scipy import ndimage
@@ -6,24 +6,24 @@ from skimage.filters import threshold_otsu
 
 from jaxnuc.postprocess.components import label_components
 
-# Levels of 0 to 255. Glass is bright in all channels and nearly without colour.
+# Levels of 0 to 255. Glass is bright in all channels and nearly without color.
 _GLASS_DARKNESS = 60
-_GLASS_COLOUR = 25
+_GLASS_COLOR = 25
 _FAINTEST_TISSUE = 20
-# Share of the variance that lies between two classes: a normal distribution cut in two has 0.64.
+# Share of the variance between two classes; that of a normal distribution cut in half is 0.64.
 _BIMODAL = 0.72
 _OUTLINE = (0, 170, 0)
 
 
 def tissue_mask(thumbnail: np.ndarray, smallest: int = 16) -> np.ndarray:
-    """Tells tissue from glass on a stained slide in bright field.
+    """Separates tissue from glass on a stained slide in bright field.
 
-    Pixels are parted by Otsu's threshold on the darkness of their darkest channel, which is low on
-    glass and high on any stain; then the lighter ones again, as long as their histogram has two
-    modes, so that ink and dark tissue do not hide pale tissue. All is tissue where this leads to
-    nothing that looks like glass: one mode (a crop of tissue), a lightest mode that is dark or
-    coloured, a dark picture as in fluorescence. A picture without any stain (an empty slide) is all
-    glass.
+    Otsu's threshold divides the pixels by the darkness of their darkest channel, which is low on
+    glass and high on any stain; then it divides the lighter ones again, as long as their histogram
+    has two modes, so that ink and dark tissue do not hide pale tissue. All is tissue if no class
+    looks like glass: if there is one mode (a crop of tissue), if the lightest mode is dark or
+    colored, or in a dark picture such as fluorescence. A picture without any stain (an empty slide)
+    is all glass.
 
     Args:
       thumbnail: (h, w, 3) uint8 RGB, the slide at low resolution.
@@ -46,7 +46,7 @@ def tissue_mask(thumbnail: np.ndarray, smallest: int = 16) -> np.ndarray:
     """
     _check(thumbnail)
     darkness = 255 - thumbnail.min(axis=2)
-    colour = np.ptp(thumbnail, axis=2)
+    color = np.ptp(thumbnail, axis=2)
     everything = np.ones(darkness.shape, bool)
     light = everything
     while np.ptp(darkness[light]) >= _FAINTEST_TISSUE:
@@ -54,11 +54,11 @@ def tissue_mask(thumbnail: np.ndarray, smallest: int = 16) -> np.ndarray:
         darker = light & ~lighter
         if _share_between(darkness[lighter], darkness[darker]) < _BIMODAL:
             break
-        if _looks_like_glass(darkness[darker], colour[darker]):
+        if _looks_like_glass(darkness[darker], color[darker]):
             break
         light = lighter
     uncertain = light is everything and np.ptp(darkness) >= _FAINTEST_TISSUE
-    if uncertain or not _looks_like_glass(darkness[light], colour[light]):
+    if uncertain or not _looks_like_glass(darkness[light], color[light]):
         return everything
     glass = label_components(light, smallest) > 0
     return label_components(~glass, smallest) > 0
@@ -90,7 +90,7 @@ def covered(
 
 
 def tissue_picture(thumbnail: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture of what is taken for tissue: outlined in green, the glass darkened.
+    """A picture of the slide with the tissue outlined in green and the glass darkened.
 
     Args:
       thumbnail: (h, w, 3) uint8 RGB.
@@ -118,8 +118,8 @@ def _check(thumbnail: np.ndarray) -> None:
         )
 
 
-def _looks_like_glass(darkness: np.ndarray, colour: np.ndarray) -> bool:
-    return bool(np.mean(darkness) < _GLASS_DARKNESS and np.mean(colour) < _GLASS_COLOUR)
+def _looks_like_glass(darkness: np.ndarray, color: np.ndarray) -> bool:
+    return bool(np.mean(darkness) < _GLASS_DARKNESS and np.mean(color) < _GLASS_COLOR)
 
 
 def _share_between(lower: np.ndarray, upper: np.ndarray) -> float:

@@ -1,9 +1,9 @@
-"""Weights from elsewhere: public PyTorch checkpoints become variables of our networks, and back.
+"""Pretrained weights: public PyTorch checkpoints become variables of our networks, and back.
 
-Torch is not needed: `docs/weights.md` has the three lines that make a `.safetensors` of a `.pth`.
+PyTorch is not needed: `docs/pretrained.md` has the lines that make a `.safetensors` of a `.pth`.
 A layout is a table of names; nothing else of a network is known here. Kernels are (H, W, in, out)
 here and (out, in, H, W) there, those of convolutions in groups too; the weight, bias, running mean
-and running variance of a normalisation are our scale, bias, mean and var.
+and running variance of a normalization are our scale, bias, mean and var.
 """
 
 import re
@@ -59,7 +59,7 @@ def load(
       model: the network, as `jaxnuc.models.create` makes it.
       variables: of the network, with `params` and `batch_stats`: arrays, or shapes as
         `jax.eval_shape` gives them.
-      layout: a key of `LAYOUTS`, or `"auto"` to tell it by the names.
+      layout: a key of `LAYOUTS`, or `"auto"` to detect it by the names.
       keep: regular expression of the paths of our arrays that stay as they are, for instance
         `"class_decoder/u0/.*"` where the types of nuclei are other than those of the file.
       drop: regular expression of the names in the file that are not used, for instance
@@ -67,7 +67,7 @@ def load(
 
     Returns:
       `variables` with NumPy arrays in place of those that the layout holds: all, or those of the
-      encoder (`resnet`, `hovernet_encoder`). `match` tells which.
+      encoder (`resnet`, `hovernet_encoder`). `match` says which.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -101,10 +101,6 @@ def match(
     layout = _detect(theirs) if layout == "auto" else layout
     chosen = _layout(layout)
     network = type(model).__module__.rpartition(".")[2]
-    if network not in chosen.networks:
-        raise ValueError(
-            f"layout {layout!r} is one of {', '.join(chosen.networks)}; the network is {network}"
-        )
     ours = {path: tuple(array.shape) for path, array in _flat(variables)}
     asked = {path for path in ours if re.fullmatch(keep, path)}
     usable = {name: shape for name, shape in theirs.items() if not re.fullmatch(drop, name)}

@@ -47,7 +47,7 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     if path.suffix not in (".safetensors", ".npz"):
         raise ValueError(
             f"{path}: weights are read from .safetensors and .npz; the three lines in "
-            "docs/weights.md make one from a .pth or .tar of PyTorch"
+            "docs/pretrained.md make one from a .pth or .tar of PyTorch"
         )
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")

@@ -6,7 +6,7 @@ converted from TensorFlow included. Dots join modules; slashes are part of their
 
 Channels: `np` is background, nucleus; `hv` horizontal, vertical; of `tp`, our `class`, channel 0 is
 background and channel k class k of the training data. For PanNuke these are neoplastic,
-inflammatory, connective, dead, non-neoplastic epithelial; for CoNSeP, of which 4 classes are told
+inflammatory, connective, dead, non-neoplastic epithelial; for CoNSeP, of which 4 classes are kept
 apart, other, inflammatory, epithelial, spindle. That is the order of `jaxnuc.labels.label_set`.
 """
 
@@ -49,7 +49,6 @@ def decoder_rules() -> Iterator[tuple[str, str]]:
 
 
 LAYOUT = Layout(
-    networks=("hovernet",),
     sign="decoder.np.u0.conv.weight",
     rules=(*ENCODER_RULES, ("conv_bot", "conv_bot"), *decoder_rules()),
     advice=(
@@ -62,7 +61,6 @@ LAYOUT = Layout(
 
 # `ImageNet-ResNet50-Preact_pytorch.tar`, which the authors' training begins with.
 ENCODER = Layout(
-    networks=("hovernet",),
     sign="conv0./.weight",
     rules=ENCODER_RULES,
     advice="the encoder is that of modes 'original' and 'fast' with width=64, units=(3, 4, 6, 3)",

@@ -22,7 +22,6 @@ class Layout:
     """The names of a published checkpoint.
 
     Attributes:
-      networks: files of `jaxnuc.models` that it fits.
       sign: a name by which a file of this layout is known.
       rules: the table of names: a regular expression of the whole path of a module of ours, its
         parts joined by "/", and the name of theirs, with `\\1` and so on for the groups.
@@ -32,7 +31,6 @@ class Layout:
       reorder: by the path of a kernel, what permutes its channels to their order and back.
     """
 
-    networks: tuple[str, ...]
     sign: str
     rules: tuple[tuple[str, str], ...]
     advice: str

@@ -2,7 +2,7 @@
 
 The names are those of the modules in `torchvision/models/resnet.py` of github.com/pytorch/vision
 (BSD-3); `fc`, the classifier behind the encoder, is left out. The weights were trained on images in
-[0, 1], then normalised by the mean and the deviation of ImageNet.
+[0, 1], then normalized by the mean and the deviation of ImageNet.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,6 @@ def conic_rules() -> Iterator[tuple[str, str]]:
 
 
 LAYOUT = Layout(
-    networks=("alnet_attention", "ce_net", "deeplabv3_plus", "hovernet"),
     sign="layer1.0.conv1.weight",
     rules=(
         (r"encoder/(conv1|bn1)", r"\1"),

@@ -2,7 +2,7 @@
 
 The names are those of the modules in `model/u2net.py` of github.com/xuebinqin/U-2-Net (Apache-2.0).
 Its sigmoids are of the same convolutions as our logits. It was trained on images divided by their
-maximum, then normalised by the mean and the deviation of ImageNet.
+maximum, then normalized by the mean and the deviation of ImageNet.
 """
 
 from collections.abc import Iterator
@@ -46,7 +46,6 @@ def other_way_round(kernel: np.ndarray) -> np.ndarray:
 
 
 LAYOUT = Layout(
-    networks=("u2net",),
     sign="stage1.rebnconvin.conv_s1.weight",
     rules=(*stage_rules(), (r"mask_side(\d)", r"side\1"), ("mask_fusion", "outconv")),
     advice="its only map is outputs={'mask': 1}; u2net.pth is variant 'full', u2netp.pth 'small'",

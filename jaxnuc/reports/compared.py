@@ -7,13 +7,12 @@ import numpy as np
 from PIL import Image
 
 from jaxnuc.metrics import Scores, match
-from jaxnuc.metrics.scores import judged
+from jaxnuc.metrics.pair import scored_maps
 from jaxnuc.outputs.drawing import brighten, enlarge, enlargement, outlines
+from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH, Color
 from jaxnuc.reports import pictures
-from jaxnuc.reports.overlay import FALSE, MATCHED, MISSED, TRUTH
 
-Colour = tuple[int, int, int]
-COLOURS: dict[str, Colour] = {
+COLORS: dict[str, Color] = {
     "truth, matched": TRUTH,
     "truth, missed": MISSED,
     "prediction, matched": MATCHED,
@@ -23,7 +22,7 @@ COLOURS: dict[str, Colour] = {
 
 @dataclass(frozen=True)
 class Compared:
-    """What the page shows of an image.
+    """An image with its true and predicted nuclei, as the page shows it.
 
     Attributes:
       kind: `"worst"` or `"best"`.
@@ -52,7 +51,7 @@ def compared(
     truth: np.ndarray,
     prediction: np.ndarray,
 ) -> Compared:
-    """Draws an image and the outlines of two label maps, in the colours of the overlays.
+    """Draws an image and the outlines of two label maps, in the colors of the overlays.
 
     An image with a side of more than 1000 pixels is made smaller by a whole factor.
 
@@ -66,7 +65,7 @@ def compared(
     """
     c = scores.conventions
     found = match(
-        *judged(c, truth, prediction), c.threshold, inclusive=c.inclusive, matching=c.matching
+        *scored_maps(truth, prediction, c), c.threshold, inclusive=c.inclusive, matching=c.matching
     )
     missed, false = np.isin(truth, found.missed), np.isin(prediction, found.false)
     step = math.ceil(max(truth.shape) / pictures.SIDE)
@@ -74,13 +73,13 @@ def compared(
     height, width = small_truth.shape
     scale = enlargement(small_truth.shape)
 
-    def outlined(instances: np.ndarray, wrong: np.ndarray, right: Colour, error: Colour) -> str:
+    def outlined(instances: np.ndarray, wrong: np.ndarray, right: Color, error: Color) -> str:
         levels = np.zeros((scale * height, scale * width), np.uint8)
         for level, chosen in enumerate((~wrong, wrong), 1):
             part = np.where(chosen[::step, ::step], instances, 0)
             levels[outlines(enlarge(part, scale), 2)] = level
-        colours = [(0, 0, 0, 0), (*right, 255), (*error, 255)]
-        return pictures.drawing(levels, np.array(colours, np.uint8))
+        colors = [(0, 0, 0, 0), (*right, 255), (*error, 255)]
+        return pictures.drawing(levels, np.array(colors, np.uint8))
 
     whole = Image.fromarray(brighten(image))
     small = np.asarray(whole.resize((width, height), Image.Resampling.BOX))

@@ -1,4 +1,4 @@
-"""The report of a segmentation that was scored against the truth of a data set."""
+"""The report of an evaluation on a data set."""
 
 import math
 import os
@@ -10,53 +10,30 @@ import numpy as np
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics import Evaluation, Scores, Summary
-from jaxnuc.metrics.summary import AGGREGATIONS
-from jaxnuc.reports import charts, page, pictures
-from jaxnuc.reports.compared import COLOURS, Compared
-from jaxnuc.reports.curves import panel, series
+from jaxnuc.metrics.base import AGGREGATIONS
+from jaxnuc.metrics.calibration import Calibration
+from jaxnuc.metrics.summary import aggregations, full_title
+from jaxnuc.reports import page, pictures, plots
+from jaxnuc.reports.compared import COLORS, Compared
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
 
 BINS = np.linspace(0, 1, 21)
-NAMES = {
-    "dice": "Dice, foreground",
-    "iou": "IoU, foreground",
-    "aji": "AJI, aggregated Jaccard index",
-    "aji_plus": "AJI+, one-to-one",
-    "dq": "DQ, detection quality (F1)",
-    "sq": "SQ, segmentation quality",
-    "pq": "PQ, panoptic quality",
-    "precision": "Precision of nuclei",
-    "recall": "Recall of nuclei",
-    "dice2": "Dice 2, of overlapping pairs",
-    "instance_dice": "Instance Dice",
-    "mpq": "mPQ, mean over the classes",
-    "detection_f1": "F1 of detection, by centroids",
-    "class_accuracy": "Accuracy of the classes",
-    "calibration_error": "Calibration error (ECE)",
-    "brier": "Brier score",
-    "class_calibration_error": "Calibration error of the classes (ECE)",
-    "class_brier": "Brier score of the classes",
-    "boundary_distance": "Distance of the outlines (ASSD), px",
-    "hd95": "Hausdorff distance, 95th percentile, px",
-}
-CALIBRATIONS = {  # by key of `about`: the title, what is on the axis, what the diagram shows
+CALIBRATIONS = {  # by name: the title, the axes, and what the diagram shows
     "calibration": (
         "Calibration of the scores",
-        "score",
+        ("score", "matched share of the nuclei (precision)"),
         "Share of the predicted nuclei that match a true one, by their score",
     ),
     "class_calibration": (
         "Calibration of the classes",
-        "probability",
+        ("probability of the class", "share of the right class (accuracy)"),
         "Share of the matched nuclei that have the right class, by the probability of the "
         "predicted class",
     ),
 }
-MAIN = ("pq_image_mean", "aji_image_mean", "dq_image_mean", "dice_image_mean")
+MAIN = ("pq", "aji", "dq", "dice")  # as means over the images
 SHORT = ("pq", "dq", "sq", "aji", "dice")  # of groups and pictures
-SHOWN = [f"{name}_image_mean" for name in SHORT]  # of the validation
-PANELS = {"losses": True, "validation": False}  # of the curves; whether logarithmic
 
 
 def write_evaluation_report(
@@ -70,7 +47,7 @@ def write_evaluation_report(
     drawn: Sequence[Compared] = (),
     training: Iterable[Mapping[str, Any]] = (),
 ) -> None:
-    """Writes a page of all that an evaluation found.
+    """Writes a page with all results of an evaluation.
 
     The page is one HTML file that needs nothing else, written whole or not at all.
 
@@ -78,15 +55,13 @@ def write_evaluation_report(
       path: of the page.
       evaluation: the scores of the images.
       summary: the figures of the data set.
-      about: what `metrics.json` says besides: `source` and `split`, the figures of the `classes`,
-        `calibration`, `class_calibration`; the rest is told as it is.
+      about: other contents of `metrics.json`: `source`, `split`, ...
       level: of the confidence intervals.
       sizes: areas in pixels of the true and the predicted nuclei, by these names.
       drawn: images to look at.
       training: lines of the training's `metrics.jsonl`.
     """
     training = list(training)
-    told = {k: v for k, v in about.items() if k not in ("classes", *CALIBRATIONS)}
     sections = [
         page.section(
             "Main figures",
@@ -99,14 +74,14 @@ def write_evaluation_report(
         ),
         page.section("All figures", _figures(summary, level)),
         page.section("Conventions", page.facts(_conventions(summary))),
-        page.section("How the images differ", _charts(evaluation, sizes)),
-        *_groups(evaluation),
-        *_classes(about.get("classes")),
-        *_calibration("calibration", about),
-        *_calibration("class_calibration", about),
+        page.section("Scores and sizes", _charts(evaluation, sizes)),
+        *_protocols(summary),
+        *_groups(evaluation, summary),
+        *_classes(summary),
+        *_calibration(evaluation),
         *_pictures(drawn),
         *_curves(training),
-        page.section("What was evaluated", page.facts(told)),
+        page.section("What was evaluated", page.facts({**about, **_not_computed(evaluation)})),
     ]
     split = f", split {about['split']}" if about.get("split") else ""
     checkpoint = about.get("checkpoint", "")
@@ -122,12 +97,23 @@ def write_evaluation_report(
 
 def _main(summary: Summary) -> list[tuple[str, str, str]]:
     found = []
-    for name in MAIN:
-        interval = _interval(summary, name)
+    for name, title in _titles(summary, MAIN).items():
+        figure = f"{name}_image_mean"
+        interval = _interval(summary, figure)
         below = "{:.3f} to {:.3f}".format(*interval) if interval else ""
-        metric = NAMES[name.removesuffix("_image_mean")]
-        found.append((metric, _number(summary[name], 3), below))
+        found.append((title, _number(summary[figure], 3), below))
     return found
+
+
+def _titles(summary: Summary, names: Sequence[str]) -> dict[str, str]:
+    """The titles of those of these metrics that there are."""
+    titles = {metric.name: metric.title for metric in summary.metrics}
+    return {name: titles[name] for name in names if name in titles}
+
+
+def _not_computed(evaluation: Evaluation) -> dict[str, object]:
+    why = evaluation.unavailable
+    return {"not_computed": "; ".join(f"{k}: {v}" for k, v in why.items())} if why else {}
 
 
 def _interval(summary: Summary, name: str) -> tuple[float, float] | None:
@@ -141,8 +127,9 @@ def _number(value: float, digits: int = 4) -> str:
 
 
 def _figures(summary: Summary, level: float) -> list[Html]:
-    """A table of metrics by aggregation; what is only counted stands below it."""
-    used = _aggregations(summary)
+    """A table of metrics by aggregation, and below it the counts."""
+    used = aggregations(summary)
+    titles = {m.name: full_title(m, summary.conventions.mpp) for m in summary.metrics}
     rows: dict[str, dict[str, str]] = {}
     counts: dict[str, object] = {}
     for name, value in summary.items():
@@ -154,7 +141,9 @@ def _figures(summary: Summary, level: float) -> list[Html]:
         if interval := _interval(summary, name):
             cell += " [{:.4f}, {:.4f}]".format(*interval)
         metric = name.removesuffix(f"_{aggregation}")
-        rows.setdefault(NAMES.get(metric, metric), {})[aggregation] = cell
+        rows.setdefault(titles.get(metric, metric), {})[aggregation] = cell
+    for name, n in summary.undefined.items():
+        counts[f"images without {titles[name]}"] = n
     return [
         page.table(
             f"Figures; in brackets their {level:.0%} confidence intervals",
@@ -166,20 +155,16 @@ def _figures(summary: Summary, level: float) -> list[Html]:
 
 
 def _conventions(summary: Summary) -> dict[str, object]:
-    used = {name: AGGREGATIONS[name] for name in _aggregations(summary)}
+    used = {name: AGGREGATIONS[name] for name in aggregations(summary)}
     return {**used, **summary.conventions.describe()}
 
 
-def _aggregations(summary: Summary) -> list[str]:
-    return [a for a in AGGREGATIONS if any(name.endswith(f"_{a}") for name in summary)]
-
-
 def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
-    pq = np.array([scores.pq for scores in evaluation.scores])
+    pq = np.array([scores.values.get("pq", math.nan) for scores in evaluation.scores])
     known = pq[np.isfinite(pq)]
     drawn = [
-        page.figure(
-            charts.histogram(BINS, {"all": np.histogram(known, BINS)[0]}, "PQ", "images"),
+        plots.chart(
+            plots.histogram(BINS, {"all": np.histogram(known, BINS)[0]}, "PQ", "images"),
             f"PQ of {len(known)} images"
             + (f"; {len(pq) - len(known)} have none" if len(known) < len(pq) else ""),
         )
@@ -190,60 +175,69 @@ def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
             for name, found in sizes.items()
             if found.total
         )
-        drawn.append(page.figure(histogram(sizes, "px"), f"Areas of the nuclei. {means}"))
+        drawn.append(plots.chart(histogram(sizes, "px"), f"Areas of the nuclei. {means}"))
     return element("div", drawn, class_="charts")
 
 
-def _groups(evaluation: Evaluation) -> list[Html]:
+def _groups(evaluation: Evaluation, summary: Summary) -> list[Html]:
+    titles = _titles(summary, SHORT)
+    head = ["images", *(title.split(",")[0] for title in titles.values())]
+
+    def row(value: str, figures: Summary) -> list[str]:
+        means = (_number(figures[f"{name}_image_mean"]) for name in titles)
+        return [value, str(figures["images"]), *means]
+
     return [
         page.section(
             f"By {key}",
             page.table(
-                f"Image means by {key}",
-                [key, "images", *(NAMES[name].split(",")[0] for name in SHORT)],
-                (
-                    [
-                        value,
-                        str(figures["images"]),
-                        *(_number(figures[f"{name}_image_mean"]) for name in SHORT),
-                    ]
-                    for value, figures in values.items()
-                ),
+                f"Image means by {key}", [key, *head], (row(*item) for item in values.items())
             ),
         )
         for key, values in evaluation.by_group().items()
     ]
 
 
-def _classes(found: Mapping[str, Mapping[str, Any]] | str | None) -> list[Html]:
-    if found is None:
+def _protocols(summary: Summary) -> list[Html]:
+    return [
+        page.section(
+            f"Protocol: {result.title}",
+            *(
+                page.table(result.title, [cell or result.name for cell in head], rows)
+                for head, *rows in result.tables()
+            ),
+        )
+        for result in summary.protocols
+    ]
+
+
+def _classes(summary: Summary) -> list[Html]:
+    if not summary.classes:
         return []
-    if isinstance(found, str):
-        return [page.section("By class", element("p", found))]
-    columns = list(next(iter(found.values()), {}))
+    head = [key.replace("_", " ") for key in summary.classes[0]]
     rows = (
-        [name, *(str(v) if isinstance(v, int) else _number(v) for v in of_class.values())]
-        for name, of_class in found.items()
+        [v if isinstance(v, str) else str(v) if isinstance(v, int) else _number(v) for v in values]
+        for values in (row.values() for row in summary.classes)
     )
-    head = ["class", *(name.replace("_", " ") for name in columns)]
     return [page.section("By class", page.table("Figures of each class", head, rows))]
 
 
-def _calibration(key: str, about: Mapping[str, Any]) -> list[Html]:
-    if key not in about:
-        return []
-    (title, score, shown), found = CALIBRATIONS[key], about[key]
-    if isinstance(found, str):
-        return [page.section(title, element("p", found))]
-    bins = [b for b in found["bins"] if b["count"]]
+def _calibration(evaluation: Evaluation) -> list[Html]:
+    return [
+        page.section(CALIBRATIONS[name][0], _reliability(found, *CALIBRATIONS[name][1:]))
+        for name, found in evaluation.calibrations().items()
+    ]
+
+
+def _reliability(found: Calibration, axes: tuple[str, str], shown: str) -> Html:
+    bins = [b for b in found.rows() if b["count"]]
     if not bins:
-        return [page.section(title, element("p", "There are no nuclei to judge it by."))]
-    said = (
-        f"Expected calibration error {found['expected_error']:.4f}, largest of a bin "
-        f"{found['maximum_error']:.4f}, Brier score {found['brier']:.4f}"
+        return element("p", "There are no nuclei.")
+    caption = (
+        f"{shown}. Where the bars meet the dashed line both are equal. Expected calibration error "
+        f"{found.expected_error:.4f}, largest of a bin {found.maximum_error:.4f}, Brier "
+        f"score {found.brier:.4f}."
     )
-    points = [(b["mean_score"], b["precision"], b["count"]) for b in bins]
-    chart = charts.reliability(points, f"{title}, reliability diagram. {said}", score)
     rows = (
         [
             f"{b['low']:.2g} to {b['high']:.2g}",
@@ -253,24 +247,21 @@ def _calibration(key: str, about: Mapping[str, Any]) -> list[Html]:
         ]
         for b in bins
     )
-    told = page.table("Bins of the diagram", [score, "nuclei", f"mean {score}", "right"], rows)
-    caption = (
-        f"{shown}; the area of a dot grows with their number. On the dotted line both "
-        f"are equal. {said}."
-    )
-    parts = element("div", page.figure(chart, caption), told, class_="charts")
-    return [page.section(title, parts)]
+    score = axes[0]
+    table = page.table("Bins of the diagram", [score, "nuclei", f"mean {score}", "right"], rows)
+    chart = plots.chart(plots.reliability(found.json(), *axes), caption)
+    return element("div", chart, table, class_="charts")
 
 
 def _pictures(drawn: Sequence[Compared]) -> list[Html]:
     if not drawn:
         return []
-    signs = [(charts.swatch(*colour), text) for text, colour in COLOURS.items()]
+    signs = [(page.swatch(*color), text) for text, color in COLORS.items()]
     note = (
         "Drag over a picture, or use the arrow keys; the buttons choose what shows on either "
         "side. Dark images are brightened."
     )
-    parts = [element("p", note, class_="note"), charts.key(signs)]
+    parts = [element("p", note, class_="note"), page.key(signs)]
     for kind in dict.fromkeys(c.kind for c in drawn):
         figures = (_picture(c) for c in drawn if c.kind == kind)
         parts.append(element("h3", kind.capitalize()))
@@ -290,22 +281,16 @@ def _picture(c: Compared) -> Html:
 
 
 def _scored(scores: Scores) -> str:
-    figures = (f"{NAMES[n].split(',')[0]} {_number(getattr(scores, n), 3)}" for n in SHORT)
-    counts = f"{scores.tp} matched, {scores.fn} missed, {scores.fp} false"
-    return f"{', '.join(figures)}; {counts}"
+    titles = {metric.name: metric.title.split(",")[0] for metric in scores.metrics}
+    values = {titles[n]: scores.values[n] for n in SHORT if n in scores.values}
+    figures = ", ".join(f"{title} {_number(value, 3)}" for title, value in values.items())
+    if "tp" not in scores.counts:
+        return figures
+    return f"{figures}; {scores.tp} matched, {scores.fn} missed, {scores.fp} false"
 
 
 def _curves(lines: Sequence[Mapping[str, Any]]) -> list[Html]:
-    marks = [line["step"] for line in lines if "event" in line]
-    drawn = []
-    for name, log in PANELS.items():
-        found = {
-            key: values
-            for key, values in series(lines).items()
-            if panel(key) == name and (log or key.removeprefix("validation/") in SHOWN)
-        }
-        figures = [y for _, values in found.values() for y in values if math.isfinite(y)]
-        if figures:
-            chart = charts.curves(found, "step", log=log and min(figures) > 0, marks=marks)
-            drawn.append(page.figure(chart, f"{name.capitalize()} during the training"))
-    return [page.section("Training", element("div", drawn, class_="charts"))] if drawn else []
+    if not plots.series(lines):
+        return []
+    caption = "Losses, validation, norms and learning rate during the training"
+    return [page.section("Training", plots.chart(plots.curves(lines, (9, 9)), caption))]

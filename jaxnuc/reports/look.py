@@ -1,19 +1,17 @@
-"""How the pages look, and the little that moves on them."""
+"""The style sheet and the script of the pages."""
 
-# Series have the colours of Okabe and Ito, told apart with any colour vision.
-STYLE = """
-:root {
-  --paper: #fff; --ink: #1b2430; --faint: #5b6675; --line: #d9dee5; --panel: #f5f7f9;
-  --s0: #0072b2; --s1: #d55e00; --s2: #009e73; --s3: #aa4b80; --s4: #a06a00; --s5: #2b8cc4;
-  --s6: #444;
-}
-@media screen and (prefers-color-scheme: dark) {
-  :root {
-    --paper: #14181d; --ink: #e4e8ed; --faint: #9aa5b1; --line: #323a44; --panel: #1d232a;
-    --s0: #56b4e9; --s1: #f0813a; --s2: #2cc79a; --s3: #dd92bb; --s4: #e69f00; --s5: #8fd0f5;
-    --s6: #bbb;
-  }
-}
+from jaxnuc.outputs.palette import DARK, LIGHT
+
+
+def _variables(colors: dict[str, str]) -> str:
+    return " ".join(f"--{name}: {color};" for name, color in colors.items())
+
+
+STYLE = f"""
+:root {{ {_variables(LIGHT)} }}
+@media screen and (prefers-color-scheme: dark) {{ :root {{ {_variables(DARK)} }} }}
+"""
+STYLE += """
 * { box-sizing: border-box; }
 body {
   margin: 0 auto; padding: 1.5rem clamp(1rem, 4vw, 3rem) 4rem; max-width: 76rem;
@@ -57,24 +55,14 @@ tbody th { font-weight: 500; min-width: 8rem; }
 }
 figure { margin: 0; min-width: 0; break-inside: avoid; }
 .chart { max-width: 36rem; }
-.map svg { max-width: 32rem; }
+section > .chart { max-width: 56rem; }
+.scale { max-width: 32rem; font-size: .8rem; color: var(--faint); }
+.scale > [role] { height: .9rem; margin: .3rem 0; }
+.ends { display: flex; justify-content: space-between; }
 figcaption { margin-top: .4rem; }
-svg { display: block; width: 100%; height: auto; font: 13px system-ui, sans-serif; }
-svg text { fill: var(--faint); }
-.sign {
-  display: inline-block; width: 1.4rem; height: .75rem; margin-right: .4rem;
-  vertical-align: middle;
-}
-.grid { stroke: var(--line); stroke-width: 1; }
-.area { fill-opacity: .22; stroke-width: 1.75; stroke-linejoin: round; }
-.curve { fill: none; stroke-width: 1.75; stroke-linejoin: round; }
-.s0 { fill: var(--s0); stroke: var(--s0); } .s1 { fill: var(--s1); stroke: var(--s1); }
-.s2 { fill: var(--s2); stroke: var(--s2); } .s3 { fill: var(--s3); stroke: var(--s3); }
-.s4 { fill: var(--s4); stroke: var(--s4); } .s5 { fill: var(--s5); stroke: var(--s5); }
-.s6 { fill: var(--s6); stroke: var(--s6); }
-.curve.s0, .curve.s1, .curve.s2, .curve.s3, .curve.s4, .curve.s5, .curve.s6 { fill: none; }
-.dashed { stroke-dasharray: 6 4; }
-.mark { stroke: var(--faint); stroke-dasharray: 2 3; }
+svg { display: block; width: 100%; height: auto; }
+svg * { stroke-linejoin: round; stroke-linecap: butt; }
+svg text { font-family: system-ui, sans-serif !important; }
 .key {
   display: flex; flex-wrap: wrap; gap: .2rem 1rem; margin: .4rem 0 0; padding: 0;
   list-style: none; font-size: .85rem;

@@ -1,4 +1,4 @@
-"""Pictures of a segmentation: what was found, what was missed, what was made up."""
+"""Pictures of a segmentation beside its truth: matched, missed and false nuclei."""
 
 import math
 import os
@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnuc import metrics
 from jaxnuc.metrics import DEFAULT, Conventions
-from jaxnuc.metrics.scores import judged
+from jaxnuc.metrics.pair import scored_maps
 from jaxnuc.outputs.drawing import (
     brighten,
     enlarge,
@@ -16,13 +16,7 @@ from jaxnuc.outputs.drawing import (
     save_png,
     with_legend,
 )
-from jaxnuc.outputs.scene import Colour
-
-# Okabe and Ito's palette, told apart with any colour vision, on black, white and stained tissue.
-MATCHED: Colour = (86, 180, 233)  # sky blue: outline of a prediction that matches a true nucleus
-TRUTH: Colour = (255, 255, 255)  # white: outline of that true nucleus
-FALSE: Colour = (230, 97, 0)  # vermilion: predicted where no true nucleus matches
-MISSED: Colour = (240, 228, 66)  # yellow: true nucleus that no prediction matches
+from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH, Color
 
 
 def overlay(
@@ -42,7 +36,7 @@ def overlay(
     Args:
       image: (H, W, 3) uint8, RGB.
       truth: (H, W) integer instances, 0 is background; None where there is none: all predictions
-        then have one colour.
+        then have one color.
       prediction: (H, W) integer instances.
       conventions: by which nuclei match and are scored.
       scale: whole factor of enlargement; None enlarges small images to about 768 pixels.
@@ -67,9 +61,9 @@ def overlay(
         raise ValueError(f"scale is {scale}; it must be 1 or more")
     picture = enlarge(brighten(image), scale)
     layers, legend = _layers(truth, prediction, conventions)
-    for instances, colour in layers:
-        picture[outlines(enlarge(instances, scale), 1 if scale == 1 else 2)] = colour
-    head: list[tuple[Colour | None, str]] = [(None, caption)] if caption else []
+    for instances, color in layers:
+        picture[outlines(enlarge(instances, scale), 1 if scale == 1 else 2)] = color
+    head: list[tuple[Color | None, str]] = [(None, caption)] if caption else []
     return with_legend(picture, [*head, *legend])
 
 
@@ -92,13 +86,13 @@ def write_overlay(
 
 def _layers(
     truth: np.ndarray | None, prediction: np.ndarray, conventions: Conventions
-) -> tuple[list[tuple[np.ndarray, Colour]], list[tuple[Colour | None, str]]]:
-    """The outlines to draw, lowest first, and the legend: (colour or None, text)."""
+) -> tuple[list[tuple[np.ndarray, Color]], list[tuple[Color | None, str]]]:
+    """The outlines to draw, lowest first, and the legend: (color or None, text)."""
     if truth is None:
         return [(prediction, MATCHED)], [(MATCHED, f"predicted {_count(prediction)}")]
     c = conventions
     found = metrics.match(
-        *judged(c, truth, prediction), c.threshold, inclusive=c.inclusive, matching=c.matching
+        *scored_maps(truth, prediction, c), c.threshold, inclusive=c.inclusive, matching=c.matching
     )
     false = np.where(np.isin(prediction, found.false), prediction, 0)
     missed = np.where(np.isin(truth, found.missed), truth, 0)
@@ -108,9 +102,9 @@ def _layers(
         (missed, MISSED),
         (false, FALSE),
     ]
-    scores = metrics.score_with(conventions, truth, prediction)
+    scores = metrics.score_image(metrics.ImagePair.of(truth, prediction, conventions))
     figures = (("PQ", scores.pq), ("AJI+", scores.aji_plus), ("Dice", scores.dice))
-    legend: list[tuple[Colour | None, str]] = [
+    legend: list[tuple[Color | None, str]] = [
         (MATCHED, f"matched {len(found.truth)}"),
         (TRUTH, "truth of matched"),
         (MISSED, f"missed {len(found.missed)}"),

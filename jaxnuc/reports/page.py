@@ -29,15 +29,15 @@ def element(name: str, /, *children: Child, **attributes: str | float | None) ->
     >>> element("p", "a < b", element("b", "c"), class_="x", title='"d"')
     '<p class="x" title="&quot;d&quot;">a &lt; b<b>c</b></p>'
     """
-    said = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     if name in VOID:
-        return Html(f"<{name}{said}>")
+        return Html(f"<{name}{written}>")
     inner = (part for child in children for part in ([child] if isinstance(child, str) else child))
-    return Html(f"<{name}{said}>{''.join(map(_escaped, inner))}</{name}>")
+    return Html(f"<{name}{written}>{''.join(map(_escaped, inner))}</{name}>")
 
 
 def _escaped(text: str) -> str:
@@ -82,18 +82,18 @@ def table(
 
 
 def facts(pairs: Mapping[str, object]) -> Html:
-    """Names and what is said of each; mappings within are told in one line."""
+    """Names and values; a mapping as a value is written in one line."""
     return element(
         "dl",
         (
-            element("div", element("dt", name.replace("_", " ")), element("dd", _told(value)))
+            element("div", element("dt", name.replace("_", " ")), element("dd", _text(value)))
             for name, value in pairs.items()
         ),
         class_="facts",
     )
 
 
-def _told(value: object) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "unknown"
     if isinstance(value, bool):
@@ -101,14 +101,14 @@ def _told(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, Mapping):
-        return ", ".join(f"{k}: {_told(v)}" for k, v in value.items())
+        return ", ".join(f"{k}: {_text(v)}" for k, v in value.items())
     if isinstance(value, list | tuple):
-        return ", ".join(map(_told, value))
+        return ", ".join(map(_text, value))
     return str(value)
 
 
 def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
-    """The main figures, large: (name, figure, what stands below it)."""
+    """The main figures, in large type: (name, figure, line below it)."""
     return element(
         "dl",
         (
@@ -124,9 +124,27 @@ def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
     )
 
 
-def figure(content: Html, caption: str) -> Html:
-    """A chart with its caption."""
-    return element("figure", content, element("figcaption", caption), class_="chart")
+def swatch(*color: int) -> Html:
+    """A patch of a color (red, green, blue)."""
+    style = f"background: rgb({', '.join(map(str, color))})"
+    return element("span", class_="swatch", style=style, aria_hidden="true")
+
+
+def key(entries: Sequence[tuple[Html, str]]) -> Html:
+    """The meaning of signs: (sign, text)."""
+    return element("ul", (element("li", sign, text) for sign, text in entries), class_="key")
+
+
+def color_scale(colors: Sequence[tuple[int, int, int]], high: float, unit: str) -> Html:
+    """A scale of colors at equal distances from 0 to `high`."""
+    stops = ", ".join(f"rgb({red} {green} {blue})" for red, green, blue in colors)
+    figures = [f"{float(f'{figure:.3g}'):,.10g}" for figure in (0, high / 2, high)]
+    ends = [element("span", text) for text in (*figures[:2], f"{figures[2]} {unit}")]
+    style = f"background: linear-gradient(to right, {stops})"
+    bar = element(
+        "div", style=style, role="img", aria_label=f"Colors from 0 to {figures[2]} {unit}"
+    )
+    return element("div", bar, element("div", ends, class_="ends"), class_="scale")
 
 
 def section(title: str, *children: Child) -> Html:

@@ -17,15 +17,16 @@ def photograph(pixels: np.ndarray) -> str:
     return _address(Image.fromarray(pixels), "JPEG", quality=85)
 
 
-def drawing(levels: np.ndarray, colours: np.ndarray) -> str:
-    """A picture of few colours as the address of a PNG.
+def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
+    """A picture of few colors as the address of a PNG.
 
     Args:
-      levels: (h, w) uint8, which of the colours each pixel has.
-      colours: (n, 4) uint8, red, green, blue and opacity.
+      levels: (h, w) uint8, which of the colors each pixel has.
+      colors: (n, 4) uint8, red, green, blue and opacity.
     """
+    # With a palette, outlines take a few kilobytes; in full color it would be a hundred times that.
     picture = Image.fromarray(levels)
-    picture.putpalette(colours.tobytes(), "RGBA")
+    picture.putpalette(colors.tobytes(), "RGBA")
     return _address(picture, "PNG", optimize=True)
 
 
@@ -44,14 +45,14 @@ def compare(
 ) -> Html:
     """A picture with layers over it, of which one shows left of a slider and one right of it.
 
-    It is made as small as the window, so that all of it is seen at once.
+    It fits the window, so that all of it is visible at once.
 
     Args:
       of: what the picture shows.
       size: (height, width) of the picture in pixels.
       bottom: name and address of the picture itself.
-      layers: addresses by name of what can be laid over it; transparent, or as opaque as it.
-      start: names of what shows at first, left and right.
+      layers: addresses by name of pictures over it, transparent or opaque.
+      start: names of the layers that show at first, left and right.
     """
     names = [bottom[0], *layers]
     height, width = size

@@ -1,4 +1,4 @@
-"""The report of the nuclei found in one image."""
+"""The report of the nuclei of one image."""
 
 import math
 import os
@@ -13,11 +13,11 @@ from scipy import ndimage
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
-from jaxnuc.reports import charts, page, pictures
+from jaxnuc.reports import page, pictures, plots
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
 
-LEVELS = 128  # of the colours of the density
+LEVELS = 128  # of the colors of the density
 SCORES = np.linspace(0, 1, 41)
 NUCLEI_IN_KERNEL = 10  # that the density is smoothed over, on average
 WIDEST = 0.05  # of the longer side: the standard deviation of the kernel at most
@@ -32,19 +32,19 @@ def write_prediction_report(
     scale: float,
     about: Mapping[str, Any],
 ) -> None:
-    """Writes a page that shows how many nuclei of which classes and sizes lie where.
+    """Writes a page with the numbers, classes, sizes and places of the nuclei of an image.
 
     The page is one HTML file that needs nothing else, written whole or not at all. The nuclei are
-    gone through once; what is kept of them does not grow with their number.
+    read once; memory does not grow with their number.
 
     Args:
       path: of the page.
       tables: returns the nuclei in parts.
       scene: the image.
       thumbnail: (h, w, 3) uint8, the whole image made small.
-      scale: how many pixels of the scene one of the thumbnail is long.
-      about: what else is to be told, by name; mappings within it become tables. What `corrupt`
-        lists is told as the tiles that were left out.
+      scale: pixels of the scene per pixel of the thumbnail, along a side.
+      about: what else is to be listed, by name; mappings in it become tables. `corrupt` lists the
+        regions that could not be read.
     """
     found = _Found(thumbnail.shape[:2], scale)
     for table in tables():
@@ -53,7 +53,7 @@ def write_prediction_report(
 
 
 class _Found:
-    """What is kept of the nuclei: counts only."""
+    """Counts of the nuclei."""
 
     def __init__(self, shape: tuple[int, ...], scale: float) -> None:
         self.scale = scale
@@ -104,16 +104,16 @@ def _page(
     corrupt = list(about.get("corrupt", ()))
     if corrupt:
         listed = element("ul", (element("li", str(line)) for line in corrupt))
-        sections.append(page.section(f"Tiles left out ({len(corrupt)})", listed))
+        sections.append(page.section(f"Corrupt regions ({len(corrupt)})", listed))
     if total:
         sections.append(_map(found, scene, thumbnail, scale))
         if scene.class_names is not None:
             sections.append(page.section("Classes", _classes(found, scene)))
         sizes = histogram({"all": found.sizes}, unit)
-        scores = charts.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
-        drawn = [page.figure(sizes, "Areas of the nuclei"), page.figure(scores, "Their scores")]
+        scores = plots.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
+        drawn = [plots.chart(sizes, "Areas of the nuclei"), plots.chart(scores, "Their scores")]
         sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
-    sections.append(page.section("How they were found", *_about(about)))
+    sections.append(page.section("Settings and files", *_about(about)))
     below = f"{height} x {width} pixels, {resolution}"
     return page.page(f"Nuclei in {scene.image}", below, sections)
 
@@ -121,8 +121,8 @@ def _page(
 def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
     height, width = scene.shape
     area = height * width * (1e-6 if scene.mpp is None else (scene.mpp / 1000) ** 2)
-    told = f"{area:,.0f}" if area >= 100 else f"{area:.3g}"
-    per, unit = ("", "px²") if scene.mpp is None else (f"of the whole image, {told} mm²", "µm²")
+    size = f"{area:,.0f}" if area >= 100 else f"{area:.3g}"
+    per, unit = ("", "px²") if scene.mpp is None else (f"of the whole image, {size} mm²", "µm²")
     figures = [("Nuclei", f"{found.sizes.total:,}", "")]
     figures.append(
         (UNITS[scene.mpp is not None].capitalize(), f"{found.sizes.total / area:,.0f}", per)
@@ -135,34 +135,35 @@ def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
 def _map(found: _Found, scene: Scene, thumbnail: np.ndarray, scale: float) -> Html:
     """The thumbnail and the density of the nuclei, with a slider between."""
     sides = np.array(found.places.shape)
+    # A Gaussian averages over an area of 4 pi sigma^2, which is to hold that many nuclei.
     sigma = math.sqrt(NUCLEI_IN_KERNEL * sides.prod() / (4 * math.pi * found.sizes.total))
     sigma = max(1.5, min(sigma, WIDEST * float(sides.max())))
     metric = scene.mpp is not None
     pixel = scale * (scene.mpp / 1000 if scene.mpp is not None else 1e-3)  # mm or 1000 px
     nuclei = density(found.places, sigma) / pixel**2
     high = float(nuclei.max())
-    colours = matplotlib.colormaps["inferno"].resampled(LEVELS)(range(LEVELS), bytes=True)
+    colors = matplotlib.colormaps["inferno"].resampled(LEVELS)(range(LEVELS), bytes=True)
     small = np.asarray(_fitted(Image.fromarray(nuclei), pictures.SIDE // 2))
     levels = np.minimum(small / high * LEVELS, LEVELS - 1).astype(np.uint8)
     picture = np.asarray(_fitted(Image.fromarray(thumbnail), pictures.SIDE))
     smoothed = sigma * scale * (scene.mpp or 1)
-    said = (
+    caption = (
         f"Density, {UNITS[metric]}, smoothed by a Gaussian with a standard deviation of "
         f"{smoothed:.3g} {'µm' if metric else 'px'}. Drag over the picture, or use the arrow keys."
     )
     return page.section(
-        "Where they lie",
+        "Density",
         element(
             "figure",
             pictures.compare(
                 scene.image,
                 picture.shape[:2],
                 ("image", pictures.photograph(picture)),
-                {"density": pictures.drawing(levels, colours)},
+                {"density": pictures.drawing(levels, colors)},
                 ("image", "density"),
             ),
-            charts.colour_bar(colours, high, UNITS[metric]),
-            element("figcaption", said),
+            page.color_scale(colors[:: LEVELS // 16, :3].tolist(), high, UNITS[metric]),
+            element("figcaption", caption),
             class_="compare map",
         ),
     )
@@ -183,15 +184,15 @@ def _classes(found: _Found, scene: Scene) -> Html:
     for number, name in [*list(names.items())[1:], (0, names[0])]:
         count = found.classes.get(number, 0)
         if number or count:
-            head = Html(charts.swatch(*scene.colour(number)) + element("span", name))
+            head = Html(page.swatch(*scene.color(number)) + element("span", name))
             rows.append((head, f"{count:,}", f"{100 * count / total:.1f} %"))
     return page.table("Nuclei by predicted class", ("class", "nuclei", "share"), rows)
 
 
 def _about(about: Mapping[str, Any]) -> list[Html]:
-    """What is told in single words first, then each mapping under its name."""
-    told = {k: v for k, v in about.items() if not isinstance(v, Mapping) and k != "corrupt"}
-    parts = [page.facts(told)] if told else []
+    """Single values first, then each mapping under its name."""
+    single = {k: v for k, v in about.items() if not isinstance(v, Mapping) and k != "corrupt"}
+    parts = [page.facts(single)] if single else []
     for name, value in about.items():
         if isinstance(value, Mapping):
             parts += [element("h3", name.replace("_", " ").capitalize()), page.facts(value)]

@@ -1,184 +1,300 @@
 """One foreground map; nuclei are its connected components.
 
-Losses: those of the flexible U-Net's projects, from logits (Keras clips probabilities at 1e-7,
-which stops the gradient of saturated pixels; cross entropy from logits does not); U-Net's weighted
-cross entropy; the two stages of AL-Net (adaptive).
+The losses are those of the flexible U-Net's projects, from logits; U-Net's weighted cross entropy;
+and the two stages of AL-Net (adaptive).
 
 Sources: Ronneberger et al., "U-Net", MICCAI 2015; Raza et al., "Micro-Net", Medical Image Analysis
 52, 2019; Chen et al., "AL-Net: Adaptive Learning for Enhanced Cell Nucleus Segmentation in
 Pathological Images", Electronics 14(17), 2025 (abstract).
 """
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from jaxnuc.postprocess import label_probability, separate_by_distance
+from jaxnuc.postprocess import label_components, label_probability, separate_by_distance
 from jaxnuc.postprocess.checks import within
-from jaxnuc.representations import Nuclei, _maps
-from jaxnuc.representations._binary_targets import border_weights, eroded
-from jaxnuc.representations._decoders import Decoder, choose, components, unused
-
-LOSSES = ("bce", "bce_iou", "bce_dice", "bce_ssim_iou", "dice_boundary")
-DECODERS: dict[str, Decoder] = {
-    "components": components,
-    "fill": label_probability,
-    "distance": separate_by_distance,
-}
+from jaxnuc.registry import Registry, choice
+from jaxnuc.representations import base
+from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.targets.border import border_weights, eroded
 
 
 @dataclass(frozen=True)
-class Representation:
-    """Foreground against background.
-
-    The arguments after `decode_by` are those of the decoder; None is its default. One that the
-    chosen decoder does not take is refused.
+class Mask:
+    """The foreground.
 
     Attributes:
-      channels: 1, a sigmoid head, or 2, a softmax head.
-      loss_name: `bce`; `bce_iou`: mean of BCE and soft IoU loss; `bce_dice`: mean of BCE and soft
-        Dice loss with smoothing 1; `bce_ssim_iou`: mean of BCE, 1 - SSIM and soft IoU loss;
-        `dice_boundary`: `(1 - a)` times the Dice loss of each image with smoothing 1 and `a` times
-        the sum of the cross entropy near the boundaries and the gradient manifold term, with the
-        factor `boundary` of a loss schedule as `a`.
-      boundary_weight: `a` of `dice_boundary` without a schedule.
-      weight_map: U-Net's weights of the background between nuclei, in the BCE: the mean over the
-        pixels of weight times cross entropy.
-      w0: height of these weights.
-      sigma: their width in pixels.
-      erode: nuclei lose their outermost pixels in the targets, by a cross of 3x3 pixels, so that
-        none touch (U-Net, as reimplemented for HoVer-Net).
-      side_weight: of each side map of a network with deep supervision.
-      decode_by: `"components"`: the components above the threshold; `"fill"`: the same with holes
-        filled, 4-connected, U-Net's and Micro-Net's, `postprocess.label_probability`; `"distance"`:
-        the baseline of CNSeg, `postprocess.separate_by_distance`.
-      threshold: of the foreground's probability; 0.5, 0.5 and `"otsu"`.
-      min_size: smaller nuclei are dropped, in pixels; `"components"` 0, `"fill"` 10.
-      radius: `"fill"`; how far nuclei grow; 0 for U-Net, 1 for Micro-Net.
-      seed_share: `"distance"`; seeds are deeper than this share of the greatest depth.
-      lines: `"distance"`; lines of background between nuclei that touch.
+      erode: nuclei lose their outermost pixels, by a cross of 3x3 pixels, so that none touch
+        (U-Net, as reimplemented for HoVer-Net).
     """
 
-    channels: int = 1
-    loss_name: str = "bce_iou"
-    boundary_weight: float = 0.5
-    weight_map: bool = False
+    erode: bool = False
+
+    def __call__(self, instances: np.ndarray) -> dict[str, np.ndarray]:
+        return {"mask": self._kept(instances) > 0}
+
+    def _kept(self, instances: np.ndarray) -> np.ndarray:
+        return eroded(instances) if self.erode else instances
+
+
+@dataclass(frozen=True)
+class WeightedMask(Mask):
+    """The foreground, and U-Net's weights of the background between nuclei.
+
+    The weights are those of the nuclei as they are in the mask and in the crop; the
+    reimplementation computes them before it crops.
+
+    Attributes:
+      w0: height of the weights.
+      sigma: their width in pixels.
+    """
+
     w0: float = 10.0
     sigma: float = 5.0
-    erode: bool = False
-    side_weight: float = 1.0
-    decode_by: str = "components"
-    threshold: float | str | None = None
-    min_size: int | None = None
-    radius: int | None = None
-    seed_share: float | None = None
-    lines: bool | None = None
 
     def __post_init__(self) -> None:
-        _maps.one_of("channels", self.channels, (1, 2))
-        _maps.one_of("loss_name", self.loss_name, LOSSES)
-        other = "weight_map" if self.loss_name == "dice_boundary" else "boundary_weight"
-        unused(self, f"loss_name={self.loss_name!r}", other)
-        if not self.weight_map:
-            unused(self, "weight_map=False", "w0", "sigma")
         if not (self.w0 >= 0 and self.sigma > 0):
             raise ValueError(f"w0={self.w0} must be 0 or more, sigma={self.sigma} px above 0")
-        within(self.boundary_weight, "boundary_weight")
-        # Refuses what it cannot work with now, and not after the first epoch.
-        self._decoder(np.zeros((2, 2)))
 
-    @property
-    def outputs(self) -> dict[str, int]:
-        return {"mask": self.channels}
+    def __call__(self, instances: np.ndarray) -> dict[str, np.ndarray]:
+        return {
+            **super().__call__(instances),
+            "weight": border_weights(self._kept(instances), self.w0, self.sigma),
+        }
 
-    @property
-    def factors(self) -> tuple[str, ...]:
-        """The factors of a loss schedule that the loss takes, besides `side`."""
-        return ("boundary",) if self.loss_name == "dice_boundary" else ()
 
-    def encode(
-        self,
-        instances: np.ndarray,
-        classes: np.ndarray | None = None,
-        ignore: np.ndarray | None = None,
-    ) -> dict[str, np.ndarray]:
-        """(H, W) instances to target maps.
+@dataclass(frozen=True)
+class MaskLoss(base.MapLoss):
+    """The mean of the binary cross entropy and of losses of regions.
 
-        Returns:
-          `mask`: (H, W, 1) uint8; `weight`: (H, W, 1) float32, with `weight_map`, of the nuclei as
-          they are in the mask and in the crop (the reimplementation weighs before it crops);
-          `valid` where there is `ignore`.
-        """
-        if self.erode:
-            instances = eroded(instances)
-        targets = {"mask": (instances > 0).astype(np.uint8)[..., None]}
-        if self.weight_map:
-            targets["weight"] = border_weights(instances, self.w0, self.sigma)[..., None]
-        return _maps.with_valid(targets, ignore)
+    Where the targets have weights, the cross entropy is the mean over the pixels of weight times
+    cross entropy.
+    """
 
-    def loss(
-        self,
-        maps: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        axis_name: str | None = None,
-        factors: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """Maps (B, H, W, channels) of logits and targets to a scalar and its parts."""
+    maps: ClassVar[tuple[str, ...]] = ("mask",)
+    regions: ClassVar[tuple[str, ...]] = ()
+
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
         import jax
         import jax.numpy as jnp
 
         from jaxnuc import losses
-        from jaxnuc.losses.region import weighted_mean
 
-        def entropy(logits: jax.Array, t: jax.Array, valid: jax.Array | None) -> jax.Array:
-            if not self.weight_map:
-                return losses.binary_cross_entropy(logits, t, weights=valid, axis_name=axis_name)
-            known = jnp.ones_like(t) if valid is None else valid
-            weights = known * targets["weight"]
-            mean = losses.binary_cross_entropy(logits, t, weights=weights, axis_name=axis_name)
-            return mean * weighted_mean(targets["weight"], known, axis_name)
+        logits, t = _sigmoid_logits(output), batch.targets[name].astype(jnp.float32)
+        p = jax.nn.sigmoid(logits)
+        # The Keras projects clip probabilities at 1e-7, which stops the gradient of saturated
+        # pixels; a cross entropy from logits keeps it.
+        parts = {"bce": _entropy(logits, t, batch)}
+        if batch.valid is not None:  # pixels without annotation are in neither region
+            p, t = p * batch.valid, t * batch.valid
+        of_region = {
+            "dice": lambda: losses.soft_dice(p, t, smooth=1.0, axis_name=batch.axis_name),
+            "ssim": lambda: losses.ssim(p, t),
+            "iou": lambda: losses.soft_iou(p, t, axis_name=batch.axis_name),
+        }
+        parts |= {region: of_region[region]() for region in self.regions}
+        return jnp.stack(list(parts.values())).mean(), parts
 
-        def one(
-            logits: jax.Array, target: jax.Array, valid: jax.Array | None
-        ) -> tuple[jax.Array, dict[str, jax.Array]]:
-            if self.channels == 2:  # a softmax of two is a sigmoid of their difference
-                logits = logits[..., 1:] - logits[..., :1]
-            p, t = jax.nn.sigmoid(logits), target.astype(jnp.float32)
-            if self.loss_name == "dice_boundary":
-                return boundary(logits, p, t, valid)
-            parts = {"bce": entropy(logits, t, valid)}
-            if valid is not None:  # pixels without annotation are in neither region
-                p, t = p * valid, t * valid
-            if self.loss_name == "bce_dice":
-                parts["dice"] = losses.soft_dice(p, t, smooth=1.0, axis_name=axis_name)
-            if self.loss_name == "bce_ssim_iou":
-                parts["ssim"] = losses.ssim(p, t)
-            if self.loss_name in ("bce_iou", "bce_ssim_iou"):
-                parts["iou"] = losses.soft_iou(p, t, axis_name=axis_name)
-            return jnp.stack(list(parts.values())).mean(), parts
 
-        def boundary(
-            logits: jax.Array, p: jax.Array, t: jax.Array, valid: jax.Array | None
-        ) -> tuple[jax.Array, dict[str, jax.Array]]:
-            known = 1.0 if valid is None else valid
-            dice = losses.soft_dice(p * known, t * known, smooth=1.0, per_image=True)
-            band = losses.band_cross_entropy(logits, t, weights=valid, axis_name=axis_name)
-            gradient = losses.gradient_manifold(p, t, weights=valid, axis_name=axis_name)
-            a = (factors or {}).get("boundary", self.boundary_weight)
-            total = (1 - a) * dice + a * (band + gradient)
-            return total, {"dice": dice, "band": band, "gradient": gradient}
+class BceIou(MaskLoss):
+    """The mean of the binary cross entropy and the soft IoU loss."""
 
-        return _maps.supervise(maps, targets, {"mask": one}, self.side_weight, factors)
+    regions: ClassVar[tuple[str, ...]] = ("iou",)
 
-    def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
-        """The nuclei as `decode_by` says."""
-        probability = _maps.foreground_probability(maps["mask"], "mask")
-        instances = self._decoder(probability)
-        return Nuclei(instances, None, _maps.mean_scores(probability, instances))
+
+class BceDice(MaskLoss):
+    """The mean of the binary cross entropy and the soft Dice loss with smoothing 1."""
+
+    regions: ClassVar[tuple[str, ...]] = ("dice",)
+
+
+class BceSsimIou(MaskLoss):
+    """The mean of the binary cross entropy, 1 - SSIM and the soft IoU loss."""
+
+    regions: ClassVar[tuple[str, ...]] = ("ssim", "iou")
+
+
+@dataclass(frozen=True)
+class DiceBoundary(base.MapLoss):
+    """`(1 - a)` times the Dice loss of each image, smoothing 1, and `a` times that of boundaries.
+
+    The latter is the cross entropy near the boundaries plus the gradient manifold term; the factor
+    `boundary` of a loss schedule is `a`.
+
+    Attributes:
+      boundary_weight: `a` without a schedule.
+    """
+
+    maps: ClassVar[tuple[str, ...]] = ("mask",)
+    factors: ClassVar[tuple[str, ...]] = ("boundary",)
+    boundary_weight: float = 0.5
+
+    def __post_init__(self) -> None:
+        within(self.boundary_weight, "boundary_weight")
+
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+        import jax
+        import jax.numpy as jnp
+
+        from jaxnuc import losses
+
+        logits, t = _sigmoid_logits(output), batch.targets[name].astype(jnp.float32)
+        p, valid = jax.nn.sigmoid(logits), batch.valid
+        of_pixels = {"weights": valid, "axis_name": batch.axis_name}
+        known = 1.0 if valid is None else valid
+        dice = losses.soft_dice(p * known, t * known, smooth=1.0, per_image=True)
+        band = losses.band_cross_entropy(logits, t, **of_pixels)
+        gradient = losses.gradient_manifold(p, t, **of_pixels)
+        a = batch.factors.get("boundary", self.boundary_weight)
+        total = (1 - a) * dice + a * (band + gradient)
+        return total, {"dice": dice, "band": band, "gradient": gradient}
+
+
+class MaskDecoder(abc.ABC):
+    """From the foreground's probability (H, W) to instances (H, W) int32."""
+
+    def __post_init__(self) -> None:
+        self(np.zeros((2, 2)))  # refuses wrong arguments now, and not after the first epoch
+
+    @abc.abstractmethod
+    def __call__(self, mask: np.ndarray) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Components(MaskDecoder):
+    """The 8-connected components of the pixels above a threshold.
+
+    Attributes:
+      threshold: of the foreground's probability.
+      min_size: smaller nuclei are dropped, in pixels.
+    """
+
+    threshold: float = 0.5
+    min_size: int = 0
+
+    def __call__(self, mask: np.ndarray) -> np.ndarray:
+        within(self.threshold, "threshold")
+        return label_components(mask > self.threshold, self.min_size)
+
+
+@dataclass(frozen=True)
+class Fill(MaskDecoder):
+    """4-connected components with holes filled, as U-Net's and Micro-Net's.
+
+    Attributes:
+      threshold: of the foreground's probability.
+      min_size: smaller nuclei are dropped, in pixels.
+      radius: how far nuclei grow, in pixels; 0 for U-Net, 1 for Micro-Net.
+    """
+
+    threshold: float = 0.5
+    min_size: int = 10
+    radius: int = 0
+
+    def __call__(self, mask: np.ndarray) -> np.ndarray:
+        return label_probability(mask, self.threshold, self.min_size, self.radius)
+
+
+@dataclass(frozen=True)
+class Distance(MaskDecoder):
+    """A watershed from the deepest pixels, the baseline of CNSeg.
+
+    Attributes:
+      threshold: of the foreground's probability, or `"otsu"`.
+      seed_share: seeds are deeper than this share of the greatest depth.
+      lines: whether there is a line of background between nuclei that touch.
+    """
+
+    threshold: float | str = "otsu"
+    seed_share: float = 0.5
+    lines: bool = True
+
+    def __call__(self, mask: np.ndarray) -> np.ndarray:
+        return separate_by_distance(
+            mask, threshold=self.threshold, seed_share=self.seed_share, lines=self.lines
+        )
+
+
+TARGETS = Registry("targets of binary", table={"mask": Mask, "weighted_mask": WeightedMask})
+LOSSES = Registry(
+    "loss of binary",
+    table={
+        "bce": MaskLoss,
+        "bce_iou": BceIou,
+        "bce_dice": BceDice,
+        "bce_ssim_iou": BceSsimIou,
+        "dice_boundary": DiceBoundary,
+    },
+)
+DECODERS = Registry(
+    "decoder of binary", table={"components": Components, "fill": Fill, "distance": Distance}
+)
+
+
+@dataclass(frozen=True)
+class Representation(base.Representation):
+    """Foreground against background.
+
+    Attributes:
+      channels: 1, a sigmoid head, or 2, a softmax head.
+      targets: `mask` or `weighted_mask`.
+      loss: `bce`, `bce_iou`, `bce_dice`, `bce_ssim_iou` or `dice_boundary`.
+      decoder: `components`, `fill` or `distance`.
+    """
+
+    channels: int = 1
+    targets: Mask = choice(Mask(), TARGETS)
+    loss: base.MapLoss = choice(BceIou(), LOSSES)
+    decoder: MaskDecoder = choice(Components(), DECODERS)
+
+    def __post_init__(self) -> None:
+        base.one_of("channels", self.channels, (1, 2))
+        if isinstance(self.targets, WeightedMask) and isinstance(self.loss, DiceBoundary):
+            raise ValueError(
+                "the loss 'dice_boundary' takes no weights; take the targets 'mask', or another "
+                "loss, such as 'bce'"
+            )
 
     @property
-    def _decoder(self) -> Decoder:
-        names = ("threshold", "min_size", "radius", "seed_share", "lines")
-        return choose(self.decode_by, DECODERS, {name: getattr(self, name) for name in names})
+    def output_maps(self) -> Mapping[str, base.OutputMap]:
+        return {"mask": base.OutputMap(self.channels, "logits", "inside of nuclei")}
+
+    def encode(
+        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+    ) -> dict[str, np.ndarray]:
+        """Makes `mask`, (H, W, 1) uint8, and with weights `weight`, (H, W, 1) float32."""
+        maps = self.targets(instances)
+        targets = {
+            k: (m.astype(np.uint8) if k == "mask" else m)[..., None] for k, m in maps.items()
+        }
+        return base.with_valid(targets, ignore)
+
+    def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
+        probability = base.foreground_probability(maps["mask"], "mask")
+        instances = self.decoder(probability)
+        return base.Nuclei(instances, None, base.mean_scores(probability, instances))
+
+
+def _sigmoid_logits(output: Any) -> Any:
+    """Logits of one channel; a softmax of two is a sigmoid of their difference."""
+    return output if output.shape[-1] == 1 else output[..., 1:] - output[..., :1]
+
+
+def _entropy(logits: Any, t: Any, batch: base.Batch) -> Any:
+    """The binary cross entropy, weighted where the targets have weights."""
+    import jax.numpy as jnp
+
+    from jaxnuc import losses
+    from jaxnuc.losses.region import weighted_mean
+
+    weights, axis_name = batch.targets.get("weight"), batch.axis_name
+    if weights is None:
+        return losses.binary_cross_entropy(logits, t, weights=batch.valid, axis_name=axis_name)
+    known = jnp.ones_like(t) if batch.valid is None else batch.valid
+    mean = losses.binary_cross_entropy(logits, t, weights=known * weights, axis_name=axis_name)
+    # That mean is divided by the weights; U-Net's is divided by the number of pixels.
+    return mean * weighted_mean(weights, known, axis_name)

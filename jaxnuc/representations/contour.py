@@ -6,188 +6,277 @@ segmentation", IEEE JBHI 26(6):2693, 2022; Chen et al., "DCAN: Deep contour-awar
 accurate gland segmentation", CVPR 2016.
 """
 
+import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
-from jaxnuc.postprocess import label_inside_contours, separate_overlaps
-from jaxnuc.postprocess.overlap_separation import Separation
-from jaxnuc.representations import Nuclei, _maps
-from jaxnuc.representations._contour_targets import alnet_maps, contour_map, dcan_contour
-from jaxnuc.representations._decoders import Decoder, choose, growth, mask_scores, unused
-
-TARGETS = {
-    "growth": lambda instances, most: (instances > 0, contour_map(instances)),
-    "alnet": alnet_maps,
-    "alnet_canny": lambda instances, most: alnet_maps(instances, most, canny=True),
-    "dcan": lambda instances, most: (instances > 0, dcan_contour(instances)),
-}
-DECODERS: dict[str, Decoder] = {
-    "growth": growth,
-    "overlaps": separate_overlaps,
-    "subtract": label_inside_contours,
-}
-DECODER_ARGUMENTS = (
-    "threshold",
-    "min_size",
-    "seedless",
-    "erosion",
-    "radius",
-    "min_area_share",
-    "lines",
-    "outline",
-    "fill_holes",
+from jaxnuc.postprocess import (
+    grow_from_contours,
+    label_inside_contours,
+    remove_small,
+    separate_overlaps,
 )
+from jaxnuc.postprocess.checks import within
+from jaxnuc.postprocess.masks import Mask
+from jaxnuc.postprocess.overlap_separation import Separation
+from jaxnuc.registry import Registry, choice
+from jaxnuc.representations import base
+from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.targets.contours import alnet_maps, contour_map, dcan_contour
+
+
+class Targets(abc.ABC):
+    """From instances (H, W) to mask and contour, (H, W) bool."""
+
+    @abc.abstractmethod
+    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 @dataclass(frozen=True)
-class Representation:
-    """Mask and contour.
+class HaruNetTargets(Targets):
+    """All nuclei, and a band about their outlines."""
 
-    The arguments after `decode_by` are those of the decoder; None is its default. One that the
-    chosen decoder does not take is refused.
+    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return instances > 0, contour_map(instances)
+
+
+@dataclass(frozen=True)
+class AlNetTargets(Targets):
+    """Nuclei with lines of background between them, and a ring of 3 pixels along their outlines.
 
     Attributes:
-      channels: 1, sigmoid heads (the paper of HARU-Net), or 2, softmax heads (its published code).
-      targets: `"growth"`: all nuclei and their outlines, HARU-Net's; `"alnet"`: nuclei with lines
-        of background between them and a ring of 3 pixels on the outlines; `"alnet_canny"`: the same
-        mask, and a ring on its edges, AL-Net's for MoNuSeg and BNS; `"dcan"`: all nuclei, and
-        dilations less erosions by a diamond of 7 pixels.
-      form: of the loss; `"code"`: mean cross entropy and soft Dice over the batch; `"paper"`: cross
-        entropy and the squared ratio summed over an image's pixels (HARU-Net, Eq. 4 and 5);
-        `"bce"`: mean cross entropy and `dice_weight` times the Dice of `"code"` (AL-Net, DCAN).
-      dice_per_class: with 2 channels and the Dice of `"code"`: a ratio a class, then the mean, in
-        place of the code's single ratio over both.
-      dice_weight: of form `"bce"`; 0 in AL-Net's code.
-      side_weight: of each side map of a network with deep supervision; 1 in the published code.
-      max_instances: only the largest nuclei are kept, in the targets of AL-Net and by the decoder
-        `"overlaps"`; 150 in AL-Net's code. None keeps all.
-      decode_by: `"growth"`: HARU-Net's Algorithm 1; `"overlaps"`: CNSeg's separation into nuclei
-        that may overlap, `postprocess.separate_overlaps`; `"subtract"`: DCAN's,
-        `postprocess.label_inside_contours`.
-      threshold: of both maps, or of their difference; 0.5, `"otsu"` and 0.3.
-      min_size: smaller nuclei are dropped, in pixels; `"growth"` 0, `"subtract"` 20.
-      seedless: `"growth"`; mask components without a seed: `"keep"` under a new id, or `"drop"`.
-      erosion: `"growth"`; 3x3 erosions of the seeds, which the paper uses for CoNSeP.
-      radius: `"subtract"`; how far nuclei grow back.
-      min_area_share: `"overlaps"`; of the seeds' mean area; smaller seeds are dropped.
-      lines: `"overlaps"`; lines of background between nuclei that touch.
-      outline: `"overlaps"`; `"exact"` or `"columns"`.
-      fill_holes: `"overlaps"`; of exact outlines.
+      canny: the ring runs along the Canny edges of the mask, as in AL-Net's for MoNuSeg and BNS.
+      max_instances: only the largest nuclei are kept; 150 in the published code. None keeps all.
     """
 
-    channels: int = 1
-    targets: str = "growth"
-    form: str = "code"
-    dice_per_class: bool = False
-    dice_weight: float = 0.0
-    side_weight: float = 1.0
+    canny: bool = False
     max_instances: int | None = None
-    decode_by: str = "growth"
-    threshold: float | str | None = None
-    min_size: int | None = None
-    seedless: str | None = None
-    erosion: int | None = None
-    radius: int | None = None
-    min_area_share: float | None = None
-    lines: bool | None = None
-    outline: str | None = None
-    fill_holes: bool | None = None
 
     def __post_init__(self) -> None:
-        _maps.one_of("channels", self.channels, (1, 2))
-        _maps.one_of("targets", self.targets, tuple(TARGETS))
-        _maps.one_of("form", self.form, ("code", "paper", "bce"))
-        if self.form != "bce":
-            unused(self, f"form={self.form!r}", "dice_weight")
-        if self.channels == 1:
-            unused(self, "channels=1", "dice_per_class")
-        if self.form == "paper" or (self.form == "bce" and not self.dice_weight):
-            unused(self, f"form={self.form!r} without a Dice of 'code'", "dice_per_class")
-        if self.decode_by != "overlaps" and not self.targets.startswith("alnet"):
-            condition = f"targets={self.targets!r} and decode_by={self.decode_by!r}"
-            unused(self, condition, "max_instances")
         if self.max_instances is not None and self.max_instances < 1:
             raise ValueError(f"max_instances={self.max_instances} must be at least 1, or None")
-        # Refuses what it cannot work with now, and not after the first epoch.
-        self._decoder(np.zeros((2, 2)), np.zeros((2, 2)))
 
-    @property
-    def outputs(self) -> dict[str, int]:
-        return {"mask": self.channels, "contour": self.channels}
+    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return alnet_maps(instances, self.max_instances, canny=self.canny)
 
-    def encode(
-        self,
-        instances: np.ndarray,
-        classes: np.ndarray | None = None,
-        ignore: np.ndarray | None = None,
-    ) -> dict[str, np.ndarray]:
-        """(H, W) instances to `{"mask", "contour"}`, each (H, W, 1) uint8; `valid` for `ignore`."""
-        maps = TARGETS[self.targets](instances, self.max_instances)
-        targets = {
-            name: m.astype(np.uint8)[..., None] for name, m in zip(self.outputs, maps, strict=True)
-        }
-        return _maps.with_valid(targets, ignore)
 
-    def loss(
-        self,
-        maps: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        axis_name: str | None = None,
-        factors: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """Maps (B, H, W, channels) of logits and targets (B, H, W, 1) to a scalar and its parts."""
+@dataclass(frozen=True)
+class DcanTargets(Targets):
+    """All nuclei, and their dilations less their erosions by a diamond of 7 pixels."""
+
+    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return instances > 0, dcan_contour(instances)
+
+
+@dataclass(frozen=True)
+class CrossEntropy(base.MapLoss):
+    """The mean cross entropy of each map (AL-Net's published code, DCAN)."""
+
+    maps: ClassVar[tuple[str, ...]] = ("mask", "contour")
+    reduction: ClassVar[str] = "mean"
+
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
         import jax
         import jax.numpy as jnp
 
         from jaxnuc import losses
 
-        reduction = "image_sum" if self.form == "paper" else "mean"
+        target, valid = batch.targets[name], batch.valid
+        if output.shape[-1] == 1:
+            p, t = jax.nn.sigmoid(output), target.astype(jnp.float32)
+            entropy = losses.binary_cross_entropy(
+                output, t, self.reduction, weights=valid, axis_name=batch.axis_name
+            )
+        else:
+            p, t = jax.nn.softmax(output), jax.nn.one_hot(target[..., 0], 2)
+            weights = None if valid is None else valid[..., 0]
+            entropy = losses.cross_entropy(
+                output, target[..., 0], self.reduction, weights=weights, axis_name=batch.axis_name
+            )
+        if valid is not None:  # pixels without annotation are in neither region
+            p, t = p * valid, t * valid
+        region, parts = self.of_region(p, t, batch.axis_name)
+        return entropy + region, {"ce": entropy, **parts}
 
-        def one(
-            logits: jax.Array, target: jax.Array, valid: jax.Array | None
-        ) -> tuple[jax.Array, dict[str, jax.Array]]:
-            if self.channels == 1:
-                p, t = jax.nn.sigmoid(logits), target.astype(jnp.float32)
-                entropy = losses.binary_cross_entropy(
-                    logits, t, reduction, weights=valid, axis_name=axis_name
-                )
-            else:
-                p = jax.nn.softmax(logits)
-                t = jax.nn.one_hot(target[..., 0], 2)
-                weights = None if valid is None else valid[..., 0]
-                entropy = losses.cross_entropy(
-                    logits, target[..., 0], reduction, weights=weights, axis_name=axis_name
-                )
-            if self.form == "bce" and not self.dice_weight:
-                return entropy, {"ce": entropy}
-            if valid is not None:  # pixels without annotation are in neither region
-                p, t = p * valid, t * valid
-            if self.form == "paper":
-                dice = losses.squared_ratio_dice(p[..., -1:], t[..., -1:])
-            else:
-                dice = losses.soft_dice(p, t, per_class=self.dice_per_class, axis_name=axis_name)
-            weight = self.dice_weight if self.form == "bce" else 1
-            return entropy + weight * dice, {"ce": entropy, "dice": dice}
+    def of_region(self, p: Any, t: Any, axis_name: str | None) -> tuple[Any, dict[str, Any]]:
+        """What is added, of probabilities and targets (B, H, W, C)."""
+        return 0.0, {}
 
-        losses_of = dict.fromkeys(self.outputs, one)
-        return _maps.supervise(maps, targets, losses_of, self.side_weight, factors)
 
-    def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
-        """The nuclei as `decode_by` says; `masks`, which may overlap, with `"overlaps"`."""
-        probability = _maps.foreground_probability(maps["mask"], "mask")
-        contour = _maps.foreground_probability(maps["contour"], "contour")
-        found = self._decoder(probability, contour)
-        if isinstance(found, Separation):
-            scores = mask_scores(probability, found.masks)
-            return Nuclei(found.instances, None, scores, masks=found.masks)
-        return Nuclei(found, None, _maps.mean_scores(probability, found))
+@dataclass(frozen=True)
+class CrossEntropyDice(CrossEntropy):
+    """Cross entropy and soft Dice over the batch (HARU-Net's published code).
+
+    Attributes:
+      dice_weight: of the soft Dice loss; 1 in the published code.
+      dice_per_class: with two channels: a ratio a class, then the mean, in place of the published
+        code's single ratio over both.
+    """
+
+    dice_weight: float = 1.0
+    dice_per_class: bool = False
+
+    def of_region(self, p: Any, t: Any, axis_name: str | None) -> tuple[Any, dict[str, Any]]:
+        from jaxnuc import losses
+
+        dice = losses.soft_dice(p, t, per_class=self.dice_per_class, axis_name=axis_name)
+        return self.dice_weight * dice, {"dice": dice}
+
+
+@dataclass(frozen=True)
+class PixelSum(CrossEntropy):
+    """Cross entropy and squared ratio, summed over an image's pixels (HARU-Net, Eq. 4 and 5)."""
+
+    reduction: ClassVar[str] = "image_sum"
+
+    def of_region(self, p: Any, t: Any, axis_name: str | None) -> tuple[Any, dict[str, Any]]:
+        from jaxnuc import losses
+
+        dice = losses.squared_ratio_dice(p[..., -1:], t[..., -1:])
+        return dice, {"dice": dice}
+
+
+class ContourDecoder(abc.ABC):
+    """From probabilities of mask and contour (H, W) to instances, which may overlap."""
+
+    def __post_init__(self) -> None:
+        # Refuses wrong arguments now, and not after the first epoch.
+        self(np.zeros((2, 2)), np.zeros((2, 2)))
+
+    @abc.abstractmethod
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray | Separation: ...
+
+
+@dataclass(frozen=True)
+class Growth(ContourDecoder):
+    """HARU-Net's Algorithm 1: seeds within the contours grow into the mask.
+
+    Attributes:
+      threshold: of both maps.
+      seedless: mask components without a seed: `"keep"` under a new id, or `"drop"`.
+      erosion: 3x3 erosions of the seeds, which the paper uses for CoNSeP.
+      min_size: smaller nuclei are dropped, in pixels.
+    """
+
+    threshold: float = 0.5
+    seedless: str = "keep"
+    erosion: int = 0
+    min_size: int = 0
+
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
+        within(self.threshold, "threshold")
+        instances = grow_from_contours(
+            mask > self.threshold, contour > self.threshold, self.seedless, self.erosion
+        )
+        return remove_small(instances, self.min_size)
+
+
+@dataclass(frozen=True)
+class Overlaps(ContourDecoder):
+    """CNSeg's separation into nuclei that may overlap, `postprocess.separate_overlaps`.
+
+    Attributes:
+      threshold: of both maps, or `"otsu"`.
+      min_area_share: of the seeds' mean area; smaller seeds are dropped.
+      max_instances: only the largest nuclei are kept; 150 in AL-Net's code. None keeps all.
+      lines: whether there is a line of background between nuclei that touch.
+      outline: `"filled"`, `"exact"` or `"columns"`.
+    """
+
+    threshold: float | str = "otsu"
+    min_area_share: float = 0.2
+    max_instances: int | None = None
+    lines: bool = True
+    outline: str = "filled"
+
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> Separation:
+        return separate_overlaps(mask, contour, **vars(self))
+
+
+@dataclass(frozen=True)
+class Subtract(ContourDecoder):
+    """DCAN's: the mask less the contour, `postprocess.label_inside_contours`.
+
+    Attributes:
+      threshold: of the difference of both maps.
+      min_size: smaller nuclei are dropped, in pixels.
+      radius: how far nuclei grow back, in pixels.
+    """
+
+    threshold: float = 0.3
+    min_size: int = 20
+    radius: int = 3
+
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
+        return label_inside_contours(mask, contour, self.threshold, self.min_size, self.radius)
+
+
+TARGETS = Registry(
+    "targets of contour",
+    table={"harunet": HaruNetTargets, "alnet": AlNetTargets, "dcan": DcanTargets},
+)
+LOSSES = Registry(
+    "loss of contour",
+    table={"ce": CrossEntropy, "ce_dice": CrossEntropyDice, "pixel_sum": PixelSum},
+)
+DECODERS = Registry(
+    "decoder of contour", table={"growth": Growth, "overlaps": Overlaps, "subtract": Subtract}
+)
+
+
+@dataclass(frozen=True)
+class Representation(base.Representation):
+    """Mask and contour.
+
+    Attributes:
+      channels: 1, sigmoid heads (the paper of HARU-Net), or 2, softmax heads (its published code).
+      targets: `harunet`, `alnet` or `dcan`.
+      loss: `ce`, `ce_dice` or `pixel_sum`.
+      decoder: `growth`, `overlaps` or `subtract`.
+    """
+
+    channels: int = 1
+    targets: Targets = choice(HaruNetTargets(), TARGETS)
+    loss: base.MapLoss = choice(CrossEntropyDice(), LOSSES)
+    decoder: ContourDecoder = choice(Growth(), DECODERS)
+
+    def __post_init__(self) -> None:
+        base.one_of("channels", self.channels, (1, 2))
+        per_class = isinstance(self.loss, CrossEntropyDice) and self.loss.dice_per_class
+        if self.channels == 1 and per_class:
+            raise ValueError("dice_per_class=True has no effect with channels=1; take channels=2")
 
     @property
-    def _decoder(self) -> Decoder:
-        names = [*DECODER_ARGUMENTS]
-        if self.decode_by == "overlaps":
-            names.append("max_instances")
-        return choose(self.decode_by, DECODERS, {name: getattr(self, name) for name in names})
+    def output_maps(self) -> Mapping[str, base.OutputMap]:
+        return {
+            "mask": base.OutputMap(self.channels, "logits", "inside of nuclei"),
+            "contour": base.OutputMap(self.channels, "logits", "contours of nuclei"),
+        }
+
+    def encode(
+        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+    ) -> dict[str, np.ndarray]:
+        """Makes `mask` and `contour`, each (H, W, 1) uint8."""
+        mask, contour = (m.astype(np.uint8)[..., None] for m in self.targets(instances))
+        return base.with_valid({"mask": mask, "contour": contour}, ignore)
+
+    def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
+        """Decodes; `masks` hold the whole nuclei where the decoder lets them overlap."""
+        mask, contour = (base.foreground_probability(maps[n], n) for n in self.output_maps)
+        found = self.decoder(mask, contour)
+        if isinstance(found, Separation):
+            scores = _mask_scores(mask, found.masks)
+            return base.Nuclei(found.instances, None, scores, masks=found.masks)
+        return base.Nuclei(found, None, base.mean_scores(mask, found))
+
+
+def _mask_scores(probability: np.ndarray, masks: tuple[Mask, ...]) -> np.ndarray:
+    """(N,) float32: the mean probability within each of the masks."""
+    means = [
+        probability[row : row + mask.shape[0], col : col + mask.shape[1]][mask].mean()
+        for row, col, mask in masks
+    ]
+    return np.array(means, np.float32)

@@ -10,15 +10,18 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
+from jaxtyping import Float32
 from scipy import ndimage
 
 from jaxnuc.postprocess import dynamic_watershed, remove_small
 from jaxnuc.postprocess.checks import float_map
-from jaxnuc.representations import Nuclei, _maps
+from jaxnuc.registry import Registry, choice
+from jaxnuc.representations import base
+from jaxnuc.representations.base import IgnoreMask, LabelMap
 
 
-def chessboard_distance(instances: np.ndarray, of: str = "instance") -> np.ndarray:
-    """The distance from each pixel to outside of its nucleus, in steps to any of 8 neighbours.
+def chessboard_distance(instances: LabelMap, of: str = "instance") -> Float32[np.ndarray, "h w"]:
+    """The distance from each pixel to outside of its nucleus, in steps to any of 8 neighbors.
 
     The border of the image is not outside: a nucleus cut by it keeps its high values there. Only
     of what fills the whole image is the frame around it outside.
@@ -45,7 +48,50 @@ def chessboard_distance(instances: np.ndarray, of: str = "instance") -> np.ndarr
 
 
 @dataclass(frozen=True)
-class Representation:
+class SquaredError(base.MapLoss):
+    """The mean squared error of the distances, in pixels."""
+
+    maps: ClassVar[tuple[str, ...]] = ("distance",)
+
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+        from jaxnuc import losses
+
+        error = losses.mean_squared_error(
+            output, batch.targets[name], weights=batch.valid, axis_name=batch.axis_name
+        )
+        return error, {"mse": error}
+
+
+@dataclass(frozen=True)
+class Watershed:
+    """A watershed from the maxima of the distance, `postprocess.dynamic_watershed`.
+
+    Attributes:
+      threshold: foreground is where the distance is above it, in pixels.
+      depth: of the valleys between nuclei, in whole pixels.
+      lines: takes out all pixels that touch another nucleus.
+      min_size: smaller nuclei are dropped, in pixels.
+    """
+
+    threshold: float = 0.5
+    depth: int = 0
+    lines: bool = True
+    min_size: int = 0
+
+    def __post_init__(self) -> None:
+        self(np.zeros((2, 2)))  # refuses wrong arguments now, and not after the first epoch
+
+    def __call__(self, distance: np.ndarray) -> np.ndarray:
+        instances = dynamic_watershed(distance, self.threshold, self.depth, self.lines)
+        return remove_small(instances, self.min_size)
+
+
+LOSSES = Registry("loss of distance", table={"mse": SquaredError})
+DECODERS = Registry("decoder of distance", table={"watershed": Watershed})
+
+
+@dataclass(frozen=True)
+class Representation(base.Representation):
     """Chessboard distances in pixels, not scaled.
 
     Attributes:
@@ -53,71 +99,35 @@ class Representation:
         the background, where touching nuclei have no valley between them but what their common
         outline makes. The paper and the reimplementation speak of the background; the latter takes
         one nucleus at a time, of which all else is background, and so is the default here.
-      side_weight: of each side map of a network with deep supervision.
-      threshold: foreground is where the distance is above it, in pixels.
-      depth: of the valleys between nuclei, in whole pixels; see `postprocess.dynamic_watershed`.
-      lines: takes out all pixels that touch another nucleus.
-      min_size: smaller nuclei are dropped, in pixels.
+      loss: `mse`.
+      decoder: `watershed`.
     """
 
-    regressions: ClassVar[tuple[str, ...]] = ("distance",)  # maps that are no logits
-
     of: str = "instance"
-    side_weight: float = 1.0
-    threshold: float = 0.5
-    depth: int = 0
-    lines: bool = True
-    min_size: int = 0
+    loss: base.MapLoss = choice(SquaredError(), LOSSES)
+    decoder: Watershed = choice(Watershed(), DECODERS)
 
     def __post_init__(self) -> None:
-        _maps.one_of("of", self.of, ("instance", "foreground"))
-        # Refuses what it cannot work with now, and not after the first epoch.
-        self._separate(np.zeros((2, 2)))
+        base.one_of("of", self.of, ("instance", "foreground"))
 
     @property
-    def outputs(self) -> dict[str, int]:
-        return {"distance": 1}
+    def output_maps(self) -> Mapping[str, base.OutputMap]:
+        meaning = "pixels to outside of the nucleus, in steps to any of 8 neighbors"
+        return {"distance": base.OutputMap(1, "values", meaning)}
 
     def encode(
-        self,
-        instances: np.ndarray,
-        classes: np.ndarray | None = None,
-        ignore: np.ndarray | None = None,
+        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
     ) -> dict[str, np.ndarray]:
-        """(H, W) instances to `{"distance": (H, W, 1) float32}`; `valid` where there is `ignore`.
+        """Makes `distance`, (H, W, 1) float32.
 
-        A nucleus cut by the border of a crop is judged by what is in it. The reimplementation
-        computes distances before it crops.
+        The distances in a nucleus cut by the border of a crop are those of the part in the crop.
+        The reimplementation computes distances before it crops.
         """
         targets = {"distance": chessboard_distance(instances, self.of)[..., None]}
-        return _maps.with_valid(targets, ignore)
+        return base.with_valid(targets, ignore)
 
-    def loss(
-        self,
-        maps: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        axis_name: str | None = None,
-        factors: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
-        """Maps and targets (B, H, W, 1), in pixels, to the mean squared error and its parts."""
-        import jax
-
-        from jaxnuc import losses
-
-        def one(
-            distance: jax.Array, target: jax.Array, valid: jax.Array | None
-        ) -> tuple[jax.Array, dict[str, jax.Array]]:
-            error = losses.mean_squared_error(distance, target, weights=valid, axis_name=axis_name)
-            return error, {"mse": error}
-
-        return _maps.supervise(maps, targets, {"distance": one}, self.side_weight, factors)
-
-    def decode(self, maps: Mapping[str, np.ndarray]) -> Nuclei:
-        """A watershed from the maxima. The score is the mean of the distances, cut at 0 and 1."""
+    def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
+        """Decodes; the score is the mean of the distances, cut at 0 and 1."""
         distance = float_map(maps["distance"], "map 'distance'", (None, None, 1))[..., 0]
-        instances = self._separate(distance)
-        return Nuclei(instances, None, _maps.mean_scores(np.clip(distance, 0, 1), instances))
-
-    def _separate(self, distance: np.ndarray) -> np.ndarray:
-        instances = dynamic_watershed(distance, self.threshold, self.depth, self.lines)
-        return remove_small(instances, self.min_size)
+        instances = self.decoder(distance)
+        return base.Nuclei(instances, None, base.mean_scores(np.clip(distance, 0, 1), instances))

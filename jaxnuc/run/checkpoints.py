@@ -4,6 +4,7 @@ Below `workdir/checkpoints` one folder a step. The latest two and the best one a
 """
 
 import json
+import logging
 import math
 import os
 import textwrap
@@ -14,14 +15,15 @@ from typing import Any, Self, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from absl import logging
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from jaxnuc.labels import LabelSet
 
+logger = logging.getLogger(__name__)
+
 FOLDER = "checkpoints"
-THRESHOLDS = "thresholds.json"  # beside the state of a checkpoint, where they were optimised
+THRESHOLDS = "thresholds.json"  # beside the state of a checkpoint, where they were optimized
 
 State = TypeVar("State", bound=Any)  # a `TrainState`: a tree of arrays, with the step it is at
 
@@ -68,7 +70,7 @@ class Checkpoints:
           state: to save; may be donated as soon as this returns.
           progress: plain data: position in the data, best figure, evaluations waited.
           config: the resolved configuration as plain data.
-          monitor: the figure by which the best is chosen, or None where there was no evaluation.
+          monitor: decides which is best, larger is better; None where there was no evaluation.
           label_sets: the label sets of the data, for a class map.
         """
         step = int(state.step)
@@ -91,8 +93,8 @@ class Checkpoints:
     def restore(self, template: State) -> tuple[State, dict[str, Any]] | None:
         """The latest checkpoint that can be read, or None where there is none.
 
-        Those that cannot be read are said so and passed over; once an earlier one can be, they are
-        set aside as `<step>.corrupt`.
+        One that cannot be read is logged and passed over; once an earlier one can be, it is renamed
+        to `<step>.corrupt`.
 
         Raises:
           ValueError: there are checkpoints, and none of them can be read; all are left in place.
@@ -102,7 +104,7 @@ class Checkpoints:
             try:
                 restored = self._read(step, template)
             except Exception as error:
-                logging.warning(
+                logger.warning(
                     "checkpoint %s cannot be read (%s: %s)",
                     self.folder / str(step),
                     type(error).__name__,
@@ -137,7 +139,7 @@ class Checkpoints:
                 number += 1
                 target = self.folder / f"{step}.corrupt{number}"
             (self.folder / str(step)).rename(target)
-            logging.warning("%s is set aside as %s", self.folder / str(step), target.name)
+            logger.warning("%s is set aside as %s", self.folder / str(step), target.name)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"{step} set aside")
         self._manager.reload()
@@ -173,7 +175,7 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
       which: `"best"`, `"latest"` or a step.
 
     Raises:
-      FileNotFoundError: there is no such checkpoint; lists those there are.
+      FileNotFoundError: there is no such checkpoint; lists the existing ones.
     """
     path = Path(path).absolute()
     if (path / "state").is_dir():
@@ -197,7 +199,7 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
 
 
 def _monitored(folder: Path) -> float:
-    """The figure by which checkpoints are compared, minus infinity where there is none."""
+    """The figure by which checkpoints are compared, minus infinity where it was not evaluated."""
     path = folder / "metrics" / "metrics"
     return json.loads(path.read_text())["monitor"] if path.exists() else -math.inf
 
@@ -207,10 +209,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "config")
 
 
-def read_cuts(folder: Path) -> tuple[LabelSet, ...]:
+def read_label_sets(folder: Path) -> tuple[LabelSet, ...]:
     """The label sets of the data a checkpoint was made with; empty where there are none."""
-    if not (folder / "labels").is_dir():  # written before there were classes
-        return ()
     found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
     return tuple(LabelSet.from_json(label_set) for label_set in found["label_sets"])
 
@@ -239,17 +239,17 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
     found = jax.tree_util.tree_leaves_with_path(restored)
     for (keys, array), expected in zip(found, jax.tree.leaves(item), strict=True):
         # Orbax leaves what a checkpoint lacks as the shape that was asked for.
-        there = array.shape if isinstance(array, np.ndarray) else "missing"
-        if there != expected.shape:
+        stored = array.shape if isinstance(array, np.ndarray) else "missing"
+        if stored != expected.shape:
             path = jax.tree_util.keystr(keys, simple=True, separator="/")
             raise ValueError(
-                f"checkpoint {folder} is of another model: {path} is {there} there and "
-                f"{expected.shape} here"
+                f"checkpoint {folder} is of another model: {path} is {stored} in the checkpoint, "
+                f"and {expected.shape} in the model"
             )
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}
 
 
 def read_thresholds(folder: Path) -> dict[str, float]:
-    """The thresholds stored in a checkpoint; empty where none were optimised."""
+    """The thresholds stored in a checkpoint; empty where none were optimized."""
     path = folder / THRESHOLDS
     return json.loads(path.read_text())["thresholds"] if path.is_file() else {}

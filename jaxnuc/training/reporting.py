@@ -1,6 +1,5 @@
-"""What a run tells while it trains: a progress bar, `metrics.jsonl`, TensorBoard, curves."""
+"""What a run reports while it trains: a progress bar, `metrics.jsonl`, TensorBoard, curves."""
 
-import io
 import json
 import math
 import os
@@ -15,7 +14,7 @@ from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.reports import curves
+from jaxnuc.reports import plots
 from jaxnuc.run.log import LOG, read_log, rewind
 
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
@@ -116,7 +115,7 @@ class Reporter:
         Raises:
           ValueError: a name is one of those that every line has.
         """
-        if taken := set(values) & set(curves.KEYS):
+        if taken := set(values) & set(plots.KEYS):
             raise ValueError(f"figures cannot be called {sorted(taken)}: every line has these keys")
         if not self.active:
             return
@@ -136,9 +135,8 @@ class Reporter:
         """Draws `curves.png` from `metrics.jsonl`."""
         if not self.active:
             return
-        picture = io.BytesIO()
-        curves.draw(read_log(self.workdir / LOG)).canvas.print_png(picture)  # type: ignore[attr-defined]
-        replace_file(self.workdir / "curves.png", picture.getvalue())
+        picture = plots.png(plots.curves(read_log(self.workdir / LOG)))
+        replace_file(self.workdir / "curves.png", picture)
 
     def close(self) -> None:
         """Ends the bar and closes the files; may be called twice."""

@@ -6,15 +6,15 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from flax import linen as nn
 
 from jaxnuc import config as configs
 from jaxnuc import pretrained
+from jaxnuc.models import Network
 from jaxnuc.run.checkpoints import find, read_config, read_variables
 from jaxnuc.training.state import TrainState
 
 
-def with_weights(current: TrainState, model: nn.Module, section: Mapping[str, Any]) -> TrainState:
+def with_weights(current: TrainState, model: Network, section: Mapping[str, Any]) -> TrainState:
     """A first state with given parameters and running statistics.
 
     Args:

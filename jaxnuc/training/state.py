@@ -5,10 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from flax import struct
 
 from jaxnuc.losses.schedules import LossSchedule
+from jaxnuc.models import Network
 
 
 class TrainState(struct.PyTreeNode):
@@ -17,7 +17,7 @@ class TrainState(struct.PyTreeNode):
     Attributes:
       step: () int32, steps taken.
       params: float32 parameters.
-      batch_stats: running statistics of the normalisations; empty where a network has none.
+      batch_stats: running statistics of the normalizations; empty where a network has none.
       opt_state: of the Optax chain.
       loss_state: of the loss schedule; empty where the loss stays the same.
       ema: exponential moving average of the parameters, or None.
@@ -37,7 +37,7 @@ class TrainState(struct.PyTreeNode):
 
 
 def create(
-    model: nn.Module,
+    model: Network,
     optimizer: optax.GradientTransformation,
     seed: int,
     ema: bool,
@@ -55,7 +55,7 @@ def create(
 
     def init(key: jax.Array) -> TrainState:
         # The parameters' shapes do not depend on the image's size.
-        side = 64 + getattr(model, "margin", 0)
+        side = 64 + model.margin
         variables = model.init(key, jnp.zeros((1, side, side, 3), jnp.float32))
         params = variables["params"]
         return TrainState(

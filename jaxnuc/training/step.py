@@ -6,10 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 from jax import lax
 
 from jaxnuc.losses.schedules import LossSchedule
+from jaxnuc.models import Network
 from jaxnuc.representations import Representation
 from jaxnuc.training.state import TrainState
 
@@ -24,7 +24,7 @@ def as_input(images: jax.Array) -> jax.Array:
 
 
 def central(targets: Batch, margin: int) -> Batch:
-    """Crops target maps (B, H, W, C) to the centre that a network of that margin gives maps of."""
+    """Crops target maps (B, H, W, C) to the center that a network of that margin gives maps of."""
     if not margin:
         return targets
     first = margin // 2
@@ -39,7 +39,7 @@ def central(targets: Batch, margin: int) -> Batch:
 
 
 def make_train_step(
-    model: nn.Module,
+    model: Network,
     representation: Representation,
     optimizer: optax.GradientTransformation,
     ema_decay: float = 0.0,
@@ -50,7 +50,7 @@ def make_train_step(
 
     Args:
       model: made with the same `axis_name`.
-      representation: whose loss is minimised.
+      representation: whose loss is minimized.
       optimizer: an Optax chain.
       ema_decay: of the averaged parameters; used where the state has some.
       axis_name: the pmapped axis that shares the batch, or None.
@@ -62,7 +62,7 @@ def make_train_step(
       `gradient_norm` and `parameter_norm` before the update.
     """
     optimizer = optax.with_extra_args_support(optimizer)
-    margin = getattr(model, "margin", 0)
+    margin = model.margin
 
     def step(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(rng, state.step)

@@ -21,7 +21,7 @@ def blobs(size=61, at=((20, 20), (40, 28)), radius=6):
     return Sample(image, instances, instances % 3, {"name": "x"}, instances == 4)
 
 
-def centre(instances, number):
+def center(instances, number):
     return np.array(ndimage.center_of_mass(instances == number))
 
 
@@ -53,7 +53,7 @@ def test_scale_and_aspect():
             result = transform(blobs(at=((30, 30),)), rng(seed))
             area = (result.instances > 0).sum() / (blobs(at=((30, 30),)).instances > 0).sum()
             assert abs(area / size - 1) < 0.1
-            np.testing.assert_allclose(centre(result.instances, 3), (30, 30), atol=0.5)
+            np.testing.assert_allclose(center(result.instances, 3), (30, 30), atol=0.5)
 
 
 def test_rotation_turns_about_the_middle():
@@ -68,14 +68,14 @@ def test_rotation_turns_about_the_middle():
             x,
             y,
         )
-        found = centre(result.instances, number) - 30
+        found = center(result.instances, number) - 30
         np.testing.assert_allclose(found[::-1], turned, atol=0.5)
 
 
 def test_translation_is_bounded_and_leaves_black_background():
     for seed in range(10):
         result = Affine((1, 1), rotation=0, translation=0.1)(blobs(), rng(seed))
-        moved = centre(result.instances, 3) - (20, 20)
+        moved = center(result.instances, 3) - (20, 20)
         assert (np.abs(moved) <= 0.1 * 61 + 0.5).all()
     white = Sample(np.full((40, 40, 3), 255, np.uint8), np.ones((40, 40), np.int32))
     result = Affine((0.5, 0.5), rotation=0)(white, rng())

@@ -55,13 +55,13 @@ def test_large_images_are_reduced():
         thumbnail(wide, side=0)
 
 
-def test_outlines_have_the_colours_of_the_classes():
+def test_outlines_have_the_colors_of_the_classes():
     image, instances = square()
-    for number, colour in ((1, CLASSES[0]), (9, CLASSES[0]), (0, UNCLASSED), (-1, IGNORED)):
+    for number, color in ((1, CLASSES[0]), (9, CLASSES[0]), (0, UNCLASSED), (-1, IGNORED)):
         classes = np.where(instances == 7, 2, np.where(instances == 3, number, 0)).astype(np.int32)
         picture = thumbnail(Sample(image, instances, classes))
         assert (picture[outlines() & (instances == 7)] == CLASSES[1]).all()
-        assert (picture[outlines() & (instances == 3)] == colour).all()
+        assert (picture[outlines() & (instances == 3)] == color).all()
 
 
 def test_what_is_ignored_is_hatched_and_dark_images_are_brightened():
@@ -89,8 +89,8 @@ def test_pictures_lie_in_a_grid_with_captions_and_a_legend():
         caption = sheet[y + h : y + h + LINE, x : x + 50]
         assert (caption == CAPTIONS[pictures[k].level]).all(-1).any()
         assert (sheet[y : y + h + LINE, x + 50 : x + 50 + GAP] == PAPER).all()  # none too long
-    for colour in CLASSES[:2]:
-        assert (sheet[-2 * LINE :] == colour).all(-1).sum() > 50
+    for color in CLASSES[:2]:
+        assert (sheet[-2 * LINE :] == color).all(-1).sum() > 50
     assert sheet.shape[1] == 2 * (50 + GAP) + GAP
     square_of_nine = contact_sheet([pictures[1]] * 9)
     assert square_of_nine.shape[:2] == (GAP + 3 * (50 + LINE + GAP), GAP + 3 * (50 + GAP))

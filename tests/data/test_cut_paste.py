@@ -18,7 +18,7 @@ def rng(seed=0):
 
 
 def discs(at=((20, 20, 6), (60, 30, 8), (0, 80, 9)), size=(100, 110)):
-    """Nuclei of one colour each; the third is cut by the border."""
+    """Nuclei of one color each; the third is cut by the border."""
     row, column = np.indices(size)
     instances = np.zeros(size, np.int32)
     image = np.full((*size, 3), 200, np.uint8)

@@ -13,8 +13,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.data.sources._runlength import Runs, decode_runs
-from jaxnuc.data.sources.dsb2018 import Source
+from jaxnuc.data.sources.dsb2018 import Runs, Source, decode_runs
 
 
 def save(path, array):
@@ -36,7 +35,7 @@ SMALL[2:, 2:4] = 1
 
 @pytest.fixture
 def root(tmp_path):
-    """`a` RGBA, `b` RGB, `c` grey, as in the published folder; with what a Mac leaves behind."""
+    """`a` RGBA, `b` RGB, `c` gray, as in the published folder; with what a Mac leaves behind."""
     data = tmp_path / "stage1_train"
     add(data, "a", IMAGE, {"m10": BIG, "m9": SMALL})
     add(data, "b", IMAGE[..., :3], {"m1": BIG})
@@ -89,7 +88,7 @@ def test_pickled_source_reads_the_same_and_carries_no_samples(root):
     source = Source(root, split="all")
     before = source[0]
     copy = pickle.loads(pickle.dumps(source))
-    assert copy._cache == {}
+    assert copy._kept == {}
     np.testing.assert_array_equal(copy[0].instances, before.instances)
 
 
@@ -108,19 +107,19 @@ def test_random_split_is_a_seeded_partition(tmp_path):
         Source(tmp_path, fractions=(0.8, 0.1, 0.2))
     with pytest.raises(ValueError, match=r"unknown split 'vla'.*did you mean 'val'"):
         Source(tmp_path, "vla")
-    with pytest.raises(ValueError, match=r"modality='grey' needs a split\.csv"):
-        Source(tmp_path, modality="grey")
+    with pytest.raises(ValueError, match=r"modality='gray' needs a split\.csv"):
+        Source(tmp_path, modality="gray")
 
 
 def test_table_decides_the_split(root):
-    write_table(root, [("c", "train", "grey"), ("a", "train", "stained"), ("b", "test", "grey")])
+    write_table(root, [("c", "train", "gray"), ("a", "train", "stained"), ("b", "test", "gray")])
     assert Source(root).ids == ["a", "c"]
-    assert Source(root, "test")[0].meta["modality"] == "grey"
-    assert Source(root, "all", modality="grey").ids == ["b", "c"]
-    assert Source(root, modality="grey").ids == ["c"]
+    assert Source(root, "test")[0].meta["modality"] == "gray"
+    assert Source(root, "all", modality="gray").ids == ["b", "c"]
+    assert Source(root, modality="gray").ids == ["c"]
     with pytest.raises(ValueError, match=r"unknown split 'val'; known: all, test, train"):
         Source(root, "val")
-    with pytest.raises(ValueError, match=r"unknown modality 'gray'.*did you mean 'grey'"):
+    with pytest.raises(ValueError, match=r"unknown modality 'gray'.*did you mean 'gray'"):
         Source(root, modality="gray")
     with pytest.raises(ValueError, match="no image of modality 'stained'"):
         Source(root, "test", modality="stained")
@@ -229,14 +228,14 @@ def test_published_test_images_with_run_lengths(with_test, layout):
     for path in (root, root / "stage1_train", next(root.glob("stage1_test*"))):
         source = Source(path, "test", test="stage1", cache=False)
         source = pickle.loads(pickle.dumps(source))
-        assert (source.ids, source.ignored) == (["t1", "t2"], 2)
+        assert (source.ids, source.not_scored) == (["t1", "t2"], 2)
         np.testing.assert_array_equal(source[0].image, IMAGE[..., :3])
         np.testing.assert_array_equal(source[0].instances, np.where(SMALL, 2, BIG))
         assert not source[1].instances.any()
         assert source[0].meta == {"name": "t1", "source": "dsb2018", "mpp": None, "modality": None}
     assert Source(root, "all", test="stage1").ids == ["a", "b", "c"]
-    with pytest.raises(ValueError, match="modality='grey'"):
-        Source(root, "test", test="stage1", modality="grey")
+    with pytest.raises(ValueError, match="modality='gray'"):
+        Source(root, "test", test="stage1", modality="gray")
     with pytest.raises(ValueError, match=r"unknown test set 'stage3'"):
         Source(root, "test", test="stage3")
     with pytest.raises(FileNotFoundError, match=r"no stage2_test_final or stage2_test_final\.zip"):
@@ -259,12 +258,12 @@ def test_training_nuclei_from_run_lengths_instead_of_masks(root):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("t1,1 2 3,4,5,Public", "line 2: EncodedPixels are no pairs"),
-        ("t1,1 x,4,5,Public", "line 2: EncodedPixels are no pairs"),
-        ("t1,1.5 2,4,5,Public", "line 2: EncodedPixels are no pairs"),
-        ("t1,19 3,4,5,Public", "line 2: runs from pixel 19 to 21 .* pixels 1 to 20"),
-        ("t1,0 3,4,5,Public", "line 2: runs from pixel 0"),
-        ("t1,5 0,4,5,Public", "line 2: runs from pixel 5 to 4"),
+        ("t1,1 2 3,4,5,Public", "line 2: EncodedPixels: run lengths must be pairs"),
+        ("t1,1 x,4,5,Public", "line 2: EncodedPixels: run lengths must be pairs"),
+        ("t1,1.5 2,4,5,Public", "line 2: EncodedPixels: run lengths must be pairs"),
+        ("t1,19 3,4,5,Public", "line 2: runs up to pixel 21 .* pixels 1 to 20"),
+        ("t1,0 3,4,5,Public", "line 2: EncodedPixels: .* both from 1, got '0 3'"),
+        ("t1,5 0,4,5,Public", "line 2: EncodedPixels: .* both from 1, got '5 0'"),
         ("t1,1 2,5,4,Public", r"line 2: an image of \(5, 4\) pixels, but the file has \(4, 5\)"),
         ("t1,1 2,four,5,Public", "line 2: Height 'four'"),
         ("t9,1 2,4,5,Public", "image 't9' of .*solution.csv is not in"),
@@ -320,7 +319,7 @@ def test_real_counts(shared_data):
     counts = {s: len(Source(path.parent, s)) for s in ("train", "val", "test", "all")}
     assert counts == {"train": 463, "val": 67, "test": 67, "all": 597}
     modalities = Counter(Source(path.parent, "all")._modality.values())
-    assert modalities == {"fluorescence": 487, "stained": 96, "brightfield-grey": 14}
+    assert modalities == {"fluorescence": 487, "stained": 96, "brightfield-gray": 14}
 
 
 def test_real_image_against_its_masks(shared_data):

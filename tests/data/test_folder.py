@@ -55,7 +55,7 @@ def test_zip_and_split_layout(root):
 
 def test_stems_must_match(root):
     (root / "labels" / "b.npy").rename(root / "labels" / "c.npy")
-    with pytest.raises(ValueError, match=r"images/b\.png: no label image with this stem"):
+    with pytest.raises(ValueError, match=r"images/b\.png: no label with this stem"):
         Source(root)
     (root / "images" / "b.png").unlink()
     with pytest.raises(ValueError, match=r"labels/c\.npy: no image with this stem"):
@@ -80,8 +80,8 @@ def test_empty_or_absent_folders(root):
         (LABELS.T, r"b\.npy: labels of \(6, 4\) pixels for an image of \(4, 6\)"),
         (LABELS.astype(float), "labels of float64, expected integer ids"),
         (np.stack([LABELS] * 3, -1), r"labels of shape \(4, 6, 3\), expected \(H, W\)"),
-        (LABELS - 1, r"label ids in -1 \.\. 3"),
-        (LABELS * 2**40, "label ids in 0"),
+        (LABELS - 1, r"ids in -1 \.\. 3"),
+        (LABELS * 2**40, "ids in 0"),
     ],
 )
 def test_bad_labels(root, labels, message):

@@ -264,8 +264,8 @@ def chunk(kind, body):
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
-def png_header(width, height, bits=8, colours=2):
-    start = struct.pack(">IIBBBBB", width, height, bits, colours, 0, 0, 0)
+def png_header(width, height, bits=8, colors=2):
+    start = struct.pack(">IIBBBBB", width, height, bits, colors, 0, 0, 0)
     body = chunk(b"IHDR", start) + chunk(b"IDAT", zlib.compress(bytes(9))) + chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + body
 
@@ -349,7 +349,7 @@ LABEL_IMAGES = FOREIGN | {
 MASKS = FOREIGN | {
     "RGB": (encoded(lambda a: np.dstack([a] * 3), "PNG"), "same"),
     "RGBA": (encoded(lambda a: np.dstack([a] * 3 + [a | 255]), "PNG"), "same"),
-    "grey and alpha": (encoded(lambda a: np.dstack([a, a | 255]), "PNG"), "same"),
+    "gray and alpha": (encoded(lambda a: np.dstack([a, a | 255]), "PNG"), "same"),
     "one bit": (encoded(lambda a: Image.fromarray(a).convert("1"), "PNG"), "same"),
     "palette": (encoded(lambda a: Image.fromarray(a).convert("P"), "PNG"), "same"),
     "CMYK TIFF": (encoded(lambda a: Image.fromarray(a).convert("CMYK"), "TIFF"), "refused"),
@@ -474,7 +474,7 @@ NIFTI = {
         "wrong size": nifti(IDS.T[1:]),
         "scaled": nifti(IDS.T, slope=2.0),
         "scaled by NaN": nifti(IDS.T, slope=np.nan),
-        "colours": nifti(IDS.T, kind=128),
+        "colors": nifti(IDS.T, kind=128),
         "unknown numbers": nifti(IDS.T, kind=999),
         "NaN": nifti(put(np.nan)(IDS.T), kind=64, dtype="<f8"),
         "negative": nifti(put(-1)(IDS.T)),

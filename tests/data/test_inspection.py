@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc.data import Sample
-from jaxnuc.data.__main__ import main, open_splits, report
+from jaxnuc.cli.main import main
+from jaxnuc.data import Sample, Source
 from jaxnuc.data.contact_sheet import CAPTIONS
-from jaxnuc.data.inspection import Inspection, inspect
+from jaxnuc.data.inspection import Inspection, inspect, report
 from jaxnuc.data.sample_checks import check_sample
 from jaxnuc.data.sources import folder
+from jaxnuc.data.splits import open_splits
 from jaxnuc.labels import label_set
 
 CUT = label_set("nucls")  # Non-Tumor, Tumor
@@ -44,7 +45,7 @@ def run(capsys, *arguments):
     return status, captured.out, captured.err
 
 
-class Listed:
+class Listed(Source):
     """Samples in memory."""
 
     def __init__(self, samples, label_set=None, name="listed"):
@@ -93,7 +94,7 @@ def test_a_clean_set(clean, tmp_path, capsys):
 def test_every_defect_is_named_with_its_image(clean, tmp_path, capsys):
     torn = (clean / "images" / "c0.png").read_bytes()
     (clean / "images" / "c0.png").write_bytes(torn[: len(torn) // 2])
-    save(clean, "grey", np.full((64, 64, 3), 9, np.uint8), LABELS)
+    save(clean, "gray", np.full((64, 64, 3), 9, np.uint8), LABELS)
     save(clean, "full", IMAGE, np.where(LABELS == 0, 1, LABELS + 1))
     save(clean, "none", *discs(20, number=0))
     save(clean, "other", discs(21, number=2)[0], discs(22, number=2)[1])
@@ -107,7 +108,7 @@ def test_every_defect_is_named_with_its_image(clean, tmp_path, capsys):
     errors = {problem["image"]: problem for problem in summary["errors"]}
     expected = {
         "c0": ("unreadable", "c0.png: cannot be decoded"),
-        "grey": ("image of one colour", "every value is 9"),
+        "gray": ("image of one color", "every value is 9"),
         "full": ("no background", "nuclei cover every pixel"),
         "small": ("unreadable", "labels/small.png: labels of (32, 64)"),
         "semantic": ("nuclei in more than 3 pieces", "1: id 1"),
@@ -143,7 +144,7 @@ def test_images_in_two_splits_are_errors_and_twice_in_one_are_notes(tmp_path, ca
     (root / "test" / "labels" / "y.png").unlink()
     status, text, _ = run(capsys, "folder", root, "--output", tmp_path / "out")
     assert status == 1
-    assert f"error: unreadable (1)\n  test: {root}/test/images/y.png: no label image" in text
+    assert f"error: unreadable (1)\n  test: {root}/test/images/y.png: no label" in text
     assert "splits: train: 2\n" in text
 
 
@@ -172,7 +173,7 @@ def test_images_in_two_splits_are_errors_and_twice_in_one_are_notes(tmp_path, ca
         ),
         (
             {"instances": LABELS * 0, "ignore": LABELS >= 0},
-            ("note", "no nuclei", "unlabelled"),
+            ("note", "no nuclei", "unlabeled"),
         ),
     ],
 )
@@ -277,6 +278,17 @@ def test_any_number_of_workers_finds_the_same(clean):
         np.testing.assert_array_equal(a.pixels, b.pixels)
 
 
+def test_without_a_root_it_is_looked_for_in_the_folder_of_all_sets(clean, monkeypatch):
+    monkeypatch.delenv("JAXNUC_DATA", raising=False)
+    with pytest.raises(ValueError, match=r"files of 'folder'\? Give its folder .*set JAXNUC_DATA"):
+        open_splits("folder", None)
+    (clean.parent / "folder").symlink_to(clean)
+    monkeypatch.setenv("JAXNUC_DATA", str(clean.parent))
+    named, _ = open_splits("folder", None)
+    given, _ = open_splits("folder", str(clean))
+    assert {k: list(s.ids) for k, s in named.items()} == {k: list(s.ids) for k, s in given.items()}
+
+
 def test_limits(clean):
     source = folder.Source(clean)
     assert inspect({"all": source}, limit=2).images == 2
@@ -295,9 +307,8 @@ def test_what_cannot_be_opened(clean, tmp_path, capsys):
         (("fodler", clean), "unknown source 'fodler'"),
         (("folder", tmp_path / "absent"), "no such folder or zip"),
         (("folder", clean, "--arguments", "iamges=x"), "did you mean 'images'"),
-        (("folder", clean, "--arguments", "images"), "KEY=VALUE is expected"),
         (("folder", clean, "--split", "tset"), "did you mean 'test'"),
-        (("folder",), "needs the argument 'root'"),
+        (("folder",), "where are the files of 'folder'?"),
         (("synthetic", clean), "unknown argument of source 'synthetic': 'root'"),
     ):
         status, out, error = run(capsys, *arguments, "--output", tmp_path / "out")

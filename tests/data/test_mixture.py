@@ -13,24 +13,23 @@ from PIL import Image
 
 from jaxnuc import labels
 from jaxnuc.data import splits
+from jaxnuc.data.orders import Episodes, Epochs, Shares
 from jaxnuc.data.pipeline import batches
 from jaxnuc.data.resolution import SetMpp
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import MappedSource, Sample, Source
 from jaxnuc.data.sources import mixture
-from jaxnuc.data.sources._mapping import Mapped
-from jaxnuc.data.sources._orders import Episodes, Epochs, Shares
 from jaxnuc.data.splits import open_split
 from jaxnuc.data.transforms import parse
 from jaxnuc.data.windows import Windows
 from jaxnuc.labels import LabelTree
 
-CHAIN = parse(["random_crop(12)", "flip_turn()", "colour_jitter()"])
+CHAIN = parse(["random_crop(12)", "flip_turn()", "color_jitter()"])
 
 
 def painted(name="a", length=5, *, label_set=None, mpp=0.25, side=16, endless=False):
     """A source of which image i has the value i, and one nucleus of each class k > 0 if k <= i."""
 
-    class Painted:  # local, so that it travels to worker processes by value
+    class Painted(Source):  # local, so that it travels to worker processes by value
         def __init__(self):
             self.name, self.endless, self.mpp = name, endless, mpp
             if label_set is not None:
@@ -96,7 +95,7 @@ def test_shares_hold_in_every_stretch_and_count_each_part_without_gaps(weights, 
 
 
 def test_shares_are_exact_far_out():
-    """In integers: at 2**60 a float could not tell neighbours apart."""
+    """In integers: at 2**60 a float could not tell neighbors apart."""
     shares = Shares([0.3, 0.7], 1)
     turns = [shares(2**60 + i) for i in range(2000)]
     parts = Counter(part for part, _ in turns)
@@ -161,7 +160,7 @@ def test_weighted_epochs_have_the_expected_mean():
     assert (np.abs(drawn - 4 * epochs * weights / weights.sum()) < bound).all()
 
 
-def test_neighbours_of_a_weighted_epoch_are_drawn_independently():
+def test_neighbors_of_a_weighted_epoch_are_drawn_independently():
     """Of ten alike and one that takes half of the draws, not every second one in turn."""
     weights = np.array([1.0] * 10 + [10.0])
     order = Epochs(11, (0, 1), weights)
@@ -231,7 +230,7 @@ def test_outside_of_training_all_images_come_once_under_names_of_their_own():
 # Classes ----------------------------------------------------------------------------------------
 
 
-def test_classes_are_read_at_a_common_cut():
+def test_classes_are_read_in_a_common_label_set():
     consep, monusac = labels.label_set("consep"), labels.label_set("monusac")
     parts = [
         painted("consep", 8, label_set=consep),
@@ -274,7 +273,7 @@ def test_each_source_keeps_its_own_classes():
     sources = [painted("a", label_set=consep), painted("b"), painted("c", label_set=nucls)]
     mixed = mixture.Source(sources, label_set="own", stream=False)
     assert mixed.label_sets == (consep, nucls)
-    assert not hasattr(mixed, "label_set")
+    assert mixed.label_set is None
     samples = [mixed[i] for i in range(15)]
     assert [s.meta["label_set"] for s in samples] == [0] * 5 + [0] * 5 + [1] * 5
     np.testing.assert_array_equal(np.unique(samples[4].classes), [0, 1, 2, 3, 4])
@@ -319,7 +318,7 @@ def test_classes_can_be_dropped_or_agree():
     consep = labels.label_set("consep")
     parts = [painted("a", 8, label_set=consep), painted("b")]
     dropped = mixture.Source(parts, label_set="none", split="val")
-    assert getattr(dropped, "label_set", None) is None
+    assert dropped.label_set is None
     assert all(sample.classes is None for sample in dropped)
     merged = {"name": "consep", "merge": True}
     assert mixture.Source(parts, label_set=merged).label_set == labels.label_set(
@@ -378,7 +377,7 @@ def test_classes_can_be_dropped_or_agree():
         (
             [painted(label_set=labels.label_set("monusac"))],
             {"label_set": "consep"},
-            "classes of 'a' at the cut.*'Epithelial' into 'healthy', 'malignant'",
+            "classes of 'a' in the label set.*'Epithelial' into 'healthy', 'malignant'",
         ),
         ([painted()], {"balance": ["sqrt"]}, "'a' has no classes to balance"),
         ([painted()], {"seed": -1}, "seed=-1"),
@@ -541,9 +540,7 @@ def test_a_restart_and_two_processes_give_the_same_stream(kind, roots):
     fresh = stream(KINDS[kind](roots))
     fresh.set_state(state)
     assert_same(take(5, fresh), whole[3:])
-    parts = [
-        take(8, stream(KINDS[kind](roots), process_index=p, process_count=2)) for p in range(2)
-    ]
+    parts = [take(8, stream(KINDS[kind](roots), process=(p, 2))) for p in range(2)]
     for k, batch in enumerate(whole):
         union = np.concatenate([part[k]["image"] for part in parts])
         assert sorted(x.tobytes() for x in union) == sorted(x.tobytes() for x in batch["image"])
@@ -560,7 +557,7 @@ def test_workers_give_the_same_batches(roots):
 def test_regions_to_ignore_are_announced_by_everything_that_wraps_a_source():
     partly, whole = painted("partly"), painted("whole")
     partly.ignores = True
-    assert Mapped(partly, SetMpp(0.5)).ignores
+    assert MappedSource(partly, SetMpp(0.5)).ignores
     assert Windows(partly, 4).ignores
     assert mixture.Source([whole, partly]).ignores
     assert not mixture.Source([whole, painted("other")]).ignores

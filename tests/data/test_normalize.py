@@ -1,16 +1,16 @@
-"""Normalisation by name: what it does to whole images, in training and in use alike."""
+"""Normalization by name: what it does to whole images, in training and in use alike."""
 
 import numpy as np
 import pytest
 
 from jaxnuc.data import stains
-from jaxnuc.data.normalize import KNOWN, Normalize
+from jaxnuc.data.normalize import REGISTRY, Normalize
 from jaxnuc.data.synthetic import generate
 
 SAMPLE = generate(3, size=96, style="he")
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
+@pytest.mark.parametrize("name", REGISTRY.names())
 def test_the_image_alone_changes_and_alike_in_both_ways(name):
     normalize = Normalize(name)
     image = normalize.image(SAMPLE.image)
@@ -37,8 +37,8 @@ def test_stains_are_those_of_the_default_target(name):
         assert np.rad2deg(np.arccos(cosines)).max() < 8
 
 
-@pytest.mark.parametrize("name", sorted(KNOWN))
-def test_parts_are_normalised_as_the_whole_is(name):
+@pytest.mark.parametrize("name", REGISTRY.names())
+def test_parts_are_normalized_as_the_whole_is(name):
     normalize = Normalize(name)
     part = np.s_[5:40, 60:]
     found = normalize.fitted(SAMPLE.image)(SAMPLE.image[part])

@@ -6,7 +6,7 @@ from hypothesis.extra.numpy import arrays
 
 from jaxnuc import labels
 from jaxnuc.data.oversampling import class_counts, image_weights, rare_weights, sqrt_weights
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.sources import mixture
 
 CUT = labels.label_set("superclasses")
@@ -15,7 +15,7 @@ COUNTS = arrays(
 )
 
 
-class Dots:
+class Dots(Source):
     """Image i has `counts[i, k]` nuclei of class k + 1, two pixels each; the rest is ignored."""
 
     name, label_set = "dots", CUT
@@ -96,7 +96,7 @@ def test_by_name():
     ("balance", "message"),
     [
         ("squareroot", "unknown balance 'squareroot'; known: rare, sqrt"),
-        ({"extra": 2.0}, "unknown balance 'None'"),
+        ({"extra": 2.0}, "a balance needs a 'name'"),
         (2, "balance=2: a name or a mapping is expected"),
         ({"name": "rare", "rare": 2}, "did you mean 'rarest'"),
         ({"name": "sqrt", "extra": 2}, "unknown argument of balance 'sqrt'"),

@@ -6,15 +6,15 @@ import pytest
 from PIL import Image
 
 from jaxnuc.data.pipeline import batches
-from jaxnuc.data.sample import Sample
-from jaxnuc.data.sources.folder import Source
-from jaxnuc.data.transforms import parse
+from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.sources.folder import Source as Folder
+from jaxnuc.data.transforms import Transform, parse
 
 CHAIN = parse(["random_crop(24)", "scale(0.8, 1.25)", "random_crop(16)", "flip_turn()",
-               "elastic(2, grid=8)", "colour_jitter()", "noise(p=1.0)"])  # fmt: skip
+               "elastic(2, grid=8)", "color_jitter()", "noise(p=1.0)"])  # fmt: skip
 
 
-class Numbered:
+class Numbered(Source):
     """Sample i is an image of the value i."""
 
     def __init__(self, length=10, side=16, endless=False):
@@ -65,7 +65,7 @@ def folder(tmp_path):
         labels = np.kron(rng.integers(0, 200, (4, 3)), np.ones((8, 10)))[: 20 + i]
         Image.fromarray(image).save(tmp_path / "images" / f"{i}.png")
         Image.fromarray(labels.astype(np.uint8)).save(tmp_path / "labels" / f"{i}.png")
-    return Source(tmp_path)
+    return Folder(tmp_path)
 
 
 class PartlyAnnotated(Numbered):
@@ -118,13 +118,14 @@ def test_what_a_transform_makes_to_ignore_is_in_all_batches(text):
 
 
 def test_what_a_transform_makes_to_ignore_must_be_announced():
-    def hide(sample, rng):
-        return dataclasses.replace(sample, ignore=np.zeros(sample.instances.shape, bool))
+    class Hide(Transform):
+        def __call__(self, sample, rng):
+            return dataclasses.replace(sample, ignore=np.zeros(sample.instances.shape, bool))
 
     with pytest.raises(ValueError, match=r"a transform has made regions.* '0'.*`ignores = True`"):
-        take(1, stream(transforms=[hide], shuffle=False))
-    hide.ignores = True
-    take(1, stream(transforms=[hide]))
+        take(1, stream(transforms=[Hide()], shuffle=False))
+    Hide.ignores = True
+    take(1, stream(transforms=[Hide()]))
 
 
 def test_shapes_and_dtypes(folder):
@@ -180,10 +181,7 @@ def test_workers_give_the_same_batches_and_take_over_a_state(folder):
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_each_batch(count, folder):
     whole = take(4, stream(folder, CHAIN, batch_size=4))
-    parts = [
-        take(4, stream(folder, CHAIN, batch_size=4, process_index=p, process_count=count))
-        for p in range(count)
-    ]
+    parts = [take(4, stream(folder, CHAIN, batch_size=4, process=(p, count))) for p in range(count)]
     for k, batch in enumerate(whole):
         assert all(len(part[k]["image"]) == 4 // count for part in parts)
         union = np.concatenate([part[k]["image"] for part in parts])
@@ -203,7 +201,9 @@ def test_restart_from_a_state_equals_the_uninterrupted_run(folder):
     fresh = stream(folder, CHAIN, batch_size=3)
     fresh.set_state(state)
     assert_same(take(5, fresh), rest)
-    assert_same(take(5, stream(folder, CHAIN, batch_size=3, start=3)), rest)
+    later = stream(folder, CHAIN, batch_size=3)
+    later.set_state({"next_batch": 3})
+    assert_same(take(5, later), rest)
 
 
 def test_far_position_is_reached_at_once():
@@ -224,7 +224,8 @@ def test_reading_goes_on_after_close():
 
 def test_endless_source_is_read_in_order():
     source = Numbered(2**62, endless=True)
-    run = stream(source, batch_size=3, start=2)
+    run = stream(source, batch_size=3)
+    run.set_state({"next_batch": 2})
     assert [ids(b) for b in take(2, run)] == [[6, 7, 8], [9, 10, 11]]
 
 
@@ -258,11 +259,10 @@ def test_an_error_of_the_source_reaches_the_reader():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"batch_size": 10, "process_count": 4}, "batch size 10 does not divide over 4 processes"),
+        ({"batch_size": 10, "process": (0, 4)}, "batch size 10 does not divide over 4 processes"),
         ({"batch_size": 0}, "batch size 0"),
-        ({"process_index": 2, "process_count": 2}, "process_index 2 is not below process_count 2"),
+        ({"process": (2, 2)}, "process 2 of 2: they are numbered 0 to 1"),
         ({"workers": -1}, "workers=-1"),
-        ({"start": -1}, "start=-1"),
         ({"seed": -1}, "seed=-1"),
         ({"source": Numbered(0)}, "source 'numbered' is empty"),
     ],

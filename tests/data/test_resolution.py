@@ -3,7 +3,7 @@ import pytest
 
 from jaxnuc.data import resolution
 from jaxnuc.data.resolution import Resample, SetMpp, resampled
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.splits import open_split
 
 
@@ -17,7 +17,7 @@ def disc(mpp, size=96, radius=24.0):
     )
 
 
-class Listed:
+class Listed(Source):
     name = "listed"
 
     def __init__(self, samples):
@@ -31,7 +31,7 @@ class Listed:
 
 
 @pytest.mark.parametrize(("mpp", "target"), [(0.25, 0.5), (0.5, 0.25), (0.2456, 0.25), (0.5, 0.4)])
-def test_a_disc_keeps_its_size_in_micrometres(mpp, target):
+def test_a_disc_keeps_its_size_in_micrometers(mpp, target):
     sample = disc(mpp)
     result = Resample(target)(sample)
     assert result.meta == {**sample.meta, "mpp": target}
@@ -40,7 +40,7 @@ def test_a_disc_keeps_its_size_in_micrometres(mpp, target):
     np.testing.assert_allclose((result.instances == 7).sum() * target**2, area, rtol=0.03)
     np.testing.assert_allclose((result.image[..., 0] > 127).sum() * target**2, area, rtol=0.03)
     np.testing.assert_array_equal(result.classes, result.instances * 2)
-    # The ignored region ends at the same place in micrometres: column 48 + 20 of 96.
+    # The ignored region ends at the same place in micrometers: column 48 + 20 of 96.
     edge = np.flatnonzero(result.ignore[0])[0] * target
     np.testing.assert_allclose(edge, 68.5 * mpp, atol=max(mpp, target))
     for a, b in ((result.image, np.uint8), (result.instances, np.int32), (result.ignore, bool)):
@@ -78,7 +78,7 @@ def test_resampled_keeps_what_a_source_says():
         2,
     )
     assert [s.instances.shape[0] for s in source] == [48, 96]
-    assert not hasattr(source, "endless")
+    assert not source.endless
 
 
 @pytest.mark.parametrize("unknown", [0, 2])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from skimage.color import lab2rgb, rgb2lab
 
-from jaxnuc.data import colour_spaces, stains
-from jaxnuc.data.colour_spaces import from_density, from_lab, optical_density, to_lab
+from jaxnuc.data import color_spaces, stains
+from jaxnuc.data.color_spaces import from_density, from_lab, optical_density, to_lab
 from jaxnuc.data.stain_estimation import estimator
 from jaxnuc.data.stains import Lab, Stains, concentrations, lab, macenko, normalize, vahadane
 from jaxnuc.data.synthetic import generate
@@ -38,7 +38,7 @@ def degrees(a, b):
     return np.degrees(np.arccos(np.clip(cosine, -1, 1)))
 
 
-@pytest.mark.parametrize("module", [stains, colour_spaces])
+@pytest.mark.parametrize("module", [stains, color_spaces])
 def test_docstrings(module):
     result = doctest.testmod(module)
     assert result.attempted > 0
@@ -48,7 +48,7 @@ def test_docstrings(module):
 @pytest.mark.parametrize("matrix", [RUIFROK, OTHER, RUIFROK[::-1]])
 @pytest.mark.parametrize("estimate", ESTIMATES)
 def test_known_stains_are_found(estimate, matrix):
-    """Whatever their order, haematoxylin comes first."""
+    """Whatever their order, hematoxylin comes first."""
     truth = unit(matrix if matrix[0, 0] > matrix[1, 0] else matrix[::-1])
     found = estimate(stained(matrix))
     assert found.matrix.shape == (2, 3)
@@ -69,11 +69,11 @@ def test_stains_at_right_angles(estimate):
 
 
 @pytest.mark.parametrize("method", stains.METHODS)
-def test_any_few_colours_are_normalised_or_left(method):
+def test_any_few_colors_are_normalized_or_left(method):
     rng = np.random.default_rng(0)
     for _ in range(60):
-        colours = rng.integers(0, 2, (rng.integers(1, 5), 3), np.uint8) * 255
-        image = colours[rng.integers(0, len(colours), (24, 24))]
+        colors = rng.integers(0, 2, (rng.integers(1, 5), 3), np.uint8) * 255
+        image = colors[rng.integers(0, len(colors), (24, 24))]
         assert normalize(image, method).shape == image.shape
 
 
@@ -110,7 +110,7 @@ def test_concentrations_are_least_squares():
 
 
 @pytest.mark.parametrize("method", stains.METHODS)
-def test_normalising_to_itself_changes_nothing(method):
+def test_normalizing_to_itself_changes_nothing(method):
     for image in (stained(RUIFROK), stained(OTHER)):
         result = normalize(image, method, image)
         assert result.dtype == np.uint8
@@ -128,7 +128,7 @@ def test_one_tissue_under_two_stainings_becomes_one(method):
 
 
 @pytest.mark.parametrize("method", ["macenko", "vahadane"])
-def test_normalised_images_have_the_target_s_stains(method):
+def test_normalized_images_have_the_target_s_stains(method):
     result = normalize(stained(RUIFROK), method)
     found = stains.ESTIMATORS[method](result)
     assert (degrees(found.matrix, stains.TARGET.matrix) < 3).all()
@@ -148,7 +148,7 @@ def test_reinhard_gives_the_target_s_means_and_deviations():
     truth = rgb2lab(image)
     wanted = (truth - truth.mean((0, 1))) / truth.std((0, 1)) * target.std + target.mean
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # colours outside of sRGB
+        warnings.simplefilter("ignore")  # colors outside of sRGB
         wanted = 255 * lab2rgb(wanted)
     assert np.abs(normalize(image, "reinhard", target) - wanted).mean() < 0.5
 
@@ -165,7 +165,7 @@ def test_all_densities_come_back():
     np.testing.assert_array_equal(from_density(optical_density(levels)), levels)
 
 
-def grey(values):
+def gray(values):
     return np.repeat(values[..., None], 3, -1).astype(np.uint8)
 
 
@@ -175,10 +175,10 @@ WITHOUT_STAINS = {
     "white": np.full((64, 64, 3), 255, np.uint8),
     "black": np.zeros((64, 64, 3), np.uint8),
     "noisy glass": RNG.integers(235, 246, (64, 64, 3), np.uint8),
-    "one colour": np.full((64, 64, 3), (180, 60, 140), np.uint8),
+    "one color": np.full((64, 64, 3), (180, 60, 140), np.uint8),
     "one stain": from_density(RNG.uniform(0, 1, (64, 64, 1)) * unit(RUIFROK)[0]),
     "fluorescence": generate(1, size=64, style="fluorescence").image[..., :1].repeat(3, -1),
-    "grey": grey(RNG.integers(0, 256, (64, 64))),
+    "gray": gray(RNG.integers(0, 256, (64, 64))),
     "one pixel": np.zeros((1, 1, 3), np.uint8),
     "nothing": np.zeros((0, 5, 3), np.uint8),
 }
@@ -192,12 +192,12 @@ def test_images_without_two_stains_stay(method, name):
     assert normalize(image, method) is image
 
 
-@pytest.mark.parametrize("name", ["glass", "black", "one colour", "fluorescence", "grey"])
+@pytest.mark.parametrize("name", ["glass", "black", "one color", "fluorescence", "gray"])
 def test_images_without_spread_stay_under_reinhard(name):
     assert normalize(WITHOUT_STAINS[name], "reinhard") is WITHOUT_STAINS[name]
 
 
-def test_all_synthetic_pictures_are_normalised_or_left():
+def test_all_synthetic_pictures_are_normalized_or_left():
     """Any style, so that estimates are met which make little sense: never a warning or a NaN."""
     for index in range(12):
         image = generate(index, size=96).image
@@ -209,7 +209,7 @@ def test_all_synthetic_pictures_are_normalised_or_left():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda i: normalize(i, "macenka"), "unknown stain normalisation.*did you mean 'macenko'"),
+        (lambda i: normalize(i, "macenka"), "unknown stain normalization.*did you mean 'macenko'"),
         (lambda i: estimator("reinhard"), "unknown stain estimation 'reinhard'; known: mac"),
         (lambda i: macenko(i[..., 0]), r"an image of uint8 and shape \(160, 160\)"),
         (lambda i: normalize(i / 255), "an image of float64"),

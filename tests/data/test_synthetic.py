@@ -12,7 +12,7 @@ from scipy import ndimage
 from jaxnuc.data.sources.synthetic import Source
 from jaxnuc.data.synthetic import STYLES, generate
 from jaxnuc.data.synthetic.shapes import MIN_AREA, Population, outline, populate
-from jaxnuc.data.synthetic.texture import diffuse, fibres, noise
+from jaxnuc.data.synthetic.texture import diffuse, fibers, noise
 
 
 def digest(sample):
@@ -96,8 +96,8 @@ def test_nuclei_stand_out_with_the_sign_of_the_style(samples, style, sign):
         if inside.any():
             # Against the surroundings only: haze and stroma vary over the picture.
             ring = ndimage.binary_dilation(inside, iterations=10) & ~inside
-            grey = sample.image.mean(axis=2)
-            differences.append(sign * (grey[inside].mean() - grey[ring].mean()))
+            gray = sample.image.mean(axis=2)
+            differences.append(sign * (gray[inside].mean() - gray[ring].mean()))
     assert len(differences) >= 15
     assert min(differences) > 1
     assert np.median(differences) > 10
@@ -205,7 +205,7 @@ def test_diffusion_keeps_a_flat_field_and_spreads_a_point():
     assert 3 < deviation < 5
 
 
-def test_fibres_run_in_the_unit_interval():
-    strands = fibres(np.random.default_rng(3), 80, 4.0, 8.0, 2.0)
+def test_fibers_run_in_the_unit_interval():
+    strands = fibers(np.random.default_rng(3), 80, 4.0, 8.0, 2.0)
     assert strands.shape == (80, 80)
     assert 0 <= strands.min() < strands.max() <= 1

@@ -5,13 +5,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.splits import open_split
 from jaxnuc.data.transforms.geometry import Pad
 from jaxnuc.data.windows import Windows, windows
 
 
-class Sheets:
+class Sheets(Source):
     """Images whose pixels hold their own position; counts the reads of each."""
 
     name = "sheets"

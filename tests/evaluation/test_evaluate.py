@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.evaluate import evaluate
-from jaxnuc.metrics import COUNTS, METRICS, Conventions, score, summarize
+from jaxnuc.evaluation.options import EvaluationOptions
+from jaxnuc.metrics import STANDARD, Conventions, score, summarize
 
 SIDE = 32
 
@@ -29,7 +30,7 @@ def squares(count):
 
 
 @dataclass
-class HandMade:
+class HandMade(Source):
     """Image i holds `true[i]` squares; its first pixel says how many of them to find."""
 
     true: tuple[int, ...]
@@ -60,8 +61,8 @@ def segment(image):
 
 @pytest.fixture
 def source():
-    # perfect; one of two found; nothing there and nothing found; one true and one made up
-    return HandMade((3, 2, 0, 1), (3, 1, 0, 2), ("stained", "grey", "grey", "stained"))
+    # perfect; one of two found; nothing there and nothing found; one true and one false
+    return HandMade((3, 2, 0, 1), (3, 1, 0, 2), ("stained", "gray", "gray", "stained"))
 
 
 def scored(image, highest=1.0):
@@ -85,8 +86,12 @@ class InTwoSteps:
         return self.decode(self.maps(image), image.shape[:2])
 
 
-def run(source, output=None, **options):
-    return evaluate(segment, source, output=output, progress=False, **options)
+def assess(way, source, output=None, **options):
+    return evaluate(way, source, EvaluationOptions(progress=False, **options), output=output)
+
+
+def run(source, output=None, metrics=STANDARD, **options):
+    return assess(segment, source, output, metrics=metrics, **options)
 
 
 def read_csv(path):
@@ -107,8 +112,8 @@ def test_figures_have_their_closed_form(source):
 @pytest.mark.parametrize("way", [scored, InTwoSteps()], ids=["one step", "two steps"])
 def test_workers_change_nothing(tmp_path, way, workers):
     source = HandMade((4,) * 9 + (0,), (2, 4, 1, 0, 3, 4, 5, 4, 1, 0), ("a",) * 5 + ("b",) * 5)
-    evaluate(way, source, output=tmp_path / "0", progress=False, overlays=0)
-    evaluate(way, source, output=tmp_path / "n", progress=False, overlays=0, workers=workers)
+    assess(way, source, tmp_path / "0", overlays=0)
+    assess(way, source, tmp_path / "n", overlays=0, workers=workers)
     names = sorted(path.name for path in (tmp_path / "0").iterdir())
     assert {"metrics.json", "per_image.csv", "calibration.csv", "calibration.png"} <= set(names)
     assert names == sorted(path.name for path in (tmp_path / "n").iterdir())
@@ -119,7 +124,7 @@ def test_workers_change_nothing(tmp_path, way, workers):
 def test_scores_are_calibrated_against_the_matches(tmp_path):
     # Scores 1 and 0.9, of which the second is always false; and 1 alone, which is right.
     source = HandMade((1, 1, 2), (2, 2, 1))
-    figures = evaluate(scored, source, output=tmp_path, progress=False, overlays=0)
+    figures = assess(scored, source, tmp_path, overlays=0)
     assert figures["calibration_error_pooled"] == pytest.approx(2 / 5 * 0.9)
     assert figures["brier_pooled"] == pytest.approx(2 / 5 * 0.81)
     assert "calibration_error_pooled" in figures.intervals
@@ -138,22 +143,23 @@ def test_scores_are_calibrated_against_the_matches(tmp_path):
 
 def test_without_probabilities_there_is_no_calibration(tmp_path):
     source = HandMade((2, 2), (2, 1))
-    evaluate(scored, source, output=tmp_path, progress=False, overlays=0)
+    assess(scored, source, tmp_path, overlays=0)
     assert (tmp_path / "calibration.png").exists()
     high = lambda image: scored(image, highest=3.0)
-    for way, why in ((high, "reach from 2.9 to 3;"), (segment, "gives no scores")):
-        figures = evaluate(way, source, output=tmp_path, progress=False, overlays=0)
+    for way, why in ((high, "reach from 2.9 to 3;"), (segment, "needs a score of each")):
+        figures = assess(way, source, tmp_path, overlays=0)
         assert "brier_pooled" not in figures
-        said = json.loads((tmp_path / "metrics.json").read_text())["calibration"]
-        assert said.startswith("not judged: ")
-        assert why in said
+        report = json.loads((tmp_path / "metrics.json").read_text())
+        assert set(report["not_computed"]) == {"calibration_error", "brier"}
+        assert why in report["not_computed"]["brier"]
+        assert "calibration" not in report
         assert not list(tmp_path.glob("calibration.*"))  # those of an earlier evaluation are gone
 
 
 def test_an_error_in_a_worker_names_the_image(source):
     half = lambda image: SimpleNamespace(instances=np.zeros((16, 16), np.int32))
     with pytest.raises(ValueError, match=r"'folder/image 0'.*\(16, 16\).*\(32, 32\)"):
-        evaluate(half, source, progress=False, workers=2)
+        assess(half, source, workers=2)
 
 
 def test_tissues_are_averaged_where_every_sample_has_one(tmp_path):
@@ -196,7 +202,7 @@ def test_the_report_holds_figures_groups_and_conventions(source, tmp_path):
     assert (report["source"], report["split"], report["images"]) == ("hand-made", "test", 4)
     assert report["groups"] == {
         "modality": {
-            "grey": dict(summarize([scores[1], scores[2]])),
+            "gray": dict(summarize([scores[1], scores[2]])),
             "stained": dict(summarize([scores[0], scores[3]])),
         }
     }
@@ -211,11 +217,14 @@ def test_the_lines_of_the_csv_are_the_scores(source, tmp_path, empty):
     run(source, tmp_path, conventions=Conventions(empty=empty))
     lines = read_csv(tmp_path / "per_image.csv")
     assert [line["name"] for line in lines] == [f"folder/image {i}" for i in range(4)]
-    assert [line["modality"] for line in lines] == ["stained", "grey", "grey", "stained"]
+    assert [line["modality"] for line in lines] == ["stained", "gray", "gray", "stained"]
     assert [int(line["true_nuclei"]) for line in lines] == [3, 2, 0, 1]
     assert [int(line["predicted_nuclei"]) for line in lines] == [3, 1, 0, 2]
-    read = [[float(line[field]) for field in METRICS + COUNTS] for line in lines]
-    np.testing.assert_array_equal(read, [scores.numbers for scores in source.scores(empty)])
+    expected = source.scores(empty)
+    read = [[float(line[name]) for name in STANDARD] for line in lines]
+    np.testing.assert_array_equal(read, [[s.values[name] for name in STANDARD] for s in expected])
+    for line, scores in zip(read_csv(tmp_path / "counts.csv"), expected, strict=True):
+        assert {k: float(v) for k, v in line.items() if k != "name"} == scores.counts
 
 
 def test_rules_reach_the_scores_and_are_stated(source, tmp_path):
@@ -295,7 +304,7 @@ def test_memory_does_not_grow_with_the_data_set(tmp_path):
         return result
 
     source = HandMade((4,) * 20, (3,) * 20)
-    evaluate(watched, source, output=tmp_path, overlays=4, progress=False)
+    assess(watched, source, tmp_path, overlays=4)
     assert len(most) == 20 + 4
     assert max(most) <= 2
 
@@ -309,7 +318,7 @@ def test_evaluation_writes_nothing_unless_asked(source, tmp_path, monkeypatch):
 def test_a_wrong_shape_names_the_image(source):
     half = lambda image: SimpleNamespace(instances=np.zeros((16, 16), np.int32))
     with pytest.raises(ValueError, match=r"'folder/image 0'.*\(16, 16\).*\(32, 32\)"):
-        evaluate(half, source, progress=False)
+        assess(half, source)
 
 
 def test_an_empty_source_and_a_negative_count_are_refused(source):

@@ -69,7 +69,9 @@ def figure(pairs, representation):
 def of_grid(pairs, representation, number=50):
     highest = max(special.expit(maps["prob"]).max() for maps, _ in pairs)
     return {
-        (t, nms): figure(pairs, dataclasses.replace(representation, prob_thresh=t, nms_thresh=nms))
+        (t, nms): figure(
+            pairs, representation.with_thresholds({"prob_thresh": t, "nms_thresh": nms})
+        )
         for t in np.linspace(highest / 2, highest, number).tolist()
         for nms in NMS
     }
@@ -77,13 +79,13 @@ def of_grid(pairs, representation, number=50):
 
 @pytest.mark.parametrize(
     ("images", "arguments"),
-    [(perfect, {}), (noisy, {}), (noisy, {"grid": 2, "min_size": 60})],
+    [(perfect, {}), (noisy, {}), (noisy, {"grid": 2, "decoder": {"min_size": 60}})],
 )
 def test_no_threshold_of_a_grid_is_better(images, arguments):
     representation = representations.create("stardist", n_rays=16, **arguments)
     pairs = list(images(representation))
     found = optimize_thresholds(iter(pairs), representation)
-    chosen = dataclasses.replace(representation, **found.thresholds)
+    chosen = representation.with_thresholds(found.thresholds)
     np.testing.assert_allclose(figure(pairs, chosen), found.figure, rtol=1e-12)
     grid = of_grid(pairs, representation)
     assert found.figure >= max(grid.values()) > 0
@@ -100,7 +102,7 @@ def test_the_suppression_is_chosen_as_well():
     prob, dist = np.zeros((40, 48, 1)), np.full((40, 48, 32), 8.0)
     prob[14, 16], prob[14, 24], prob[26, 38] = 0.9, 0.8, 0.3
     maps = {"prob": logits(prob), "dist": dist}
-    representation = representations.create("stardist", nms_thresh=0.5)
+    representation = representations.create("stardist", decoder={"nms_thresh": 0.5})
     truth = representation.decode(maps).instances
     found = optimize_thresholds([(maps, truth)], representation)
     assert found.figure == 1
@@ -118,7 +120,7 @@ def test_what_no_threshold_can_part_or_reach():
         prob[20, 12 : 12 + 20 * len(scores) : 20, 0] = scores
         return {"prob": logits(prob), "dist": dist}
 
-    lowest = dataclasses.replace(representation, prob_thresh=0.1)
+    lowest = representation.with_thresholds({"prob_thresh": 0.1})
     # The first of two equal scores is true, the second is not.
     maps = image(0.9, 0.9)
     truth = lowest.decode(maps).instances == 1
@@ -137,11 +139,11 @@ def test_thresholds_that_change_nuclei_are_searched():
 
     class Counted(stardist.Representation):
         def decode(self, maps, shape=None):
-            calls.append((self.prob_thresh, self.nms_thresh))
+            calls.append(tuple(self.thresholds.values()))
             return super().decode(maps, shape)
 
-    representation = Counted(n_rays=16, refine=True)
-    assert not representation.nested
+    representation = Counted(n_rays=16, decoder=stardist.Suppression(refine=True))
+    assert not representation.filters_by_score
     pairs = list(noisy(representation))
     found = optimize_thresholds(pairs, representation)
     searched = list(calls)
@@ -149,10 +151,10 @@ def test_thresholds_that_change_nuclei_are_searched():
     assert len(searched) == len(pairs) * len(set(searched))
     highest = max(special.expit(maps["prob"]).max() for maps, _ in pairs)
     assert all(highest / 2 <= t <= highest for t, _ in searched)
-    chosen = dataclasses.replace(representation, **found.thresholds)
+    chosen = representation.with_thresholds(found.thresholds)
     np.testing.assert_allclose(figure(pairs, chosen), found.figure, rtol=1e-12)
     every = [
-        figure(pairs, dataclasses.replace(representation, prob_thresh=t, nms_thresh=nms))
+        figure(pairs, representation.with_thresholds({"prob_thresh": t, "nms_thresh": nms}))
         for t, nms in set(searched)
     ]
     assert found.figure == max(every)
@@ -165,10 +167,10 @@ def test_any_representation_that_names_a_threshold():
     class OneThreshold(binary.Representation):
         @property
         def thresholds(self):
-            return {"threshold": self.threshold}
+            return {"threshold": self.decoder.threshold}
 
-        def decode(self, maps, shape=None):
-            return super().decode(maps)
+        def with_thresholds(self, thresholds):
+            return dataclasses.replace(self, decoder=binary.Components(**thresholds))
 
     labels = np.zeros((20, 60), np.int32)
     labels[4:14, 4:14], labels[4:14, 24:34], labels[4:14, 44:54] = 1, 2, 3
@@ -182,8 +184,7 @@ def test_any_representation_that_names_a_threshold():
     assert found.figure == 1
     assert found.thresholds.keys() == {"threshold"}
     assert 0.6 <= found.thresholds["threshold"] < 0.8
-    wrapped = dataclasses.make_dataclass("Wrapped", ["base"])(representation)
-    assert optimize_thresholds([(maps, labels)], wrapped) == found
+    assert optimize_thresholds([(maps, labels)], representations.Wrapper(representation)) == found
 
 
 labels = st.integers(0, 2**32).map(
@@ -227,10 +228,13 @@ def test_images_are_read_one_by_one_and_their_order_does_not_matter():
 
 
 def test_nothing_to_find():
-    representation = representations.create("stardist", n_rays=8, prob_thresh=0.6, nms_thresh=0.2)
+    representation = representations.create(
+        "stardist", n_rays=8, decoder={"prob_thresh": 0.6, "nms_thresh": 0.2}
+    )
     maps = {"prob": np.full((20, 20, 1), -9.0), "dist": np.ones((20, 20, 8))}
     blank = np.zeros((20, 20), np.int32)
-    for bridge in (representation, dataclasses.replace(representation, refine=True)):
+    refine = dataclasses.replace(representation.decoder, refine=True)
+    for bridge in (representation, dataclasses.replace(representation, decoder=refine)):
         found = optimize_thresholds([(maps, blank)], bridge)
         assert found == ({"prob_thresh": 0.6, "nms_thresh": 0.2}, 0.0)
         with pytest.raises(ValueError, match="no images to choose thresholds by"):

@@ -7,20 +7,20 @@ import tifffile
 from jaxnuc.io import ArrayImage, at_mpp, open_image
 
 
-def colours(height, width, seed=0):
+def colors(height, width, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
 
 
 def literal_line(values, i, factor):
-    """The mean over [i * factor, (i + 1) * factor), or between the two nearest centres."""
+    """The mean over [i * factor, (i + 1) * factor), or between the two nearest centers."""
     size = len(values)
     if factor > 1:
         low, high = i * factor, min((i + 1) * factor, size)
         parts = [(max(0, min(k + 1, high) - max(k, low)), values[k]) for k in range(size)]
         return sum(w * v for w, v in parts) / (high - low)
-    centre = min(max((i + 0.5) * factor - 0.5, 0), size - 1)
+    center = min(max((i + 0.5) * factor - 0.5, 0), size - 1)
     return np.stack(
-        [np.interp(centre, range(size), line) for line in values.reshape(size, -1).T]
+        [np.interp(center, range(size), line) for line in values.reshape(size, -1).T]
     ).reshape(values.shape[1:])
 
 
@@ -36,7 +36,7 @@ def literal(array, factor):
 @pytest.mark.parametrize("factor", [1.02, 1.37, 2, 2.5, 7.9, 0.98, 0.5, 0.31])
 @pytest.mark.parametrize("shape", [(37, 23), (1, 1), (3, 50)])
 def test_against_the_literal_sum(factor, shape):
-    array = colours(*shape)
+    array = colors(*shape)
     view = at_mpp(ArrayImage(array, mpp=0.25), 0.25 * factor)
     expected = literal(array, factor)
     assert view.shape == expected.shape[:2]
@@ -48,7 +48,7 @@ def test_against_the_literal_sum(factor, shape):
 @pytest.mark.parametrize("mpp", [0.25, 0.33, 0.5, 0.61, 1.0, 1.9, 0.1, 0.2497])
 def test_regions_agree(tmp_path, mpp):
     """Whatever the borders of regions and tiles, to the bit."""
-    path, array = tmp_path / "a.tif", colours(203, 157)
+    path, array = tmp_path / "a.tif", colors(203, 157)
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(array, tile=(32, 16), photometric="rgb", subifds=1)
         tiff.write(array[:202:2, ::2][:, :78], tile=(16, 16), photometric="rgb", subfiletype=1)
@@ -65,15 +65,15 @@ def test_regions_agree(tmp_path, mpp):
 
 def test_bands_agree(monkeypatch):
     """A region that is resampled in bands, for want of memory, is the same."""
-    view = at_mpp(ArrayImage(colours(150, 90), mpp=0.2), 0.5)
+    view = at_mpp(ArrayImage(colors(150, 90), mpp=0.2), 0.5)
     whole = view.read(0, 0, *view.shape)
     monkeypatch.setattr("jaxnuc.io.resample._PIXELS", 1000)
     np.testing.assert_array_equal(view.read(0, 0, *view.shape), whole)
 
 
 def test_levels(tmp_path):
-    path, array = tmp_path / "a.tif", colours(128, 96)
-    half, quarter = colours(64, 48, 1), colours(32, 24, 2)
+    path, array = tmp_path / "a.tif", colors(128, 96)
+    half, quarter = colors(64, 48, 1), colors(32, 24, 2)
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(array, tile=(16, 16), photometric="rgb", subifds=2)
         tiff.write(half, tile=(16, 16), photometric="rgb", subfiletype=1)
@@ -102,11 +102,11 @@ def test_scale_leads_back():
 
 
 def test_unknown_and_given():
-    image = ArrayImage(colours(20, 20), "a.png")
+    image = ArrayImage(colors(20, 20), "a.png")
     with pytest.raises(ValueError, match=r"a\.png: .* unknown; give them, as --mpp"):
         at_mpp(image, 0.5)
     assert at_mpp(image, 0.5, given=0.25).shape == (10, 10)
-    known = ArrayImage(colours(20, 20), "a.png", mpp=0.5)
+    known = ArrayImage(colors(20, 20), "a.png", mpp=0.5)
     assert at_mpp(known, 0.5).shape == (20, 20)
     assert at_mpp(known, 0.5, given=0.25).shape == (10, 10)
     for bad in (0, -1, float("nan")):

@@ -149,8 +149,8 @@ def test_whole_floats_become_integers(tmp_path):
         (LABELS - 1.0, "holds the negative id -1"),
         (LABELS * 1j, "values of complex128"),
         (LABELS.astype("U3"), "values of <U3"),
-        (np.zeros((4, 5, 3), np.uint8), r"\(4, 5, 3\), a colour image of 3 channels"),
-        (np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\), a colour image of 4 channels"),
+        (np.zeros((4, 5, 3), np.uint8), r"\(4, 5, 3\), a color image of 3 channels"),
+        (np.zeros((4, 5, 4), np.uint8), r"\(4, 5, 4\), a color image of 4 channels"),
         (np.zeros((4, 5, 6), np.uint8), r"\(4, 5, 6\), no label image"),
         (np.zeros(4, np.uint8), r"\(4,\), no label image"),
         (np.zeros((), np.uint8), r"\(\), no label image"),
@@ -162,9 +162,9 @@ def test_what_is_no_label_image(array, message, tmp_path):
         read_label_image(tmp_path / "x.npy")
 
 
-def test_colour_and_stacks(tmp_path):
+def test_color_and_stacks(tmp_path):
     save(tmp_path / "x.png", np.zeros((4, 5, 3)))
-    with pytest.raises(ValueError, match=r"x\.png: shape \(4, 5, 3\), a colour image"):
+    with pytest.raises(ValueError, match=r"x\.png: shape \(4, 5, 3\), a color image"):
         read_label_image(tmp_path / "x.png")
     tifffile.imwrite(tmp_path / "x.tif", np.zeros((7, 4, 5), np.uint16), photometric="minisblack")
     with pytest.raises(ValueError, match=r"x\.tif: shape \(7, 4, 5\), no label image"):
@@ -183,7 +183,7 @@ class Bomb:
 def test_pickles_are_refused_and_not_loaded(tmp_path):
     content = np.array({"masks": LABELS, "bomb": Bomb()}, dtype=object)
     np.save(tmp_path / "x_seg.npy", content, allow_pickle=True)
-    with pytest.raises(ValueError, match=r"x_seg\.npy: holds pickled.*export the masks as PNG"):
+    with pytest.raises(ValueError, match=r"x_seg\.npy: holds pickled.*label images as PNG or TIFF"):
         read_label_image(tmp_path / "x_seg.npy")
     np.savez(tmp_path / "x.npz", labels=content)
     with pytest.raises(ValueError, match=r"x\.npz/labels\.npy: holds pickled"):

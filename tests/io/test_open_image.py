@@ -14,14 +14,14 @@ from jaxnuc.io import ArrayImage, CorruptRegion, open_image
 from jaxnuc.io.large_image import downsample
 
 
-def colours(height, width, channels=3, dtype=np.uint8, seed=0):
+def colors(height, width, channels=3, dtype=np.uint8, seed=0):
     most = np.iinfo(dtype).max
     shape = (height, width, channels) if channels else (height, width)
     return np.random.default_rng(seed).integers(0, most, shape, dtype, endpoint=True)
 
 
 def seen(array):
-    """What should be read: 8 bits, the alpha dropped, grey repeated; pixel by pixel."""
+    """What should be read: 8 bits, the alpha dropped, gray repeated; pixel by pixel."""
     array = array[..., None] if array.ndim == 2 else array
     if array.dtype.itemsize == 2:
         array = (array.astype(np.int64) * 2 + 257) // 514
@@ -52,7 +52,7 @@ def check_regions(image, expected, level=0):
 def test_pictures(tmp_path, suffix, channels):
     if suffix == "bmp" and channels == 4:
         pytest.skip("Pillow's BMP has no alpha")
-    array, path = colours(20, 31, channels), tmp_path / f"a.{suffix}"
+    array, path = colors(20, 31, channels), tmp_path / f"a.{suffix}"
     Image.fromarray(array).save(path)
     with open_image(path) as image:
         assert image.mpp is None
@@ -61,14 +61,14 @@ def test_pictures(tmp_path, suffix, channels):
 
 def test_jpeg(tmp_path):
     path = tmp_path / "a.JPG"
-    Image.fromarray(colours(20, 31)).save(path)
+    Image.fromarray(colors(20, 31)).save(path)
     check_file(path, np.asarray(Image.open(path)))
 
 
 @pytest.mark.parametrize("channels", [0, 3, 4])
 def test_png_of_16_bits(tmp_path, channels):
     imagecodecs = pytest.importorskip("imagecodecs")
-    array, path = colours(20, 31, channels, np.uint16), tmp_path / "a.png"
+    array, path = colors(20, 31, channels, np.uint16), tmp_path / "a.png"
     path.write_bytes(imagecodecs.png_encode(array))
     check_file(path, seen(array))
 
@@ -85,7 +85,7 @@ def test_png_of_16_bits(tmp_path, channels):
     ],
 )
 def test_tiff(tmp_path, layout, channels, dtype):
-    array, path = colours(75, 53, channels, dtype), tmp_path / "a.tif"
+    array, path = colors(75, 53, channels, dtype), tmp_path / "a.tif"
     stored, layout = array, dict(layout)
     if not channels:
         layout.pop("planarconfig", None)
@@ -99,10 +99,10 @@ def test_tiff(tmp_path, layout, channels, dtype):
 
 
 def test_tiff_of_a_palette_and_of_white_zero(tmp_path):
-    array = colours(40, 40, 0)
-    colour_map = colours(3, 256, 0, np.uint16)
-    tifffile.imwrite(tmp_path / "palette.tif", array, photometric="palette", colormap=colour_map)
-    by_hand = np.stack([colour_map[c][array] for c in range(3)], axis=-1)
+    array = colors(40, 40, 0)
+    color_map = colors(3, 256, 0, np.uint16)
+    tifffile.imwrite(tmp_path / "palette.tif", array, photometric="palette", colormap=color_map)
+    by_hand = np.stack([color_map[c][array] for c in range(3)], axis=-1)
     check_file(tmp_path / "palette.tif", seen(by_hand))
     tifffile.imwrite(tmp_path / "white.tif", array, photometric="miniswhite", tile=(16, 16))
     check_file(tmp_path / "white.tif", seen(255 - array))
@@ -110,7 +110,7 @@ def test_tiff_of_a_palette_and_of_white_zero(tmp_path):
 
 @pytest.mark.parametrize("subifds", [True, False])
 def test_pyramid(tmp_path, subifds):
-    array, path = colours(131, 90), tmp_path / "a.tif"
+    array, path = colors(131, 90), tmp_path / "a.tif"
     levels = [array, array[::2, ::2][:65], array[::4, ::4][:32, :22]]
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(
@@ -134,7 +134,7 @@ def test_pyramid(tmp_path, subifds):
 @pytest.mark.parametrize(("size", "unit", "mpp"), [(0.5, "µm", 0.5), (250, "nm", 0.25)])
 @pytest.mark.parametrize("axes", ["YXS", "CYX", "TCYX"])
 def test_ome_tiff(tmp_path, size, unit, mpp, axes):
-    array, path = colours(50, 40), tmp_path / "a.ome.tif"
+    array, path = colors(50, 40), tmp_path / "a.ome.tif"
     stored = {"YXS": array, "CYX": np.moveaxis(array, -1, 0)}.get(axes)
     stored = np.moveaxis(array, -1, 0)[None] if stored is None else stored
     keys = {"PhysicalSizeX": size, "PhysicalSizeXUnit": unit}
@@ -161,7 +161,7 @@ def test_tiff_of_jpeg_tiles(tmp_path):
 
 
 def test_series(tmp_path):
-    first, second, path = colours(40, 40), colours(30, 70, seed=1), tmp_path / "a.tif"
+    first, second, path = colors(40, 40), colors(30, 70, seed=1), tmp_path / "a.tif"
     with tifffile.TiffWriter(path) as tiff:
         tiff.write(first, photometric="rgb")
         tiff.write(second, photometric="rgb")
@@ -180,7 +180,7 @@ def test_series(tmp_path):
 )
 def test_mpp_of_the_resolution(tmp_path, resolution, unit, mpp):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, colours(20, 20), resolution=resolution, resolutionunit=unit)
+    tifffile.imwrite(path, colors(20, 20), resolution=resolution, resolutionunit=unit)
     with open_image(path) as image:
         assert image.mpp == (None if mpp is None else pytest.approx(mpp))
 
@@ -188,16 +188,16 @@ def test_mpp_of_the_resolution(tmp_path, resolution, unit, mpp):
 def test_mpp_of_aperio(tmp_path):
     path = tmp_path / "a.tif"
     text = "Aperio Image Library v11\n20x20|AppMag = 20|MPP = 0.4990|Left = 3"
-    tifffile.imwrite(path, colours(20, 20), description=text, metadata=None, tile=(16, 16))
+    tifffile.imwrite(path, colors(20, 20), description=text, metadata=None, tile=(16, 16))
     with open_image(path) as image:
         assert image.mpp == 0.499
 
 
 def test_pixels_that_are_not_square(tmp_path):
     path = tmp_path / "a.tif"
-    tifffile.imwrite(path, colours(20, 20), resolution=(20000, 40000), resolutionunit=3)
+    tifffile.imwrite(path, colors(20, 20), resolution=(20000, 40000), resolutionunit=3)
     with open_image(path) as image:
-        check_regions(image, colours(20, 20))
+        check_regions(image, colors(20, 20))
         with pytest.raises(ValueError, match=r"a\.tif: pixels of 0.5 um along x and 0.25 um"):
             _ = image.mpp
 
@@ -205,7 +205,7 @@ def test_pixels_that_are_not_square(tmp_path):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, ">u2"])
 @pytest.mark.parametrize("channels", [0, 1, 3, 4])
 def test_npy(tmp_path, dtype, channels):
-    array = colours(21, 33, channels, np.dtype(dtype).newbyteorder("=")).astype(dtype)
+    array = colors(21, 33, channels, np.dtype(dtype).newbyteorder("=")).astype(dtype)
     np.save(tmp_path / "a.npy", array)
     check_file(tmp_path / "a.npy", seen(array))
     check_regions(ArrayImage(array), seen(array))
@@ -231,7 +231,7 @@ def test_npy_of_bool_and_floats(tmp_path):
 @pytest.mark.parametrize("zarr_format", [2, 3])
 @pytest.mark.parametrize("channels", [0, 3])
 def test_plain_zarr(tmp_path, zarr_format, channels):
-    array = colours(50, 37, channels, np.uint16)
+    array = colors(50, 37, channels, np.uint16)
     chunks = (16, 16, 3)[: array.ndim]
     stored = zarr.create_array(
         tmp_path / "a.zarr",
@@ -271,7 +271,7 @@ def write_ome_zarr(path, levels, axes, version, unit="micrometer"):
 @pytest.mark.parametrize("version", ["0.4", "0.5"])
 @pytest.mark.parametrize("axes", ["yxc", "cyx", "tczyx", "yx"])
 def test_ome_zarr(tmp_path, version, axes):
-    array = colours(51, 40, 3 if "c" in axes else 0)
+    array = colors(51, 40, 3 if "c" in axes else 0)
     levels = [array, array[:50:2, ::2]]
 
     def stored(level):
@@ -324,7 +324,7 @@ def test_what_is_no_image(tmp_path):
     "box", [(-1, 0, 2, 2), (0, 0, 21, 2), (0, 25, 1, 7), (3, 3, 0, 2), (0, 0, 2, -1)]
 )
 def test_regions_lie_inside(tmp_path, box):
-    np.save(tmp_path / "a.npy", colours(20, 31))
+    np.save(tmp_path / "a.npy", colors(20, 31))
     with open_image(tmp_path / "a.npy") as image:
         with pytest.raises(ValueError, match=r"a\.npy") as caught:
             image.read(*box)
@@ -337,7 +337,7 @@ def test_regions_lie_inside(tmp_path, box):
 @pytest.mark.parametrize("shape", [(1, 1), (3, 100000)])
 @pytest.mark.parametrize("kind", ["png", "npy", "tif", "tiled.tif", "zarr"])
 def test_odd_sizes(tmp_path, shape, kind):
-    array, path = colours(*shape), tmp_path / f"a.{kind}"
+    array, path = colors(*shape), tmp_path / f"a.{kind}"
     if kind == "npy":
         np.save(path, array)
     elif kind == "zarr":
@@ -353,7 +353,7 @@ def test_odd_sizes(tmp_path, shape, kind):
 
 
 def test_corrupt_tile(tmp_path):
-    array, path = colours(100, 100), tmp_path / "a.tif"
+    array, path = colors(100, 100), tmp_path / "a.tif"
     tifffile.imwrite(path, array, photometric="rgb", tile=(32, 32), compression="deflate")
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages[0]
@@ -371,7 +371,7 @@ def test_corrupt_tile(tmp_path):
 
 
 def test_truncated_tiff(tmp_path):
-    array, path = colours(100, 100), tmp_path / "a.tif"
+    array, path = colors(100, 100), tmp_path / "a.tif"
     tifffile.imwrite(path, array, photometric="rgb", tile=(32, 32))
     path.write_bytes(path.read_bytes()[:-10])
     with open_image(path) as image:
@@ -381,7 +381,7 @@ def test_truncated_tiff(tmp_path):
 
 
 def test_corrupt_chunk(tmp_path):
-    zarr.save_array(tmp_path / "a.zarr", colours(20, 20))
+    zarr.save_array(tmp_path / "a.zarr", colors(20, 20))
     (chunk,) = (path for path in (tmp_path / "a.zarr").rglob("*/0") if path.is_file())
     chunk.write_bytes(b"not compressed")
     with pytest.raises(CorruptRegion, match=r"a\.zarr: level 0 .*\(2, 3, 4, 5\)"):
@@ -389,7 +389,7 @@ def test_corrupt_chunk(tmp_path):
 
 
 def test_memory_of_a_large_sparse_tiff(tmp_path):
-    path, side, tile = tmp_path / "a.tif", 20000, colours(512, 512)
+    path, side, tile = tmp_path / "a.tif", 20000, colors(512, 512)
     across = -(-side // 512)
 
     def tiles():
@@ -425,7 +425,7 @@ def test_memory_of_a_large_sparse_tiff(tmp_path):
 
 
 def test_threads_read_the_same(tmp_path):
-    array, path = colours(300, 300), tmp_path / "a.tif"
+    array, path = colors(300, 300), tmp_path / "a.tif"
     tifffile.imwrite(path, array, photometric="rgb", tile=(16, 16), compression="deflate")
     wrong = []
 

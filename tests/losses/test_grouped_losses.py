@@ -8,29 +8,44 @@ import numpy as np
 import pytest
 
 from jaxnuc import losses
+from jaxnuc.losses import FocalTversky, GroupLabels
 
 SETS = ["pannuke", "monusac", "consep", "leaves"]
 FINE = [[1, 0, 0, 0, 0], [0, 1, 0, 0, 0], [0, 0, 1, 1, 0], [0, 0, 0, 0, 1]]
 COARSE = [[1, 0, 0, 0, 0], [0, 1, 1, 0, 0]]  # two leaves are in no group
 POOLED = [losses.grouped_tversky, losses.grouped_dice]
+
+
+def focal_tversky(**options):
+    """The loss with these options, `loss(logits, labels, reduction)`."""
+
+    def loss(logits, labels, reduction="mean", axis_name=None):
+        return losses.grouped_focal_tversky(
+            logits, labels, FocalTversky(**options), reduction, axis_name=axis_name
+        )
+
+    return loss
+
+
 EVERY = [
     losses.grouped_cross_entropy,
     functools.partial(losses.grouped_cross_entropy, focal_gamma=0.5),
-    losses.grouped_focal,
-    losses.grouped_focal_tversky,
-    functools.partial(losses.grouped_focal_tversky, gamma=0.75),
-    functools.partial(losses.grouped_focal_tversky, gamma=1.3, clip=True),
-    functools.partial(losses.grouped_focal_tversky, form="paper", gamma=0.75),
+    functools.partial(losses.grouped_cross_entropy, focal_gamma=2.0),
+    focal_tversky(),
+    focal_tversky(gamma=0.75),
+    focal_tversky(gamma=1.3, clip=True),
+    focal_tversky(form="paper", gamma=0.75),
     *POOLED,
 ]
 NAMES = ["ce", "ce_root", "focal", "tversky", "tversky_root", "clipped", "paper", "pooled", "dice"]
-GRADIENTS = {loss: jax.jit(jax.value_and_grad(loss), static_argnums=4) for loss in EVERY}
+GRADIENTS = {loss: jax.jit(jax.value_and_grad(loss), static_argnums=2) for loss in EVERY}
 every_loss = pytest.mark.parametrize("loss", EVERY, ids=NAMES)
 
 
-def plain(classes, examples):
-    """The cuts and the table of ordinary classes."""
-    return np.zeros(examples, np.int32), np.eye(classes, dtype=np.uint8)[None]
+def plain(labels, classes, **weights):
+    """Labels of ordinary classes."""
+    table = np.eye(classes, dtype=np.uint8)[None]
+    return GroupLabels(labels, np.zeros(len(labels), np.int32), table, **weights)
 
 
 def random_batch(seed=0):
@@ -38,7 +53,7 @@ def random_batch(seed=0):
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 3, (2, 4, 5, 5)).astype(np.float32)
     labels = np.stack([rng.integers(-1, 4, (4, 5)), rng.integers(-1, 2, (4, 5))])
-    return logits, labels, np.array([0, 1]), losses.group_table([FINE, COARSE])
+    return logits, GroupLabels(labels, np.array([0, 1]), losses.group_table([FINE, COARSE]))
 
 
 @pytest.mark.parametrize("name", SETS)
@@ -47,11 +62,11 @@ def test_groups_of_the_reference(golden, name):
     logits, labels = arrays["grouped__logits"], arrays[f"grouped__{name}__label"]
     table = arrays[f"grouped__{name}__G"][None]
     label_sets = np.zeros(len(labels), np.int32)
-    batch = (logits, labels, label_sets, table)
+    batch = logits, GroupLabels(labels, label_sets, table)
     for key, expected in scalars["grouped"][name].items():
         gamma = float(key.split("_")[1])
-        given = {"alpha": 0.5, "epsilon": 1e-3} if "alpha" in key else {}
-        tversky = functools.partial(losses.grouped_focal_tversky, *batch, gamma=gamma, **given)
+        given = {"gamma": gamma} | ({"alpha": 0.5, "epsilon": 1e-3} if "alpha" in key else {})
+        tversky = lambda *args, given=given, **more: focal_tversky(**given, **more)(*batch, *args)
         found = {
             "mce_mean": losses.grouped_cross_entropy(*batch),
             "mce_sum": losses.grouped_cross_entropy(*batch, "sum"),
@@ -66,7 +81,7 @@ def test_groups_of_the_reference(golden, name):
             np.testing.assert_allclose(value, expected[part], rtol=1e-6, err_msg=f"{key} {part}")
 
     total = lambda z: (
-        losses.grouped_cross_entropy(z, *batch[1:]) + losses.grouped_focal_tversky(z, *batch[1:])
+        losses.grouped_cross_entropy(z, batch[1]) + losses.grouped_focal_tversky(z, batch[1])
     )
     gradient = jax.jit(jax.grad(total))(logits)
     expected = arrays[f"grouped__{name}__grad_total"]
@@ -81,18 +96,19 @@ def test_classes_of_stardist(golden):
     weights = arrays["stardist__class_weights"]
     ignored = np.where(arrays["stardist__ignore"], -1, labels)
     assert 0 < (ignored < 0).sum() < labels.size
-    label_sets, table = plain(7, 2)
     entropy = lambda labels, *args, **k: losses.grouped_cross_entropy(
-        logits, labels, label_sets, table, *args, **k
+        logits, plain(labels, 7, **k), *args
     )
-    tversky = lambda **k: losses.grouped_focal_tversky(logits, labels, label_sets, table, **k)
+    tversky = lambda class_weights=None, **k: focal_tversky(**k)(
+        logits, plain(labels, 7, class_weights=class_weights)
+    )
     # The reference divides by the sum of p + 1e-7: with 7 classes its logarithms are 7e-7 larger.
     p = np.take_along_axis(
         arrays["stardist__class_prob"].astype(np.float64), labels[..., None], axis=-1
     )
     focal = lambda p: -((1 - p) * np.log(p)).mean()
     np.testing.assert_allclose(focal(p / (1 + 7e-7)), expected["conic_ce_focal_gamma_1"], rtol=1e-7)
-    found = losses.grouped_focal(logits, labels, label_sets, table, gamma=1.0)
+    found = losses.grouped_cross_entropy(logits, plain(labels, 7), focal_gamma=1.0)
     np.testing.assert_allclose(found, focal(p), rtol=1e-6)
     found = {
         "class_ce": entropy(labels),
@@ -114,18 +130,18 @@ def test_types_of_hovernet(golden):
     arrays, scalars = golden("losses")
     expected = scalars["hover"]["float64"]
     logits, labels = arrays["hover__tp_logits"], arrays["hover__tp_true"]
-    label_sets, table = plain(5, 2)
 
     def parts(logits):
-        entropy = losses.grouped_cross_entropy(logits, labels, label_sets, table)
-        return entropy, losses.grouped_dice(logits, labels, label_sets, table, "sum")
+        of_types = plain(labels, 5)
+        entropy = losses.grouped_cross_entropy(logits, of_types)
+        return entropy, losses.grouped_dice(logits, of_types, "sum")
 
     entropy, dice = parts(logits)
     np.testing.assert_allclose(entropy, expected["tp_ce"], rtol=1e-6)
     np.testing.assert_allclose(dice, expected["tp_dice"], rtol=1e-6)
     gradient = jax.jit(jax.grad(lambda z: sum(parts(z))))(logits)
     np.testing.assert_allclose(gradient, arrays["hover__grad_tp"], rtol=1e-5, atol=1e-8)
-    mean = losses.grouped_dice(logits, labels, label_sets, table)
+    mean = losses.grouped_dice(logits, plain(labels, 5))
     p, t = jax.nn.softmax(logits), jax.nn.one_hot(labels, 5)
     np.testing.assert_allclose(mean, losses.soft_dice(p, t, smooth=1e-3, per_class=True), rtol=1e-6)
 
@@ -168,41 +184,44 @@ def literal(logits, labels, label_sets, table, pixel_weights, class_weights):
     return [*means, pooled]
 
 
-def test_two_cuts_with_weights_pixel_by_pixel():
-    logits, labels, _, table = random_batch()
+def test_two_label_sets_with_weights_pixel_by_pixel():
+    logits, (labels, _, table, *_) = random_batch()
     logits, labels = np.concatenate([logits, logits[::-1] * 0.7]), np.concatenate([labels] * 2)
     label_sets = np.array([0, 1, 0, 1])
-    table = np.concatenate([table, table[:1]])  # a cut that no example has
+    table = np.concatenate([table, table[:1]])  # a label set that no example has
     rng = np.random.default_rng(1)
     weights = rng.random(labels.shape).astype(np.float32)
     class_weights = rng.random(table.shape[:2]).astype(np.float32)
-    batch = (logits, labels, label_sets, table)
-    given = {"weights": weights, "class_weights": class_weights}
+    weighted = GroupLabels(labels, label_sets, table, weights, class_weights)
+    focal = functools.partial(losses.grouped_cross_entropy, focal_gamma=2.0)
     found = [
-        jax.jit(losses.grouped_cross_entropy)(*batch, **given),
-        jax.jit(losses.grouped_focal)(*batch, **given),
-        jax.jit(losses.grouped_focal_tversky)(*batch, **given),
-        jax.jit(losses.grouped_tversky)(*batch, alpha=0.6, smooth=0.1, weights=weights),
+        jax.jit(losses.grouped_cross_entropy)(logits, weighted),
+        jax.jit(focal)(logits, weighted),
+        jax.jit(focal_tversky())(logits, weighted),
+        jax.jit(losses.grouped_tversky)(
+            logits, weighted._replace(class_weights=None), alpha=0.6, smooth=0.1
+        ),
     ]
-    np.testing.assert_allclose(found, literal(*batch, weights, class_weights), rtol=2e-6)
+    np.testing.assert_allclose(found, literal(logits, *weighted), rtol=2e-6)
 
 
 @every_loss
-def test_a_batch_is_the_mean_of_its_cuts_by_pixels(loss):
-    logits, labels, label_sets, table = random_batch()
-    value, gradient = GRADIENTS[loss](logits, labels, label_sets, table)
+def test_a_batch_is_the_mean_of_its_label_sets_by_pixels(loss):
+    logits, given = random_batch()
+    labels = given.labels
+    value, gradient = GRADIENTS[loss](logits, given)
     expected, gradients, pixels = 0.0, [], (labels >= 0).sum((1, 2))
     assert pixels[0] != pixels[1]
     for k, matrix in enumerate((FINE, COARSE)):  # each by itself, without padding
         alone = losses.group_table([matrix])
-        one = (logits[k : k + 1], labels[k : k + 1], np.zeros(1, int), alone)
-        part, slope = GRADIENTS[loss](*one)
+        one = GroupLabels(labels[k : k + 1], np.zeros(1, int), alone)
+        part, slope = GRADIENTS[loss](logits[k : k + 1], one)
         expected += pixels[k] / pixels.sum() * part
         gradients.append(pixels[k] / pixels.sum() * slope)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(gradient, np.concatenate(gradients), rtol=1e-5, atol=1e-8)
     if loss not in POOLED:
-        total = lambda labels: GRADIENTS[loss](logits, labels, label_sets, table, "sum")[0]
+        total = lambda labels: GRADIENTS[loss](logits, given._replace(labels=labels), "sum")[0]
         halves = [total(np.where([[[k]], [[not k]]], -1, labels)) for k in (True, False)]
         np.testing.assert_allclose(total(labels), sum(halves), rtol=1e-6)
 
@@ -210,7 +229,7 @@ def test_a_batch_is_the_mean_of_its_cuts_by_pixels(loss):
 @pytest.mark.parametrize("seed", range(5))
 def test_merged_groups_never_cost_more(seed):
     rng = np.random.default_rng(seed)
-    logits, labels, label_sets, _ = random_batch(seed)
+    logits, (labels, *_) = random_batch(seed)
     fine = rng.permutation(np.eye(5, dtype=np.uint8))[None, :4]
     first, second = rng.choice(4, 2, replace=False)
     merged = fine.copy()
@@ -218,8 +237,8 @@ def test_merged_groups_never_cost_more(seed):
     merged[0, second] = 0
     label_sets = np.zeros(2, int)
     read = np.where(labels == second, first, labels)
-    before = losses.grouped_cross_entropy(logits, labels, label_sets, fine)
-    after = losses.grouped_cross_entropy(logits, read, label_sets, merged)
+    before = losses.grouped_cross_entropy(logits, GroupLabels(labels, label_sets, fine))
+    after = losses.grouped_cross_entropy(logits, GroupLabels(read, label_sets, merged))
     assert after < before
 
 
@@ -234,7 +253,7 @@ def test_gradients_are_finite(loss, height):
     label_sets, table = np.array([0, 1]), losses.group_table([FINE, COARSE])
     for labels in (one_pixel, 0 * one_pixel, 0 * one_pixel - 1):
         labels = np.stack([labels, labels])
-        value, gradient = GRADIENTS[loss](logits, labels, label_sets, table)
+        value, gradient = GRADIENTS[loss](logits, GroupLabels(labels, label_sets, table))
         assert np.isfinite(value)
         assert np.isfinite(gradient).all()
         if (labels < 0).all():
@@ -245,8 +264,8 @@ def test_gradients_are_finite(loss, height):
 def test_the_worst_pixel_still_learns():
     logits = np.full((1, 1, 1, 5), -80, np.float32)
     logits[..., 0] = 80
-    batch = (np.full((1, 1, 1), 2), np.zeros(1, int), losses.group_table([FINE]))
-    value, gradient = jax.value_and_grad(losses.grouped_cross_entropy)(logits, *batch)
+    labels = GroupLabels(np.full((1, 1, 1), 2), np.zeros(1, int), losses.group_table([FINE]))
+    value, gradient = jax.value_and_grad(losses.grouped_cross_entropy)(logits, labels)
     np.testing.assert_allclose(value, 160 - np.log(2), rtol=1e-6)
     np.testing.assert_allclose(gradient[0, 0, 0], [1, 0, -0.5, -0.5, 0], atol=1e-6)
 
@@ -254,19 +273,20 @@ def test_the_worst_pixel_still_learns():
 def test_the_base_of_the_paper_is_cut_at_zero(golden):
     """A pixel that is right lies below 0, by epsilon for each group but one."""
     logits = 80 * np.eye(4, dtype=np.float32)[None, None, :1]
-    batch = (logits, np.zeros((1, 1, 1), int), *plain(4, 1))
-    linear = losses.grouped_focal_tversky(*batch, form="paper", epsilon=1e-3)
+    batch = (logits, plain(np.zeros((1, 1, 1), int), 4))
+    linear = focal_tversky(form="paper", epsilon=1e-3)(*batch)
     np.testing.assert_allclose(linear, -3e-3 / 1.001, rtol=1e-5)
-    assert losses.grouped_focal_tversky(*batch, form="paper", epsilon=1e-3, gamma=1.2) == 0
+    assert focal_tversky(form="paper", epsilon=1e-3, gamma=1.2)(*batch) == 0
 
 
 @every_loss
 def test_the_number_of_devices_does_not_change_the_loss(loss):
-    logits, labels, label_sets, table = random_batch()
+    logits, (labels, label_sets, table, *_) = random_batch()
     weights = np.random.default_rng(2).random(labels.shape).astype(np.float32)
 
     def run(logits, labels, label_sets, weights, axis_name=None):
-        return loss(logits, labels, label_sets, table, weights=weights, axis_name=axis_name)
+        given = GroupLabels(labels, label_sets, table, weights)
+        return loss(logits, given, axis_name=axis_name)
 
     value, gradient = jax.jit(jax.value_and_grad(run))(logits, labels, label_sets, weights)
     arrays = [a[:, None] for a in (logits, labels, label_sets, weights)]
@@ -277,37 +297,38 @@ def test_the_number_of_devices_does_not_change_the_loss(loss):
 
 
 @every_loss
-def test_a_label_of_another_cut_does_not_go_unnoticed(loss):
-    logits, labels, label_sets, table = random_batch()
-    labels[1, 0, 0] = 2  # the coarse cut has groups 0 and 1
-    assert np.isnan(GRADIENTS[loss](logits, labels, label_sets, table)[0])
+def test_a_label_of_another_label_set_does_not_go_unnoticed(loss):
+    logits, given = random_batch()
+    given.labels[1, 0, 0] = 2  # the coarse label set has groups 0 and 1
+    assert np.isnan(GRADIENTS[loss](logits, given)[0])
 
 
 def test_bfloat16_logits_are_read_in_float32():
-    logits, labels, label_sets, table = random_batch()
+    logits, labels = random_batch()
     logits = jnp.asarray(logits, jnp.bfloat16)
     for loss in (losses.grouped_cross_entropy, losses.grouped_dice):
-        found = loss(logits, labels, label_sets, table)
+        found = loss(logits, labels)
         assert found.dtype == jnp.float32
-        np.testing.assert_array_equal(
-            found, loss(logits.astype("float32"), labels, label_sets, table)
-        )
+        np.testing.assert_array_equal(found, loss(logits.astype("float32"), labels))
 
 
-def test_what_cannot_be_meant():
-    logits, labels, label_sets, table = random_batch()
+def test_wrong_arguments_are_refused():
+    logits, labels = random_batch()
+    other_table = labels._replace(table=labels.table[..., :4])
     for arguments, message in [
-        ((logits, labels, label_sets, table[0]), r"table of shape \(4, 5\) for logits of 5 leaves"),
-        ((logits[..., :4], labels, label_sets, table), r"it must be \(cuts, groups, 4\)"),
-        ((logits, labels[..., None], label_sets, table), "do not belong together"),
-        ((logits, labels, label_sets[:1], table), "do not belong together"),
-        ((logits, labels, label_sets, table, "max"), "reduction='max'; known: mean, mean_all, sum"),
+        ((logits, other_table), r"table of shape \(2, 4, 4\) for logits of 5 leaves"),
+        ((logits[..., :4], labels), r"it must be \(label sets, groups, 4\)"),
+        ((logits, labels._replace(labels=labels.labels[:, 1:])), "do not belong together"),
+        ((logits, labels._replace(label_sets=labels.label_sets[:1])), "do not belong together"),
+        ((logits, labels, "max"), "reduction='max'; known: mean, mean_all, sum"),
     ]:
         with pytest.raises(ValueError, match=message):
             losses.grouped_cross_entropy(*arguments)
     with pytest.raises(ValueError, match="form='eq4'; known: elementwise, paper"):
-        losses.grouped_focal_tversky(logits, labels, label_sets, table, form="eq4")
+        FocalTversky(form="eq4")
     with pytest.raises(ValueError, match="over_groups='max'; known: mean, sum"):
-        losses.grouped_dice(logits, labels, label_sets, table, "max")
+        losses.grouped_dice(logits, labels, "max")
+    with pytest.raises(ValueError, match="whole groups take no class_weights"):
+        losses.grouped_dice(logits, labels._replace(class_weights=np.ones(4, np.float32)))
     with pytest.raises(ValueError, match=r"group matrices of \[3, 5\] leaves"):
         losses.group_table([FINE, np.eye(3)])

@@ -42,12 +42,12 @@ def test_reference_values(hover):
 
     total = expected["total"] - expected["tp_ce"] - expected["tp_dice"]
     np.testing.assert_allclose(loss - beyond, total, rtol=1e-6)
-    doubled, parts = representations.create("hover", mse_weight=2).loss(maps, targets)
+    doubled, parts = representations.create("hover", loss={"mse_weight": 2}).loss(maps, targets)
     total += expected["total_tensorflow_weights_2mse_1msge"] - expected["total"]
     np.testing.assert_allclose(doubled - beyond, total, rtol=1e-6)
     np.testing.assert_allclose(parts["hv/mse"], expected["hv_mse"], rtol=1e-6)  # not weighted
 
-    paper = representations.create("hover", msge_axis="paper", msge_weight=2)
+    paper = representations.create("hover", loss={"msge_axis": "paper", "msge_weight": 2})
     found, parts = paper.loss(maps, targets)
     np.testing.assert_allclose(parts["hv/msge"], expected["hv_msge_paper"], rtol=1e-6)
     difference = 2 * expected["hv_msge_paper"] - expected["hv_msge_compat"]
@@ -135,7 +135,7 @@ def test_each_form_looks_along_its_own_axis():
         for form in ("compat", "paper")
     )
     np.testing.assert_allclose(compat, 0, atol=1e-10)
-    # The sum of h^2 / (h^2 + v^2) over the kernel is half of its 24 neighbours.
+    # The sum of h^2 / (h^2 + v^2) over the kernel is half of its 24 neighbors.
     np.testing.assert_allclose(paper, (0.1 * 12) ** 2, rtol=1e-5)
 
 
@@ -154,7 +154,7 @@ def test_an_ignored_region_is_a_border(hover):
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(gradient[:, :, :15], expected_gradient, rtol=1e-5, atol=1e-9)
     assert not np.asarray(gradient[:, :, 15:]).any()
-    assert np.abs(gradient[:, :, 13:15]).max() > 0  # the last columns are learnt
+    assert np.abs(gradient[:, :, 13:15]).max() > 0  # the last columns have a gradient
 
 
 def test_mean_squared_error_by_hand():

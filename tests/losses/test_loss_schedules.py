@@ -4,6 +4,7 @@ import jax
 import numpy as np
 import pytest
 
+from jaxnuc.durations import TrainingLength
 from jaxnuc.losses import schedules
 
 RULE = {
@@ -37,8 +38,15 @@ def literal(values, *, smoothing, window, improvement, earliest, latest, ramp, f
     return switched, factors
 
 
+def self_scheduled(latest, **rule):
+    """With all lengths in steps, of a training of 100."""
+    lengths = ("smoothing", "window", "earliest", "ramp")
+    given = {key: f"{value} steps" if key in lengths else value for key, value in rule.items()}
+    return schedules.SelfScheduled(latest=latest / 100, **given).start(TrainingLength(100))
+
+
 def run(values, stop=None, **rule):
-    schedule = schedules.self_scheduled(**rule)
+    schedule = self_scheduled(**rule)
     update = jax.jit(schedule.update)
     state, factors = schedule.init(), []
     for step, value in enumerate(values, 1):
@@ -85,8 +93,7 @@ def test_a_restored_state_goes_on_alike():
         assert run(values, stop=stop, **RULE) == run(values, **RULE)
 
 
-def steps(text, key):
-    return int(text.split()[0])
+LENGTH = TrainingLength(100, per_epoch=1)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +104,7 @@ def steps(text, key):
     ],
 )
 def test_weights_of_side_maps_by_time(name, expected):
-    schedule = schedules.make({"name": name, "every": "3 steps"}, 100, steps)
+    schedule = schedules.make({"name": name, "every": "3 steps"}, LENGTH)
     assert schedule.factors == ("side",)
     state, found = schedule.init(), []
     for _ in expected:
@@ -110,7 +117,7 @@ def test_weights_of_side_maps_by_time(name, expected):
     ("section", "message"),
     [
         ({"name": "self-scheduled"}, "unknown loss schedule.*did you mean 'self_scheduled'"),
-        ({"name": "constant", "final": 1}, "unknown argument of loss schedule constant 'final'"),
+        ({"name": "constant", "final": 1}, "unknown argument of loss schedule 'constant': 'final'"),
         ({"name": "self_scheduled", "final": 2.0}, r"final=2.0 is not in \[0, 1\]"),
         ({"name": "self_scheduled", "latest": 0.0}, "latest=0.0 is a share"),
         ({"name": "self_scheduled", "latest": 0.05}, "step 10, is after the latest, 5"),
@@ -120,10 +127,10 @@ def test_weights_of_side_maps_by_time(name, expected):
 )
 def test_bad_sections(section, message):
     with pytest.raises(ValueError, match=message):
-        schedules.make(section, 100, steps)
+        schedules.make(section, LENGTH)
 
 
 def test_an_unknown_part_is_named():
-    schedule = schedules.self_scheduled(**RULE | {"watch": "mask/iou"})
+    schedule = self_scheduled(**RULE | {"watch": "mask/iou"})
     with pytest.raises(ValueError, match=r"watch='mask/iou' is no part.*\['mask/dice'\]"):
         schedule.update({"mask/dice": 1.0}, schedule.init())

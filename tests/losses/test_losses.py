@@ -44,7 +44,7 @@ def test_binary_representation_equals_keras(golden, name):
     arrays, scalars = golden("losses")
     p, t = arrays["keras__prob"].astype(np.float64), arrays["keras__target"]
     p, t = p.reshape(1, 1, -1, 1), t.reshape(1, 1, -1, 1)
-    representation = representations.create("binary", loss_name=name)
+    representation = representations.create("binary", loss={"name": name})
     loss, _ = representation.loss({"mask": jnp.asarray(logit(p))}, {"mask": t})
     expected = scalars["keras"]["float64"][f"{name}_loss"]
     np.testing.assert_allclose(loss, expected, rtol=1e-5)

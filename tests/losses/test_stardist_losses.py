@@ -38,8 +38,8 @@ def test_distances_of_the_reference(example, error, background, name):
         maps["dist"], targets["dist"], targets["prob"], error=error, background=background
     )
     np.testing.assert_allclose(found, expected[name], rtol=1e-6)
-    arguments = {"dist_loss": error, "background": background}
-    _, parts = representations.create("stardist", **arguments).loss(maps, targets)
+    loss = {"name": error, "background": background}
+    _, parts = representations.create("stardist", loss=loss).loss(maps, targets)
     np.testing.assert_allclose(parts[f"dist/{error}"], expected[name], rtol=1e-6)
 
 
@@ -112,4 +112,4 @@ def test_nothing_to_learn_has_finite_losses_and_gradients():
 
 def test_unknown_error():
     with pytest.raises(ValueError, match="error='l1'; known: mae, mse"):
-        losses.ray_distance(*[jnp.zeros((1, 2, 2, 4))] * 3, error="l1")
+        losses.ray_distance(*[jnp.zeros((1, 2, 2, 4))] * 2, jnp.zeros((1, 2, 2, 1)), error="l1")

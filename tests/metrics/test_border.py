@@ -114,20 +114,20 @@ def test_who_is_dropped_at_the_border():
             [1, 1, 0, 7, 0, 0, 6],
             [9, 9, 0, 7, 7, 0, 0],  # 9: half of a cut nucleus
             [0, 0, 0, 7, 7, 0, 0],  # 7: an inner nucleus, drawn up to the border
-            [0, 0, 0, 0, 5, 0, 0],  # 5: made up
+            [0, 0, 0, 0, 5, 0, 0],  # 5: false
             [8, 3, 3, 0, 0, 0, 0],
-            [8, 8, 0, 0, 0, 4, 4],  # 4, 6, 8: made up, at the border
+            [8, 8, 0, 0, 0, 4, 4],  # 4, 6, 8: false, at the border
         ]
     )
-    inner, judged = drop_border(truth, prediction)
+    inner, kept = drop_border(truth, prediction)
     assert _ids(inner).tolist() == [2, 3]
-    assert _ids(judged).tolist() == [3, 5, 7]
-    np.testing.assert_array_equal(judged, prediction * np.isin(prediction, [3, 5, 7]))
+    assert _ids(kept).tolist() == [3, 5, 7]
+    np.testing.assert_array_equal(kept, prediction * np.isin(prediction, [3, 5, 7]))
     assert _ids(drop_border(truth, prediction, margin=1)[0]).size == 0
 
 
 def test_a_cut_prediction_that_brushes_an_inner_nucleus_is_dropped():
-    # As its best match is another one; on its own it would be judged.
+    # As its best match is another one; on its own it would be kept.
     truth = np.array([[0, 0, 0, 0], [0, 5, 5, 0], [0, 0, 0, 0]])
     brushing = np.array([[1, 1, 0, 0], [0, 1, 2, 0], [0, 0, 0, 0]])
     assert _ids(drop_border(truth, np.where(brushing == 2, 0, brushing))[1]).tolist() == [1]
@@ -183,8 +183,8 @@ def test_a_flood_of_nuclei():
     truth = np.zeros((1000, 1000), int)
     truth[1:-1:3, 1:-1:3] = np.arange(333**2).reshape(333, 333) + 2**40
     truth[0, 0] = 7
-    inner, judged = drop_border(truth, truth)
-    assert np.count_nonzero(inner) == np.count_nonzero(judged) == np.count_nonzero(truth) - 1
+    inner, kept = drop_border(truth, truth)
+    assert np.count_nonzero(inner) == np.count_nonzero(kept) == np.count_nonzero(truth) - 1
     np.testing.assert_array_equal(ignore_outlines(truth, truth)[1], truth)  # each would vanish
 
 
@@ -196,10 +196,10 @@ def test_real_nuclei(shared_data):
     plain, tolerant = match(truth, prediction), match(*ignore_outlines(truth, prediction, 1.5))
     assert len(plain.truth) > 0
     assert np.mean(tolerant.iou) > np.mean(plain.iou) + 0.05
-    inner, judged = drop_border(truth, prediction)
+    inner, kept = drop_border(truth, prediction)
     frame = np.concatenate([truth[0], truth[-1], truth[:, 0], truth[:, -1]])
     np.testing.assert_array_equal(_ids(inner), np.setdiff1d(_ids(truth), frame))
-    assert len(_ids(judged)) < len(_ids(prediction))
+    assert len(_ids(kept)) < len(_ids(prediction))
 
 
 def test_mistakes_are_named():

@@ -7,8 +7,20 @@ import math
 import numpy as np
 import pytest
 
-from jaxnuc.metrics import Calibration, Conventions, Scored, contingency_table, match, score
-from jaxnuc.metrics.border import leave_out
+from jaxnuc.metrics import (
+    Calibration,
+    Classes,
+    Conventions,
+    ImagePair,
+    Scored,
+    Scores,
+    match,
+    score,
+    score_image,
+    summarize,
+)
+from jaxnuc.metrics.base import make
+from jaxnuc.metrics.calibration import calibration_counts
 
 
 def simulated(rng, images=40, nuclei=250, right=lambda scores: scores):
@@ -24,7 +36,7 @@ def literally(images, bins):
     """Counts, mean scores, precisions, ECE, MCE and Brier score, nucleus by nucleus."""
     inside = [[] for _ in range(bins)]
     for image in images:
-        for s, m in zip(image.scores.tolist(), image.matched.tolist(), strict=True):
+        for s, m in zip(image.scores.tolist(), image.right.tolist(), strict=True):
             b = next(b for b in range(bins) if s <= (b + 1) / bins)
             inside[b].append((s, m))
     everything = [pair for pairs in inside for pair in pairs]
@@ -81,15 +93,16 @@ def test_the_interval_holds_the_true_error():
     # Always 0.8 where 0.6 is right: the error is 0.2, its standard error that of a proportion.
     rng = np.random.default_rng(1)
     images = [Scored(np.full(25, 0.8), rng.random(25) < 0.6) for _ in range(64)]
-    found = Calibration.of(images, level=0.95)
-    interval = found.intervals["calibration_error_pooled"]
+    (metric,) = make(["calibration_error"])
+    counts = [calibration_counts(image, metric.prefix) for image in images]
+    scores = [Scores({}, c, 25, 25, (metric,)) for c in counts]
+    summary = summarize(scores, level=0.95)
+    interval = summary.intervals["calibration_error_pooled"]
     assert interval.low < 0.2 < interval.high
     width = 2 * 1.96 * math.sqrt(0.6 * 0.4 / (25 * 64))
     assert interval.high - interval.low == pytest.approx(width, rel=0.3)
-    assert {name: i.estimate for name, i in found.intervals.items()} == pytest.approx(
-        found.figures()
-    )
-    assert not Calibration.of(images).intervals
+    assert interval.estimate == pytest.approx(Calibration.of(images).expected_error)
+    assert summary["calibration_error_pooled"] == interval.estimate
 
 
 def random_maps(rng):
@@ -106,23 +119,23 @@ def test_what_is_right_is_what_panoptic_quality_matches(seed, threshold):
     rng = np.random.default_rng(seed)
     truth, prediction = random_maps(rng)
     scores = rng.random(16).astype(np.float32)
-    found = Scored.of(contingency_table(truth, prediction), scores, Conventions(threshold))
+    found = Scored.of(ImagePair.of(truth, prediction, Conventions(threshold), scores=scores))
     ids = np.setdiff1d(prediction, [0])
     np.testing.assert_array_equal(found.scores, scores[ids - 1])
     true_ids = match(truth, prediction, threshold).prediction
-    np.testing.assert_array_equal(found.matched, np.isin(ids, true_ids))
+    np.testing.assert_array_equal(found.right, np.isin(ids, true_ids))
     precision = score(truth, prediction, threshold=threshold).precision
-    assert found.matched.mean() == pytest.approx(precision)
+    assert found.right.mean() == pytest.approx(precision)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_classes_are_those_of_matched_nuclei_one_by_one(seed):
     rng = np.random.default_rng(seed)
     truth, prediction = random_maps(rng)
-    table = contingency_table(truth, prediction)
     true_classes = rng.permutation([-1, 0] * 2 + [1, 2] * 6)  # of ids 1..16, which are all there
     classes, probabilities = rng.permutation([0] * 2 + [1, 2] * 7), rng.random((16, 3))
-    found = Scored.of_classes(table, true_classes, classes, probabilities, Conventions(0.2))
+    given = Classes(("a", "b"), true_classes, classes, probabilities)
+    found = Scored.of_classes(ImagePair.of(truth, prediction, Conventions(0.2), classes=given))
     expected = []
     pairs = match(truth, prediction, 0.2)
     for true_id, predicted_id in zip(pairs.truth, pairs.prediction, strict=True):
@@ -136,18 +149,23 @@ def test_classes_are_those_of_matched_nuclei_one_by_one(seed):
 def test_ignored_regions_are_left_out():
     truth, prediction = np.array([[1, 1, 0, 0, 0, 0]]), np.array([[1, 1, 0, 2, 2, 3]])
     ignore = np.array([[0, 0, 0, 1, 1, 0]], bool)
-    found = Scored.of(contingency_table(*leave_out(truth, prediction, ignore)), [0.9, 0.8, 0.3])
+    image = ImagePair.of(truth, prediction, ignore=ignore, scores=[0.9, 0.8, 0.3])
+    found = Scored.of(image)
     assert found.scores.tolist() == [0.9, 0.3]
-    assert found.matched.tolist() == [True, False]
+    assert found.right.tolist() == [True, False]
 
 
 def test_without_nuclei_nothing_is_a_number():
-    nothing = Scored.of(contingency_table(np.ones((2, 2), int), np.zeros((2, 2), int)), [])
-    found = Calibration.of([nothing, nothing], level=0.95)
-    assert all(math.isnan(value) for value in found.figures().values())
+    image = ImagePair.of(np.ones((2, 2), int), np.zeros((2, 2), int), scores=[])
+    found = Calibration.of([Scored.of(image)] * 2)
+    assert math.isnan(found.expected_error)
+    assert math.isnan(found.brier)
     assert math.isnan(found.maximum_error)
     assert found.counts.tolist() == [0] * 10
-    assert not found.intervals
+    metrics = make(["calibration_error", "brier"])
+    summary = summarize([score_image(image, metrics)] * 2, level=0.95)
+    assert math.isnan(summary["brier_pooled"])
+    assert not summary.intervals
 
 
 def test_the_bins_are_written():
@@ -171,4 +189,4 @@ def test_what_is_no_probability_is_refused():
     with pytest.raises(ValueError, match=r"shape \(2,\) and matches of shape \(1,\)"):
         Calibration.of([Scored(np.zeros(2), np.zeros(1, bool))])
     with pytest.raises(ValueError, match=r"shape \(1,\), but predicted ids reach 2"):
-        Scored.of(contingency_table(np.array([[1, 2]]), np.array([[1, 2]])), [0.5])
+        ImagePair.of(np.array([[1, 2]]), np.array([[1, 2]]), scores=[0.5])

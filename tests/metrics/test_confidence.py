@@ -9,15 +9,19 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jaxnuc.metrics.base import STANDARD, make
 from jaxnuc.metrics.confidence import (
     Interval,
     bootstrap_interval,
     compare,
     over_seeds,
 )
-from jaxnuc.metrics.scores import COUNTS, METRICS, columns, pooled_figures, score
+from jaxnuc.metrics.scores import columns, score
+from jaxnuc.metrics.summary import pooled_figures
 
 NAN = math.nan
+COUNTS = ("pixel_tp", "pixel_fp", "pixel_fn", "tp", "fp", "fn", "iou_sum")
+POOLED = pooled_figures(make(STANDARD))
 
 
 def counts(n, seed, quality=0.8):
@@ -89,7 +93,7 @@ def test_biased_figure_against_scipy():
 
 def test_pooled_figures_against_scipy():
     table = counts(20, 2)
-    found = bootstrap_interval(table, "pooled", resamples=20_000)
+    found = bootstrap_interval(table, POOLED, resamples=20_000)
     everything = pooled_literally(table, range(20))
     assert list(found) == list(everything)
     for name, estimate in everything.items():
@@ -166,7 +170,7 @@ def test_degenerate_samples():
         assert np.isnan(found["one"][1:3]).all()
         assert np.isnan(found["none"][:3]).all()
     empty = {name: [0, 0] for name in COUNTS}
-    assert all(np.isnan(i[:3]).all() for i in bootstrap_interval(empty, "pooled").values())
+    assert all(np.isnan(i[:3]).all() for i in bootstrap_interval(empty, POOLED).values())
 
 
 def test_constant_values_have_an_interval_of_no_width():
@@ -178,7 +182,7 @@ def test_constant_values_have_an_interval_of_no_width():
 def test_resamples_that_lack_a_figure_are_left_out():
     """Only one of three images has nuclei: the resamples without it have no pooled figure."""
     table = {name: [4.0, 0.0, 0.0] for name in COUNTS}
-    for interval in bootstrap_interval(table, "pooled").values():
+    for interval in bootstrap_interval(table, POOLED).values():
         assert interval.low == interval.high == pytest.approx(interval.estimate, rel=1e-12)
 
 
@@ -187,7 +191,7 @@ def test_order_seed_and_columns():
     patients = np.random.default_rng(6).integers(0, 12, 50)
     order = np.random.default_rng(7).permutation(50)
     shuffled = {name: np.asarray(x)[order] for name, x in table.items()}
-    for statistic in ("mean", "pooled"):
+    for statistic in ("mean", POOLED):
         for groups in (None, patients):
             once = bootstrap_interval(table, statistic, groups=groups)
             assert once == bootstrap_interval(table, statistic, groups=groups)
@@ -221,15 +225,14 @@ def test_figures_of_ones_own():
 def test_columns_of_scores():
     truth = np.array([[1, 1, 0, 2]])
     scores = [score(truth, p) for p in (truth, truth * 0, truth == 1)]
-    table = columns(scores)
-    assert list(table) == [*METRICS, *COUNTS]
-    assert table["dice"].tolist() == [1.0, 0.0, 0.8]
+    assert columns(scores, "values", ["dice"])["dice"].tolist() == [1.0, 0.0, 0.8]
+    table = columns(scores, "counts", COUNTS)
     assert table["tp"].tolist() == [2.0, 0.0, 1.0]
-    figures = pooled_figures({name: x.sum() for name, x in table.items()})
+    figures = POOLED({name: x.sum() for name, x in table.items()})
     assert figures["dq_pooled"] == 3 / (3 + 3 / 2)
-    assert bootstrap_interval(table, "pooled")["dq_pooled"].estimate == figures["dq_pooled"]
+    assert bootstrap_interval(table, POOLED)["dq_pooled"].estimate == figures["dq_pooled"]
     with pytest.raises(ValueError, match="'dice' of values has shape"):
-        bootstrap_interval(columns([]))
+        bootstrap_interval(columns([], "values", ["dice"]))
 
 
 # ---- comparisons ----
@@ -280,7 +283,7 @@ def test_exact_p_of_pooled_figures():
         *_, tp, fp, fn, iou_sum = np.sum(images, axis=0)
         return iou_sum / (tp + fp / 2 + fn / 2)
 
-    found = compare(a, b, "pooled")["pq_pooled"]
+    found = compare(a, b, POOLED)["pq_pooled"]
     assert found.p_value == enumerated(*rows, pq)
     assert found.first == pytest.approx(pq(rows[0]), rel=1e-12)
     assert found.second == pytest.approx(pq(rows[1]), rel=1e-12)
@@ -315,7 +318,7 @@ def test_p_is_never_zero_and_one_for_identical_methods():
         same = compare({"x": x[:n]}, {"x": x[:n]})["x"]
         assert (same.difference, same.low, same.high, same.p_value) == (0, 0, 0, 1)
     table = counts(30, 16)
-    for found in compare(table, table, "pooled").values():
+    for found in compare(table, table, POOLED).values():
         assert (found.difference, found.low, found.high, found.p_value) == (0, 0, 0, 1)
 
 
@@ -417,8 +420,7 @@ def test_texts():
         ({"hd": [1.0, math.inf]}, {}, "'hd' of values holds infinities"),
         ({"x": [1.0], "y": [1.0, 2.0]}, {}, "unequal lengths: {'x': 1, 'y': 2}"),
         ({"x": [1.0]}, {"groups": [1, 2]}, r"groups has shape \(2,\) for 1 images"),
-        ({"x": [1.0]}, {"statistic": "median"}, "unknown statistic 'median'; known: mean, pooled"),
-        ({"x": [1.0]}, {"statistic": "pooled"}, "pooled figures need the columns pixel_tp"),
+        ({"x": [1.0]}, {"statistic": "median"}, "unknown statistic 'median'; known: mean"),
         ({"x": [1.0]}, {"method": "bc"}, "unknown bootstrap method 'bc'; known: bca, percentile"),
         ({"x": [1.0]}, {"level": 95}, r"level 95 is not a confidence in \(0, 1\)"),
         ({"x": [1.0]}, {"resamples": 0}, "0 resamples"),

@@ -10,11 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc.metrics import Conventions, Evaluation, score_with, summarize
-from jaxnuc.metrics.__main__ import main
+from jaxnuc.cli.main import main
+from jaxnuc.metrics import Conventions, Evaluation, ImagePair, score_image, summarize
+from jaxnuc.metrics.base import make
 from jaxnuc.metrics.folders import score_folders
 
 CONVENTIONS = Conventions(0.4, inclusive=True, matching="count", empty="one", border=0, tolerance=1)
+
+
+def score_with(conventions, truth, prediction):
+    return score_image(ImagePair.of(truth, prediction, conventions))
 
 
 def squares(n):
@@ -43,7 +48,9 @@ def test_what_is_written_is_read_again_to_the_bit(evaluation, tmp_path):
     assert list(again.groups) == list(evaluation.groups)
     report = json.loads((tmp_path / "metrics.json").read_text())
     assert report["checkpoint"] == "7"
-    assert report["arguments"] == dataclasses.asdict(CONVENTIONS)
+    arguments = report["arguments"]
+    assert arguments.pop("metrics") == list(evaluation.scores[0].values)
+    assert arguments == dataclasses.asdict(CONVENTIONS)
     assert report["conventions"]["match"] == "one to one, IoU >= 0.4"
 
 
@@ -139,7 +146,7 @@ def test_the_command_line_compares_and_spreads(folders, capsys):
         one.write(folder / place, one.summary(), {})
     assert main(["compare", str(folder / "a"), str(folder / "b")]) == 0
     assert "recall_pooled: " in capsys.readouterr().out
-    assert main(["seeds", str(folder / "a"), str(folder / "b")]) == 0
+    assert main(["compare", "--seeds", str(folder / "a"), str(folder / "b")]) == 0
     recall = np.mean([summarize(s)["recall_pooled"] for s in (scores, scores[:2] + scores[1:2])])
     assert f"recall pooled: {recall:.3f} ± " in capsys.readouterr().out
 
@@ -150,35 +157,49 @@ def test_seeds_of_different_conventions_are_refused(folders, capsys):
         (folder / place).mkdir()
         one = Evaluation(["x"], [score_with(conventions, squares(2), squares(2))], [{}])
         one.write(folder / place, one.summary(), {})
-    assert main(["seeds", str(folder / "a"), str(folder / "b")]) == 1
+    assert main(["compare", "--seeds", str(folder / "a"), str(folder / "b")]) == 1
     assert "different conventions" in capsys.readouterr().err
 
 
-def test_detections_and_boundaries_of_folders(folders, capsys):
+DETECTION = {"name": "detection", "thresholds": (0.5, 0.9)}
+NSD = {"name": "nucleus_nsd", "tolerance": 0.0}
+DISTANCES = ["nucleus_hd", "nucleus_hd95", "nucleus_assd", "nucleus_nsd", NSD]
+
+
+def test_detections_and_distances_of_folders(folders, capsys):
     folder, _ = folders
-    conventions = Conventions(inclusive=True)
-    options = {"thresholds": (0.5, 0.9), "boundaries": True, "mpp": 0.5}
-    result = score_folders(folder / "truth", folder / "prediction", conventions, **options)
-    # Every square found is found exactly: 7 of 9, 5 of 5, 3 of 3 and one made up.
-    for found in result.detections:
-        assert (found.tp, found.fp, found.fn) == (15, 1, 2)
-        assert found.mean_matched_score == 1
-    assert result.boundaries == {
-        "matched_nuclei": 15,
-        **dict.fromkeys(("hd_um", "hd95_um", "assd_um"), 0.0),
-        **dict.fromkeys(("nsd_1_um", "nsd_2_um"), 1.0),
-    }
-    result.write(folder / "out", 0.95, {"tool": "squares"})
+    conventions = Conventions(inclusive=True, mpp=0.5)
+    places = folder / "truth", folder / "prediction"
+    result = score_folders(*places, conventions, metrics=DISTANCES, protocols=[DETECTION])
+    # Every square found is found exactly: 7 of 9, 5 of 5, 3 of 3 and one false.
+    (detection,) = result.protocols
+    for threshold in ("0.5", "0.9"):
+        assert [detection[f"{name}/{threshold}"] for name in ("tp", "fp", "fn")] == [15, 1, 2]
+        assert detection[f"mean_matched_score/{threshold}"] == 1
+    summary = result.summary(level=0.95)
+    figures = [summary[f"{metric.name}_pooled"] for metric in make(DISTANCES)]
+    assert figures == [0, 0, 0, 1, 1]
+    assert summary["nucleus_nsd_0_image_mean"] == 1
+    assert result.counts()["nucleus_pairs"] == 15
+    (folder / "out").mkdir()
+    result.write(folder / "out", summary, {"tool": "squares"})
     report = json.loads((folder / "out" / "metrics.json").read_text())
-    assert report["boundaries"] == result.boundaries
-    assert [d["recall"] for d in report["detections"]] == [15 / 17] * 2
-    places = [str(folder / "truth"), str(folder / "prediction")]
-    arguments = ["--inclusive", "--thresholds=0.5,0.9", "--boundaries", "--mpp=0.5"]
-    assert main(["score", *places, *arguments]) == 0
-    assert capsys.readouterr().out == f"{result.text(0.95)}\n"
+    assert report["tool"] == "squares"
+    assert report["definitions"]["nucleus_hd"]["unit"] == "µm"
+    assert report["definitions"]["nucleus_hd"]["higher_is_better"] is False
+    found = report["protocols"]["detection"]
+    assert [found["figures"][f"recall/{t}"] for t in ("0.5", "0.9")] == [15 / 17] * 2
+    assert found["meaning"]["recall/0.9"] == "tp / (tp + fn) at this IoU"
+    assert list(Evaluation.read(folder / "out").scores) == list(result.scores)
+    arguments = ["--inclusive", "--thresholds=0.5,0.9", "--mpp=0.5"]
+    names = f"--metrics={','.join(DISTANCES[:4])}"
+    assert main(["score", *map(str, places), *arguments, names]) == 0
+    result = score_folders(*places, conventions, metrics=DISTANCES[:4], protocols=[DETECTION])
+    summary = result.summary(level=0.95)
+    assert capsys.readouterr().out == f"{summary}\n"
 
 
-def test_detections_and_boundaries_leave_out_what_the_scores_do(tmp_path):
+def test_detections_and_distances_leave_out_what_the_scores_do(tmp_path):
     truth = squares(5)
     truth[0, 0] = 6  # cut by the border
     prediction = np.where(truth == 1, 0, truth)
@@ -186,15 +207,20 @@ def test_detections_and_boundaries_leave_out_what_the_scores_do(tmp_path):
     for name, labels in (("truth", truth), ("prediction", prediction)):
         (tmp_path / name).mkdir()
         Image.fromarray(labels).save(tmp_path / name / "a.png")
-    places, options = (tmp_path / "truth", tmp_path / "prediction"), {"boundaries": True}
-    conventions = Conventions(border=0, tolerance=1)
-    result = score_folders(*places, conventions, thresholds=(0.5, 0.9), **options)
-    (scores,) = result.evaluation.scores
+    places = tmp_path / "truth", tmp_path / "prediction"
+    conventions, metrics = Conventions(border=0, tolerance=1), ["standard", "nucleus_hd"]
+    result = score_folders(*places, conventions, metrics=metrics, protocols=[DETECTION])
+    (scores,), (detection,) = result.scores, result.protocols
     assert (scores.tp, scores.fp, scores.fn) == (4, 0, 1)
-    for found in result.detections:
-        assert (found.tp, found.fp, found.fn) == (4, 0, 1)
-    assert result.boundaries["matched_nuclei"] == 4
-    assert result.boundaries["hd_px"] == 1 / 4  # whole outlines
+    for threshold in ("0.5", "0.9"):
+        assert [detection[f"{name}/{threshold}"] for name in ("tp", "fp", "fn")] == [4, 0, 1]
+    assert scores.nucleus_pairs == 4
+    assert scores.nucleus_hd == 1 / 4  # whole outlines
+    with pytest.raises(ValueError, match="protocol 'stardist' scores whole images; leave border=0"):
+        score_folders(*places, conventions, protocols=["stardist"])
+    for what in ({"metrics": ["mpq"]}, {"protocols": ["pannuke"]}, {"protocols": ["coco"]}):
+        with pytest.raises(ValueError, match=r"needs .*which this data set or network lacks"):
+            score_folders(*places, **what)
 
 
 def test_wrong_input_is_one_line_and_a_status(folders, capsys):
@@ -215,7 +241,7 @@ def test_the_module_runs_without_jax(folders):
     code += (
         f"sys.argv = ['m', 'score', {str(folder / 'truth')!r}, {str(folder / 'prediction')!r}]\n"
     )
-    code += "try: runpy.run_module('jaxnuc.metrics', run_name='__main__')\n"
+    code += "try: runpy.run_module('jaxnuc', run_name='__main__')\n"
     code += "except SystemExit as end: assert not end.code and 'jax' not in sys.modules\n"
     result = subprocess.run(
         [sys.executable, "-c", code], check=True, capture_output=True, text=True

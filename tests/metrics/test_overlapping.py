@@ -59,9 +59,9 @@ def _patch(mask):
 
 def _discs(rng, n, shape=(60, 70)):
     rows, cols = np.mgrid[: shape[0], : shape[1]]
-    centres, sizes = rng.integers(0, 60, (2, n)), rng.integers(2, 12, n)
-    return (rows - centres[0][:, None, None]) ** 2 + (
-        cols - centres[1][:, None, None]
+    centers, sizes = rng.integers(0, 60, (2, n)), rng.integers(2, 12, n)
+    return (rows - centers[0][:, None, None]) ** 2 + (
+        cols - centers[1][:, None, None]
     ) ** 2 < sizes[:, None, None] ** 2
 
 

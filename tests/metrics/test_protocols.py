@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from jaxnuc.metrics.conic import conic_counts, conic_scores
-from jaxnuc.metrics.monusac import (
+from jaxnuc.metrics.panoptic import pooled_pq
+from jaxnuc.metrics.protocols.conic import conic_counts, conic_scores
+from jaxnuc.metrics.protocols.monusac import (
     CLASSES,
     monusac_challenge_pq,
     monusac_challenge_scores,
     monusac_counts,
 )
-from jaxnuc.metrics.pannuke import merged_channels, pannuke_counts, pannuke_scores
-from jaxnuc.metrics.panoptic import pooled_pq
+from jaxnuc.metrics.protocols.pannuke import merged_channels, pannuke_counts, pannuke_scores
 
 
 def slow_pq(truth, prediction):

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from jaxnuc.metrics import METRICS, Conventions, Scores, score, summarize
+from jaxnuc.metrics import STANDARD, Scores, score, summarize
+from jaxnuc.metrics.base import make
 
 PAIRS = [
     "identical",
@@ -33,7 +34,11 @@ PAIRS = [
 
 
 def metrics_of(scores):
-    return np.array(scores.numbers[: len(METRICS)])
+    return np.array(list(scores.values.values()))
+
+
+def numbers(scores):
+    return [*scores.values.values(), *scores.counts.values()]
 
 
 def random_pair(seed, shape=(30, 34), n=12):
@@ -283,10 +288,10 @@ def test_aji_gives_a_tie_to_the_lowest_id(small, large, aji):
 def test_empty_images(empty, value):
     nothing, something = np.zeros((4, 5), int), np.eye(4, 5, dtype=int)
     both = score(nothing, nothing, empty=empty)
-    np.testing.assert_array_equal(metrics_of(both), [value] * len(METRICS))
+    np.testing.assert_array_equal(metrics_of(both), [value] * len(STANDARD))
     for truth, prediction in itertools.permutations([nothing, something]):
         one_sided = score(truth, prediction, empty=empty)
-        np.testing.assert_array_equal(metrics_of(one_sided), [0] * len(METRICS))
+        np.testing.assert_array_equal(metrics_of(one_sided), [0] * len(STANDARD))
         assert (one_sided.tp, one_sided.fp + one_sided.fn) == (0, 1)
 
     figures = summarize([both, score(something, something, empty=empty)])
@@ -301,7 +306,7 @@ def test_summary_of_nothing_but_empty_images_is_nan():
     assert not summary.intervals
     figures = dict(summary)
     assert figures.pop("images") == figures.pop("images_skipped") == 1
-    assert len(figures) == len(METRICS) + 7
+    assert len(figures) == len(STANDARD) + 7
     assert all(math.isnan(value) for value in figures.values())
 
 
@@ -314,7 +319,10 @@ def test_groups_of_nothing_but_empty_images_have_no_intervals():
 
 def of_counts(*counts):
     """Scores whose metrics are 0.1, 0.2, ... and whose counts are given."""
-    return Scores.of([*(np.arange(1, len(METRICS) + 1) / 10), *counts], Conventions())
+    names = ("pixel_tp", "pixel_fp", "pixel_fn", "tp", "fp", "fn", "iou_sum")
+    named = dict(zip(names, counts, strict=True))
+    values = {name: k / 10 for k, name in enumerate(STANDARD, 1)}
+    return Scores(values, named, named["tp"] + named["fn"], 1, make(STANDARD))
 
 
 def test_pooled_figures_come_from_the_sums():
@@ -405,18 +413,18 @@ def test_bounds_and_identities(pair):
     assert scores.aji <= scores.iou + 1e-15
     assert scores.aji_plus <= scores.iou + 1e-15
     assert scores.dq <= min(2 * scores.precision, 2 * scores.recall) + 1e-15
-    assert np.array_equal(metrics_of(score(pair[0], pair[0], empty="one")), np.ones(len(METRICS)))
+    assert np.array_equal(metrics_of(score(pair[0], pair[0], empty="one")), np.ones(len(STANDARD)))
 
 
 @many
 @given(maps, st.sampled_from([0.2, 0.5, 0.75]))
 def test_flips_and_translation_change_nothing(pair, threshold):
-    expected = score(*pair, threshold).numbers
+    expected = numbers(score(*pair, threshold))
     transposed = [m.T for m in pair]
     flipped = [m[::-1, ::-1] for m in pair]
     moved = [np.pad(m, ((2, 1), (0, 3))) for m in pair]
     for other in (transposed, flipped, moved):
-        np.testing.assert_allclose(score(*other, threshold).numbers, expected, rtol=1e-12)
+        np.testing.assert_allclose(numbers(score(*other, threshold)), expected, rtol=1e-12)
 
 
 @many

@@ -64,7 +64,7 @@ def test_sizes_of_the_papers():
 )
 def test_maps_at_many_sizes(name, size, train):
     maps = abstract(name, MAPS, size, train, **THIN[name])[1]
-    margin = getattr(models.create(name, MAPS), "margin", 0)
+    margin = models.create(name, MAPS).margin
     assert margin == {"dcan": 0, "micro_net": 0, "dist": 184}[name]
     sides = [side - margin for side in size]
     expected = {k: jax.ShapeDtypeStruct((2, *sides, c), jnp.float32) for k, c in MAPS.items()}
@@ -137,7 +137,7 @@ def relu(x):
     return np.maximum(x, 0)
 
 
-def normalise(x, p, stats):
+def normalize(x, p, stats):
     return (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * p["scale"] + p["bias"]
 
 
@@ -156,15 +156,15 @@ def resize(x, height, width, kernel):
     """A weighted mean per output; the weights widen with the factor when shrinking."""
     for axis, new in ((0, height), (1, width)):
         old = x.shape[axis]
-        centres = (np.arange(new) + 0.5) * old / new - 0.5
-        weights = kernel((np.arange(old) - centres[:, None]) / max(old / new, 1))
+        centers = (np.arange(new) + 0.5) * old / new - 0.5
+        weights = kernel((np.arange(old) - centers[:, None]) / max(old / new, 1))
         weights /= weights.sum(1, keepdims=True)
         x = np.moveaxis(np.tensordot(weights, x, (1, axis)), 0, axis)
     return x
 
 
 def random_variables(model, size):
-    """Every leaf random, in NumPy: compiling the initialisation takes longer than the rest."""
+    """Every leaf random, in NumPy: compiling the initialization takes longer than the rest."""
     rng = np.random.default_rng(0)
 
     def fill(path, leaf):
@@ -222,7 +222,7 @@ def test_micro_net_equals_its_layers_at_252_pixels():
         q, s = p[f"down{level}"], stats[f"down{level}"]
         halves = []
         for name, y in (("main", x), ("resized", resize(image, side, side, cubic))):
-            y = relu(normalise(conv(y, q[f"{name}_1"]), q[f"{name}_norm"], s[f"{name}_norm"]))
+            y = relu(normalize(conv(y, q[f"{name}_1"]), q[f"{name}_norm"], s[f"{name}_norm"]))
             halves.append(relu(conv(y, q[f"{name}_2"])))
         x = np.concatenate([halve(halves[0]), halves[1]], -1)
         skips.append(x)
@@ -235,7 +235,7 @@ def test_micro_net_equals_its_layers_at_252_pixels():
     branches = []
     for level in (4, 3, 2, 1):
         q = p[f"up{level}"]
-        x = spread(x, cells(q["double"]), q["double"]["bias"], 2)
+        x = spread(x, q["double"]["kernel"], q["double"]["bias"], 2)
         x = relu(conv(relu(conv(x, q["conv1"])), q["conv2"]))
         # a convolution is a transposed one with the kernel turned about
         grown = [
@@ -246,17 +246,12 @@ def test_micro_net_equals_its_layers_at_252_pixels():
         assert x.shape[:2] == (256 // 2**level,) * 2
         if level < 4:
             q = p[f"branch{level}_enlarge"]
-            y = spread(x, cells(q), q["bias"], 2**level)
+            y = spread(x, q["kernel"], q["bias"], 2**level)
             branches.append(relu(conv(y, p[f"branch{level}"])))
     for name in MAPS:
         expected = conv(np.concatenate(branches, -1), p[f"{name}_head"])
         assert np.ptp(expected) > 1e-2
         np.testing.assert_allclose(maps[name][0], expected, atol=1e-5)
-
-
-def cells(enlarge):
-    """Kernel of an `Enlarge`, (C, f, f, features), as one of a transposed convolution."""
-    return np.moveaxis(enlarge["cells"]["kernel"], 0, 2)
 
 
 def test_resized_images_are_bicubic_at_any_size():
@@ -267,7 +262,7 @@ def test_resized_images_are_bicubic_at_any_size():
 
 @pytest.mark.parametrize("size", [(188, 204), (191, 197)])
 def test_levels_of_dist_are_aligned(size):
-    """With convolutions that copy their centre an output is the maximum of the cell it lies in.
+    """With convolutions that copy their center an output is the maximum of the cell it lies in.
 
     Only the path through one level is open, so that cells are 2**level pixels wide.
     """
@@ -280,10 +275,10 @@ def test_levels_of_dist_are_aligned(size):
         def fill(path, leaf, level=level):
             name, last = path[1].key, path[-1].key
             if last == "kernel" and name.startswith(("up", "down")):
-                centre = np.zeros(leaf.shape, np.float32)
+                center = np.zeros(leaf.shape, np.float32)
                 # of the doubled map and the skip, the first or the second is let through
-                centre[1, 1, 1 if name == f"up{level}" and leaf.shape[2] == 2 else 0] = 1
-                return centre
+                center[1, 1, 1 if name == f"up{level}" and leaf.shape[2] == 2 else 0] = 1
+                return center
             return np.full(leaf.shape, last in ("kernel", "scale", "var"), np.float32)
 
         variables = jax.tree.map_with_path(fill, shapes)
@@ -295,7 +290,7 @@ def test_levels_of_dist_are_aligned(size):
         for r, c in np.ndindex(expected.shape):  # 92 pixels are missing at either end
             top, left = ((i + 92 - first) // cell * cell + first for i in (r, c))
             expected[r, c] = images[0, top : top + cell, left : left + cell, 0].max()
-        np.testing.assert_allclose(found, expected, rtol=1e-3)  # of 18 normalisations by 1 + 1e-5
+        np.testing.assert_allclose(found, expected, rtol=1e-3)  # of 18 normalizations by 1 + 1e-5
 
 
 def test_dist_moves_with_the_image_by_its_stride():

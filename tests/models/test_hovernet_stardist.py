@@ -34,7 +34,7 @@ def sizes(model, side):
     return {name: size(part) for name, part in abstract(model, side)[0]["params"].items()}
 
 
-def randomised(shapes, seed=0):
+def randomized(shapes, seed=0):
     """Variables of these shapes: He normal kernels, and norms that are not the identity."""
     rng = np.random.default_rng(seed)
 
@@ -324,7 +324,7 @@ def test_an_impulse_arrives_where_it_should(mode):
 
 def test_shifting_the_image_shifts_the_maps():
     shapes, apply = thin_hovernet("fast")
-    variables = randomised(shapes)
+    variables = randomized(shapes)
     images = np.random.default_rng(1).uniform(size=(1, 168, 168, 3)).astype(np.float32)
     maps = np.asarray(apply(variables, images[:, :160, :160]))
     shifted = np.asarray(apply(variables, images[:, 8:, 8:]))
@@ -341,7 +341,7 @@ def test_shifting_the_image_shifts_the_maps():
 def test_windows_begin_at_the_same_pixel_whatever_the_size():
     """A side of 164 is 41 in d2, which TensorFlow would pad otherwise than the 40 of 160."""
     shapes, apply = thin_hovernet("fast")
-    variables = randomised(shapes)
+    variables = randomized(shapes)
     images = np.random.default_rng(2).uniform(size=(1, 164, 164, 3)).astype(np.float32)
     even, odd = (np.asarray(apply(variables, images[:, :n, :n])) for n in (160, 164))
     assert odd.shape[1] == even.shape[1] + 4 == 164 - 92
@@ -352,7 +352,7 @@ def test_windows_begin_at_the_same_pixel_whatever_the_size():
 
 
 @pytest.mark.parametrize("mode", ["fast", "conic"])
-def test_every_normalisation_shares_its_statistics(mode):
+def test_every_normalization_shares_its_statistics(mode):
     model = models.create("hovernet", HOVER, mode=mode, **THIN, axis_name="batch")
     variables, _ = abstract(model, 96)
     images = jax.ShapeDtypeStruct((1, 96, 96, 3), jnp.float32)
@@ -390,7 +390,7 @@ def relu(x):
 
 def filled(module, x):
     shapes = jax.eval_shape(lambda x: module.init(jax.random.key(0), x, False), x)
-    return randomised(shapes)
+    return randomized(shapes)
 
 
 def literal_bottleneck(x, variables, stride, preactivated, first, pads):
@@ -528,7 +528,7 @@ def test_stardist_is_its_literal_version():
     outputs = {"prob": 1, "dist": 5, "class": 3}
     model = stardist.Model(outputs, grid=2, n_depth=1, base=4, features=6, head_blocks=1)
     image = np.random.default_rng(0).uniform(size=(9, 6, 3)).astype(np.float32)
-    variables = randomised(abstract(model, 9, 6)[0])
+    variables = randomized(abstract(model, 9, 6)[0])
     found = model.apply(variables, image[None])
     expected = literal_stardist(image, variables["params"], outputs)
     for name in outputs:
@@ -536,10 +536,10 @@ def test_stardist_is_its_literal_version():
         np.testing.assert_allclose(found[name][0], expected[name], atol=1e-4)
 
 
-def test_normalised_stardist_is_the_plain_one_with_other_kernels():
+def test_normalized_stardist_is_the_plain_one_with_other_kernels():
     arguments = {"grid": 2, "n_depth": 1, "base": 4, "features": 6}
     normed = stardist.Model(STAR, batch_norm=True, **arguments)
-    variables = randomised(abstract(normed, 16)[0])
+    variables = randomized(abstract(normed, 16)[0])
     params, statistics = dict(variables["params"]), variables["batch_stats"]
     assert {name.split("_")[0] for name in statistics} == {"grid0", "down0", "middle", "up0"}
     for name, running in statistics.items():
@@ -557,13 +557,13 @@ def test_normalised_stardist_is_the_plain_one_with_other_kernels():
     assert len(jax.tree.leaves(updated)) == 2 * len(statistics) == 16
 
 
-def test_grey_network_sees_the_mean_of_the_colours():
+def test_grey_network_sees_the_mean_of_the_colors():
     model = stardist.Model({"prob": 1}, n_depth=1, base=2, features=3, in_channels=1)
-    variables = randomised(abstract(model, 8)[0])
+    variables = randomized(abstract(model, 8)[0])
     images = np.random.default_rng(0).uniform(size=(1, 8, 8, 3)).astype(np.float32)
-    grey = np.broadcast_to(images.mean(axis=-1, keepdims=True), images.shape)
+    gray = np.broadcast_to(images.mean(axis=-1, keepdims=True), images.shape)
     found = model.apply(variables, images)["prob"]
-    np.testing.assert_allclose(found, model.apply(variables, grey)["prob"], atol=1e-5)
+    np.testing.assert_allclose(found, model.apply(variables, gray)["prob"], atol=1e-5)
     assert np.ptp(found) > 0
 
 

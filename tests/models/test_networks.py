@@ -1,14 +1,11 @@
 """What every network promises: named maps at input size, for any size; its blocks' arithmetic."""
 
-import functools
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxnuc import models, registry
+from jaxnuc import models
 from jaxnuc.models import _blocks, harunet
 
 # Thin networks with the full graphs.
@@ -36,68 +33,6 @@ def test_maps_have_the_input_size(name, arguments, size):
         "mask": ((2, *size, 1), jnp.float32),
         "contour": ((2, *size, 2), jnp.float32),
     }
-
-
-EVERY = registry.names("jaxnuc.models")
-MAPS = {"mask": 1, "any other name": 3}
-
-
-@functools.cache
-def traced(name):
-    """A network's small variant in bfloat16 on two devices, traced as it trains and evaluates.
-
-    Variables, maps and running statistics of a training step, maps of an evaluation; all as shapes.
-    Then the program of the step.
-    """
-    model = models.create(name, MAPS, "small", axis_name="devices", dtype=jnp.bfloat16)
-    side = 64 + getattr(model, "margin", 0)
-    images = jax.ShapeDtypeStruct((2, side, side, 3), jnp.float32)
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-
-    def train(variables, images):
-        rngs = {"dropout": jax.random.key(0)}
-        return model.apply(variables, images, train=True, rngs=rngs, mutable=["batch_stats"])
-
-    trace = jax.make_jaxpr(train, axis_env=[("devices", 2)], return_shape=True)
-    program, (maps, state) = trace(variables, images)
-    evaluated = jax.eval_shape(model.apply, variables, images)
-    return variables, maps, state.get("batch_stats", {}), evaluated, str(program)
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_every_network_gives_maps_of_any_name(name):
-    _, maps, _, evaluated, _ = traced(name)
-    expected = {k: jax.ShapeDtypeStruct((2, 64, 64, c), jnp.float32) for k, c in MAPS.items()}
-    assert evaluated == expected
-    assert {key: maps[key] for key in MAPS} == expected
-    assert maps.keys() - {"side"} == MAPS.keys()
-    if "side" in maps:
-        number = len(maps["side"]["mask"])
-        assert maps["side"] == {key: [shape] * number for key, shape in expected.items()}
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_parameters_and_statistics_of_every_network_are_float32_and_convolutions_not(name):
-    variables, _, statistics, _, program = traced(name)
-    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
-    assert statistics == variables.get("batch_stats", {})
-    found = re.findall(r"(\w+)\[[\d,]*\] = conv_general_dilated", program)
-    assert set(found) == {"bf16"}
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_every_batch_statistic_is_averaged_over_the_devices(name):
-    variables, *_, program = traced(name)
-    norms = len(jax.tree.leaves(variables.get("batch_stats", {}))) // 2  # a mean and a variance
-    assert len(re.findall(r"= psum", program)) == norms
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_every_network_refuses_arguments_it_does_not_have(name):
-    with pytest.raises(ValueError, match=f"unknown argument of {name} 'widht'; known: .*dtype"):
-        models.create(name, MAPS, widht=3)
-    with pytest.raises(ValueError, match=f"unknown variant of {name} 'smal'.* mean 'small'"):
-        models.create(name, MAPS, "smal")
 
 
 def test_side_maps_are_those_of_deep_supervision():
@@ -144,24 +79,24 @@ def test_max_pool_keeps_the_last_row_of_odd_sides():
     np.testing.assert_array_equal(_blocks.max_pool_ceil(x)[0, :, :, 0], expected)
 
 
-def test_resize_bilinear_uses_half_pixel_centres():
+def test_resize_bilinear_uses_half_pixel_centers():
     x = jnp.array([0.0, 4.0]).reshape(1, 1, 2, 1)
     y = _blocks.resize_bilinear(x, jnp.zeros((1, 1, 4, 1)))
     np.testing.assert_allclose(y.ravel(), [0, 1, 3, 4])
 
 
-def test_double_size_is_a_transposed_convolution():
-    layer = _blocks.DoubleSize(3, jnp.float32)
+@pytest.mark.parametrize("factor", [2, 3])
+def test_enlarge_is_a_transposed_convolution(factor):
+    layer = _blocks.Enlarge(3, factor)
     x = jax.random.normal(jax.random.key(0), (2, 5, 4, 6))
     variables = layer.init(jax.random.key(1), x)
     kernel = variables["params"]["kernel"]
     found = layer.apply(variables, x)
-    literal = np.zeros((2, 10, 8, 3), np.float32)
+    literal = np.zeros((2, 5 * factor, 4 * factor, 3), np.float32)
     for i in range(5):
         for j in range(4):
-            literal[:, 2 * i : 2 * i + 2, 2 * j : 2 * j + 2] = np.einsum(
-                "bc,ijcf->bijf", x[:, i, j], kernel
-            )
+            rows, columns = (slice(factor * k, factor * (k + 1)) for k in (i, j))
+            literal[:, rows, columns] = np.einsum("bc,ijcf->bijf", x[:, i, j], kernel)
     np.testing.assert_allclose(found, literal, atol=1e-5)
 
 
@@ -188,8 +123,11 @@ def test_channel_gate_equals_its_formula():
     ("call", "message"),
     [
         (lambda: models.create("harunett", {"mask": 1}), "did you mean 'harunet'"),
-        (lambda: models.create("harunet", {"mask": 1}, variant="tiny"), "known: full, small"),
-        (lambda: models.create("u2net", {"mask": 1}, widht=3), "unknown argument of u2net 'widht'"),
+        (lambda: models.create("harunet", {"mask": 1}, variant="tin"), "known: full, small, tiny"),
+        (
+            lambda: models.create("u2net", {"mask": 1}, widht=3),
+            "unknown argument of network 'u2net': 'widht'",
+        ),
         (lambda: models.create("u2net", {}), "at least one output"),
         (
             lambda: models.create("harunet", {"mask": 1}, attention="se").init(

@@ -35,7 +35,7 @@ def total(name, outputs, **arguments):
     return sum(parts_of(models.create(name, outputs, **arguments)).values())
 
 
-def randomised(variables):
+def randomized(variables):
     """No zero bias, no unit scale: each parameter and statistic has to be at its place."""
     rng = np.random.default_rng(0)
 
@@ -64,7 +64,7 @@ def convolved(x, params, dilation=1, stride=1):
     return (result + bias)[:, ::stride, ::stride]
 
 
-def normalised(x, variables, name):
+def normalized(x, variables, name):
     params, stats = (variables[c][name] for c in ("params", "batch_stats"))
     return (x - stats["mean"]) / np.sqrt(stats["var"] + 1e-5) * params["scale"] + params["bias"]
 
@@ -76,7 +76,7 @@ def inside(variables, name):
 def conv_norm_relu(x, variables, name, dilation=1):
     variables = inside(variables, name)
     y = convolved(x, variables["params"]["Conv_0"], dilation)
-    return np.maximum(normalised(y, variables, "BatchNorm_0"), 0)
+    return np.maximum(normalized(y, variables, "BatchNorm_0"), 0)
 
 
 def sigmoid(x):
@@ -158,7 +158,7 @@ def test_dilation_computes_between_the_pixels_of_the_strided_network(block):
     strided = _resnet.ResNet((1, 1, 1, 2), block, 2)
     dilated = _resnet.ResNet((1, 1, 1, 2), block, 2, output_stride=8)
     images = jax.random.uniform(jax.random.key(1), (1, 97, 160, 3))
-    variables = randomised(shapes(strided, False))
+    variables = randomized(shapes(strided, False))
     coarse = jax.jit(strided.apply, static_argnums=2)(variables, images, False)
     fine = jax.jit(dilated.apply, static_argnums=2)(variables, images, False)
     assert fine[4].shape[1:3] == (13, 20)
@@ -170,7 +170,7 @@ def test_dilation_computes_between_the_pixels_of_the_strided_network(block):
 def test_the_stem_pads_alike_on_both_sides_and_layers_take_what_is_put_between():
     encoder = _resnet.ResNet((1, 1, 1, 1), "basic", 2)
     images = np.random.default_rng(0).uniform(size=(1, 34, 36, 3)).astype(np.float32)
-    variables = randomised(shapes(encoder, False))
+    variables = randomized(shapes(encoder, False))
     levels = []
 
     def between(level, x):
@@ -179,7 +179,7 @@ def test_the_stem_pads_alike_on_both_sides_and_layers_take_what_is_put_between()
 
     features = encoder.apply(variables, images, False, between)
     y = convolved(images, variables["params"]["conv1"], stride=2)
-    stem = np.maximum(normalised(y, variables, "bn1"), 0)
+    stem = np.maximum(normalized(y, variables, "bn1"), 0)
     np.testing.assert_allclose(features[0], stem, atol=1e-4)
     padded = np.pad(stem, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=-np.inf)
     pooled = [
@@ -202,18 +202,18 @@ def test_the_stem_pads_alike_on_both_sides_and_layers_take_what_is_put_between()
 def test_blocks_equal_their_formula(block, convs):
     layer = _resnet.Block(2, block, stride=2, first_dilation=3, dilation=2)
     x = np.random.default_rng(1).normal(size=(2, 6, 7, 3)).astype(np.float32)
-    variables = randomised(shapes(layer, False, size=x.shape))
+    variables = randomized(shapes(layer, False, size=x.shape))
     y = x
     for i, (stride, dilation) in enumerate(convs, start=1):
         y = convolved(np.maximum(y, 0) if i > 1 else y, variables["params"][f"conv{i}"], dilation)
-        y = normalised(y[:, ::stride, ::stride], variables, f"bn{i}")
+        y = normalized(y[:, ::stride, ::stride], variables, f"bn{i}")
     shortcut = convolved(x, variables["params"]["downsample_0"], stride=2)
-    expected = np.maximum(y + normalised(shortcut, variables, "downsample_1"), 0)
+    expected = np.maximum(y + normalized(shortcut, variables, "downsample_1"), 0)
     np.testing.assert_allclose(layer.apply(variables, x, False), expected, atol=1e-4)
 
     layer = _resnet.Block(2, block)  # as wide as its input: nothing on the shortcut
     x = np.abs(x[..., :1]).repeat(2 * _resnet.EXPANSION[block], axis=-1)
-    variables = randomised(shapes(layer, False, size=x.shape))
+    variables = randomized(shapes(layer, False, size=x.shape))
     assert "downsample_0" not in variables["params"]
     last = f"bn{len(convs)}"
     variables["params"][last] = jax.tree.map(np.zeros_like, variables["params"][last])
@@ -344,7 +344,7 @@ def test_maps_of_alnet_come_from_where_they_are_asked_for():
 def test_context_code_equals_its_formula():
     block = _attention.ContextCode(reduction=2)
     x = np.random.default_rng(1).normal(size=(2, 7, 6, 4)).astype(np.float32)
-    variables = randomised(shapes(block, size=x.shape))
+    variables = randomized(shapes(block, size=x.shape))
     params = variables["params"]
     near, middle, far, point = (
         lambda y, n=n, d=d: convolved(y, params["dense_atrous"][n], d)
@@ -370,7 +370,7 @@ def test_context_code_equals_its_formula():
 def test_attention_learn_equals_its_formula(size):
     block = _attention.AttentionLearn(width=2)
     x = np.random.default_rng(1).normal(size=(2, *size, 3)).astype(np.float32)
-    variables = randomised(shapes(block, False, size=x.shape))
+    variables = randomized(shapes(block, False, size=x.shape))
     conv = lambda y, i: conv_norm_relu(y, variables, f"ConvNormAct_{i}")
     crop = lambda y, like: y[:, : like.shape[1], : like.shape[2]]
     join = lambda a, b: np.concatenate([a, b], axis=-1)
@@ -391,7 +391,7 @@ def test_attention_learn_equals_its_formula(size):
 def test_the_boundary_map_comes_from_the_attention_features_alone():
     model = models.create("alnet_attention", {"mask": 1, "contour": 1}, **NETWORKS[0][1])
     images = jax.random.uniform(jax.random.key(1), (1, 64, 33, 3))
-    variables = randomised(shapes(model))
+    variables = randomized(shapes(model))
     params = variables["params"]
     apply = jax.jit(lambda params: model.apply({**variables, "params": params}, images))
     before = apply(params)
@@ -431,7 +431,7 @@ def test_parameters_of_ce_net():
 def test_transposed_convolutions_have_the_output_of_torch(kernel):
     layer = ce_net.double_by_transposed(2, kernel, jnp.float32)
     x = np.random.default_rng(1).normal(size=(1, 3, 4, 5)).astype(np.float32)
-    variables = randomised(shapes(layer, size=x.shape))
+    variables = randomized(shapes(layer, size=x.shape))
     weights = variables["params"]["kernel"][::-1, ::-1]  # torch's are turned by half a circle
     wide = np.zeros((1, 6 + kernel, 8 + kernel, 2), np.float32)
     for i in range(3):
@@ -446,7 +446,7 @@ def test_transposed_convolutions_have_the_output_of_torch(kernel):
 def test_multi_kernel_pooling_appends_a_channel_a_window():
     layer = ce_net.MultiKernelPooling(windows=(1, 2, 9))
     x = np.random.default_rng(1).normal(size=(2, 5, 4, 3)).astype(np.float32)
-    variables = randomised(shapes(layer, size=x.shape))
+    variables = randomized(shapes(layer, size=x.shape))
     y = np.asarray(layer.apply(variables, x))
     point = lambda v: convolved(v, variables["params"]["Conv_0"])[..., 0]
     assert y.shape == (2, 5, 4, 6)
@@ -462,11 +462,11 @@ def test_multi_kernel_pooling_appends_a_channel_a_window():
 def test_decoder_blocks_equal_their_formula():
     layer = ce_net.DecoderBlock(3)
     x = np.random.default_rng(1).normal(size=(2, 4, 5, 8)).astype(np.float32)
-    variables = randomised(shapes(layer, False, size=x.shape))
+    variables = randomized(shapes(layer, False, size=x.shape))
     y = conv_norm_relu(x, variables, "ConvNormAct_0")
     transposed = {"params": variables["params"]["ConvTranspose_0"]}
     y = ce_net.double_by_transposed(2, 3, jnp.float32).apply(transposed, y)
-    y = np.maximum(normalised(y, variables, "BatchNorm_0"), 0)
+    y = np.maximum(normalized(y, variables, "BatchNorm_0"), 0)
     y = conv_norm_relu(y, variables, "ConvNormAct_1")
     np.testing.assert_allclose(layer.apply(variables, x, False), y, atol=1e-4)
 
@@ -489,7 +489,7 @@ def test_skips_of_ce_net_are_added():
             model.apply(variables, images)
         return calls
 
-    (_, (_, *skips, _)), *decoder = decoder_calls(randomised(shapes(model)))
+    (_, (_, *skips, _)), *decoder = decoder_calls(randomized(shapes(model)))
     assert len(decoder) == 4
     for (_, above), (below, _), skip in zip(decoder, decoder[1:], reversed(skips), strict=False):
         _, h, w, _ = skip.shape
@@ -525,7 +525,7 @@ def test_parameters_of_deeplab(variant, encoder):
 def test_pyramid_pooling_equals_its_formula():
     layer = deeplabv3_plus.PyramidPooling(3, rates=(1, 3), dropout_rate=0.5)
     x = np.random.default_rng(1).normal(size=(2, 5, 6, 4)).astype(np.float32)
-    variables = randomised(shapes(layer, False, size=x.shape))
+    variables = randomized(shapes(layer, False, size=x.shape))
     conv = lambda y, name, dilation=1: conv_norm_relu(y, variables, name, dilation)
     mean = conv(x.mean(axis=(1, 2), keepdims=True), "image")
     branches = [

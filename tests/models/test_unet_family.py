@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxnuc import models
-from jaxnuc.models import alnet_adaptive, unet
+from jaxnuc.models import _blocks, alnet_adaptive
 from jaxnuc.models._blocks import resize_bilinear
 from jaxnuc.models._gates import AttentionGate
 from jaxnuc.models.unet_plus_plus import resize_between_corners
@@ -118,7 +118,7 @@ def enlarged_block_maxima(image, start, step):
 @pytest.mark.parametrize("padding", ["same", "valid"])
 @pytest.mark.parametrize("level", [0, 1, 2])
 def test_levels_of_a_unet_meet_pixel_on_pixel(padding, level):
-    """Every convolution copies its centre, and levels above `level` pass on what comes from it."""
+    """Every convolution copies its center, and levels above `level` pass on what comes from it."""
     model = models.create("unet", {"mask": 1}, widths=(1, 1, 1), padding=padding, batch_norm=False)
     image = np.random.default_rng(0).uniform(size=(61, 48)).astype(np.float32)
     images = np.repeat(image[None, ..., None], 3, axis=-1)
@@ -172,7 +172,7 @@ def literal_norm(x, variables, name):
 
 @pytest.mark.parametrize("published", [False, True])
 def test_attention_gate_equals_its_formula(published):
-    """Without biases and last normalisation as in AL-Net, with them as in Attention U-Net."""
+    """Without biases and last normalization as in AL-Net, with them as in Attention U-Net."""
     gate = AttentionGate(2, use_bias=published, norm_psi=published)
     rng = np.random.default_rng(1)
     x, g = rng.normal(size=(2, 1, 3, 5, 4)).astype(np.float32)
@@ -230,7 +230,7 @@ def test_dilated_block_equals_its_formula(channels, dilations, widths):
     assert_same(block.apply(variables, x, False), np.maximum(y + shortcut, 0))
 
 
-def test_alnet_normalises_colours():
+def test_alnet_normalizes_colors():
     images = jax.random.uniform(jax.random.key(1), (1, 32, 32, 3))
     mean, std = (0.7, 0.5, 0.6), (0.1, 0.2, 0.15)
     plain = models.create("alnet_adaptive", {"mask": 1}, widths=(4,))
@@ -291,7 +291,9 @@ def test_unet_plus_plus_is_the_published_graph(align_corners, up):
         def node(i, j, *inputs):
             own = {kind: tree[f"node{i}_{j}"] for kind, tree in variables.items()}
             x = jnp.concatenate(inputs, axis=-1)
-            return unet.DoubleConv(model.widths[i]).apply(own, x, True, mutable=["batch_stats"])[0]
+            return _blocks.DoubleConv(model.widths[i]).apply(own, x, True, mutable=["batch_stats"])[
+                0
+            ]
 
         x00 = node(0, 0, images)
         x10 = node(1, 0, pool(x00))

@@ -7,6 +7,7 @@ import optax
 import pytest
 
 from jaxnuc import optim
+from jaxnuc.durations import TrainingLength
 from jaxnuc.run.checkpoints import Checkpoints
 from jaxnuc.training.state import TrainState
 
@@ -16,10 +17,10 @@ IMAGES = RNG.normal(size=(STEPS, BATCH, 4))
 TRUTH = 1.0 * (IMAGES @ [1.0, -2.0, 0.5, 0.0] + 0.3 * RNG.normal(size=(STEPS, BATCH)) > 0)
 TRUTH[[14, 24]] = 1 - TRUTH[[14, 24]]  # gradients against the momentum: the second is left out
 RATE, SGD_RATE = 0.02, 0.3
-to_steps = lambda text, key: int(text.split()[0])
+LENGTH = TrainingLength(STEPS)
 
 DYNAMIC = {
-    "criterion": "dynamic",
+    "name": "dynamic",
     "warmup": "12 steps",
     "kappa": 0.2,
     "window": 9,
@@ -30,13 +31,13 @@ DYNAMIC = {
     "smoothing": "6 steps",
 }
 PLATEAU = {
-    "criterion": "plateau",
+    "name": "plateau",
     "sgd_learning_rate": SGD_RATE,
     "improvement": 0.01,
     "patience": "7 steps",
     "smoothing": "6 steps",
 }
-AT_STEP = {"criterion": "step", "sgd_learning_rate": SGD_RATE, "at": "23 steps"}
+AT_STEP = {"name": "step", "sgd_learning_rate": SGD_RATE, "at": "23 steps"}
 
 
 def loss_and_gradient(params, k, np=np):
@@ -51,10 +52,9 @@ def flat(tree):
     return np.concatenate([np.ravel(tree["b"]), np.ravel(tree["w"])])
 
 
-def literal(section, ready_from=None):
+def literal(o, ready_from=None, latest=0.6):
     """The whole of it in float64: a dict of what happened at each step."""
-    o = {"latest": 0.6, **section}
-    steps = {k: to_steps(v, k) for k, v in o.items() if isinstance(v, str) and "steps" in v}
+    steps = {k: int(v.split()[0]) for k, v in o.items() if str(v).endswith("steps")}
     params = np.zeros(5)
     momentum, trace = np.zeros(5), np.zeros(5)
     gammas, means, average = [], [], 0.0
@@ -80,7 +80,7 @@ def literal(section, ready_from=None):
                 if len(means) > steps["patience"]:
                     before = means[-1 - steps["patience"]]
                     stalled = (before - means[-1]) / before < o["improvement"]
-            if o["criterion"] == "dynamic":
+            if o["name"] == "dynamic":
                 if -p @ g > 0:
                     gammas.append(p @ p / (-p @ g))
                     average = o["decay"] * average + (1 - o["decay"]) * gammas[-1]
@@ -91,11 +91,11 @@ def literal(section, ready_from=None):
                 ready = ready_from is not None and k >= ready_from
                 due = k + 1 > steps["warmup"] and stable and (stalled or ready)
             else:
-                due = stalled if o["criterion"] == "plateau" else k + 1 == steps["at"]
-            if due or k + 1 == round(o["latest"] * STEPS):
+                due = stalled if o["name"] == "plateau" else k + 1 == steps["at"]
+            if due or k + 1 == round(latest * STEPS):
                 switched = k + 1
                 sgd_rate = o.get("sgd_learning_rate", 0)
-                if o["criterion"] == "dynamic":
+                if o["name"] == "dynamic":
                     sgd_rate = np.clip(corrected, *o["bounds"])
         log.append(
             {
@@ -112,14 +112,13 @@ def literal(section, ready_from=None):
     return log
 
 
-def make(section, **arguments):
-    section = {"name": "lion_then_sgd", "learning_rate": RATE, **section}
-    arguments = {"to_steps": to_steps, "total_steps": STEPS, **arguments}
-    return optim.make(section, lambda step: RATE, **arguments)
+def make(criterion, *, length=LENGTH, plateau=False, **section):
+    section = {"name": "lion_then_sgd", "learning_rate": RATE, "criterion": criterion, **section}
+    return optim.make(section, lambda step: RATE, length, plateau=plateau)
 
 
-def run(section, ready_from=None, jit=True, interrupt=None):
-    optimizer = make(section)
+def run(criterion, ready_from=None, jit=True, interrupt=None, latest=0.6):
+    optimizer = make(criterion, latest=latest)
     update = jax.jit(optimizer.update) if jit else optimizer.update
     params = {"w": jnp.zeros(4), "b": jnp.zeros(())}
     state = optimizer.init(params)
@@ -132,8 +131,9 @@ def run(section, ready_from=None, jit=True, interrupt=None):
         updates, state = update(gradient, state, params, value=value, ready=ready)
         params = optax.apply_updates(params, updates)
         s = state["lion_then_sgd"]
-        n = 0 if s.rates is None else int(s.rates.accepted)
-        seen = 0 if s.losses is None else int(s.losses.seen)
+        losses, rates = s.statistics
+        n = 0 if rates is None else int(rates.accepted)
+        seen = 0 if losses is None else int(losses.seen)
         log.append(
             {
                 "params": flat(params),
@@ -141,21 +141,21 @@ def run(section, ready_from=None, jit=True, interrupt=None):
                 "switched_at": optim.switched_at(state),
                 "sgd_rate": s.sgd_rate,
                 "accepted": n,
-                "gamma": s.rates.gammas[(n - 1) % len(s.rates.gammas)] if n else 0.0,
-                "average": s.rates.average if n else 0.0,
-                "mean": s.losses.means[(seen - 1) % len(s.losses.means)] if seen else 0.0,
+                "gamma": rates.gammas[(n - 1) % len(rates.gammas)] if n else 0.0,
+                "average": rates.average if n else 0.0,
+                "mean": losses.means[(seen - 1) % len(losses.means)] if seen else 0.0,
             }
         )
     return log
 
 
 CASES = [
-    # section, step from which the loss is in its last stage, where it switches, gammas until then
+    # criterion, step from which the loss is in its last stage, where it switches, gammas until then
     (DYNAMIC, None, 46, 45),  # the loss is flat
     (DYNAMIC, 0, 16, 16),
     (DYNAMIC, 20, 26, 25),  # after a gradient that gives no gamma
     ({**DYNAMIC, "bounds": (1e-4, 0.1)}, 20, 26, 25),
-    ({**DYNAMIC, "warmup": "16 steps", "latest": 0.2}, 0, 18, 18),
+    ({**DYNAMIC, "warmup": "16 steps"}, 0, 18, 18),
     ({**DYNAMIC, "kappa": 0.1}, None, 54, 53),  # at the latest
     ({**DYNAMIC, "kappa": 100.0, "warmup": "24 steps"}, 0, 26, 25),  # not at the one left out
     ({**DYNAMIC, "decay": 0.999, "window": 40, "warmup": "1 steps"}, 0, 15, 15),
@@ -166,11 +166,12 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("section", "ready_from", "switch", "accepted"), CASES)
-def test_the_literal_loop(section, ready_from, switch, accepted):
-    expected = literal(section, ready_from)
+@pytest.mark.parametrize(("criterion", "ready_from", "switch", "accepted"), CASES)
+def test_the_literal_loop(criterion, ready_from, switch, accepted):
+    latest = 0.2 if criterion.get("warmup") == "16 steps" else 0.6
+    expected = literal(criterion, ready_from, latest)
     assert (expected[-1]["switched_at"], expected[-1]["accepted"]) == (switch, accepted)
-    found = run(section, ready_from)
+    found = run(criterion, ready_from, latest=latest)
     for k, (one, other) in enumerate(zip(expected, found, strict=True)):
         for key, value in one.items():
             np.testing.assert_allclose(other[key], value, 1e-4, 1e-6, err_msg=f"{key} {k}")
@@ -178,24 +179,24 @@ def test_the_literal_loop(section, ready_from, switch, accepted):
     assert switches == [-1] * (switch - 1) + [switch] * (STEPS - switch + 1)
 
 
-@pytest.mark.parametrize("section", [DYNAMIC, PLATEAU, AT_STEP], ids=lambda s: s["criterion"])
+@pytest.mark.parametrize("criterion", [DYNAMIC, PLATEAU, AT_STEP], ids=lambda s: s["name"])
 @pytest.mark.parametrize("interrupt", [13, 70])
-def test_interrupted_and_without_jit(section, interrupt):
-    whole = run(section, 20)
+def test_interrupted_and_without_jit(criterion, interrupt):
+    whole = run(criterion, 20)
     assert 13 < whole[-1]["switched_at"] < 70
-    for other in (run(section, 20, interrupt=interrupt), run(section, 20, jit=False)):
+    for other in (run(criterion, 20, interrupt=interrupt), run(criterion, 20, jit=False)):
         for a, b in zip(whole, other, strict=True):
             assert int(a["switched_at"]) == int(b["switched_at"])
             np.testing.assert_allclose(a["params"], b["params"], rtol=1e-5, atol=1e-7)
-    for a, b in zip(whole, run(section, 20, interrupt=interrupt), strict=True):
+    for a, b in zip(whole, run(criterion, 20, interrupt=interrupt), strict=True):
         np.testing.assert_array_equal(a["params"], b["params"])
 
 
 def test_before_it_is_lion_and_after_it_sgd():
     """Of Optax, to the bit given the rate; with a schedule of Lion's own."""
     schedule = optax.linear_schedule(0.0, RATE, 10)
-    section = {"name": "lion_then_sgd", "learning_rate": RATE, **AT_STEP}
-    optimizer = optim.make(section, schedule, to_steps=to_steps, total_steps=STEPS)
+    section = {"name": "lion_then_sgd", "learning_rate": RATE, "criterion": AT_STEP}
+    optimizer = optim.make(section, schedule, LENGTH)
     cosine = optax.cosine_decay_schedule(SGD_RATE, STEPS - 23)
     others = [
         optax.lion(schedule, weight_decay=1e-2),
@@ -220,7 +221,7 @@ def test_before_it_is_lion_and_after_it_sgd():
 
 
 def test_gradients_of_zero_and_the_end():
-    optimizer = make({**DYNAMIC, "warmup": "5 steps"}, total_steps=20)
+    optimizer = make({**DYNAMIC, "warmup": "5 steps"}, length=TrainingLength(20))
     params = {"w": jnp.zeros(4), "b": jnp.ones(())}
     state = optimizer.init(params)
     update = jax.jit(optimizer.update)
@@ -232,8 +233,9 @@ def test_gradients_of_zero_and_the_end():
     inner = state["lion_then_sgd"]
     np.testing.assert_allclose(inner.sgd_rate, 1e-4)  # no gamma: the smallest
     assert inner.rate == 0
-    assert inner.rates.accepted == 0
-    assert optim.switched_at(optim.make({"name": "sgd", "learning_rate": 1}, lambda s: 1)) is None
+    assert inner.statistics.rates.accepted == 0
+    other = optim.make({"name": "sgd", "learning_rate": 1}, lambda s: 1, LENGTH)
+    assert optim.switched_at(other.init(params)) is None
 
 
 def test_several_devices_with_the_same_gradients():
@@ -257,7 +259,7 @@ def test_several_devices_with_the_same_gradients():
 
 
 def test_checkpoints_keep_the_decision(tmp_path):
-    optimizer = make({**DYNAMIC, "frozen": "b", "frozen_until": "2 steps"})
+    optimizer = make(DYNAMIC, frozen="b", frozen_until="2 steps")
     params = {"w": jnp.zeros(4), "b": jnp.zeros(())}
     state = optimizer.init(params)
     for k in range(5):
@@ -275,26 +277,29 @@ def test_checkpoints_keep_the_decision(tmp_path):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: make({"criterion": "dynamik"}), "did you mean 'dynamic'"),
-        (lambda: make({**AT_STEP, "kappa": 1.0}), "unknown argument of optimizer lion_then_sgd"),
-        (lambda: make({**PLATEAU, "sgd_learning_rate": 0.0}), "needs an sgd_learning_rate"),
+        (lambda: make({"name": "dynamik"}), "did you mean 'dynamic'"),
+        (lambda: make({**AT_STEP, "kappa": 1.0}), "argument of criterion .* 'step': 'kappa'"),
+        (lambda: make({"name": "step", "at": "3 steps"}), "needs the argument 'sgd_learning_rate'"),
+        (lambda: make({**PLATEAU, "sgd_learning_rate": 0.0}), "must be greater than 0"),
         (lambda: make({**AT_STEP, "at": "55 steps"}), "at=55 is not from 1 to latest=54"),
-        (lambda: make({**AT_STEP, "latest": 60}), "latest=60 is a share"),
+        (lambda: make(AT_STEP, latest=60), "latest=60 is a share"),
+        (lambda: make(AT_STEP, b3=1), "argument of optimizer 'lion_then_sgd': 'b3'"),
+        (lambda: make(AT_STEP, sgd={"nestrov": True}), "did you mean 'nesterov'"),
+        (lambda: make({**DYNAMIC, "window": 0}), "window=0"),
         (lambda: make({**DYNAMIC, "warmup": "54 steps"}), "must be less than latest=54"),
         (lambda: make({**DYNAMIC, "bounds": (0.1, 0.01)}), "must be positive and in order"),
         (lambda: make({**DYNAMIC, "patience": "0 steps"}), "patience=0"),
         (lambda: make({**DYNAMIC, "decay": 1.0}), "decay=1.0 must be between 0 and 1"),
-        (lambda: make(DYNAMIC, to_steps=None), "needs to_steps"),
-        (lambda: make(DYNAMIC, total_steps=None), "needs the training's total_steps"),
         (lambda: make(DYNAMIC, plateau=True), "schedule 'plateau' cannot lower"),
-        (lambda: optim.lion_then_sgd(lambda s: 1, 9, 9, criterion="x"), "unknown criterion"),
         (
-            lambda: optim.lion_then_sgd(lambda s: 1, 9, 10, patience=1, smoothing=1),
+            lambda: optim.lion_then_sgd(
+                lambda s: 1, TrainingLength(9), 10, criterion=optim.Dynamic()
+            ),
             "latest=10 is not one of 9 steps",
         ),
         (
             lambda: make(DYNAMIC).update(jnp.ones(1), make(DYNAMIC).init(jnp.ones(1)), jnp.ones(1)),
-            "'dynamic' needs the loss",
+            "Dynamic needs the loss",
         ),
     ],
 )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnuc import optim
+from jaxnuc.durations import TrainingLength
 
 GRADIENTS = np.random.default_rng(0).normal(size=(5, 3))
 
@@ -12,7 +13,7 @@ GRADIENTS = np.random.default_rng(0).normal(size=(5, 3))
 def run(section, **arguments):
     """Parameters after the gradients of `GRADIENTS`, from ones, at a learning rate of 0.1."""
     section = {"learning_rate": 0.1, **section}
-    optimizer = optim.make(section, lambda step: 0.1, **arguments)
+    optimizer = optim.make(section, lambda step: 0.1, TrainingLength(9), **arguments)
     params = jnp.ones(3)
     state = optimizer.init(params)
     for gradient in GRADIENTS:
@@ -89,10 +90,40 @@ def test_clipping():
     ("call", "message"),
     [
         (lambda: run({"name": "adan"}), "did you mean 'adam'"),
-        (lambda: run({"name": "adam", "beta": 1}), "unknown argument of optimizer adam 'beta'"),
-        (lambda: optim.make({"name": "sgd"}, lambda s: 1), "'sgd' needs a learning_rate"),
+        (lambda: run({"name": "adam", "beta": 1}), "unknown argument of optimizer 'adam': 'beta'"),
+        (
+            lambda: optim.make({"name": "sgd"}, lambda s: 1, TrainingLength(9)),
+            "optimizer 'sgd' needs the argument 'learning_rate'",
+        ),
     ],
 )
 def test_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+OUTSIDE = """
+from dataclasses import dataclass
+
+import optax
+
+from jaxnuc.optim import Optimizer
+
+@dataclass(frozen=True, kw_only=True)
+class SignDescent(Optimizer):
+    scale: float = 1.0
+
+    def chain(self, rate, length):
+        sign = optax.stateless(lambda u, p: jax.tree.map(jnp.sign, u))
+        return {"sign": sign, "learning_rate": optax.scale_by_learning_rate(rate)}
+"""
+
+
+def test_an_optimizer_of_another_package(tmp_path, monkeypatch):
+    code = "import jax\nimport jax.numpy as jnp\n" + OUTSIDE
+    (tmp_path / "their_optimizers.py").write_text(code)
+    monkeypatch.syspath_prepend(tmp_path)
+    expected = literal(lambda k, g, p, m: np.sign(g))
+    np.testing.assert_allclose(run({"name": "their_optimizers.SignDescent"}), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"unknown argument of .*SignDescent': 'scal'"):
+        run({"name": "their_optimizers.SignDescent", "scal": 2.0})

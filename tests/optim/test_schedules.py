@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxnuc import optim
+from jaxnuc.durations import TrainingLength
 
-STEPS = lambda text, key: int(text.split()[0])
+LENGTH = TrainingLength(100)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +36,7 @@ STEPS = lambda text, key: int(text.split()[0])
     ],
 )
 def test_schedules(section, expected):
-    schedule = optim.schedule(section, 2.0, 100, STEPS)
+    schedule = optim.SCHEDULES.build(section).rate(2.0, LENGTH)
     steps = range(100)
     found = [float(schedule(s)) for s in steps]
     np.testing.assert_allclose(found, [expected(s) for s in steps], rtol=1e-5, atol=1e-7)
@@ -43,13 +44,13 @@ def test_schedules(section, expected):
 
 def test_plateau_lowers_the_rate_when_nothing_gets_better():
     section = {"name": "plateau", "factor": 0.5, "patience": 1, "smallest": 0.2}
-    optimizer = optim.make(
-        {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}, lambda s: 1.0, plateau=True
-    )
+    schedule = optim.SCHEDULES.build(section)
+    method = {"name": "sgd", "learning_rate": 1.0, "momentum": 0.0}
+    optimizer = optim.make(method, lambda s: 1.0, LENGTH, plateau=True)
     state = optimizer.init(jnp.ones(()))
     scales = []
     for value in (0.1, 0.2, 0.2, 0.1, 0.3, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1):
-        state = optim.observe(section, state, value)
+        state = schedule.observe(state, value)
         scales.append(float(optim.current_scale(state)))
         assert optim.current_rate(state, lambda s: 2.0 + s, 3) == 5 * scales[-1]
     # the patience of one evaluation passes, the next one without a better figure lowers
@@ -59,9 +60,9 @@ def test_plateau_lowers_the_rate_when_nothing_gets_better():
     updates, after = jax.jit(optimizer.update)(jnp.ones(()), state, jnp.ones(()))
     assert jax.tree.structure(after) == jax.tree.structure(state)
     np.testing.assert_allclose(updates, -0.2, rtol=1e-6)
-    other = optim.make({"name": "sgd", "learning_rate": 1.0}, lambda s: 1.0)
+    other = optim.make({"name": "sgd", "learning_rate": 1.0}, lambda s: 1.0, LENGTH)
     unchanged = other.init(jnp.ones(()))
-    assert optim.observe({"name": "constant"}, unchanged, 0.0) is unchanged
+    assert optim.SCHEDULES.build({"name": "constant"}).observe(unchanged, 0.0) is unchanged
     assert optim.current_scale(unchanged) == 1
 
 
@@ -76,4 +77,4 @@ def test_plateau_lowers_the_rate_when_nothing_gets_better():
 )
 def test_errors(section, message):
     with pytest.raises(ValueError, match=message):
-        optim.schedule(section, 1, 10, STEPS)
+        optim.SCHEDULES.build(section).rate(1, TrainingLength(10))

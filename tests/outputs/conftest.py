@@ -50,7 +50,7 @@ def make_table() -> Callable[..., NucleiTable]:
             rng.random(n).astype(np.float32),
             rng.integers(0, 3, n).astype(np.int32) if classes else None,
             probabilities if classes else None,
-            {"area": np.arange(n), "haematoxylin": rng.random(n)},
+            {"area": np.arange(n), "hematoxylin": rng.random(n)},
         )
 
     return make
@@ -59,5 +59,5 @@ def make_table() -> Callable[..., NucleiTable]:
 @pytest.fixture
 def scene() -> Scene:
     pixels = ArrayImage(np.random.default_rng(0).integers(0, 256, (*SHAPE, 3), np.uint8))
-    names = ("background", "tumour", "immune, T")
+    names = ("background", "tumor", "immune, T")
     return Scene("slide 1.svs", SHAPE, 0.5, (2.0, 2.0), names, pixels=pixels)

@@ -65,7 +65,7 @@ def test_stains_are_means_over_the_pixels(blobs: Blobs) -> None:
         density = concentrations(image, matrix)
         for k, (row, col, mask) in enumerate(masks):
             inside = density[row : row + mask.shape[0], col : col + mask.shape[1]][mask]
-            ours = [found["haematoxylin"][k], found["eosin"][k]]
+            ours = [found["hematoxylin"][k], found["eosin"][k]]
             np.testing.assert_allclose(ours, inside.mean(0), rtol=1e-5, atol=1e-6)
 
 
@@ -82,7 +82,7 @@ def test_an_image_may_lie_anywhere_in_the_whole(blobs: Blobs) -> None:
         measure(moved, image)
 
 
-def test_micrometres(blobs: Blobs) -> None:
+def test_micrometers(blobs: Blobs) -> None:
     found = measure(blobs(5, 3), mpp=0.25)
     np.testing.assert_allclose(found["area_um2"], found["area"] / 16)
     np.testing.assert_allclose(found["perimeter_um"], found["perimeter"] / 4)

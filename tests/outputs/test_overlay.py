@@ -11,24 +11,25 @@ from scipy import ndimage
 from skimage.segmentation import find_boundaries
 
 from jaxnuc.io import ArrayImage, Box, CorruptRegion
-from jaxnuc.outputs import FORMATS, NucleiTable, Scene, drawing, overlay, write
+from jaxnuc.outputs import NucleiTable, Scene, create, drawing, write
+from jaxnuc.outputs.formats import overlay
 from jaxnuc.postprocess.masks import Mask, paint
 
 Make = Callable[..., NucleiTable]
 SHAPE = (780, 800)  # so large that it is not enlarged
-NAMES = ("background", "tumour", "immune", "black")
-COLOURS = ((240, 228, 66), (86, 180, 233), (230, 97, 0), (0, 0, 0))
+NAMES = ("background", "tumor", "immune", "black")
+COLORS = ((240, 228, 66), (86, 180, 233), (230, 97, 0), (0, 0, 0))
 
 
 def picture_of(path: Path, tables: list[NucleiTable], scene: Scene) -> np.ndarray:
-    count = overlay.write_overlay(path, tables, scene)
+    count = overlay.Format().write(path, tables, scene)
     assert count == sum(map(len, tables))
     with Image.open(path) as image:
         assert (image.format, image.mode) == ("PNG", "RGB")
         return np.asarray(image)
 
 
-def grey(shape: tuple[int, int], value: int = 230) -> ArrayImage:
+def gray(shape: tuple[int, int], value: int = 230) -> ArrayImage:
     return ArrayImage(np.full((*shape, 3), value, np.uint8))
 
 
@@ -54,20 +55,20 @@ def apart(n: int) -> tuple[NucleiTable, np.ndarray]:
     return NucleiTable(masks, np.ones(len(masks), np.float32), classes), labels
 
 
-def is_colour(picture: np.ndarray, colour: tuple[int, ...]) -> np.ndarray:
-    return (picture == colour).all(axis=-1)
+def is_color(picture: np.ndarray, color: tuple[int, ...]) -> np.ndarray:
+    return (picture == color).all(axis=-1)
 
 
-def test_colours_lie_on_the_outlines_and_nowhere_else(tmp_path: Path) -> None:
+def test_colors_lie_on_the_outlines_and_nowhere_else(tmp_path: Path) -> None:
     table, labels = apart(0)
-    scene = Scene("a.png", SHAPE, class_names=NAMES, colours=COLOURS, pixels=grey(SHAPE))
+    scene = Scene("a.png", SHAPE, class_names=NAMES, colors=COLORS, pixels=gray(SHAPE))
     picture = picture_of(tmp_path / "a.png", [table], scene)[: SHAPE[0], : SHAPE[1]]
     edge = find_boundaries(labels, connectivity=1, mode="inner")
     classes = np.append(0, table.classes)[labels]
-    for class_id, colour in enumerate(COLOURS):
+    for class_id, color in enumerate(COLORS):
         expected = edge & (classes == class_id)
         assert expected.sum() > 500
-        np.testing.assert_array_equal(is_colour(picture, colour), expected)
+        np.testing.assert_array_equal(is_color(picture, color), expected)
     rim = ndimage.binary_dilation(edge) & ~edge
     assert (picture[~edge & ~rim] == 230).all()
     # Half black next to light outlines, half white next to dark ones.
@@ -80,25 +81,25 @@ def test_colours_lie_on_the_outlines_and_nowhere_else(tmp_path: Path) -> None:
 def test_small_images_are_enlarged_with_outlines_of_two_pixels(tmp_path: Path) -> None:
     labels = paint(rectangles((5, 5, 25, 25), (5, 25, 25, 45), (0, 60, 9, 80)), (60, 80))
     masks = rectangles((5, 5, 25, 25), (5, 25, 25, 45), (0, 60, 9, 80))
-    scene = Scene("a.png", (60, 80), pixels=grey((60, 80)))
+    scene = Scene("a.png", (60, 80), pixels=gray((60, 80)))
     picture = picture_of(tmp_path / "a.png", [NucleiTable(masks, np.ones(3, np.float32))], scene)
     large = np.kron(labels, np.ones((10, 10), int))
     first = find_boundaries(large, connectivity=1, mode="inner")
     both = first | find_boundaries(np.where(first, 0, large), connectivity=1, mode="inner")
-    np.testing.assert_array_equal(is_colour(picture[:600, :800], scene.colour(0)), both)
+    np.testing.assert_array_equal(is_color(picture[:600, :800], scene.color(0)), both)
 
 
 def test_overlapping_nuclei_are_all_drawn_whole(tmp_path: Path, make_table: Make) -> None:
     shape = (800, 790)
     tables = [make_table(70, 1, classes=False), make_table(70, 2, classes=False)]
-    scene = Scene("a.png", shape, pixels=grey(shape))
+    scene = Scene("a.png", shape, pixels=gray(shape))
     picture = picture_of(tmp_path / "a.png", tables, scene)[: shape[0], : shape[1]]
     expected = np.zeros(shape, bool)
     masks = [mask for table in tables for mask in table.masks]
     for mask in masks:
         expected |= find_boundaries(paint([mask], shape), connectivity=1, mode="inner")
     assert expected.sum() > find_boundaries(paint(masks, shape), 1, "inner").sum()
-    np.testing.assert_array_equal(is_colour(picture, scene.colour(0)), expected)
+    np.testing.assert_array_equal(is_color(picture, scene.color(0)), expected)
 
 
 @pytest.mark.parametrize("background", [0, 12, 128, 230, 255])
@@ -111,7 +112,7 @@ def test_outlines_are_seen_on_every_background(
         rectangles((20, 20, 50, 60)), np.ones(1, np.float32), np.array([class_id], np.int32)
     )
     names = tuple("abcdefghijklm")
-    scene = Scene("a.png", (790, 800), class_names=names, pixels=grey((790, 800), background))
+    scene = Scene("a.png", (790, 800), class_names=names, pixels=gray((790, 800), background))
     picture = picture_of(tmp_path / "a.png", [table], scene)
     window = (5, 5, 1)
     seen = ndimage.maximum_filter(picture, window) - ndimage.minimum_filter(picture, window)
@@ -119,9 +120,9 @@ def test_outlines_are_seen_on_every_background(
     assert (seen[:790, :800].max(axis=-1) > 64)[edge].all()
 
 
-def test_twelve_classes_have_colours_of_their_own() -> None:
+def test_twelve_classes_have_colors_of_their_own() -> None:
     scene = Scene("a.png", SHAPE, class_names=tuple("abcdefghijklm"))
-    assert len({scene.colour(k) for k in range(13)}) == 13
+    assert len({scene.color(k) for k in range(13)}) == 13
 
 
 def test_large_images_are_made_smaller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -140,19 +141,19 @@ def test_large_images_are_made_smaller(tmp_path: Path, monkeypatch: pytest.Monke
         expected[int(row / 2.5), int(col / 2.5)] = True
     assert expected[599, 999]
     assert expected[400, 200]
-    np.testing.assert_array_equal(is_colour(picture, scene.colour(0)), expected)
+    np.testing.assert_array_equal(is_color(picture, scene.color(0)), expected)
     assert (picture[501:598, 501:997] == 205).all()
 
 
 def test_a_long_strip_a_pixel_and_an_image_without_nuclei(tmp_path: Path) -> None:
     strip = NucleiTable(rectangles((0, 99_900, 3, 99_990)), np.ones(1, np.float32))
-    scene = Scene("strip.tif", (3, 100_000), pixels=grey((3, 100_000)))
+    scene = Scene("strip.tif", (3, 100_000), pixels=gray((3, 100_000)))
     picture = picture_of(tmp_path / "strip.png", [strip], scene)
     assert picture.shape[1] == 4096
-    (cols,) = np.nonzero(is_colour(picture[0], scene.colour(0)))
+    (cols,) = np.nonzero(is_color(picture[0], scene.color(0)))
     assert cols.tolist() == [int(99_900 * 0.04096), int(99_989 * 0.04096)]
 
-    scene = Scene("dot.png", (1, 1), pixels=grey((1, 1)))
+    scene = Scene("dot.png", (1, 1), pixels=gray((1, 1)))
     for masks in ((), rectangles((0, 0, 1, 1))):
         table = NucleiTable(masks, np.ones(len(masks), np.float32))
         picture = picture_of(tmp_path / "dot.png", [table], scene)
@@ -170,7 +171,7 @@ def test_the_legend_counts_the_classes(tmp_path: Path, monkeypatch: pytest.Monke
     with_legend = drawing.with_legend
     monkeypatch.setattr(overlay, "with_legend", seen)
     table, _ = apart(0)
-    scene = Scene("a.png", SHAPE, class_names=NAMES, colours=COLOURS, pixels=grey(SHAPE))
+    scene = Scene("a.png", SHAPE, class_names=NAMES, colors=COLORS, pixels=gray(SHAPE))
     picture = picture_of(tmp_path / "a.png", [table, table], scene)
     counts = 2 * np.bincount(table.classes)
     title, *items = found[0]
@@ -178,13 +179,13 @@ def test_the_legend_counts_the_classes(tmp_path: Path, monkeypatch: pytest.Monke
     texts = [f"{name} {counts[k]}" for k, name in enumerate(NAMES)]
     texts[0] = f"unclassified {counts[0]}"
     order = [1, 2, 3, 0]
-    assert items == [(COLOURS[k], texts[k]) for k in order]
-    for colour in COLOURS:
-        assert is_colour(picture[SHAPE[0] :], colour).sum() > 100
+    assert items == [(COLORS[k], texts[k]) for k in order]
+    for color in COLORS:
+        assert is_color(picture[SHAPE[0] :], color).sum() > 100
 
-    scene = Scene("b.png", SHAPE, pixels=grey(SHAPE))
+    scene = Scene("b.png", SHAPE, pixels=gray(SHAPE))
     picture_of(tmp_path / "b.png", [], scene)
-    assert found[1] == [(None, "b.png"), (scene.colour(0), "nuclei 0")]
+    assert found[1] == [(None, "b.png"), (scene.color(0), "nuclei 0")]
 
 
 def test_what_cannot_be_read_is_white(tmp_path: Path) -> None:
@@ -203,10 +204,10 @@ def test_what_cannot_be_read_is_white(tmp_path: Path) -> None:
 def test_pixels_are_needed_before_anything_is_written(
     tmp_path: Path, make_table: Make, scene: Scene
 ) -> None:
-    for pixels, why in ((None, "slide 1.svs: an overlay needs"), (grey((9, 9)), r"\(9, 9\).*grid")):
+    for pixels, why in ((None, "slide 1.svs: an overlay needs"), (gray((9, 9)), r"\(9, 9\).*grid")):
         wrong = replace(scene, pixels=pixels)
         with pytest.raises(ValueError, match=why):
             write(tmp_path / "out", "a", ["csv", "overlay"], [make_table(3)], wrong)
         with pytest.raises(ValueError, match=why):
-            FORMATS["overlay"].write(tmp_path / "a.png", [make_table(3)], wrong)
+            create("overlay").write(tmp_path / "a.png", [make_table(3)], wrong)
     assert list(tmp_path.iterdir()) == []

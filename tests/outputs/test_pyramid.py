@@ -11,7 +11,8 @@ import pytest
 import tifffile
 import zarr
 
-from jaxnuc.outputs import FORMATS, NucleiTable, Scene, label_image, pyramid
+from jaxnuc.outputs import NucleiTable, Scene, create, pyramid
+from jaxnuc.outputs.formats import tiff
 from jaxnuc.postprocess.masks import Mask, paint
 
 Make = Callable[..., NucleiTable]
@@ -20,7 +21,7 @@ TILE = 16
 
 @pytest.fixture
 def small_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_image, "PLAIN_PIXELS", 0)
+    monkeypatch.setattr(tiff, "PLAIN_PIXELS", 0)
     monkeypatch.setattr(pyramid, "TILE", TILE)
 
 
@@ -44,7 +45,7 @@ def check(path: Path, expected: np.ndarray) -> None:
 
 
 @pytest.mark.usefixtures("small_tiles")
-@pytest.mark.parametrize("name", ["tiff", "ome-zarr"])
+@pytest.mark.parametrize("name", ["tiff", "ome_zarr"])
 @pytest.mark.parametrize("at", [(0, 0), (1, 0), (5, 3), (2, 6)])
 def test_every_level_is_a_slice(
     tmp_path: Path, make_table: Make, scene: Scene, name: str, at: tuple[int, int]
@@ -53,7 +54,7 @@ def test_every_level_is_a_slice(
     tables = [make_table(60, 3).moved(*at), make_table(60, 4).moved(at[1], at[0])]
     scene = replace(scene, shape=(157, 227), pixels=None)
     path = tmp_path / "out"
-    assert FORMATS[name].write(path, tables, scene) == 120
+    assert create(name).write(path, tables, scene) == 120
     expected = paint(NucleiTable.concatenated(tables).masks, scene.shape)
     assert len(levels_of(path)) == 5
     assert 0 < len(np.unique(expected[::16, ::16])) < len(np.unique(expected))
@@ -61,7 +62,7 @@ def test_every_level_is_a_slice(
 
 
 @pytest.mark.usefixtures("small_tiles")
-@pytest.mark.parametrize("name", ["tiff", "ome-zarr"])
+@pytest.mark.parametrize("name", ["tiff", "ome_zarr"])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 33), (16, 16), (17, 16), (3, 1000)])
 @pytest.mark.parametrize("nuclei", [0, 1])
 def test_levels_of_any_shape(
@@ -69,7 +70,7 @@ def test_levels_of_any_shape(
 ) -> None:
     masks = (Mask(0, 0, np.ones(shape, bool)),) * nuclei
     table = NucleiTable(masks, np.ones(nuclei, np.float32))
-    FORMATS[name].write(tmp_path / "out", [table], Scene("a.png", shape))
+    create(name).write(tmp_path / "out", [table], Scene("a.png", shape))
     check(tmp_path / "out", np.full(shape, nuclei))
 
 
@@ -77,22 +78,22 @@ def test_a_long_strip(tmp_path: Path) -> None:
     masks = (Mask(0, 99_990, np.ones((3, 10), bool)), Mask(1, 500, np.ones((1, 2000), bool)))
     table = NucleiTable(masks, np.ones(2, np.float32))
     scene = Scene("strip.tif", (3, 100_000))
-    for name in ("tiff", "ome-zarr"):
-        FORMATS[name].write(tmp_path / name, [table], scene)
+    for name in ("tiff", "ome_zarr"):
+        create(name).write(tmp_path / name, [table], scene)
     with tifffile.TiffFile(tmp_path / "tiff") as tiff:
         assert len(tiff.series[0].levels) == 1
         assert not tiff.is_bigtiff
     expected = paint(masks, scene.shape)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "tiff"), expected)
-    check(tmp_path / "ome-zarr", expected)
+    check(tmp_path / "ome_zarr", expected)
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_ome_tiff_says_what_it_is(tmp_path: Path, make_table: Make, scene: Scene) -> None:
+def test_ome_tiff_describes_itself(tmp_path: Path, make_table: Make, scene: Scene) -> None:
     """As OME-TIFF has it: smaller levels hang below the first page, and only there."""
     path, again = tmp_path / "out.labels.tif", tmp_path / "again.labels.tif"
     for each in (path, again):
-        FORMATS["tiff"].write(each, [make_table(9)], scene)
+        create("tiff").write(each, [make_table(9)], scene)
     assert path.read_bytes() == again.read_bytes()
     with tifffile.TiffFile(path) as tiff:
         assert tiff.is_ome
@@ -107,11 +108,11 @@ def test_ome_tiff_says_what_it_is(tmp_path: Path, make_table: Make, scene: Scene
             per_cm, unit = level.keyframe.tags["XResolution"].value, level.keyframe.resolutionunit
             assert (per_cm[0] / per_cm[1], unit) == (1e4 / 0.5 / 2**k, 3)
         (pixels,) = ElementTree.fromstring(tiff.ome_metadata).findall(".//{*}Pixels")
-    said = {
+    sizes = {
         key: pixels.get(key) for key in ("SizeX", "SizeY", "PhysicalSizeX", "PhysicalSizeXUnit")
     }
-    assert said == dict(
-        zip(said, (str(scene.shape[1]), str(scene.shape[0]), "0.5", "µm"), strict=True)
+    assert sizes == dict(
+        zip(sizes, (str(scene.shape[1]), str(scene.shape[0]), "0.5", "µm"), strict=True)
     )
 
 
@@ -121,11 +122,11 @@ def test_the_type_is_the_smallest_that_holds_all_numbers(
     tmp_path: Path, nuclei: int, dtype: type, plain: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not plain:
-        monkeypatch.setattr(label_image, "PLAIN_PIXELS", 0)
+        monkeypatch.setattr(tiff, "PLAIN_PIXELS", 0)
     pixel = np.ones((1, 1), bool)
     masks = tuple(Mask(k // 300, k % 300, pixel) for k in range(nuclei))
     path = tmp_path / "out.tif"
-    FORMATS["tiff"].write(
+    create("tiff").write(
         path, [NucleiTable(masks, np.ones(nuclei, np.float32))], Scene("a", (300, 300))
     )
     found = tifffile.imread(path)
@@ -136,7 +137,7 @@ def test_the_type_is_the_smallest_that_holds_all_numbers(
 
 def test_ome_zarr_scales(tmp_path: Path, scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pyramid, "TILE", 64)
-    FORMATS["ome-zarr"].write(tmp_path / "out", [], scene)
+    create("ome_zarr").write(tmp_path / "out", [], scene)
     group = zarr.open_group(tmp_path / "out", mode="r", zarr_format=2)
     (image,) = group.attrs["multiscales"]
     assert [axis["unit"] for axis in image["axes"]] == ["micrometer"] * 2
@@ -148,7 +149,7 @@ def test_ome_zarr_scales(tmp_path: Path, scene: Scene, monkeypatch: pytest.Monke
     assert len(image["datasets"]) == 3
 
 
-@pytest.mark.parametrize("name", ["tiff", "ome-zarr"])
+@pytest.mark.parametrize("name", ["tiff", "ome_zarr"])
 def test_memory_does_not_grow_with_the_image(tmp_path: Path, name: str) -> None:
     """Of 30,000 x 30,000 pixels, the first row of tiles alone would take 61 MB."""
     scene = Scene("slide.svs", (30_000, 30_000))
@@ -158,7 +159,7 @@ def test_memory_does_not_grow_with_the_image(tmp_path: Path, name: str) -> None:
     table = NucleiTable(masks, np.ones(50, np.float32))
     tracemalloc.start()
     try:
-        FORMATS[name].write(tmp_path / "out", [table], scene)
+        create(name).write(tmp_path / "out", [table], scene)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

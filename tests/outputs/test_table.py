@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet
 import pytest
 
-from jaxnuc.outputs import FORMATS, NucleiTable, Scene, measure
+from jaxnuc.outputs import NucleiTable, Scene, create, measure
 from jaxnuc.postprocess.masks import Mask
 
 Make = Callable[..., NucleiTable]
@@ -66,8 +66,8 @@ def test_agreement_is_written_beside_the_score(
 ) -> None:
     values = np.random.default_rng(1).random(10).astype(np.float32)
     table = replace(make_table(10), agreement=values)
-    path = tmp_path / f"out{FORMATS[name].suffix}"
-    FORMATS[name].write(path, [table.take(range(6)), table.take(range(6, 10))], scene)
+    path = tmp_path / f"out{create(name).suffix}"
+    create(name).write(path, [table.take(range(6)), table.take(range(6, 10))], scene)
     if name == "geojson":
         features = json.loads(path.read_text())["features"]
         rows = [feature["properties"]["measurements"] for feature in features]

@@ -64,7 +64,7 @@ def test_equals_scipy_on_noise(seed, shape, density, layout):
 @pytest.mark.parametrize("connectivity", [1, 2])
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (3, 3), (5, 4), (99, 101)])
 def test_the_most_components_there_can_be(shape, connectivity):
-    # Single pixels as near to each other as they can be without being neighbours.
+    # Single pixels as near to each other as they can be without being neighbors.
     row, col = np.indices(shape)
     mask = (row + col) % 2 == 0 if connectivity == 1 else (row % 2 == 0) & (col % 2 == 0)
     expected = np.cumsum(mask).reshape(shape) * mask

@@ -65,11 +65,11 @@ def literal(distance, threshold=0.5, depth=0, lines=True):
     return relabel(labels)
 
 
-def discs(*centres, radius=12, shape=(40, 60)):
+def discs(*centers, radius=12, shape=(40, 60)):
     """Chessboard distance to the background of the union of discs."""
     rows, cols = np.mgrid[: shape[0], : shape[1]]
     union = np.zeros(shape, bool)
-    for row, col in centres:
+    for row, col in centers:
         union |= (rows - row) ** 2 + (cols - col) ** 2 < radius**2
     return ndimage.distance_transform_cdt(union, "chessboard").astype(np.float32)
 

@@ -59,11 +59,11 @@ def nuclei(side, radius=8, seed=0):
     rng = np.random.default_rng(seed)
     step = 2 * radius - 1
     grid = np.stack(np.mgrid[radius:side:step, radius:side:step], axis=-1).reshape(-1, 2)
-    centres = grid + rng.uniform(-1.5, 1.5, grid.shape)
+    centers = grid + rng.uniform(-1.5, 1.5, grid.shape)
     labels = np.zeros((side, side), int)
     hv = np.zeros((side, side, 2))
     rows, cols = np.mgrid[:side, :side]
-    for i, (r, c) in enumerate(centres, start=1):
+    for i, (r, c) in enumerate(centers, start=1):
         disc = (rows - r) ** 2 + (cols - c) ** 2 < radius**2
         labels[disc] = i
         hv[disc] = np.stack([cols[disc] - c, rows[disc] - r], axis=-1) / radius
@@ -94,7 +94,7 @@ def test_reference_values(golden, case):
     assert instances.max() == expected.max() == facts[case]["instances"]
     unreached = np.count_nonzero(blob & (instances == 0))
     assert unreached == facts[case]["blob_pixels_without_instance"]
-    # The reference smooths in single precision: a pixel of a few thousand goes to a neighbour.
+    # The reference smooths in single precision: a pixel of a few thousand goes to a neighbor.
     assert (instances != expected).mean() <= 5e-4
 
 
@@ -125,8 +125,8 @@ def test_separates_touching_nuclei():
     instances = hover_watershed(probability, hv, kernel=11)
     assert label_components(probability >= 0.5, 10).max() < 20
     assert instances.max() == labels.max() == 169
-    centres = regions(labels).centroids.round().astype(int)
-    assert len(np.unique(instances[tuple(centres.T)])) == 169
+    centers = regions(labels).centroids.round().astype(int)
+    assert len(np.unique(instances[tuple(centers.T)])) == 169
 
 
 @settings(max_examples=20, deadline=None, derandomize=True)
@@ -150,7 +150,7 @@ def test_flips_and_bounds(seed, threshold, marker_threshold, min_size):
         pairs = np.stack([instances, turned]).reshape(2, -1)
         _, counts = np.unique(pairs, axis=1, return_counts=True)
         assert turned.max() == instances.max()
-        # Two neighbours can reach a pixel at once, within rounding.
+        # Two neighbors can reach a pixel at once, within rounding.
         assert np.sort(counts)[: -instances.max() - 1].sum() <= 5
 
 
@@ -180,7 +180,7 @@ def test_sobel_of_a_ramp():
 
 
 def squares():
-    """Two squares that touch, side by side, and maps of which only the horizontal one says so."""
+    """Two squares that touch, side by side, and maps of which only the horizontal one shows it."""
     probability = np.zeros((40, 60))
     probability[10:30, 10:50] = 1
     hv = np.zeros((40, 60, 2))

@@ -59,7 +59,7 @@ def test_dilation_gives_pixels_to_the_nearest_instance(seed, shape, covered, rad
     np.testing.assert_array_equal(dilated, literal_dilation(instances, radius))
     np.testing.assert_array_equal(instances, before)
     assert dilated.dtype == np.dtype(dtype).newbyteorder("=")
-    # The foreground is that of a binary dilation, and what was labelled keeps its label.
+    # The foreground is that of a binary dilation, and what was labeled keeps its label.
     ball = ndimage.iterate_structure(CROSS, radius) if radius else np.ones((1, 1), bool)
     foreground = ndimage.binary_dilation(instances > 0, ball)
     np.testing.assert_array_equal(dilated > 0, foreground)
@@ -140,7 +140,7 @@ def test_contours_separate_and_the_dilation_gives_them_back():
     assert ((instances > 0) & (inside > 0)).sum() / (inside > 0).sum() > 0.98
 
 
-def test_holes_close_before_they_are_labelled_but_after_they_are_dilated():
+def test_holes_close_before_they_are_labeled_but_after_they_are_dilated():
     probability = np.zeros((11, 11))
     probability[1:10, 1:10] = 1
     probability[3:8, 3:8] = 0

@@ -32,9 +32,9 @@ def two_discs() -> tuple[np.ndarray, np.ndarray]:
 def test_seeds_of_the_reference(golden, case: str) -> None:
     arrays, scalars = golden("cnseg_postprocess")
     mask, boundary, shape = inputs(arrays, case)
-    foreground = overlap_separation._binarise(mask, shape, "otsu")
+    foreground = overlap_separation._binarize(mask, shape, "otsu")
     np.testing.assert_array_equal(foreground, arrays[f"{case}__binary"])
-    inside = overlap_separation._binarise(boundary, shape, "otsu", invert=True)
+    inside = overlap_separation._binarize(boundary, shape, "otsu", invert=True)
     # The reference calls everything boundary if the map is constant; see `_otsu`.
     expected = arrays[f"{case}__not_boundary"] if case != "blank" else np.ones(shape)
     np.testing.assert_array_equal(inside, expected)
@@ -100,7 +100,7 @@ def test_contour_areas_against_traced_contours(seed: int) -> None:
     areas = overlap_separation._contour_areas(labels)
     assert areas[0] == 0
     for i in range(1, labels.max() + 1):
-        # At a level close to 1, the traced line runs through the centres of the outer pixels,
+        # At a level close to 1, the traced line runs through the centers of the outer pixels,
         # in several loops where the component is thin.
         loops = find_contours(np.pad(labels == i, 1).astype(float), 1 - 1e-9)
         traced = sum(np.sum(a[:-1, 0] * a[1:, 1] - a[1:, 0] * a[:-1, 1]) / 2 for a in loops)
@@ -118,9 +118,9 @@ def test_contour_areas_in_closed_form() -> None:
 
 @pytest.mark.parametrize(("old", "new"), [((4, 5), (8, 10)), ((9, 6), (3, 2)), ((5, 7), (5, 11))])
 def test_resizing_keeps_a_plane(old: tuple[int, int], new: tuple[int, int]) -> None:
-    centres = lambda shape: [(np.arange(n) + 0.5) / n for n in shape]
-    rows, cols = (np.clip(c, 0.5 / n, 1 - 0.5 / n) for c, n in zip(centres(new), old, strict=True))
-    plane = np.add.outer(centres(old)[0] * 3, centres(old)[1] * 2).astype(np.float32)
+    centers = lambda shape: [(np.arange(n) + 0.5) / n for n in shape]
+    rows, cols = (np.clip(c, 0.5 / n, 1 - 0.5 / n) for c, n in zip(centers(new), old, strict=True))
+    plane = np.add.outer(centers(old)[0] * 3, centers(old)[1] * 2).astype(np.float32)
     resized = overlap_separation._resized(plane, new)
     np.testing.assert_allclose(resized, np.add.outer(rows * 3, cols * 2), rtol=1e-5)
 
@@ -170,7 +170,7 @@ def test_holes_of_seeds_and_of_nuclei() -> None:
     filled = separate_overlaps(mask, boundary)
     assert len(filled.masks) == 1
     assert filled.instances[14, 14] == filled.instances[11, 11] == 1
-    open_ = separate_overlaps(mask, boundary, fill_holes=False)
+    open_ = separate_overlaps(mask, boundary, outline="exact")
     assert open_.instances[14, 14] == 0
     assert open_.instances[11, 11] == 1
 

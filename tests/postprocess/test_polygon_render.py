@@ -54,7 +54,7 @@ def test_reference_label_maps(golden, case, thresh):
     spread=st.sampled_from([0, 0.1, 0.5, 2]),
 )
 def test_rendering_is_point_in_polygon(seed, n, n_rays, size, spread):
-    rng = np.random.default_rng(seed)  # of random numbers, none has an outline on a pixel centre
+    rng = np.random.default_rng(seed)  # of random numbers, none has an outline on a pixel center
     points = rng.uniform(-10, 50, (n, 2))
     distances = 6 * np.exp(rng.normal(0, spread, (n, n_rays)))
     labels = render_polygons(points, distances, size)
@@ -63,7 +63,7 @@ def test_rendering_is_point_in_polygon(seed, n, n_rays, size, spread):
 
 
 def test_outline_belongs_to_the_polygon():
-    """Squares and diamonds with outlines through pixel centres, in closed form."""
+    """Squares and diamonds with outlines through pixel centers, in closed form."""
     rows, cols = np.indices((21, 23))
     for radius in range(1, 12):
         diamond = np.abs(rows - 10) + np.abs(cols - 11) <= radius

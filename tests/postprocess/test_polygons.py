@@ -52,23 +52,23 @@ def literal_suppression(points, distances, scores, thresh):
 
 
 def crowded_candidates(n, n_rays, seed=0, nuclei=None, radius=12.0, grid=2):
-    """Candidates near the centres of nuclei on a jittered lattice: points, distances, scores.
+    """Candidates near the centers of nuclei on a jittered lattice: points, distances, scores.
 
-    Each nucleus has n / nuclei candidates (100 by default) on grid points about its centre, whose
-    polygons are its outline up to 3 % noise; scores fall with the distance from the centre.
+    Each nucleus has n / nuclei candidates (100 by default) on grid points about its center, whose
+    polygons are its outline up to 3 % noise; scores fall with the distance from the center.
     """
     rng = np.random.default_rng(seed)
     nuclei = nuclei or max(n // 100, 1)
     side = int(np.ceil(np.sqrt(nuclei)))
     lattice = np.stack(np.divmod(np.arange(nuclei), side), axis=1)
-    centres = (lattice + 1) * 2.1 * radius + rng.normal(0, radius / 6, (nuclei, 2))
+    centers = (lattice + 1) * 2.1 * radius + rng.normal(0, radius / 6, (nuclei, 2))
     angles = 2 * np.pi * np.arange(n_rays) / n_rays
     axis, stretch = rng.uniform(0, np.pi, (nuclei, 1)), rng.uniform(0, 0.25, (nuclei, 1))
     outline = 1 + stretch * np.cos(2 * (angles - axis))
     outline *= radius * rng.uniform(0.8, 1.2, (nuclei, 1))
     own = rng.permutation(np.arange(n) % nuclei)
-    points = np.round((centres[own] + rng.normal(0, radius / 3, (n, 2))) / grid) * grid
-    away = points - centres[own]
+    points = np.round((centers[own] + rng.normal(0, radius / 3, (n, 2))) / grid) * grid
+    away = points - centers[own]
     distances = outline[own] - away[:, :1] * np.sin(angles) - away[:, 1:] * np.cos(angles)
     distances = np.maximum(distances * rng.normal(1, 0.03, distances.shape), 1.0)
     scores = np.exp(-(away**2).sum(axis=1) / radius**2 * 3) * rng.uniform(0.9, 1, n)
@@ -105,7 +105,7 @@ def test_areas_are_those_of_shapely(case):
 
 @pytest.mark.parametrize("n_rays", [3, 4, 5, 8, 32])
 def test_degenerate_pairs(n_rays):
-    """Equal polygons, centres on vertices and on edges, edges along rays."""
+    """Equal polygons, centers on vertices and on edges, edges along rays."""
     reach = np.full(n_rays, 2.0)
     angle = 2 * np.pi / n_rays
     ahead = np.array([np.sin(angle), np.cos(angle)])
@@ -168,7 +168,7 @@ def test_one_polygon_far_larger_than_the_image():
     assert result.kept.tolist() == [39_999]
 
 
-def test_candidates_of_one_centre():
+def test_candidates_of_one_center():
     distances = np.array([3.0, 5.0, 1.0])[:, None].repeat(8, axis=1)
     result = non_maximum_suppression(np.ones((3, 2)), distances, np.ones(3), nms_thresh=0.9)
     assert result.suppressed_by.tolist() == [-1, 0, 0]

@@ -12,7 +12,6 @@ from jaxnuc.postprocess.regions import (
     fill_holes,
     regions,
     relabel,
-    weighted_class_votes,
 )
 
 SHAPES = hnp.array_shapes(min_dims=2, max_dims=2, min_side=0, max_side=9)
@@ -118,33 +117,8 @@ def test_votes_between_equals_and_background():
     assert shares.tolist() == [0.5, 0.25, 1]
 
 
-@example_based
-@given(label_maps(), st.integers(2, 4), st.sampled_from([np.float16, np.float32, float]))
-def test_weighted_votes_equal_sums_over_masks(labels, n_classes, dtype):
-    rng = np.random.default_rng(labels.size)
-    probabilities = rng.random((*labels.shape, n_classes)).astype(dtype)
-    probabilities[..., 1] *= rng.random(labels.shape) < 0.5
-    chosen, shares = weighted_class_votes(labels, probabilities)
-    ids = ids_of(labels)
-    assert chosen.shape == shares.shape == (len(ids),)
-    for i, best, share in zip(ids, chosen, shares, strict=True):
-        sums = probabilities[labels == i].astype(float).sum(axis=0)[1:]
-        assert sums[best - 1] == pytest.approx(sums.max(), rel=1e-12)
-        if sums.any():
-            assert share == pytest.approx(sums.max() / sums.sum(), rel=1e-12)
-        else:
-            assert (best, share) == (1, 0)
-
-
-def test_weighted_votes_take_the_lowest_of_equals():
-    probabilities = np.array([[[0.8, 0.0, 0.25, 0.25], [1.0, 0.0, 0.0, 0.0]]])
-    chosen, shares = weighted_class_votes(np.array([[4, 6]]), probabilities)
-    assert chosen.tolist() == [2, 1]
-    assert shares.tolist() == [0.5, 0]
-
-
 def literal_holes(labels):
-    """Each part of the background that has one neighbour and does not reach the border."""
+    """Each part of the background that has one neighbor and does not reach the border."""
     filled = labels.copy()
     parts, n = ndimage.label(labels == 0)
     for part in range(1, n + 1):
@@ -251,15 +225,13 @@ def test_no_instance(shape):
     found = regions(empty)
     sizes = [found.ids.shape, found.areas.shape, found.boxes.shape, found.centroids.shape]
     assert sizes == [(0,), (0,), (0, 4), (0, 2)]
-    for votes in (class_votes(empty, empty + 1), weighted_class_votes(empty, np.ones((*shape, 3)))):
-        assert [each.shape for each in votes] == [(0,), (0,)]
+    assert [each.shape for each in class_votes(empty, empty + 1)] == [(0,), (0,)]
     assert relabel(empty).shape == fill_holes(empty).shape == shape
     assert not relabel(empty).any()
     assert not fill_holes(empty).any()
 
 
 LABELS = np.ones((2, 3), int)
-PROBABILITIES = np.ones((2, 3, 4))
 
 
 @pytest.mark.parametrize("function", [regions, relabel, fill_holes])
@@ -290,19 +262,3 @@ def test_bad_label_maps_are_refused(function, labels, message):
 def test_bad_class_maps_are_refused(labels, classes, n_classes, message):
     with pytest.raises(ValueError, match=message):
         class_votes(labels, classes, n_classes)
-
-
-@pytest.mark.parametrize(
-    ("probabilities", "message"),
-    [
-        (PROBABILITIES[..., 0], r"\(H, W, C\) with C >= 2, got shape \(2, 3\)"),
-        (PROBABILITIES[..., :1], r"got shape \(2, 3, 1\)"),
-        (PROBABILITIES[:1], r"height and width \(2, 3\), probabilities \(1, 3\)"),
-        (-PROBABILITIES, "reach from -1.0 to 0.0; they must be finite and not negative"),
-        (PROBABILITIES * np.inf, "to inf"),
-        (np.where(np.arange(4) == 0, np.nan, PROBABILITIES), "reach from nan"),
-    ],
-)
-def test_bad_probabilities_are_refused(probabilities, message):
-    with pytest.raises(ValueError, match=message):
-        weighted_class_votes(LABELS, probabilities)

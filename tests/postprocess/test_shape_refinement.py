@@ -39,7 +39,7 @@ def test_equals_the_literal_version(
     rng = np.random.default_rng(seed)
     points = rng.uniform(-10, 50, (n, 2))
     distances = 6 * np.exp(rng.normal(0, spread, (n, n_rays)))
-    if whole:  # vertices and outlines lie on pixel centres
+    if whole:  # vertices and outlines lie on pixel centers
         points, distances = np.round(points), np.round(distances)
     scores = rng.uniform(0, 1, n)
     suppression = non_maximum_suppression(points, distances, scores, nms_thresh=nms_thresh)
@@ -79,13 +79,13 @@ def test_an_equal_vote_is_no_majority():
 
 def test_very_many_and_very_large_polygons():
     n, side = 20_000, 100
-    centres = np.stack(np.divmod(np.arange(n // 2), side), axis=1) * 9 + 4
-    points = np.concatenate([centres, centres + np.array([0, 1])])
+    centers = np.stack(np.divmod(np.arange(n // 2), side), axis=1) * 9 + 4
+    points = np.concatenate([centers, centers + np.array([0, 1])])
     distances = np.full((n, 8), 3.0)
     half = np.arange(n // 2)
     suppression = Suppression(half, np.concatenate([np.full(n // 2, -1), half]))
     found = refine_shapes(points, distances, np.full(n, 0.5), suppression, (9 * side, 9 * side))
-    expected = render_polygons(centres, distances[: n // 2], (9 * side, 9 * side))
+    expected = render_polygons(centers, distances[: n // 2], (9 * side, 9 * side))
     np.testing.assert_array_equal(found, expected)  # half a vote more counts for nothing
     huge = refine_shapes(
         np.array([[5, 5], [6, 6]]),

@@ -7,7 +7,7 @@ from scipy import ndimage
 
 import jaxnuc
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.prediction.predictor import Network, Predictor
+from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
 
 
 def _bright(margin=0, normalize="none", threshold=127.5, forward=None):
@@ -21,8 +21,8 @@ def _bright(margin=0, normalize="none", threshold=127.5, forward=None):
 
     binary = jaxnuc.representations.create("binary")
     config = jaxnuc.config.default()
-    network = Network(forward or brighter, {"threshold": np.float32(threshold)})
-    return Predictor((network,), binary, Normalize(normalize), config, margin)
+    network = TrainedNetwork(forward or brighter, {"threshold": np.float32(threshold)}, margin)
+    return Predictor((network,), binary, Normalize(normalize), config)
 
 
 def _blobs(shape, seed=0, radius=6, distance=18):

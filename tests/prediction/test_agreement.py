@@ -11,7 +11,7 @@ from scipy import ndimage
 import jaxnuc
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.prediction.agreement import agreement
-from jaxnuc.prediction.predictor import Network, make_predictor
+from jaxnuc.prediction.predictor import TrainedNetwork, make_predictor
 
 SHAPE = (60, 70)
 
@@ -73,6 +73,7 @@ class Convolution(nn.Module):
     """One convolution; with a kernel of one pixel, turning the image turns its maps."""
 
     kernel: int
+    margin = 0
 
     @nn.compact
     def __call__(self, images, train=False):
@@ -125,6 +126,8 @@ def test_a_network_that_finds_nothing_halves_it(image):
     one = predictor(1)
     (network,) = one.networks
     nothing = jax.tree.map(lambda x: x * 0 - 1 / 8, network.variables)
-    both = replace(one, networks=(network, Network(network.forward, nothing)), agreement=True)
+    both = replace(
+        one, networks=(network, TrainedNetwork(network.forward, nothing)), agreement=True
+    )
     found = both(image)
     np.testing.assert_array_equal(found.agreement, np.full(len(blobs(0)), 0.5, np.float32))

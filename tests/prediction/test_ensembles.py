@@ -11,9 +11,10 @@ from scipy import special
 
 import jaxnuc
 from jaxnuc import build, labels
-from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
+from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
+from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.labels import LabelSet, LabelTree
-from jaxnuc.prediction.batches import Batches
+from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.run import checkpoints
 from jaxnuc.run.checkpoints import Checkpoints
 from jaxnuc.training import state
@@ -104,7 +105,7 @@ def test_batches_give_what_single_images_give(checkpoint, symmetries):
     predictor = jaxnuc.load(workdirs, symmetries=symmetries, agreement=True)
     rng = np.random.default_rng(0)
     tiles = [(i, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for i in range(5)]
-    found = list(Batches(predictor, size=2)(iter(tiles)))
+    found = list(BatchRunner(predictor, size=2)(iter(tiles)))
     assert [number for number, _, _ in found] == [0, 1, 2, 3, 4]
     for (_, maps, members), (_, pixels) in zip(found, tiles, strict=True):
         same(maps, predictor.maps(pixels), 1e-4)
@@ -112,7 +113,7 @@ def test_batches_give_what_single_images_give(checkpoint, symmetries):
         assert len(members) == len(expected) == 2 * len(symmetries)
         for one, other in zip(members, expected, strict=True):
             same(one, other, 1e-4)
-    silent = Batches(replace(predictor, agreement=False), size=2)
+    silent = BatchRunner(replace(predictor, agreement=False), size=2)
     assert [members for _, _, members in silent(iter(tiles))] == [()] * 5
 
 
@@ -154,7 +155,7 @@ def test_thresholds_are_those_of_the_first(checkpoint):
 def test_classes_are_read_at_a_label_set(checkpoint, image):
     settings = {
         "classes": {"name": "leaves"},
-        "representation": {"name": "binary", "threshold": 0.01},
+        "representation": {"name": "binary", "decoder": {"threshold": 0.01}},
     }
     workdir = checkpoint(0, (labels.label_set("pannuke"),), **settings)
     own, named = jaxnuc.load(workdir), jaxnuc.load(workdir, label_set="consep")
@@ -173,7 +174,7 @@ def test_classes_are_read_at_a_label_set(checkpoint, image):
         jaxnuc.load(workdir, label_set="conseb")
     with pytest.raises(ValueError, match="unknown node of the label tree"):
         jaxnuc.load(checkpoint(label_sets=CUTS, **CLASSES), label_set="consep")  # of another tree
-    with pytest.raises(ValueError, match="torn apart: 'immune' into 'lymphocyte', 'plasma'"):
+    with pytest.raises(ValueError, match="be split: 'immune' into 'lymphocyte', 'plasma'"):
         jaxnuc.load(checkpoint(label_sets=CUTS, **CLASSES), label_set="leaves")
     with pytest.raises(ValueError, match="predicts no classes"):
         jaxnuc.load(checkpoint(0), label_set="consep")
@@ -189,11 +190,14 @@ def test_nothing_to_load_and_nothing_to_agree(checkpoint):
 def test_an_ensemble_is_evaluated(checkpoint, tmp_path):
     workdirs = [checkpoint(0), checkpoint(1)]
     with pytest.raises(ValueError, match="ensemble of 2 workdirs has no folder of its own"):
-        evaluate_checkpoint(workdirs, split="val", progress=False)
+        evaluate_checkpoint(workdirs, data=Data("val"))
     figures, folder = evaluate_checkpoint(
-        workdirs, split="val", output=tmp_path, overlays=0, progress=False
+        workdirs,
+        output=tmp_path,
+        data=Data("val"),
+        options=EvaluationOptions(overlays=0, progress=False),
     )
     assert folder == tmp_path
     assert figures["images"] > 0
-    said = json.loads((tmp_path / "metrics.json").read_text())
-    assert [name in str(said) for name in map(str, workdirs)] == [True, True]
+    content = json.loads((tmp_path / "metrics.json").read_text())
+    assert [name in str(content) for name in map(str, workdirs)] == [True, True]

@@ -12,26 +12,28 @@ from skimage.io import imsave
 
 import jaxnuc
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.evaluate import evaluate
+from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.labels import LabelSet, LabelTree
 from jaxnuc.outputs import Scene
 from jaxnuc.prediction.export import export
-from jaxnuc.prediction.predict import Options, predict
-from jaxnuc.prediction.predictor import Network, Predictor
+from jaxnuc.prediction.options import DEFAULT
+from jaxnuc.prediction.predict import predict
+from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
 
 TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
 COARSE = LabelSet.of(TREE, {"inflammatory": ["immune"], "malignant": ["tumour"]})
 FINE = TREE.level()
 # Background, lymphocyte, plasma, tumour: a tumour cell that is rather immune, and a sure one.
 KINDS = np.array([[0.1, 0.22, 0.33, 0.35], [0.05, 0.05, 0.05, 0.85]], np.float32)
-OPTIONS = Options(
+OPTIONS = DEFAULT.replace(
     formats=("csv", "geojson", "coco"), patch=64, overlap=32, tile=64, workers=0, progress=False
 )
 
 
 def network(label_sets=(FINE, COARSE), name="leaves"):
-    """Nuclei are what is bright in the first channel; the second says of which kind they are."""
+    """Nuclei are what is bright in the first channel; the second is their class."""
 
     def forward(variables, images):
         kinds = jnp.log(KINDS)[images[..., 1].astype(int)]
@@ -42,7 +44,7 @@ def network(label_sets=(FINE, COARSE), name="leaves"):
     representation = jaxnuc.representations.create("binary", {"name": name}, label_sets)
     config = jaxnuc.config.default()
     config.classes.name = name
-    return Predictor((Network(forward, {}),), representation, Normalize("none"), config)
+    return Predictor((TrainedNetwork(forward, {}),), representation, Normalize("none"), config)
 
 
 def image_of(kinds):
@@ -86,10 +88,10 @@ def test_files_name_the_classes_of_the_label_set(tmp_path):
         expected = {"inflammatory": (0.1, 0.55, 0.35), "malignant": (0.05, 0.1, 0.85)}
         found = [float(row[column]) for column in columns]
         assert found == pytest.approx(expected[row["class_name"]], abs=1e-6)
-    colours = Scene("a", (40, 100), class_names=tuple(names))
+    colors = Scene("a", (40, 100), class_names=tuple(names))
     for feature in json.loads((tmp_path / "out/a.geojson").read_text())["features"]:
-        told = feature["properties"]["classification"]
-        assert told["color"] == list(colours.colour(names.index(told["name"])))
+        classification = feature["properties"]["classification"]
+        assert classification["color"] == list(colors.color(names.index(classification["name"])))
     coco = json.loads((tmp_path / "out/a.coco.json").read_text())
     assert [c["name"] for c in coco["categories"]] == ["unclassified", *names[1:]]
 
@@ -113,7 +115,7 @@ def test_an_export_describes_the_map_whatever_is_read(tmp_path):
 
 
 @dataclass
-class Annotated:
+class Annotated(Source):
     """Images whose nuclei have these kinds and these true classes; kind None: not there."""
 
     images: tuple[tuple[tuple[int | None, int], ...], ...]
@@ -135,13 +137,12 @@ class Annotated:
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_probabilities_of_classes_are_judged_at_the_label_set_of_the_data(tmp_path, workers):
+def test_probabilities_of_classes_are_scored_at_the_label_set_of_the_data(tmp_path, workers):
     # There, kind 0 is of class 1 by 0.55, and kind 1 of class 2 by 0.85.
     source = Annotated((((0, 1), (0, 2), (None, 1)), ((1, 2), (1, -1), (0, 0))))
     predictor = replace(network(), label_set=FINE)  # which the data overrule
-    figures = evaluate(
-        predictor, source, output=tmp_path, overlays=0, progress=False, workers=workers
-    )
+    options = EvaluationOptions(overlays=0, progress=False, workers=workers)
+    figures = evaluate(predictor, source, options, output=tmp_path)
     error, brier = (2 * 0.05 + 0.15) / 3, (0.45**2 + 0.55**2 + 0.15**2) / 3
     assert figures["class_calibration_error_pooled"] == pytest.approx(error, abs=1e-6)
     assert figures["class_brier_pooled"] == pytest.approx(brier, abs=1e-6)
@@ -165,7 +166,8 @@ def test_where_no_class_is_predicted_there_is_no_calibration_of_classes(tmp_path
     predictor = network()
     predictor = replace(predictor, representation=predictor.representation.base)
     source = Annotated((((0, 1), (0, 2)),))
-    figures = evaluate(predictor, source, output=tmp_path, overlays=0, progress=False)
+    options = EvaluationOptions(overlays=0, progress=False)
+    figures = evaluate(predictor, source, options, output=tmp_path)
     assert "brier_pooled" in figures
     assert "class_brier_pooled" not in figures
     assert "class_calibration" not in json.loads((tmp_path / "metrics.json").read_text())

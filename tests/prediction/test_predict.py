@@ -17,18 +17,22 @@ from skimage.io import imsave
 import jaxnuc
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.io import ArrayImage, open_image
-from jaxnuc.outputs import FORMATS
+from jaxnuc.outputs import REGISTRY
+from jaxnuc.outputs.formats import hovernet_mat
 from jaxnuc.prediction import patches
-from jaxnuc.prediction.batches import Batches
-from jaxnuc.prediction.predict import Options, predict
-from jaxnuc.prediction.predictor import Network, Predictor, make_predictor
+from jaxnuc.prediction.batches import BatchRunner
+from jaxnuc.prediction.options import DEFAULT
+from jaxnuc.prediction.predict import predict
+from jaxnuc.prediction.predictor import Predictor, TrainedNetwork, make_predictor
 from jaxnuc.prediction.stream import reference
 from jaxnuc.prediction.tiles import Tiling
 
-OPTIONS = Options(formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False)
+OPTIONS = DEFAULT.replace(
+    formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False
+)
 
 
-def test_tiles_find_what_one_pass_finds_at_every_offset(bright, blobs, same_partition):
+def test_tiles_give_the_nuclei_of_one_pass_at_every_offset(bright, blobs, same_partition):
     image, expected = blobs((150, 210))
     assert expected.max() > 60
     sizes = {"patch": 64, "overlap": 32}
@@ -57,7 +61,7 @@ def test_percentiles_are_those_of_the_whole_image(bright, blobs, same_partition)
     assert not jaxnuc.segment(faint, bright()).instances.any()
 
 
-def test_a_large_image_is_normalised_as_its_parts_are(monkeypatch):
+def test_a_large_image_is_normalized_as_its_parts_are(monkeypatch):
     """Dark lines of a pixel, which are gone where an image is made small."""
     image = np.full((1500, 1100, 3), 210, np.uint8)
     image[::9] = 30
@@ -79,7 +83,7 @@ def unet():
     model = jaxnuc.models.create(
         "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
     )
-    variables = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32))
+    variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 64, 64, 3)))
     config = jaxnuc.config.default()
     return make_predictor(config, model, representation, variables)
 
@@ -89,7 +93,7 @@ def test_batches_give_the_maps_of_single_images(unet, symmetries):
     predictor = replace(unet, symmetries=symmetries)
     rng = np.random.default_rng(0)
     tiles = [(i, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for i in range(5)]
-    batches = Batches(predictor, size=2)
+    batches = BatchRunner(predictor, size=2)
     found = list(batches(iter(tiles)))
     assert [number for number, _, _ in found] == [0, 1, 2, 3, 4]
     for (_, maps, members), (_, image) in zip(found, tiles, strict=True):
@@ -101,7 +105,7 @@ def test_batches_give_the_maps_of_single_images(unet, symmetries):
 
 
 @pytest.mark.parametrize("grid", [1, 2])
-def test_turned_patches_say_what_one_pass_says(grid):
+def test_turned_patches_give_the_maps_of_one_pass(grid):
     """Up to the border of the image, where padding is at other sides."""
     image = np.random.default_rng(0).integers(0, 256, (150, 210, 3), np.uint8)
     stardist = jaxnuc.representations.create("stardist", grid=grid, n_rays=8)
@@ -114,9 +118,9 @@ def test_turned_patches_say_what_one_pass_says(grid):
         )  # fmt: skip
         return {"prob": maps[..., :1], "dist": maps[..., 1:]}
 
-    network = Network(jax.jit(forward), {"none": np.float32(0)})
+    network = TrainedNetwork(jax.jit(forward), {"none": np.float32(0)})
     config, symmetries = jaxnuc.config.default(), tuple(range(8))
-    predictor = Predictor((network,), stardist, Normalize(), config, symmetries=symmetries)
+    predictor = Predictor((network,), stardist, Normalize(), config, symmetries)
     expected = predictor.maps(image)
     tiling = Tiling((150, 210), 128, 32)
     pixels = (
@@ -126,7 +130,7 @@ def test_turned_patches_say_what_one_pass_says(grid):
         for patch in patches.patches(tile, tiling.shape, 64, 32)
     )
     seen = 0
-    for tile, maps, _ in patches.assemble(Batches(predictor, 3)(pixels), grid):
+    for tile, maps, _ in patches.assemble(BatchRunner(predictor, 3)(pixels), grid):
         inner = np.clip(tile.box, 8, (142, 202) * 2) // grid
         top, left = np.array(tile.box[:2]) // grid
         rows, cols = slice(inner[0], inner[2]), slice(inner[1], inner[3])
@@ -141,8 +145,8 @@ def test_turned_patches_say_what_one_pass_says(grid):
 def test_files_of_every_format_agree(tmp_path, bright, blobs, same_partition, labels):
     image, expected = blobs((150, 210))
     imsave(tmp_path / "a.png", image, check_contrast=False)
-    formats = tuple(jaxnuc.outputs.FORMATS)
-    report = predict([tmp_path / "a.png"], bright(), tmp_path, replace(OPTIONS, formats=formats))
+    formats = tuple(REGISTRY.names())
+    report = predict([tmp_path / "a.png"], bright(), tmp_path, OPTIONS.replace(formats=formats))
     assert report.failed == ()
     assert report.done[0]["nuclei"] == expected.max()
     found = labels(tmp_path, "a")
@@ -162,7 +166,7 @@ def test_folders_and_what_cannot_be_read(tmp_path, bright, blobs, same_partition
         imsave(folder / f"{name}.png", blobs(shape)[0], check_contrast=False)
     (folder / "broken.png").write_bytes((folder / "thin.png").read_bytes()[:200])
     report = predict([folder], bright(), tmp_path / "out", OPTIONS)
-    assert [done["plan"]["image"] for done in report.done] == ["one", "small", "thin"]
+    assert [done["settings"]["image"] for done in report.done] == ["one", "small", "thin"]
     ((path, reason),) = report.failed
     assert path.endswith("broken.png")
     assert "broken.png" in reason
@@ -174,7 +178,7 @@ def test_a_long_strip(tmp_path, bright):
     image = np.zeros((3, 100_000, 3), np.uint8)
     image[:, 50:99_950:100] = 255
     np.save(tmp_path / "strip.npy", image)
-    options = replace(OPTIONS, patch=512, tile=960, formats=("csv",))
+    options = OPTIONS.replace(patch=512, tile=960, formats=("csv",))
     report = predict([tmp_path / "strip.npy"], bright(), tmp_path, options)
     assert report.done[0]["nuclei"] == 999
 
@@ -183,11 +187,11 @@ def test_microns_per_pixel(tmp_path, bright, blobs, same_partition, labels):
     image, expected = blobs((150, 210))
     fine = image.repeat(2, axis=0).repeat(2, axis=1)
     imsave(tmp_path / "a.png", fine, check_contrast=False)
-    options = replace(OPTIONS, model_mpp=0.5)
+    options = OPTIONS.replace(model_mpp=0.5)
     report = predict([tmp_path / "a.png"], bright(), tmp_path, options)
     assert "give them, as --mpp=" in report.failed[0][1]
-    report = predict([tmp_path / "a.png"], bright(), tmp_path, replace(options, mpp=0.25))
-    assert report.done[0]["plan"]["scale"] == [2.0, 2.0]
+    report = predict([tmp_path / "a.png"], bright(), tmp_path, options.replace(mpp=0.25))
+    assert report.done[0]["settings"]["scale"] == [2.0, 2.0]
     same_partition(labels(tmp_path, "a"), expected)
     row = next(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
     assert float(row["area_um2"]) == pytest.approx(0.25 * float(row["area"]))
@@ -206,18 +210,17 @@ def test_an_image_that_cannot_be_opened_does_not_stop_others(tmp_path, monkeypat
     monkeypatch.setattr("jaxnuc.prediction.predict.open_image", opened)
     report = predict([tmp_path], bright(), tmp_path / "out", OPTIONS)
     assert [reason for _, reason in report.failed] == ["a.png: not allowed", "b.png: needs"]
-    assert [done["plan"]["image"] for done in report.done] == ["c"]
+    assert [done["settings"]["image"] for done in report.done] == ["c"]
 
 
 def test_an_image_too_large_for_a_format_is_refused_before_the_network(
     tmp_path, monkeypatch, bright, blobs
 ):
-    small = FORMATS["hovernet-mat"]._replace(most_pixels=3000)
-    monkeypatch.setitem(FORMATS, "hovernet-mat", small)
+    monkeypatch.setattr(hovernet_mat.Format, "most_pixels", 3000)
     imsave(tmp_path / "a.png", blobs((60, 60))[0], check_contrast=False)
-    options = replace(OPTIONS, formats=("csv", "hovernet-mat"))
+    options = OPTIONS.replace(formats=("csv", "hovernet_mat"))
     report = predict([tmp_path / "a.png"], bright(), tmp_path / "out", options)
-    assert "hovernet-mat files at most 3000" in report.failed[0][1]
+    assert "hovernet_mat files at most 3000" in report.failed[0][1]
     assert not (tmp_path / "out").exists()
 
 
@@ -233,10 +236,10 @@ def test_a_corrupt_tile_stops_or_is_left_out(tmp_path, bright, blobs, same_parti
     report = predict([path], bright(), tmp_path / "stopped", OPTIONS)
     assert "a.tif: level 0 cannot be decoded in (0, 0, 64, 64)" in report.failed[0][1]
     assert not (tmp_path / "stopped" / "a.csv").exists()
-    options = replace(OPTIONS, skip_corrupt=True)
+    options = OPTIONS.replace(skip_corrupt=True)
     report = predict([path], bright(), tmp_path / "skipped", options)
-    (said,) = report.done[0]["corrupt"]
-    assert "a.tif: level 0 cannot be decoded in (0, 0, 64, 64)" in said
+    (line,) = report.done[0]["corrupt"]
+    assert "a.tif: level 0 cannot be decoded in (0, 0, 64, 64)" in line
     white = expected > 0
     white[:64, :64] = True  # as glass, which is a nucleus to this network
     same_partition(labels(tmp_path / "skipped", "a"), ndimage.label(white)[0])
@@ -250,14 +253,14 @@ def test_a_damaged_overview_does_not_pass_for_glass(tmp_path, bright, damage):
         tiff.write(image, subifds=1, **arguments)
         tiff.write(image[::2, ::2], subfiletype=1, **arguments)
     damage(path, level=1, tiles=range(128))
-    options = replace(OPTIONS, tissue=True, patch=1024, tile=1024, formats=("csv",))
+    options = OPTIONS.replace(tissue=True, patch=1024, tile=1024, formats=("csv",))
     report = predict([path], bright(), tmp_path / "out", options)
     assert "level 1 cannot be decoded" in report.failed[0][1]
-    (said,) = predict([path], bright(), tmp_path / "all", replace(options, tissue=False)).done
-    assert said["nuclei"] == 4 * 2
-    skipped = replace(options, skip_corrupt=True)
-    (said,) = predict([path], bright(), tmp_path / "out", skipped).done
-    assert len(said["corrupt"]) == 128
+    (summary,) = predict([path], bright(), tmp_path / "all", options.replace(tissue=False)).done
+    assert summary["nuclei"] == 4 * 2
+    skipped = options.replace(skip_corrupt=True)
+    (summary,) = predict([path], bright(), tmp_path / "out", skipped).done
+    assert len(summary["corrupt"]) == 128
 
 
 def test_glass_is_left_out(tmp_path, bright):
@@ -271,7 +274,7 @@ def test_glass_is_left_out(tmp_path, bright):
         return {"mask": images[..., :1].astype("float32") - 1000}
 
     predictor = bright(forward=forward)
-    predict([tmp_path / "a.npy"], predictor, tmp_path, replace(OPTIONS, tissue=True, batch_size=1))
+    predict([tmp_path / "a.npy"], predictor, tmp_path, OPTIONS.replace(tissue=True, batch_size=1))
     tinted = [bool((x != 243).any()) for x in seen]
     assert sum(tinted) >= 25
     assert len(seen) < 300 < 4 * 15 * 31  # patches of all tiles
@@ -292,20 +295,20 @@ def test_glass_is_left_out(tmp_path, bright):
 )
 def test_options_that_do_not_work(arguments, message):
     with pytest.raises(ValueError, match=message):
-        Options(**arguments)
+        DEFAULT.replace(**arguments)
 
 
-def test_the_script_says_plainly_what_is_wrong(tmp_path):
+def test_the_script_names_what_is_wrong(tmp_path):
     script = Path(__file__).parents[2] / "predict.py"
     given = [f"--workdir={tmp_path}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}"]
     command = [sys.executable, str(script), *given]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (1, "")
-    (line,) = done.stderr.splitlines()
+    line = done.stderr.splitlines()[-1]
     assert line.startswith(f"error: {tmp_path} is neither a workdir")
     assert not (tmp_path / "out").exists()
 
 
 def test_an_empty_batch_is_refused(bright):
     with pytest.raises(ValueError, match=r"batch_size=0 must be at least 1"):
-        Batches(bright(), 0)
+        BatchRunner(bright(), 0)

@@ -15,23 +15,23 @@ def predictor():
     model = jaxnuc.models.create(
         "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
     )
-    variables = model.init(jax.random.key(0), np.zeros((1, 64, 64, 3), np.float32))
+    variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 64, 64, 3)))
     config = jaxnuc.config.default()
     return make_predictor(config, model, representation, variables)
 
 
 def test_every_kind_of_image_becomes_the_same_rgb():
-    grey = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
-    expected = grey[..., None].repeat(3, axis=-1)
+    gray = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
+    expected = gray[..., None].repeat(3, axis=-1)
     rgba = np.concatenate([expected, np.full((5, 7, 1), 9, np.uint8)], axis=-1)
     for image in (
-        grey,
-        grey[..., None],
+        gray,
+        gray[..., None],
         expected,
         rgba,
-        grey.astype(np.uint16) * 257,
-        grey / 255,
-        (grey / 255).astype(np.float32),
+        gray.astype(np.uint16) * 257,
+        gray / 255,
+        (gray / 255).astype(np.float32),
     ):
         np.testing.assert_array_equal(as_rgb(image), expected)
 

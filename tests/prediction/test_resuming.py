@@ -4,7 +4,6 @@ import errno
 import signal
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +11,17 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
-from jaxnuc.outputs import FORMATS, NucleiTable, label_image
+from jaxnuc.outputs import NucleiTable
+from jaxnuc.outputs.formats import tiff
 from jaxnuc.prediction import predict as module
-from jaxnuc.prediction.parts import Parts
-from jaxnuc.prediction.plan import fingerprint
-from jaxnuc.prediction.predict import Options, predict
+from jaxnuc.prediction.options import DEFAULT
+from jaxnuc.prediction.partial_results import PartialResults
+from jaxnuc.prediction.predict import predict
+from jaxnuc.prediction.settings import fingerprint
 
-OPTIONS = Options(formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False)
+OPTIONS = DEFAULT.replace(
+    formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False
+)
 
 
 def test_done_images_are_left_and_other_settings_refused(tmp_path, bright, blobs):
@@ -29,38 +32,38 @@ def test_done_images_are_left_and_other_settings_refused(tmp_path, bright, blobs
     before = (tmp_path / "a.csv").stat().st_mtime_ns
     predict([path], bright(), tmp_path, OPTIONS)
     assert (tmp_path / "a.csv").stat().st_mtime_ns == before
-    other = replace(OPTIONS, overlap=0)
+    other = OPTIONS.replace(overlap=0)
     report = predict([path], bright(), tmp_path, other)
     assert "made with overlap=32, now it is 0; take another output folder" in report.failed[0][1]
     dimmer = bright(threshold=60)
     assert "model=" in predict([path], dimmer, tmp_path, OPTIONS).failed[0][1]
     assert (tmp_path / "a.csv").stat().st_mtime_ns == before
-    predict([path], bright(), tmp_path, replace(other, overwrite=True))
+    predict([path], bright(), tmp_path, other.replace(overwrite=True))
     assert (tmp_path / "a.csv").stat().st_mtime_ns > before
     assert (
         "stains=True"
-        in predict([path], bright(), tmp_path, replace(other, stains=False)).failed[0][1]
+        in predict([path], bright(), tmp_path, other.replace(stains=False)).failed[0][1]
     )
     (tmp_path / "a.json").unlink()
     after = (tmp_path / "a.csv").stat().st_mtime_ns
     imsave(tmp_path / "b.png", image, check_contrast=False)
     report = predict([path, tmp_path / "b.png"], bright(), tmp_path, OPTIONS)
     assert "a.csv exists; replace it with --overwrite" in report.failed[0][1]
-    assert [done["plan"]["image"] for done in report.done] == ["b"]
+    assert [done["settings"]["image"] for done in report.done] == ["b"]
     assert (tmp_path / "a.csv").stat().st_mtime_ns == after
     assert not (tmp_path / "a.parts").exists()
 
 
-def test_files_of_others_are_not_replaced(tmp_path, bright, blobs):
+def test_files_of_other_programs_are_not_replaced(tmp_path, bright, blobs):
     path = tmp_path / "a.png"
     imsave(path, blobs((60, 60))[0], check_contrast=False)
     (tmp_path / "a.json").write_text('{"shapes": []}')
     report = predict([path], bright(), tmp_path, OPTIONS)
-    assert "a.json exists, and is not from here" in report.failed[0][1]
+    assert "a.json exists and is no summary" in report.failed[0][1]
     (tmp_path / "a.json").unlink()
     predict([path], bright(), tmp_path, OPTIONS)
     (tmp_path / "a.geojson").write_text("someone's")
-    more = replace(OPTIONS, formats=("csv", "geojson"))
+    more = OPTIONS.replace(formats=("csv", "geojson"))
     report = predict([path], bright(), tmp_path, more)
     assert "a.geojson exists" in report.failed[0][1]
     (tmp_path / "a.geojson").unlink()
@@ -72,7 +75,7 @@ def test_formats_may_be_asked_for_one_after_the_other(tmp_path, bright, blobs):
     path = tmp_path / "a.png"
     imsave(path, blobs((60, 60))[0], check_contrast=False)
     for format_ in ("csv", "tiff", "csv"):
-        report = predict([path], bright(), tmp_path, replace(OPTIONS, formats=(format_,)))
+        report = predict([path], bright(), tmp_path, OPTIONS.replace(formats=(format_,)))
         assert not report.failed
     assert set(report.done[0]["files"]) == {"csv", "tiff", "report"}
     (tmp_path / "a.csv").unlink()
@@ -117,18 +120,18 @@ def test_fingerprints(tmp_path):
     assert fingerprint(tmp_path / "a").startswith("30000000 bytes, ")
 
 
-def test_images_that_were_made_here_are_no_input(tmp_path, bright, blobs):
+def test_written_pictures_are_no_input(tmp_path, bright, blobs):
     imsave(tmp_path / "a.png", blobs((60, 60))[0], check_contrast=False)
-    options = replace(OPTIONS, formats=("tiff", "overlay"), tissue=True)
+    options = OPTIONS.replace(formats=("tiff", "overlay"), tissue=True)
     for _ in range(2):
         report = predict([tmp_path], bright(), tmp_path, options)
-        assert [done["plan"]["image"] for done in report.done] == ["a"]
+        assert [done["settings"]["image"] for done in report.done] == ["a"]
     assert {path.name for path in tmp_path.glob("*.???")} == {
         "a.png", "a.tissue.png", "a.labels.tif", "a.overlay.png",
     }  # fmt: skip
 
 
-def test_a_full_disk_is_told_with_the_way_out(tmp_path, monkeypatch, bright, blobs):
+def test_a_full_disk_is_an_error_with_the_way_out(tmp_path, monkeypatch, bright, blobs):
     path = tmp_path / "a.png"
     imsave(path, blobs((150, 210))[0], check_contrast=False)
 
@@ -136,7 +139,7 @@ def test_a_full_disk_is_told_with_the_way_out(tmp_path, monkeypatch, bright, blo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Parts, "save", full)
+        patched.setattr(PartialResults, "save", full)
         with pytest.raises(OSError, match="No space left") as raised:
             predict([path], bright(), tmp_path / "out", OPTIONS)
     assert "a.png" in raised.value.__notes__[0]
@@ -147,16 +150,16 @@ def test_a_full_disk_is_told_with_the_way_out(tmp_path, monkeypatch, bright, blo
 KILLED = """
 import os, signal
 from pathlib import Path
-import jaxnuc.prediction.parts as parts
+import jaxnuc.prediction.partial_results as parts
 from conftest import _bright as bright
 from test_resuming import OPTIONS, predict
-save, rows = parts.Parts.save, []
+save, rows = parts.PartialResults.save, []
 def saved(self, row):
     save(self, row)
     rows.append(row)
     if len(rows) == 2:
         os.kill(os.getpid(), signal.SIGKILL)
-parts.Parts.save = saved
+parts.PartialResults.save = saved
 predict([Path({image!r})], bright(), {output!r}, OPTIONS)
 """
 
@@ -181,26 +184,26 @@ def test_killed_and_resumed_is_as_uninterrupted(tmp_path, bright, blobs, same_pa
 
 
 PHASES = {
-    "rows": (Parts, "save", 2),
+    "rows": (PartialResults, "save", 2),
     "rows are measured": (NucleiTable, "save", 8),
-    "files": (label_image, "write_tiff", 1),
+    "files": (tiff.Format, "write", 1),
     "report": (module, "write_prediction_report", 1),
     "summary": (module, "replace_file", 1),
-    "the end": (Parts, "remove", 1),
+    "the end": (PartialResults, "remove", 1),
 }
 
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("phase", PHASES)
-def test_stopped_anywhere_it_goes_on(tmp_path, phase, overwrite, bright, blobs):
+def test_a_run_that_was_stopped_anywhere_resumes(tmp_path, phase, overwrite, bright, blobs):
     image, _ = blobs((250, 210))
     path, here = tmp_path / "a.png", tmp_path / "here"
     imsave(path, image, check_contrast=False)
     predict([path], bright(), tmp_path / "whole", OPTIONS)
     options = OPTIONS
     if overwrite:
-        predict([path], bright(), here, replace(OPTIONS, overlap=0))
-        options = replace(OPTIONS, overwrite=True)
+        predict([path], bright(), here, OPTIONS.replace(overlap=0))
+        options = OPTIONS.replace(overwrite=True)
     owner, name, times = PHASES[phase]
     called = getattr(owner, name)
 
@@ -212,14 +215,11 @@ def test_stopped_anywhere_it_goes_on(tmp_path, phase, overwrite, bright, blobs):
         return called(*arguments, **others)
 
     with pytest.MonkeyPatch.context() as patched:
-        if owner is label_image:
-            patched.setitem(FORMATS, "tiff", FORMATS["tiff"]._replace(write=stopped))
-        else:
-            patched.setattr(owner, name, stopped)
+        patched.setattr(owner, name, stopped)
         with pytest.raises(KeyboardInterrupt):
             predict([path], bright(), here, options)
-    (said,) = predict([path], bright(), here, OPTIONS).done
-    assert said["plan"]["overlap"] == OPTIONS.overlap
+    (summary,) = predict([path], bright(), here, OPTIONS).done
+    assert summary["settings"]["overlap"] == OPTIONS.tiling.overlap
     names = {"a.csv", "a.json", "a.labels.tif", "a.report.html"}
     assert {found.name for found in here.iterdir()} == names
     for name in ("a.csv", "a.labels.tif"):
@@ -231,10 +231,10 @@ def test_shards_are_joined_without_the_network(tmp_path, bright, blobs):
     path = tmp_path / "a.png"
     imsave(path, image, check_contrast=False)
     for shard in ((1, 3), (3, 3)):
-        report = predict([path], bright(), tmp_path / "a", replace(OPTIONS, shard=shard))
+        report = predict([path], bright(), tmp_path / "a", OPTIONS.replace(shard=shard))
         assert report.done == ()
         assert not (tmp_path / "a" / "a.csv").exists()
-    predict([path], bright(), tmp_path / "a", replace(OPTIONS, shard=(2, 3)))
+    predict([path], bright(), tmp_path / "a", OPTIONS.replace(shard=(2, 3)))
 
     def refuse(variables, images):
         raise AssertionError("everything is there")
@@ -251,32 +251,32 @@ def test_shards_in_other_folders_are_merged(tmp_path, bright, blobs):
     imsave(path, image, check_contrast=False)
     folders = tmp_path / "one", tmp_path / "two"
     for number, folder in enumerate(folders, 1):
-        predict([path], bright(), folder, replace(OPTIONS, shard=(number, 2)))
-    merge = replace(OPTIONS, merge=(*folders, folders[0], tmp_path / "merged"))  # twice, and itself
-    predict([path], bright(), tmp_path / "merged", replace(OPTIONS, shard=(6, 99)))
+        predict([path], bright(), folder, OPTIONS.replace(shard=(number, 2)))
+    merge = OPTIONS.replace(merge=(*folders, folders[0], tmp_path / "merged"))  # twice, and itself
+    predict([path], bright(), tmp_path / "merged", OPTIONS.replace(shard=(6, 99)))
     report = predict([path], bright(), tmp_path / "merged", merge)
     assert report.done[0]["seconds"]["waiting_for_tiles"] == 0  # nothing was left for the network
     predict([path], bright(), tmp_path / "whole", OPTIONS)
     for name in ("a.csv", "a.labels.tif"):
         assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert {p.name for p in folders[0].iterdir()} == {"a.parts"}  # as it was
-    other = predict([path], bright(), tmp_path / "other", replace(merge, tile=128))
+    other = predict([path], bright(), tmp_path / "other", merge.replace(tile=128))
     assert "made with tile=64, now it is 128" in other.failed[0][1]
-    missing = replace(OPTIONS, merge=(tmp_path / "three",))
-    assert "has no plan.json" in predict([path], bright(), tmp_path / "x", missing).failed[0][1]
+    missing = OPTIONS.replace(merge=(tmp_path / "three",))
+    assert "has no settings.json" in predict([path], bright(), tmp_path / "x", missing).failed[0][1]
 
 
-def test_all_damage_is_told_of_a_run_that_was_stopped(tmp_path, monkeypatch, bright, blobs, damage):
+def test_all_damage_is_listed_after_a_stop(tmp_path, monkeypatch, bright, blobs, damage):
     path = tmp_path / "a.tif"
     image, _ = blobs((640, 128))
     tifffile.imwrite(path, image, tile=(64, 64), compression="zlib", photometric="rgb")
     damage(path, tiles=(0, 3, 8, 19))
-    options = replace(OPTIONS, skip_corrupt=True, mpp=0.25, model_mpp=0.4)
+    options = OPTIONS.replace(skip_corrupt=True, mpp=0.25, model_mpp=0.4)
     (whole,) = predict([path], bright(), tmp_path / "whole", options).done
     assert [line.split(" (row")[0].split("in ")[1] for line in whole["corrupt"]] == [
         "(0, 0, 64, 64)", "(64, 64, 64, 64)", "(256, 0, 64, 64)", "(576, 64, 64, 64)",
     ]  # fmt: skip
-    save, rows = Parts.save, []
+    save, rows = PartialResults.save, []
 
     def stopped(self, row):
         save(self, row)
@@ -284,10 +284,10 @@ def test_all_damage_is_told_of_a_run_that_was_stopped(tmp_path, monkeypatch, bri
         if len(rows) == 4:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(Parts, "save", stopped)
+    monkeypatch.setattr(PartialResults, "save", stopped)
     with pytest.raises(KeyboardInterrupt):
         predict([path], bright(), tmp_path / "here", options)
-    (said,) = predict([path], bright(), tmp_path / "here", options).done
+    (summary,) = predict([path], bright(), tmp_path / "here", options).done
     assert len(set(rows)) == len(rows) > 8
-    assert said["corrupt"] == whole["corrupt"]
+    assert summary["corrupt"] == whole["corrupt"]
     assert (tmp_path / "here/a.csv").read_bytes() == (tmp_path / "whole/a.csv").read_bytes()

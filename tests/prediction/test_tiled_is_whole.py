@@ -9,8 +9,8 @@ import pytest
 
 import jaxnuc
 from jaxnuc.data.synthetic import generate
-from jaxnuc.prediction.patched import Patched
-from jaxnuc.prediction.predictor import Network, make_predictor
+from jaxnuc.prediction.patchwise import PatchwisePredictor
+from jaxnuc.prediction.predictor import TrainedNetwork, make_predictor
 
 IMAGE = generate(0, size=384, style="he").image[:200, :330]
 SPREAD = {"dist": (8.0, 2.0), "distance": (2.0, 3.0)}  # of logits: (0, 3)
@@ -18,7 +18,7 @@ REPRESENTATIONS = {
     "binary": {},
     "contour": {},
     "distance": {},
-    "hover": {"min_area": 1, "min_size": 1},
+    "hover": {"min_area": 1, "decoder": {"min_size": 1}},
 }
 NETWORKS = {
     "flexible_unet": ({"layers": 2, "base_filters": 4}, REPRESENTATIONS),
@@ -27,7 +27,7 @@ NETWORKS = {
 
 
 def talkative(predictor):
-    """A network that has learnt nothing says next to nothing: its maps are moved and stretched."""
+    """The maps of an untrained network are nearly constant: they are moved and stretched."""
     (network,) = predictor.networks
     shifts = {}
     for name, m in predictor.maps(IMAGE).items():
@@ -38,7 +38,7 @@ def talkative(predictor):
     def forward(variables, images):
         maps = network.forward(variables, images)
         maps = {name: shifts[name][0] + shifts[name][1] * m for name, m in maps.items()}
-        if "hv" in maps:  # noise has no centres: those of the mask
+        if "hv" in maps:  # noise has no centers: those of the mask
             mask = maps["mask"][..., 0]
             around = jnp.pad(mask, ((0, 0), (2, 2), (2, 2)), mode="edge")
             across = around[:, 2:-2, :-4] - around[:, 2:-2, 4:]
@@ -46,7 +46,7 @@ def talkative(predictor):
             maps |= {"hv": jnp.stack([across, down], -1) / 9, "np": jnp.stack([-mask, mask], -1)}
         return maps
 
-    return replace(predictor, networks=(Network(forward, network.variables),))
+    return replace(predictor, networks=(TrainedNetwork(forward, network.variables),))
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -62,7 +62,7 @@ def test_the_same_nuclei_at_every_offset(name):
         predictor = replace(speaker, representation=representation)
         whole = jaxnuc.segment(IMAGE, predictor)
         assert whole.instances.max() > 5, representation
-        maps = Patched(predictor, 128, 64).maps(IMAGE)
+        maps = PatchwisePredictor(predictor, 128, 64).maps(IMAGE)
         for key, expected in predictor.maps(IMAGE).items():
             np.testing.assert_allclose(maps[key], expected, atol=1e-3)
         for offset in ((0, 0), (32, 0), (64, 96), (96, 32)):

@@ -49,7 +49,7 @@ def test_cores_partition_the_image_and_tiles_are_as_promised(tiling):
 
 @settings(deadline=None, max_examples=150)
 @given(tilings(), st.data())
-def test_neighbours_share_the_overlap(tiling, data):
+def test_neighbors_share_the_overlap(tiling, data):
     if tiling.grid[1] == 1:
         return
     col = data.draw(st.integers(1, tiling.grid[1] - 1))

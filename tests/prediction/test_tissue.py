@@ -14,9 +14,9 @@ def slide(shape=(120, 160), glass=(243, 243, 242)):
     return np.clip(rng.normal(glass, 2.0, (*shape, 3)).round(), 0, 255).astype(np.uint8)
 
 
-def textured(colour, shape, seed=1):
+def textured(color, shape, seed=1):
     rng = np.random.default_rng(seed)
-    return np.clip(rng.normal(colour, 12.0, (*shape, 3)), 0, 255).astype(np.uint8)
+    return np.clip(rng.normal(color, 12.0, (*shape, 3)), 0, 255).astype(np.uint8)
 
 
 def test_tissue_is_told_from_glass():

@@ -18,7 +18,7 @@ EPSILON = 1e-5
 def network(name, outputs, layout, **arguments):
     """A network with weights at random, and the same under the published names."""
     model = models.create(name, outputs, **arguments)
-    side = 64 + getattr(model, "margin", 0)
+    side = 64 + model.margin
     images = jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
     shapes = jax.eval_shape(lambda x: model.init(jax.random.key(0), x), images)
     blank = jax.tree.map(lambda leaf: np.broadcast_to(np.float32(0), leaf.shape), shapes)

@@ -65,10 +65,10 @@ class Browser:
 
     def call(self, method, **params):
         self.number += 1
-        said = {"id": self.number, "method": method, "params": params}
+        message = {"id": self.number, "method": method, "params": params}
         if self.session:
-            said["sessionId"] = self.session
-        os.write(self.writing, json.dumps(said).encode() + b"\0")
+            message["sessionId"] = self.session
+        os.write(self.writing, json.dumps(message).encode() + b"\0")
         while True:
             found = self.message()
             if found.get("id") == self.number:

@@ -8,12 +8,13 @@ import pytest
 from PIL import Image
 
 from jaxnuc.metrics import Conventions
-from jaxnuc.reports.overlay import FALSE, MATCHED, MISSED, TRUTH, overlay, write_overlay
+from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
+from jaxnuc.reports.overlay import overlay, write_overlay
 
 H, W = 60, 80
 
 
-def grey(value=200):
+def gray(value=200):
     return np.full((H, W, 3), value, np.uint8)
 
 
@@ -25,7 +26,7 @@ def rectangles(*corners):
 
 
 def outline(instances):
-    """Pixels of an instance with one of four neighbours, inside the image, that is not of it."""
+    """Pixels of an instance with one of four neighbors, inside the image, that is not of it."""
     found = np.zeros(instances.shape, bool)
     for y, x in zip(*np.nonzero(instances), strict=True):
         for v, u in ((y - 1, x), (y + 1, x), (y, x - 1), (y, x + 1)):
@@ -34,15 +35,15 @@ def outline(instances):
     return found
 
 
-def painted(picture, colour):
-    return (picture[:H, :W] == colour).all(axis=-1)
+def painted(picture, color):
+    return (picture[:H, :W] == color).all(axis=-1)
 
 
-def test_each_outcome_has_its_colour_on_its_outline_and_nowhere_else():
+def test_each_outcome_has_its_color_on_its_outline_and_nowhere_else():
     found, missed = (5, 5, 25, 25), (30, 30, 50, 50)
     shifted, made_up = (7, 5, 27, 25), (40, 60, 55, 75)
     truth, prediction = rectangles(found, missed), rectangles(shifted, made_up)
-    picture = overlay(grey(), truth, prediction, scale=1)
+    picture = overlay(gray(), truth, prediction, scale=1)
 
     matched = outline(rectangles(shifted))
     np.testing.assert_array_equal(painted(picture, MISSED), outline(rectangles(missed)))
@@ -53,7 +54,7 @@ def test_each_outcome_has_its_colour_on_its_outline_and_nowhere_else():
 
 def test_touching_nuclei_are_told_apart_and_the_image_border_is_no_outline():
     touching = rectangles((0, 10, 20, 20), (0, 20, 20, 30))
-    picture = overlay(grey(), touching, touching, scale=1)
+    picture = overlay(gray(), touching, touching, scale=1)
     np.testing.assert_array_equal(painted(picture, MATCHED), outline(touching))
     assert painted(picture, MATCHED)[5, 19:21].all()
     assert not painted(picture, MATCHED)[0, 15]
@@ -61,25 +62,25 @@ def test_touching_nuclei_are_told_apart_and_the_image_border_is_no_outline():
 
 def test_what_is_not_judged_is_neither_missed_nor_false():
     truth, prediction = rectangles((0, 10, 6, 16)), rectangles((20, W - 6, 26, W))
-    picture = overlay(grey(), truth, prediction, conventions=Conventions(border=0), scale=1)
-    for colour in (MISSED, FALSE):
-        assert not (picture[:H] == colour).all(-1).any()
+    picture = overlay(gray(), truth, prediction, conventions=Conventions(border=0), scale=1)
+    for color in (MISSED, FALSE):
+        assert not (picture[:H] == color).all(-1).any()
 
 
-@pytest.mark.parametrize(("threshold", "colour"), [(0.3, MATCHED), (0.5, MISSED)])
-def test_the_threshold_decides_what_matches(threshold, colour):
+@pytest.mark.parametrize(("threshold", "color"), [(0.3, MATCHED), (0.5, MISSED)])
+def test_the_threshold_decides_what_matches(threshold, color):
     truth = rectangles((10, 10, 30, 30))
     prediction = rectangles((20, 10, 30, 30))  # half of it: an IoU of 0.5 exactly
-    picture = overlay(grey(), truth, prediction, conventions=Conventions(threshold), scale=1)
-    assert painted(picture, colour).any()
-    assert painted(picture, MISSED).any() == (colour == MISSED)
+    picture = overlay(gray(), truth, prediction, conventions=Conventions(threshold), scale=1)
+    assert painted(picture, color).any()
+    assert painted(picture, MISSED).any() == (color == MISSED)
 
 
 def test_without_truth_all_outlines_are_alike():
     prediction = rectangles((5, 5, 25, 25), (30, 30, 50, 50))
-    picture = overlay(grey(), None, prediction, scale=1)
+    picture = overlay(gray(), None, prediction, scale=1)
     np.testing.assert_array_equal(painted(picture, MATCHED), outline(prediction))
-    assert not any(painted(picture, colour).any() for colour in (TRUTH, MISSED, FALSE))
+    assert not any(painted(picture, color).any() for color in (TRUTH, MISSED, FALSE))
 
 
 def test_small_images_are_enlarged_by_a_whole_factor():
@@ -98,7 +99,7 @@ def test_small_images_are_enlarged_by_a_whole_factor():
 
 def test_enlarged_outlines_stay_within_the_enlarged_outline_pixels():
     prediction = rectangles((5, 5, 25, 25), (5, 25, 25, 45))
-    picture = overlay(grey(), None, prediction, scale=3)
+    picture = overlay(gray(), None, prediction, scale=3)
     blue = (picture[: 3 * H, : 3 * W] == MATCHED).all(axis=-1)
     thick = np.kron(outline(prediction), np.ones((3, 3), bool))
     assert not (blue & ~thick).any()
@@ -112,23 +113,23 @@ def test_dark_images_are_brightened_in_proportion_and_bright_ones_are_left_alone
     gain = shown[0, -1, 0] / ramp[0, -1, 0]
     assert gain > 2
     np.testing.assert_allclose(shown, ramp * gain, atol=1)
-    np.testing.assert_array_equal(overlay(grey(230), None, nothing, scale=1)[:H, :W], grey(230))
+    np.testing.assert_array_equal(overlay(gray(230), None, nothing, scale=1)[:H, :W], gray(230))
 
 
-def test_the_legend_shows_the_colours_and_grows_with_its_text():
+def test_the_legend_shows_the_colors_and_grows_with_its_text():
     truth = rectangles((5, 5, 25, 25))
-    short = overlay(grey(), truth, truth, scale=1)
-    for colour in (MATCHED, TRUTH, MISSED, FALSE):
-        assert (short[H:] == colour).all(axis=-1).sum() > 100
-    long = overlay(grey(), truth, truth, scale=1, caption="a caption " * 40)
+    short = overlay(gray(), truth, truth, scale=1)
+    for color in (MATCHED, TRUTH, MISSED, FALSE):
+        assert (short[H:] == color).all(axis=-1).sum() > 100
+    long = overlay(gray(), truth, truth, scale=1, caption="a caption " * 40)
     assert long.shape[0] > short.shape[0]
     assert long.shape[1] == short.shape[1]
 
 
 def test_the_legend_of_a_large_picture_is_as_large_when_both_are_seen_at_one_size():
     nothing = np.zeros((H, W), np.int32)
-    small = overlay(grey(), None, nothing, scale=10, caption="name")  # 800 pixels wide
-    large = overlay(grey(), None, nothing, scale=40, caption="name")
+    small = overlay(gray(), None, nothing, scale=10, caption="name")  # 800 pixels wide
+    large = overlay(gray(), None, nothing, scale=40, caption="name")
     heights = [len(picture) - H * scale for picture, scale in ((small, 10), (large, 40))]
     assert heights[1] == 3 * heights[0]
     assert (small.shape[1], large.shape[1]) == (10 * W, 40 * W)
@@ -137,7 +138,7 @@ def test_the_legend_of_a_large_picture_is_as_large_when_both_are_seen_at_one_siz
 def test_empty_maps_and_bool_predictions_are_drawn():
     nothing = np.zeros((H, W), np.int32)
     overlay(np.zeros((H, W, 3), np.uint8), nothing, nothing)
-    picture = overlay(grey(), None, rectangles((5, 5, 25, 25)) > 0, scale=1)
+    picture = overlay(gray(), None, rectangles((5, 5, 25, 25)) > 0, scale=1)
     np.testing.assert_array_equal(painted(picture, MATCHED), outline(rectangles((5, 5, 25, 25))))
 
 
@@ -145,8 +146,8 @@ def test_empty_maps_and_bool_predictions_are_drawn():
     ("arguments", "words"),
     [
         ((np.zeros((4, 4)), None, np.zeros((4, 4), int)), r"image is float64 \(4, 4\)"),
-        ((grey(), None, np.zeros((4, 4), int)), r"prediction is \(4, 4\).*\(60, 80\)"),
-        ((grey(), np.zeros((4, 4), int), np.zeros((H, W), int)), r"truth is \(4, 4\)"),
+        ((gray(), None, np.zeros((4, 4), int)), r"prediction is \(4, 4\).*\(60, 80\)"),
+        ((gray(), np.zeros((4, 4), int), np.zeros((H, W), int)), r"truth is \(4, 4\)"),
     ],
 )
 def test_wrong_shapes_are_refused(arguments, words):
@@ -156,25 +157,24 @@ def test_wrong_shapes_are_refused(arguments, words):
 
 def test_a_scale_below_one_is_refused():
     with pytest.raises(ValueError, match="scale is 0"):
-        overlay(grey(), None, np.zeros((H, W), int), scale=0)
+        overlay(gray(), None, np.zeros((H, W), int), scale=0)
 
 
 def test_the_written_picture_is_the_overlay(tmp_path):
     truth, prediction = rectangles((5, 5, 25, 25)), rectangles((6, 5, 26, 25), (40, 40, 50, 50))
     path = tmp_path / "picture.png"
     path.write_text("an older file")
-    write_overlay(path, grey(), truth, prediction, caption="name")
+    write_overlay(path, gray(), truth, prediction, caption="name")
     with Image.open(path) as written:
         np.testing.assert_array_equal(
-            np.asarray(written), overlay(grey(), truth, prediction, caption="name")
+            np.asarray(written), overlay(gray(), truth, prediction, caption="name")
         )
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
 
 
-@pytest.mark.parametrize("module", ["overlay", "judging"])
-def test_pictures_and_scores_need_no_jax(module):
+def test_pictures_need_no_jax():
     code = (
-        f"import sys, jaxnuc.reports.{module}\n"
+        "import sys, jaxnuc.reports.overlay\n"
         "sys.exit(' '.join({'jax', 'flax', 'optax', 'matplotlib'} & set(sys.modules)) or None)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

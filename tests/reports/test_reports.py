@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.evaluate import evaluate
+from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.metrics import score
 from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.reports import page
 from jaxnuc.reports.compared import compared
-from jaxnuc.reports.overlay import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.reports.prediction import write_prediction_report
 
 NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>" + 20 * "longer_than_a_line"
@@ -70,7 +71,7 @@ def squares(count):
     return instances
 
 
-class Data:
+class Data(Source):
     """Image i has as many squares as `true[i]`; as many are found as its first pixel says."""
 
     name, split = NASTY, None
@@ -93,6 +94,7 @@ def segment(image):
     return SimpleNamespace(instances=squares(count), scores=np.linspace(0.9, 0.5, count))
 
 
+QUIET = EvaluationOptions(overlays=0, progress=False)
 LINES = [{"step": s, "train/loss": 1 / s, "validation/pq_image_mean": s / 9} for s in range(1, 9)]
 
 
@@ -102,9 +104,8 @@ def evaluation(tmp_path_factory):
     evaluate(
         segment,
         Data(),
+        EvaluationOptions(overlays=3, progress=False, protocols=("coco", "stardist")),
         output=folder,
-        overlays=3,
-        progress=False,
         about={"checkpoint": NASTY, "split": "test"},
         training=[*LINES, {"step": 4, "event": NASTY}],
     )
@@ -122,7 +123,7 @@ def nuclei(count, seed=0):
 def prediction(tmp_path_factory):
     path = tmp_path_factory.mktemp("prediction") / "a.report.html"
     scene = Scene(NASTY, (200, 400), 0.5, class_names=("background", NASTY, "b"))
-    about = {"path": NASTY, "plan": {NASTY: [1, None]}, "corrupt": [f"corrupt {NASTY}"]}
+    about = {"path": NASTY, "settings": {NASTY: [1, None]}, "corrupt": [f"corrupt {NASTY}"]}
     small = np.full((100, 200, 3), 200, np.uint8)
     write_prediction_report(
         path, lambda: [nuclei(30), nuclei(0), nuclei(20, 1)], scene, small, 2.0, about
@@ -181,11 +182,13 @@ def test_the_evaluation_tells_its_figures(evaluation):
     assert len(document.all("figure", "compare")) == 3
     assert "Training" in cells
     assert "Calibration of the scores" in cells
+    at = cells.index("Protocol: COCO average precision")
+    assert cells[cells.index("ar", at) + 1] == f"{8 / 9:.4f}"  # of 9 squares 8 are found
 
 
 def test_without_training_scores_or_pictures_the_page_is_whole(tmp_path):
     plain = lambda image: SimpleNamespace(instances=np.zeros((40, 60), int))
-    evaluate(plain, Data((0,), (0,)), output=tmp_path, overlays=0, progress=False)
+    evaluate(plain, Data((0,), (0,)), QUIET, output=tmp_path)
     document = Document(tmp_path / "report.html")
     assert not document.all("img")
     assert "Training" not in document.cells()
@@ -193,7 +196,7 @@ def test_without_training_scores_or_pictures_the_page_is_whole(tmp_path):
 
 
 def test_one_image_has_no_intervals(tmp_path):
-    evaluate(segment, Data((2,), (2,)), output=tmp_path, overlays=0, progress=False)
+    evaluate(segment, Data((2,), (2,)), QUIET, output=tmp_path)
     cells = Document(tmp_path / "report.html").cells()
     assert "1 image" in cells
     assert cells[cells.index("Recall of nuclei") + 1 :][:2] == ["1.0000", "1.0000"]
@@ -202,7 +205,7 @@ def test_one_image_has_no_intervals(tmp_path):
 
 def test_layers_are_the_outlines_of_what_matched_and_what_did_not():
     truth, found = squares(3), squares(2)
-    found[20:30, 20:30] = 3  # made up; the third square is missed
+    found[20:30, 20:30] = 3  # a false positive; the third square is missed
     image = np.full((40, 60, 3), 250, np.uint8)
     shown = compared("worst", "a", score(truth, found), image, truth, found)
     kind, layer = pixels(shown.truth)
@@ -243,7 +246,7 @@ def test_the_prediction_tells_counts_classes_and_densities(prediction):
         count = int((table.classes == number).sum())
         at = cells.index(name, cells.index("Classes"))
         assert cells[at + 1 : at + 3] == [str(count), f"{2 * count:.1f} %"]
-    assert cells[cells.index("Tiles left out (1)") + 1] == f"corrupt {NASTY}"
+    assert cells[cells.index("Corrupt regions (1)") + 1] == f"corrupt {NASTY}"
 
 
 def test_the_layer_of_densities_is_bright_where_nuclei_are(tmp_path):

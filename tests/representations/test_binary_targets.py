@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from jaxnuc import representations
 from jaxnuc.data.synthetic import generate
-from jaxnuc.representations._binary_targets import border_weights, eroded, two_nearest
+from jaxnuc.representations.targets.border import border_weights, eroded, two_nearest
 
 
 def scattered(n, seed=0):
@@ -58,7 +58,7 @@ def test_weights_without_a_second_nucleus_are_1(labels):
 def test_weights_are_those_of_the_nuclei_in_the_mask():
     labels = scattered(30)
     representation = representations.create(
-        "binary", weight_map=True, erode=True, w0=7.0, sigma=3.0
+        "binary", targets={"name": "weighted_mask", "erode": True, "w0": 7.0, "sigma": 3.0}
     )
     maps = representation.encode(labels)
     np.testing.assert_array_equal(maps["mask"][..., 0], eroded(labels) > 0)

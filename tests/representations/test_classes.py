@@ -1,7 +1,5 @@
 """The class map beside any representation: label sets, votes, losses of mixed batches."""
 
-from types import SimpleNamespace
-
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +8,8 @@ import pytest
 from jaxnuc import labels, losses, representations
 from jaxnuc.labels import LabelSet, LabelTree
 from jaxnuc.metrics.class_counts import class_counts
-from jaxnuc.representations._classes import Classified, Losses
+from jaxnuc.representations import binary
+from jaxnuc.representations.class_map import ClassMap, Groups
 
 TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
 FINE = TREE.level()
@@ -30,6 +29,14 @@ def of_nuclei(labels, classes):
 def make(base="binary", name="leaves", label_sets=(FINE,), **arguments):
     options = arguments.pop("base_arguments", {})
     return representations.create(base, {"name": name, **arguments}, label_sets, **options)
+
+
+def terms(*names, **weighted):
+    """A list of terms of the loss; `cross_entropy` is only among them if it is named."""
+    return [{"name": name} for name in names] + [
+        {"name": name, **({"weight": w} if isinstance(w, float) else w)}
+        for name, w in weighted.items()
+    ]
 
 
 def test_outputs_are_those_of_the_base_and_the_classes():
@@ -160,7 +167,7 @@ def test_groups_cannot_be_read_at_a_finer_cut():
     read = representation.read_at(found, COARSE)
     np.testing.assert_array_equal(read.classes, found.classes)
     np.testing.assert_array_equal(read.class_probabilities, found.class_probabilities)
-    with pytest.raises(ValueError, match="torn apart: 'inflammatory'"):
+    with pytest.raises(ValueError, match="be split: 'inflammatory'"):
         representation.read_at(found, FINE)
 
 
@@ -172,8 +179,8 @@ def batch(representation, leaves_of, label_sets):
     return targets | {"label_set": np.array(label_sets, np.int32)}
 
 
-def test_each_example_is_judged_by_its_own_label_set():
-    representation = make(label_sets=(FINE, COARSE), focal_tversky=1.0)
+def test_each_example_has_the_loss_of_its_own_label_set():
+    representation = make(label_sets=(FINE, COARSE), loss=terms("cross_entropy", "focal_tversky"))
     targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 1))
     logits = np.random.default_rng(1).normal(0, 1, (2, 12, 20, 4)).astype(np.float32)
     maps = {"mask": np.zeros((2, 12, 20, 1), np.float32), "class": logits}
@@ -188,7 +195,8 @@ def test_each_example_is_judged_by_its_own_label_set():
 
 
 def test_parts_are_weighted_and_added_to_those_of_the_base():
-    representation = make(cross_entropy=2.0, dice=0.5, tversky=0.25, focal=0.125)
+    weights = {"cross_entropy": 2.0, "dice": 0.5, "tversky": 0.25, "focal": 0.125}
+    representation = make(loss=terms(**weights))
     targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 0))
     rng = np.random.default_rng(1)
     maps = {
@@ -198,7 +206,6 @@ def test_parts_are_weighted_and_added_to_those_of_the_base():
     total, parts = representation.loss(maps, targets)
     base, _ = representation.base.loss(maps, targets)
     own = {k.removeprefix("class/"): v for k, v in parts.items() if k.startswith("class/")}
-    weights = {"cross_entropy": 2.0, "dice": 0.5, "tversky": 0.25, "focal": 0.125}
     assert own.keys() == weights.keys()
     expected = base + sum(weights[k] * v for k, v in own.items())
     np.testing.assert_allclose(total, expected, rtol=1e-6)
@@ -229,7 +236,8 @@ def test_gradients_are_finite(case):
         labels[5, 5] = 1
     classes = -(labels > 0).astype(np.int32) if case == "all ignored" else labels.copy()
     ignore = np.full(labels.shape, case == "all ignored")
-    representation = make(dice=1.0, tversky=1.0, focal=1.0, focal_tversky=1.0, gamma=0.75)
+    every = terms("cross_entropy", "dice", "tversky", "focal", focal_tversky={"gamma": 0.75})
+    representation = make(loss=every)
     targets = representation.encode(labels, classes, ignore)
     targets = {name: m[None] for name, m in targets.items()}
     maps = {n: jnp.full((1, 12, 20, c), 30.0) for n, c in representation.outputs.items()}
@@ -245,19 +253,19 @@ def test_gradients_are_finite(case):
         ({"label_sets": ()}, "needs a data set with classes"),
         ({"name": "groups", "label_sets": (FINE, COARSE)}, "different ones.*'leaves'"),
         ({"label_sets": (FINE, labels.label_set("consep"))}, "different label trees"),
-        ({"vote": "center"}, "known: majority, mean, centre"),
-        ({"tverski": 1.0}, "did you mean 'tversky'"),
-        ({"cross_entropy": 0.0}, "one at least must be above 0"),
-        ({"reduction": "eq4"}, "known: elementwise, paper"),
-        ({"gamma": 0.75}, "gamma=0.75 has no effect with classes.focal_tversky=0"),
-        ({"reduction": "paper"}, "no effect with classes.focal_tversky=0"),
-        ({"alpha": 0.5}, "no effect with classes.tversky=0 and classes.focal_tversky=0"),
-        ({"focal_gamma": 1.0}, "no effect with classes.focal=0"),
-        ({"tversky": 1.0, "alpha": 1.5}, r"classes.alpha 1.5 is not within \[0, 1\]"),
-        ({"focal_tversky": 1.0, "gamma": 0.0}, "classes.gamma=0.0 must be above 0"),
-        ({"focal": 1.0, "focal_gamma": -1.0}, "classes.focal_gamma=-1.0 0 or more"),
-        ({"vote": "centre"}, "detects nuclei at points"),
-        ({"vote": "centre", "base": "hover"}, "detects nuclei at points"),
+        ({"vote": "middle"}, "known: majority, mean, center"),
+        ({"votes": "mean"}, "did you mean 'vote'"),
+        ({"loss": terms("tverski")}, "did you mean 'tversky'"),
+        ({"loss": []}, "classes.loss is empty; give a term"),
+        ({"loss": {"name": "dice"}}, "loss of class map 'leaves' must be a list of sections"),
+        ({"loss": terms(cross_entropy=0.0)}, "weight=0.0 of a class loss must be above 0"),
+        ({"loss": terms(cross_entropy={"gamma": 0.75})}, "class loss 'cross_entropy': 'gamma'"),
+        ({"loss": terms(focal_tversky={"form": "eq4"})}, "known: elementwise, paper"),
+        ({"loss": terms(tversky={"alpha": 1.5})}, r"alpha 1.5 is not within \[0, 1\]"),
+        ({"loss": terms(focal_tversky={"gamma": 0.0})}, "gamma=0.0 .* must be above 0"),
+        ({"loss": terms(focal={"gamma": -1.0})}, "gamma=-1.0 .* must be 0 or more"),
+        ({"vote": "center"}, "detects nuclei at points"),
+        ({"vote": "center", "base": "hover"}, "detects nuclei at points"),
     ],
 )
 def test_what_cannot_be_is_refused(arguments, message):
@@ -273,7 +281,7 @@ def test_votes_on_a_grid(grid):
     labels[6:26, 8:30], labels[32:54, 36:58] = 1, 2
     classes = of_nuclei(labels, [1, 2])
     classes[10:22, 12:26] = classes[36:50, 40:54] = 3
-    expected = {"centre": [3, 3], "majority": [1, 2], "mean": [1, 2]}
+    expected = {"center": [3, 3], "majority": [1, 2], "mean": [1, 2]}
     for vote, chosen in expected.items():
         representation = make("stardist", vote=vote, base_arguments=arguments)
         targets = representation.encode(labels, classes)
@@ -292,8 +300,12 @@ def test_votes_on_a_grid(grid):
 def test_a_nucleus_without_a_pixel_of_its_own_has_no_class(vote):
     instances = np.array([[0, 2, 2, 3]], np.int32)  # the first of three lies under the others
     three = representations.Nuclei(instances, None, np.ones(3, np.float32))
-    base = SimpleNamespace(outputs={"mask": 1}, decode=lambda maps: three)
-    representation = Classified(base, (FINE,), FINE, Losses(vote=vote))
+
+    class Three(binary.Representation):
+        def decode(self, maps, shape=None):
+            return three
+
+    representation = ClassMap(Three(), (FINE,), FINE, Groups(vote=vote))
     logits = 20.0 * np.eye(4)[None, [0, 1, 1, 3]]
     found = representation.decode({"class": logits})
     np.testing.assert_array_equal(found.classes, [0, 1, 3])

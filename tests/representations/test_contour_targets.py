@@ -5,10 +5,10 @@ import pytest
 from scipy import ndimage
 
 from jaxnuc import representations
-from jaxnuc.data.sources._polygons import _fill, _line_pixels
 from jaxnuc.data.synthetic import generate
+from jaxnuc.io.polygons import _fill, _line_pixels
 from jaxnuc.postprocess.masks import Mask
-from jaxnuc.representations._contour_targets import (
+from jaxnuc.representations.targets.contours import (
     alnet_maps,
     canny_line,
     contour_map,
@@ -127,7 +127,8 @@ def test_dcans_contours_are_dilations_without_erosions(radius):
 def test_dcans_diamond_is_seven_pixels_wide():
     labels = np.zeros((9, 9), np.int32)
     labels[4, 4] = 1
-    contour = representations.create("contour", targets="dcan").encode(labels)["contour"][..., 0]
+    dcan = representations.create("contour", targets={"name": "dcan"})
+    contour = dcan.encode(labels)["contour"][..., 0]
     rows, cols = np.mgrid[-4:5, -4:5]
     np.testing.assert_array_equal(contour, np.abs(rows) + np.abs(cols) <= 3)
 
@@ -142,7 +143,10 @@ def test_canny_edges_of_a_square():
         assert not canny_line(np.full((5, 6), same)).any()
 
 
-@pytest.mark.parametrize("targets", ["growth", "alnet", "alnet_canny", "dcan"])
+@pytest.mark.parametrize(
+    "targets",
+    [{"name": "harunet"}, {"name": "alnet"}, {"name": "alnet", "canny": True}, {"name": "dcan"}],
+)
 @pytest.mark.parametrize("shape", [(1, 1), (1, 7), (64, 5)])
 def test_small_images_and_images_without_nuclei(targets, shape):
     representation = representations.create("contour", targets=targets)
@@ -152,15 +156,16 @@ def test_small_images_and_images_without_nuclei(targets, shape):
             "mask": ((*shape, 1), np.uint8),
             "contour": ((*shape, 1), np.uint8),
         }
-        assert not maps["contour"].any() or targets == "alnet_canny"
+        assert not maps["contour"].any() or "canny" in targets
         if not labels.any():
             assert not maps["mask"].any()
 
 
 def test_only_the_largest_nuclei_are_targets():
     labels = horseshoe()
-    maps = representations.create("contour", targets="alnet", max_instances=2).encode(labels)
+    two = {"name": "alnet", "max_instances": 2}
+    maps = representations.create("contour", targets=two).encode(labels)
     kept = np.where((labels == 9) | (labels == 5), labels, 0)
-    expected = representations.create("contour", targets="alnet").encode(kept)
+    expected = representations.create("contour", targets={"name": "alnet"}).encode(kept)
     for name in maps:
         np.testing.assert_array_equal(maps[name], expected[name])

@@ -40,7 +40,8 @@ def test_around_a_nucleus_that_fills_the_image_is_outside():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "least"), [({}, 0.85), ({"lines": False}, 0.95), ({"of": "foreground"}, 0.8)]
+    ("arguments", "least"),
+    [({}, 0.85), ({"decoder": {"lines": False}}, 0.95), ({"of": "foreground"}, 0.8)],
 )
 def test_decodes_what_it_encodes(arguments, least):
     representation = representations.create("distance", **arguments)
@@ -54,7 +55,7 @@ def test_decodes_what_it_encodes(arguments, least):
 def test_touching_nuclei_come_back_without_lines():
     labels = np.zeros((15, 30), np.int32)
     labels[2:13, 3:14], labels[2:13, 14:27] = 1, 2
-    apart = representations.create("distance", lines=False)
+    apart = representations.create("distance", decoder={"lines": False})
     np.testing.assert_array_equal(apart.decode(apart.encode(labels)).instances, labels)
     together = representations.create("distance", of="foreground")
     assert together.decode(together.encode(labels)).instances.max() == 1
@@ -64,7 +65,8 @@ def test_arguments_reach_the_decoding():
     maps = {"distance": np.array([1, 2, 3, 2, 1, 2, 1, 0, 0.4], np.float32)[None, :, None]}
 
     def found(**arguments):
-        return representations.create("distance", lines=False, **arguments).decode(maps)
+        decoder = {"lines": False, **arguments}
+        return representations.create("distance", decoder=decoder).decode(maps)
 
     np.testing.assert_array_equal(found().instances, [[1, 1, 1, 1, 2, 2, 2, 0, 0]])
     assert found(depth=1).instances.max() == 1
@@ -76,12 +78,12 @@ def test_arguments_reach_the_decoding():
 
 def test_a_score_is_the_mean_distance_up_to_1():
     maps = {"distance": np.array([0.6, 0.8, 3, 0.6, 0, 2], np.float32)[None, :, None]}
-    found = representations.create("distance", threshold=0.5).decode(maps)
+    found = representations.create("distance", decoder={"threshold": 0.5}).decode(maps)
     np.testing.assert_allclose(found.scores, [0.75, 1], rtol=1e-6)
 
 
 def test_the_loss_is_the_mean_squared_error():
-    representation = representations.create("distance", side_weight=0.5)
+    representation = representations.create("distance", loss={"side_weight": 0.5})
     labels = np.zeros((1, 9, 12), np.int32)
     labels[0, 2:8, 3:9] = 1
     targets = {k: v[None] for k, v in representation.encode(labels[0]).items()}
@@ -119,9 +121,9 @@ def test_ignored_pixels_do_not_count():
     ("arguments", "message"),
     [
         ({"of": "nucleus"}, "of='nucleus'; known: instance, foreground"),
-        ({"threshold": -1.0}, "threshold -1.0 is negative"),
-        ({"depth": 0.5}, "not a whole number"),
-        ({"deep": 1}, "did you mean 'depth'"),
+        ({"decoder": {"threshold": -1.0}}, "threshold -1.0 is negative"),
+        ({"decoder": {"depth": 0.5}}, "must be int, got 0.5"),
+        ({"decoder": {"deep": 1}}, "did you mean 'depth'"),
     ],
 )
 def test_what_does_not_exist_is_refused(arguments, message):

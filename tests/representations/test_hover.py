@@ -1,4 +1,4 @@
-"""HoVer-Net's maps: targets, decoding as the inverse of encoding, learning an image by heart."""
+"""HoVer-Net's maps: targets, decoding as the inverse of encoding, overfitting one image."""
 
 import subprocess
 import sys
@@ -9,8 +9,9 @@ import pytest
 
 from jaxnuc import metrics, models, optim, representations
 from jaxnuc.data.synthetic import generate
+from jaxnuc.durations import TrainingLength
 from jaxnuc.postprocess import hover_watershed
-from jaxnuc.representations._hover_targets import hover_maps, separate_components
+from jaxnuc.representations.targets.hover import hover_maps, separate_components
 from jaxnuc.training import state
 from jaxnuc.training.step import as_input, make_train_step
 
@@ -91,7 +92,8 @@ def test_arguments_reach_the_decoding_and_the_targets():
     maps = as_maps(targets)
 
     def count(maps=maps, **arguments):
-        return len(representations.create("hover", **{"kernel": 5} | arguments).decode(maps).scores)
+        created = representations.create("hover", decoder={"kernel": 5, **arguments})
+        return len(created.decode(maps).scores)
 
     assert count() == 3
     assert count(min_size=145) == 2
@@ -111,7 +113,7 @@ def test_a_marker_in_a_hole_is_no_nucleus():
     labels[5:20, 5:20] = 1
     labels[7:18, 7:18] = 0
     maps = as_maps({"np": (labels > 0)[..., None], "hv": np.zeros((30, 30, 2))})
-    found = representations.create("hover", kernel=5).decode(maps)
+    found = representations.create("hover", decoder={"kernel": 5}).decode(maps)
     assert len(found.scores) == found.instances.max()
     assert np.isfinite(found.scores).all()
 
@@ -164,7 +166,7 @@ def test_a_batch_with_nothing_annotated_costs_nothing():
 
 
 def test_side_maps_add_their_losses():
-    representation = representations.create("hover", side_weight=0.5, mse_weight=3)
+    representation = representations.create("hover", loss={"side_weight": 0.5, "mse_weight": 3})
     key = jax.random.key(0)
     maps = {k: jax.random.normal(key, (2, 16, 16, 2)) for k in representation.outputs}
     encoded = representation.encode(generate(1, size=16).instances)
@@ -182,7 +184,7 @@ def test_side_maps_add_their_losses():
 
 @pytest.mark.parametrize("msge_axis", ["compat", "paper"])
 def test_loss_falls_towards_the_truth(msge_axis):
-    representation = representations.create("hover", msge_axis=msge_axis)
+    representation = representations.create("hover", loss={"msge_axis": msge_axis})
     targets = {k: v[None] for k, v in representation.encode(generate(1, size=64).instances).items()}
     right = as_maps(targets)
     values = [
@@ -205,12 +207,12 @@ def test_maps_that_are_no_numbers_are_refused(broken, value):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"msge_axis": "code"}, "msge_axis='code'; known: compat, paper"),
-        ({"kernel": 20}, "kernel 20 is not an odd number"),
-        ({"threshold": 1.5}, "threshold 1.5 is not within"),
-        ({"marker_threshold": -1}, "marker_threshold -1 is not within"),
-        ({"constant": "drop"}, "'drop'"),
-        ({"kernels": 21}, "did you mean 'kernel'"),
+        ({"loss": {"msge_axis": "code"}}, "msge_axis='code'; known: compat, paper"),
+        ({"decoder": {"kernel": 20}}, "kernel 20 is not an odd number"),
+        ({"decoder": {"threshold": 1.5}}, "threshold 1.5 is not within"),
+        ({"decoder": {"marker_threshold": -1}}, "marker_threshold -1 is not within"),
+        ({"decoder": {"constant": "drop"}}, "'drop'"),
+        ({"decoder": {"kernels": 21}}, "did you mean 'kernel'"),
     ],
 )
 def test_what_does_not_exist_is_refused(arguments, message):
@@ -219,7 +221,7 @@ def test_what_does_not_exist_is_refused(arguments, message):
 
 
 def test_every_allowed_limit_can_be_made():
-    representations.create("hover", threshold=0, min_size=0, marker_threshold=1)
+    representations.create("hover", decoder={"threshold": 0, "min_size": 0, "marker_threshold": 1})
 
 
 def test_encoding_does_not_import_jax():
@@ -231,7 +233,7 @@ def test_encoding_does_not_import_jax():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_one_image_with_touching_nuclei_by_heart():
+def test_one_image_with_touching_nuclei_is_overfitted():
     row, column = np.indices((48, 48))
     labels = np.zeros((48, 48), np.int32)
     for number, (r, c) in enumerate(((13, 11), (13, 28), (34, 17), (35, 35)), start=1):
@@ -240,19 +242,21 @@ def test_one_image_with_touching_nuclei_by_heart():
     shade = np.array([40, 150, 200, 170, 120])[labels]
     image = (shade[..., None] + rng.integers(-10, 11, (48, 48, 3))).astype(np.uint8)[None]
 
-    bridge = representations.create("hover", kernel=9)
+    representation = representations.create("hover", decoder={"kernel": 9})
     model = models.create(
-        "flexible_unet", bridge.outputs, variant="small", layers=4, base_filters=8
+        "flexible_unet", representation.outputs, variant="small", layers=4, base_filters=8
     )
-    optimizer = optim.make({"name": "adam", "learning_rate": 2e-3}, lambda step: 2e-3)
+    optimizer = optim.make(
+        {"name": "adam", "learning_rate": 2e-3}, lambda step: 2e-3, TrainingLength(300)
+    )
     current = state.create(model, optimizer, seed=0, ema=False)
-    targets = {name: m[None] for name, m in bridge.encode(labels).items()}
-    step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
+    targets = {name: m[None] for name, m in representation.encode(labels).items()}
+    step = jax.jit(make_train_step(model, representation, optimizer), donate_argnums=0)
     for _ in range(300):
         current, _ = step(current, {"image": image, "targets": targets}, jax.random.key(0))
 
     apply = jax.jit(lambda v, x: model.apply(v, as_input(x), train=False))
     maps = {name: np.asarray(m[0]) for name, m in apply(current.variables(), image).items()}
-    assert metrics.score(labels, bridge.decode(maps).instances).pq > 0.9
+    assert metrics.score(labels, representation.decode(maps).instances).pq > 0.9
     components = representations.create("binary").decode({"mask": np.diff(maps["np"])})
     assert metrics.score(labels, components.instances).pq < 0.6  # the mask alone joins them

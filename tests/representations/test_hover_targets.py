@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as arrays_of
 from scipy import ndimage
 
-from jaxnuc.representations._hover_targets import hover_maps, separate_components
+from jaxnuc.representations.targets.hover import hover_maps, separate_components
 
 CASES = (
     "crop80_of_160",

@@ -46,11 +46,23 @@ def as_logits(targets, channels):
 BACK = [
     ("contour", {"channels": 1}),
     ("contour", {"channels": 2}),
-    ("contour", {"targets": "alnet"}),
-    ("contour", {"targets": "alnet", "decode_by": "overlaps", "min_area_share": 0.0}),
-    ("contour", {"targets": "alnet_canny", "decode_by": "overlaps", "min_area_share": 0.0}),
-    ("binary", {"erode": True, "decode_by": "fill", "radius": 1}),
-    ("binary", {"erode": True, "decode_by": "fill", "radius": 1, "channels": 2}),
+    ("contour", {"targets": {"name": "alnet"}}),
+    (
+        "contour",
+        {"targets": {"name": "alnet"}, "decoder": {"name": "overlaps", "min_area_share": 0.0}},
+    ),
+    (
+        "contour",
+        {
+            "targets": {"name": "alnet", "canny": True},
+            "decoder": {"name": "overlaps", "min_area_share": 0.0},
+        },
+    ),
+    ("binary", {"targets": {"erode": True}, "decoder": {"name": "fill", "radius": 1}}),
+    (
+        "binary",
+        {"channels": 2, "targets": {"erode": True}, "decoder": {"name": "fill", "radius": 1}},
+    ),
 ]
 
 
@@ -59,7 +71,7 @@ def test_decodes_what_it_encodes(name, arguments):
     """From perfect maps all but nuclei too small to hold a seed come back."""
     representation = representations.create(name, **arguments)
     # The third image has small nuclei: after CNSeg's opening nothing is left of their seeds.
-    for seed in (1, 2, 4) if "decode_by" in arguments else (1, 2, 3, 4):
+    for seed in (1, 2, 4) if "decoder" in arguments else (1, 2, 3, 4):
         sample = generate(seed, size=192)
         maps = as_logits(representation.encode(sample.instances), arguments.get("channels", 1))
         found = representation.decode(maps)
@@ -67,15 +79,15 @@ def test_decodes_what_it_encodes(name, arguments):
         assert scores.pq > 0.9
         assert scores.dice > (0.96 if arguments.keys() - {"channels"} else 1 - 1e-9)
         assert len(found.scores) == found.instances.max()
-        grown = arguments.get("radius", 0) > 0  # into the background
+        grown = "radius" in arguments.get("decoder", {})  # into the background
         assert found.scores.min() > (0.4 if grown else 0.99)
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        ("binary", {"decode_by": "distance"}),
-        ("contour", {"targets": "dcan", "decode_by": "subtract"}),
+        ("binary", {"decoder": {"name": "distance"}}),
+        ("contour", {"targets": {"name": "dcan"}, "decoder": {"name": "subtract"}}),
     ],
 )
 def test_large_nuclei_come_back_where_small_ones_have_no_seed(name, arguments):
@@ -90,20 +102,20 @@ def test_large_nuclei_come_back_where_small_ones_have_no_seed(name, arguments):
 
 
 IGNORING = [
-    ("binary", {"loss_name": "bce"}),
-    ("binary", {"loss_name": "bce_iou"}),
-    ("binary", {"loss_name": "bce_dice"}),
-    ("binary", {"loss_name": "dice_boundary"}),
+    ("binary", {"loss": {"name": "bce"}}),
+    ("binary", {"loss": {"name": "bce_iou"}}),
+    ("binary", {"loss": {"name": "bce_dice"}}),
+    ("binary", {"loss": {"name": "dice_boundary"}}),
     ("binary", {"channels": 2}),
-    ("binary", {"loss_name": "bce", "weight_map": True, "erode": True}),
-    ("binary", {"weight_map": True, "channels": 2}),
+    ("binary", {"targets": {"name": "weighted_mask", "erode": True}, "loss": {"name": "bce"}}),
+    ("binary", {"channels": 2, "targets": {"name": "weighted_mask"}}),
     ("contour", {}),
     ("contour", {"channels": 2}),
-    ("contour", {"channels": 2, "dice_per_class": True}),
-    ("contour", {"form": "paper"}),
-    ("contour", {"form": "bce", "targets": "alnet"}),
-    ("contour", {"form": "bce", "dice_weight": 0.5}),
-    ("contour", {"form": "bce", "channels": 2, "targets": "dcan"}),
+    ("contour", {"channels": 2, "loss": {"dice_per_class": True}}),
+    ("contour", {"loss": {"name": "pixel_sum"}}),
+    ("contour", {"targets": {"name": "alnet"}, "loss": {"name": "ce"}}),
+    ("contour", {"loss": {"name": "ce_dice", "dice_weight": 0.5}}),
+    ("contour", {"channels": 2, "targets": {"name": "dcan"}, "loss": {"name": "ce"}}),
 ]
 
 
@@ -137,7 +149,7 @@ def test_ignored_pixels_are_as_if_they_were_not_there(name, arguments):
 
 
 def test_ssim_takes_ignored_pixels_for_right():
-    representation = representations.create("binary", loss_name="bce_ssim_iou")
+    representation = representations.create("binary", loss={"name": "bce_ssim_iou"})
     labels = np.zeros((16, 16), np.int32)
     labels[4:9, 4:12] = 1
     ignore = np.zeros(labels.shape, bool)
@@ -183,12 +195,12 @@ def test_binary_decodes_components_above_the_threshold():
     p = np.zeros((8, 8))
     p[:2, :2], p[4:, 4:], p[0, 6] = 0.9, 0.7, 0.9
     logits = np.log((p + 1e-9) / (1 - p + 1e-9))[..., None]
-    found = representations.create("binary", min_size=2).decode({"mask": logits})
+    found = representations.create("binary", decoder={"min_size": 2}).decode({"mask": logits})
     expected = np.zeros((8, 8), int)
     expected[:2, :2], expected[4:, 4:] = 1, 2  # the single pixel is under the minimum
     np.testing.assert_array_equal(found.instances, expected)
     np.testing.assert_allclose(found.scores, [0.9, 0.7], rtol=1e-5)
-    higher = representations.create("binary", threshold=0.8, min_size=2)
+    higher = representations.create("binary", decoder={"threshold": 0.8, "min_size": 2})
     assert higher.decode({"mask": logits}).instances.max() == 1
 
 
@@ -199,20 +211,21 @@ def test_decoding_a_mask_by_each_name():
     p[8, 20] = 0.6
     maps = {"mask": np.log(p / (1 - p))[..., None]}
 
-    def found(**arguments):
-        return representations.create("binary", **arguments).decode(maps).instances
+    def found(name="components", **arguments):
+        decoder = {"name": name, **arguments}
+        return representations.create("binary", decoder=decoder).decode(maps).instances
 
     assert found().max() == 3
     assert found()[5, 5] == 0
-    filled = found(decode_by="fill")
+    filled = found("fill")
     assert filled.max() == 1
     assert filled.sum() == 64
-    assert found(decode_by="fill", radius=1).sum() == 64 + 32
-    assert found(decode_by="fill", min_size=0).max() == 4
-    assert found(decode_by="fill", threshold=0.7, min_size=0).max() == 3
-    seeds = found(decode_by="distance", seed_share=0.0, lines=False)
+    assert found("fill", radius=1).sum() == 64 + 32
+    assert found("fill", min_size=0).max() == 4
+    assert found("fill", threshold=0.7, min_size=0).max() == 3
+    seeds = found("distance", seed_share=0.0, lines=False)
     np.testing.assert_array_equal(seeds > 0, p > 0.5)
-    assert found(decode_by="distance", seed_share=0.0, threshold=0.7).max() == 3
+    assert found("distance", seed_share=0.0, threshold=0.7).max() == 3
 
 
 def test_overlapping_nuclei_have_masks_of_their_own():
@@ -225,8 +238,8 @@ def test_overlapping_nuclei_have_masks_of_their_own():
     maps = as_logits({"mask": mask[..., None], "contour": contour[..., None]}, 1)
 
     def decode(**arguments):
-        arguments = {"decode_by": "overlaps", "min_area_share": 0.0} | arguments
-        return representations.create("contour", **arguments).decode(maps)
+        decoder = {"name": "overlaps", "min_area_share": 0.0, **arguments}
+        return representations.create("contour", decoder=decoder).decode(maps)
 
     found = decode(outline="columns")
     assert [m.mask.sum() for m in found.masks] == [625, 100, 25]
@@ -241,7 +254,7 @@ def test_overlapping_nuclei_have_masks_of_their_own():
     few = decode(max_instances=1)
     assert len(few.masks) == len(few.scores) == few.instances.max() == 1
     assert [m.mask.sum() for m in decode().masks] == [427, 100, 25]
-    assert [m.mask.sum() for m in decode(fill_holes=False).masks] == [427, 84, 25]
+    assert [m.mask.sum() for m in decode(outline="exact").masks] == [427, 84, 25]
     assert len(decode(min_area_share=0.2).masks) == 2
     assert not decode(threshold=1.0).masks
 
@@ -255,7 +268,7 @@ def test_seedless_erosion_and_min_size_reach_the_decoding():
     maps = as_logits({"mask": mask[..., None], "contour": contour[..., None]}, 1)
 
     def count(**arguments):
-        return len(representations.create("contour", **arguments).decode(maps).scores)
+        return len(representations.create("contour", decoder=arguments).decode(maps).scores)
 
     assert count() == 2
     assert count(seedless="drop") == 1
@@ -270,19 +283,22 @@ def test_subtraction_takes_its_arguments():
     maps = {"mask": mask[..., None], "contour": contour[..., None]}
 
     def count(**arguments):
-        created = representations.create("contour", decode_by="subtract", **arguments)
+        decoder = {"name": "subtract", **arguments}
+        created = representations.create("contour", decoder=decoder)
         return created.decode(maps).instances.max()
 
     assert count() == 3
     assert count(threshold=0.7) == 2
     assert count(min_size=21) == 1
-    found = representations.create("contour", decode_by="subtract", radius=0).decode(maps)
+    found = representations.create("contour", decoder={"name": "subtract", "radius": 0}).decode(
+        maps
+    )
     np.testing.assert_array_equal(found.instances[4] > 0, (mask[4] > 0) & (contour[4] < 0))
 
 
 @pytest.mark.parametrize("name", ["binary", "contour"])
 def test_side_maps_add_their_losses(name):
-    representation = representations.create(name, side_weight=0.5)
+    representation = representations.create(name, loss={"side_weight": 0.5})
     key = jax.random.key(0)
     outputs = representation.outputs
     maps = {k: jax.random.normal(key, (2, 16, 16, c)) for k, c in outputs.items()}
@@ -301,8 +317,8 @@ def test_contour_loss_is_its_parts():
     maps = {k: jax.random.normal(key, (2, 8, 8, 1)) for k in ("mask", "contour")}
     target = (jax.random.uniform(key, (2, 8, 8, 1)) > 0.5).astype(jnp.uint8)
     targets = {"mask": target, "contour": 1 - target}
-    for form in ("code", "paper"):
-        loss, parts = representations.create("contour", form=form).loss(maps, targets)
+    for form in ("ce_dice", "pixel_sum"):
+        loss, parts = representations.create("contour", loss={"name": form}).loss(maps, targets)
         np.testing.assert_allclose(loss, sum(parts.values()), rtol=1e-6)
     p = np.asarray(jax.nn.sigmoid(maps["mask"]), np.float64)
     t = np.asarray(target, np.float64)
@@ -319,11 +335,11 @@ def test_alnet_loss_is_two_cross_entropies(golden):
     logits = (np.log(p) - np.log1p(-p)).astype(np.float32)[..., None]
     target = target[..., None]
     maps, targets = {"mask": logits, "contour": logits}, {"mask": target, "contour": target}
-    loss, parts = representations.create("contour", form="bce").loss(maps, targets)
+    loss, parts = representations.create("contour", loss={"name": "ce"}).loss(maps, targets)
     np.testing.assert_allclose(parts["mask/ce"], expected["bce"], rtol=1e-6)
     np.testing.assert_allclose(loss, 2 * expected["bce"], rtol=1e-6)
     assert set(parts) == {"mask/ce", "contour/ce"}
-    weighted = representations.create("contour", form="bce", dice_weight=0.3)
+    weighted = representations.create("contour", loss={"name": "ce_dice", "dice_weight": 0.3})
     loss, parts = weighted.loss(maps, targets)
     np.testing.assert_allclose(parts["contour/dice"], expected["dice"], rtol=1e-6)
     np.testing.assert_allclose(loss, 2 * (expected["bce"] + 0.3 * expected["dice"]), rtol=1e-6)
@@ -343,8 +359,8 @@ def batch_of(representation, seeds=(0, 1), size=24):
 
 @pytest.mark.parametrize("loss_name", ["bce", "bce_iou", "bce_dice", "dice_boundary"])
 def test_a_softmax_of_two_is_a_sigmoid_of_the_difference(loss_name):
-    two = representations.create("binary", channels=2, loss_name=loss_name)
-    one = representations.create("binary", loss_name=loss_name)
+    two = representations.create("binary", channels=2, loss={"name": loss_name})
+    one = representations.create("binary", loss={"name": loss_name})
     maps, targets = batch_of(two)
     assert two.outputs == {"mask": 2}
     difference = {"mask": maps["mask"][..., 1:] - maps["mask"][..., :1]}
@@ -359,7 +375,9 @@ def test_a_softmax_of_two_is_a_sigmoid_of_the_difference(loss_name):
 
 
 def test_weighted_cross_entropy_is_the_mean_of_the_products():
-    representation = representations.create("binary", loss_name="bce", weight_map=True)
+    representation = representations.create(
+        "binary", targets={"name": "weighted_mask"}, loss={"name": "bce"}
+    )
     maps, targets = batch_of(representation, seeds=(2, 3), size=64)
     assert targets["weight"].max() > 2
     entropy = optax.sigmoid_binary_cross_entropy(maps["mask"], targets["mask"])
@@ -369,11 +387,11 @@ def test_weighted_cross_entropy_is_the_mean_of_the_products():
 
 
 def test_dice_and_boundary_are_weighed_by_a_factor():
-    representation = representations.create("binary", loss_name="dice_boundary")
+    representation = representations.create("binary", loss={"name": "dice_boundary"})
     maps, targets = batch_of(representation, seeds=(2, 3), size=48)
     assert representation.factors == ("boundary",)
     assert representations.create("binary").factors == ()
-    assert representations.create("binary", loss_name="bce").factors == ()
+    assert representations.create("binary", loss={"name": "bce"}).factors == ()
     p, t = jax.nn.sigmoid(maps["mask"]), targets["mask"].astype(np.float32)
     dice = np.mean(
         [1 - (2 * (a * b).sum() + 1) / ((a + b).sum() + 1) for a, b in zip(p, t, strict=True)]
@@ -392,19 +410,26 @@ def test_dice_and_boundary_are_weighed_by_a_factor():
         np.testing.assert_allclose(parts["mask/band"], band, rtol=1e-6)
         np.testing.assert_allclose(parts["mask/gradient"], gradient, rtol=1e-6)
         np.testing.assert_allclose(loss, (1 - a) * dice + a * (band + gradient), rtol=1e-5)
-    third = representations.create("binary", loss_name="dice_boundary", boundary_weight=0.3)
+    third = representations.create("binary", loss={"name": "dice_boundary", "boundary_weight": 0.3})
     np.testing.assert_allclose(third.loss(maps, targets)[0], loss, rtol=1e-6)
 
 
 EVERYWHERE = [
     ("binary", {}),
-    ("binary", {"loss_name": "bce", "weight_map": True, "erode": True, "channels": 2}),
-    ("binary", {"loss_name": "bce_ssim_iou"}),
-    ("binary", {"loss_name": "dice_boundary"}),
+    (
+        "binary",
+        {
+            "channels": 2,
+            "targets": {"name": "weighted_mask", "erode": True},
+            "loss": {"name": "bce"},
+        },
+    ),
+    ("binary", {"loss": {"name": "bce_ssim_iou"}}),
+    ("binary", {"loss": {"name": "dice_boundary"}}),
     ("contour", {}),
-    ("contour", {"form": "paper", "channels": 2}),
-    ("contour", {"form": "bce", "dice_weight": 1.0, "targets": "alnet"}),
-    ("contour", {"form": "bce", "targets": "dcan"}),
+    ("contour", {"channels": 2, "loss": {"name": "pixel_sum"}}),
+    ("contour", {"targets": {"name": "alnet"}, "loss": {"name": "ce_dice", "dice_weight": 1.0}}),
+    ("contour", {"targets": {"name": "dcan"}, "loss": {"name": "ce"}}),
     ("distance", {}),
 ]
 
@@ -433,17 +458,17 @@ def test_gradients_are_finite_on_unusual_images(name, arguments):
 def test_losses_fall_towards_the_truth():
     instances = generate(1, size=64).instances
     for name, arguments in (
-        ("binary", {"loss_name": "bce"}),
-        ("binary", {"loss_name": "bce_iou"}),
-        ("binary", {"loss_name": "bce_dice"}),
-        ("binary", {"loss_name": "bce_ssim_iou"}),
-        ("binary", {"loss_name": "bce", "weight_map": True, "channels": 2}),
+        ("binary", {"loss": {"name": "bce"}}),
+        ("binary", {"loss": {"name": "bce_iou"}}),
+        ("binary", {"loss": {"name": "bce_dice"}}),
+        ("binary", {"loss": {"name": "bce_ssim_iou"}}),
+        ("binary", {"channels": 2, "targets": {"name": "weighted_mask"}, "loss": {"name": "bce"}}),
         ("contour", {"channels": 1}),
-        ("contour", {"form": "bce", "targets": "alnet"}),
-        ("contour", {"form": "bce", "targets": "dcan", "channels": 2}),
+        ("contour", {"targets": {"name": "alnet"}, "loss": {"name": "ce"}}),
+        ("contour", {"channels": 2, "targets": {"name": "dcan"}, "loss": {"name": "ce"}}),
         ("contour", {"channels": 2}),
-        ("contour", {"channels": 2, "dice_per_class": True}),
-        ("contour", {"channels": 2, "form": "paper"}),
+        ("contour", {"channels": 2, "loss": {"dice_per_class": True}}),
+        ("contour", {"channels": 2, "loss": {"name": "pixel_sum"}}),
     ):
         representation = representations.create(name, **arguments)
         targets = representation.encode(instances)
@@ -466,45 +491,56 @@ def test_encoding_does_not_import_jax():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-@pytest.mark.parametrize(
-    ("name", "arguments", "message"),
-    [
-        ("contours", {}, "did you mean 'contour'"),
-        ("contour", {"channel": 2}, "did you mean 'channels'"),
-        ("contour", {"channels": 3}, "channels=3; known: 1, 2"),
-        ("contour", {"form": "book"}, "known: code, paper"),
-        ("contour", {"targets": "hed"}, "known: growth, alnet, alnet_canny, dcan"),
-        ("contour", {"seedless": "no"}, "known: drop, keep"),
-        ("contour", {"threshold": 1.5}, r"threshold 1.5 is not within \[0, 1\]"),
-        ("contour", {"threshold": "otsu"}, "threshold='otsu' is not a number"),
-        ("contour", {"erosion": -1}, "erosion -1 is negative"),
-        ("contour", {"decode_by": "grow"}, "known: growth, overlaps, subtract"),
-        ("contour", {"decode_by": "overlaps", "threshold": "mean"}, "unknown threshold 'mean'"),
-        ("contour", {"decode_by": "overlaps", "outline": "smooth"}, "unknown outline 'smooth'"),
-        ("contour", {"decode_by": "overlaps", "min_size": 3}, "min_size=3 has no effect"),
-        ("contour", {"decode_by": "overlaps", "seedless": "keep"}, "seedless='keep' has no effect"),
-        ("contour", {"decode_by": "subtract", "lines": False}, "threshold, min_size, radius$"),
-        ("contour", {"min_area_share": 0.1}, "takes threshold, seedless, erosion, min_size$"),
-        ("contour", {"max_instances": 150}, "targets='growth' and decode_by='growth'"),
-        ("contour", {"targets": "alnet", "max_instances": 0}, "must be at least 1"),
-        ("contour", {"dice_weight": 1.0}, "dice_weight=1.0 has no effect with form='code'"),
-        ("contour", {"dice_per_class": True}, "no effect with channels=1"),
-        ("contour", {"channels": 2, "form": "paper", "dice_per_class": True}, "form='paper'"),
-        ("contour", {"channels": 2, "form": "bce", "dice_per_class": True}, "form='bce' without"),
-        ("binary", {"loss_name": "dice"}, "loss_name='dice'"),
-        ("binary", {"channels": 3}, "channels=3; known: 1, 2"),
-        ("binary", {"decode_by": "holes"}, "known: components, fill, distance"),
-        ("binary", {"radius": 1}, "radius=1 has no effect with decode_by='components'"),
-        ("binary", {"decode_by": "distance", "min_size": 9}, "takes threshold, seed_share, lines$"),
-        ("binary", {"decode_by": "distance", "seed_share": 1.0}, "seed_share is 1.0"),
-        ("binary", {"threshold": -0.1}, "threshold -0.1"),
-        ("binary", {"w0": 5.0}, "w0=5.0 has no effect with weight_map=False"),
-        ("binary", {"weight_map": True, "sigma": 0.0}, "sigma=0.0 px above 0"),
-        ("binary", {"boundary_weight": 0.1}, "no effect with loss_name='bce_iou'"),
-        ("binary", {"loss_name": "dice_boundary", "boundary_weight": 2.0}, "boundary_weight 2.0"),
-        ("binary", {"loss_name": "dice_boundary", "weight_map": True}, "weight_map=True has no"),
-    ],
-)
+def growth(**arguments):
+    return {"decoder": {"name": "growth", **arguments}}
+
+
+def overlaps(**arguments):
+    return {"decoder": {"name": "overlaps", **arguments}}
+
+
+REFUSED = [
+    ("contours", {}, "did you mean 'contour'"),
+    ("contour", {"channel": 2}, "did you mean 'channels'"),
+    ("contour", {"channels": 3}, "channels=3; known: 1, 2"),
+    ("contour", {"channels": "1"}, "channels of representation 'contour' must be int, got '1'"),
+    ("contour", {"loss": {"name": "book"}}, "unknown loss of contour 'book'; known: ce, ce_dice"),
+    ("contour", {"loss": "ce"}, "loss of representation 'contour' must be a section with a name"),
+    ("contour", {"targets": {"name": "hed"}}, "known: alnet, dcan, harunet"),
+    ("contour", {"targets": {"max_instances": 9}}, "targets of contour 'harunet': 'max_instances'"),
+    ("contour", {"targets": {"name": "alnet", "max_instances": 0}}, "must be at least 1"),
+    ("contour", growth(seedless="no"), "known: drop, keep"),
+    ("contour", growth(threshold=1.5), r"threshold 1.5 is not within \[0, 1\]"),
+    ("contour", growth(threshold="otsu"), "threshold of .*'growth' must be float, got 'otsu'"),
+    ("contour", growth(erosion=-1), "erosion -1 is negative"),
+    ("contour", growth(min_area_share=0.1), "known: erosion, min_size, seedless, threshold$"),
+    ("contour", {"decoder": {"name": "grow"}}, "known: growth, overlaps, subtract"),
+    ("contour", overlaps(threshold="mean"), "unknown threshold 'mean'"),
+    ("contour", overlaps(outline="smooth"), "unknown outline 'smooth'"),
+    ("contour", overlaps(min_size=3), "decoder of contour 'overlaps': 'min_size'"),
+    ("contour", overlaps(lines=1), "lines of decoder of contour 'overlaps' must be bool, got 1"),
+    ("contour", {"decoder": {"name": "subtract", "lines": False}}, "min_size, radius, threshold"),
+    ("contour", {"loss": {"name": "ce", "dice_weight": 1.0}}, "known: side_weight"),
+    ("contour", {"loss": {"dice_per_class": True}}, "no effect with channels=1"),
+    ("binary", {"loss": {"name": "dice"}}, "did you mean 'bce_dice'"),
+    ("binary", {"channels": 3}, "channels=3; known: 1, 2"),
+    ("binary", {"decoder": {"name": "holes"}}, "known: components, distance, fill"),
+    ("binary", {"decoder": {"radius": 1}}, "decoder of binary 'components': 'radius'"),
+    ("binary", {"decoder": {"name": "distance", "seed_share": 1.0}}, "seed_share is 1.0"),
+    ("binary", {"decoder": {"threshold": -0.1}}, "threshold -0.1"),
+    ("binary", {"targets": {"w0": 5.0}}, "targets of binary 'mask': 'w0'; known: erode"),
+    ("binary", {"targets": {"name": "weighted_mask", "sigma": 0.0}}, "sigma=0.0 px above 0"),
+    ("binary", {"loss": {"boundary_weight": 0.1}}, "loss of binary 'bce_iou': 'boundary_weight'"),
+    ("binary", {"loss": {"name": "dice_boundary", "boundary_weight": 2.0}}, "boundary_weight 2.0"),
+    (
+        "binary",
+        {"loss": {"name": "dice_boundary"}, "targets": {"name": "weighted_mask"}},
+        "'dice_boundary' takes no weights; take the targets 'mask'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "message"), REFUSED)
 def test_what_does_not_exist_is_refused(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         representations.create(name, **arguments)

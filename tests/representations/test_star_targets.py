@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage
 
 from jaxnuc.postprocess.regions import fill_holes
-from jaxnuc.representations._star_targets import edt_probability, star_distances
+from jaxnuc.representations.targets.stars import edt_probability, star_distances
 
 CASES = ["touching", "border_gap_ids", "small_and_holes", "one_object_fills_the_image", "empty"]
 

@@ -1,4 +1,4 @@
-"""StarDist's representation: targets, the loss' structure, decoding, learning by heart."""
+"""StarDist's representation: targets, the loss' structure, decoding, overfitting."""
 
 import subprocess
 import sys
@@ -10,6 +10,7 @@ import pytest
 
 from jaxnuc import metrics, models, optim, representations
 from jaxnuc.data.synthetic import generate
+from jaxnuc.durations import TrainingLength
 from jaxnuc.postprocess import fill_holes
 from jaxnuc.training import state
 from jaxnuc.training.step import as_input, make_train_step
@@ -83,7 +84,7 @@ def test_decodes_at_full_resolution_what_it_encodes_on_a_grid(grid, shape):
     np.testing.assert_array_equal(larger.instances[: shape[0], : shape[1]] > 0, found.instances > 0)
 
 
-def test_points_are_centres_in_pixels_of_the_image():
+def test_points_are_centers_in_pixels_of_the_image():
     labels = discs((12, 14, 7), (28, 34, 8))
     for grid in (1, 2, 4):
         representation = representations.create("stardist", grid=grid)
@@ -113,7 +114,8 @@ def test_refinement_reaches_the_decoding():
     dist[20, 22, 4:6] = 14
     maps = as_maps({"prob": prob, "dist": dist})
     plain, refined = (
-        representations.create("stardist", refine=refine).decode(maps) for refine in (False, True)
+        representations.create("stardist", decoder={"refine": refine}).decode(maps)
+        for refine in (False, True)
     )
     assert plain.instances[29, 27] == 1
     assert refined.instances[29, 27] == 0
@@ -142,7 +144,7 @@ def test_decodes_as_the_reference(golden, case, threshold):
     arrays, _ = golden("stardist")
     nms = {k.removeprefix(f"nms__{case}__"): v for k, v in arrays.items() if case in k}
     dist = nms["dist_f16"].astype(np.float32)
-    representation = representations.create("stardist", nms_thresh=float(threshold))
+    representation = representations.create("stardist", decoder={"nms_thresh": float(threshold)})
     maps = as_maps({"prob": nms["prob"].astype(np.float64)[..., None], "dist": dist})
     found = representation.decode(maps)
     expected = nms[f"label_{threshold}"]
@@ -154,7 +156,7 @@ def test_decodes_as_the_reference(golden, case, threshold):
 def test_scores_follow_the_ids():
     """The small nucleus is dropped, the one under another has no pixel, the rest moves up."""
     labels = discs((10, 10, 6), (10, 30, 2), (28, 12, 7), (28, 34, 8))
-    representation = representations.create("stardist", min_size=30, nms_thresh=1.0)
+    representation = representations.create("stardist", decoder={"min_size": 30, "nms_thresh": 1.0})
     targets = representation.encode(labels)
     prob = np.zeros((*labels.shape, 1))
     for (row, col), p in {
@@ -179,7 +181,7 @@ def test_thresholds_reach_the_decoding():
     maps = as_maps({"prob": prob, "dist": dist})
 
     def count(**arguments):
-        return len(representations.create("stardist", **arguments).decode(maps).scores)
+        return len(representations.create("stardist", decoder=arguments).decode(maps).scores)
 
     assert count() == 2
     assert count(nms_thresh=0.3) == 1
@@ -191,11 +193,11 @@ def test_thresholds_reach_the_decoding():
 def test_negative_distances_are_no_polygon():
     maps = {"prob": np.full((9, 9, 1), 3.0), "dist": np.full((9, 9, 8), -5.0)}
     found = representations.create("stardist", n_rays=8).decode(maps)
-    # Clipped to a thousandth of a pixel: what is left of each is its centre.
+    # Clipped to a thousandth of a pixel: what is left of each is its center.
     np.testing.assert_array_equal(found.instances > 0, np.pad(np.ones((5, 5), bool), 2))
 
 
-@pytest.mark.parametrize("arguments", [{}, {"dist_loss": "mse", "background": 0.01}])
+@pytest.mark.parametrize("arguments", [{}, {"loss": {"name": "mse", "background": 0.01}}])
 def test_ignored_pixels_are_as_if_they_were_not_there(arguments):
     representation = representations.create("stardist", n_rays=8, **arguments)
     labels = discs((5, 4, 3), (8, 11, 3), shape=(14, 16))
@@ -234,12 +236,14 @@ def test_side_maps_and_weights():
     total, parts = plain.loss(maps, targets)
     np.testing.assert_allclose(total, parts["prob/bce"] + 0.2 * parts["dist/mae"], rtol=1e-6)
     other, _ = plain.loss(side, targets)
-    supervised = representations.create("stardist", n_rays=8, side_weight=0.5)
+    supervised = representations.create("stardist", n_rays=8, loss={"side_weight": 0.5})
     both, named = supervised.loss({**maps, "side": {k: [m] for k, m in side.items()}}, targets)
     np.testing.assert_allclose(both, total + 0.5 * other, rtol=1e-6)
     np.testing.assert_allclose(named["side"], 0.5 * other, rtol=1e-6)
     assert {k: named[k] for k in parts} == parts
-    heavy = representations.create("stardist", n_rays=8, prob_weight=3.0, dist_weight=0.5)
+    heavy = representations.create(
+        "stardist", n_rays=8, loss={"prob_weight": 3.0, "dist_weight": 0.5}
+    )
     weighted, same = heavy.loss(maps, targets)
     expected = 3 * parts["prob/bce"] + 0.5 * parts["dist/mae"]
     np.testing.assert_allclose(weighted, expected, rtol=1e-6)
@@ -267,9 +271,9 @@ def test_maps_of_other_rays_are_refused():
     [
         ({"n_rays": 2}, "n_rays=2 make no polygon; at least 3"),
         ({"grid": 3}, "grid=3; known: 1, 2, 4"),
-        ({"dist_loss": "l1"}, "dist_loss='l1'; known: mae, mse"),
-        ({"prob_thresh": 1.5}, r"prob_thresh 1.5 is not within \[0, 1\]"),
-        ({"nms_thresh": -1}, r"nms_thresh -1 is not within \[0, 1\]"),
+        ({"loss": {"name": "l1"}}, "loss of stardist 'l1'; known: mae, mse"),
+        ({"decoder": {"prob_thresh": 1.5}}, r"prob_thresh 1.5 is not within \[0, 1\]"),
+        ({"decoder": {"nms_thresh": -1}}, r"nms_thresh -1 is not within \[0, 1\]"),
         ({"rays": 32}, "did you mean 'n_rays'"),
     ],
 )
@@ -287,23 +291,23 @@ def test_encoding_and_decoding_do_not_import_jax():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
-def test_one_image_by_heart():
+def test_one_image_is_overfitted():
     instances = discs((12, 13, 9), (12, 36, 10), (33, 15, 10), (34, 37, 8), shape=(46, 50))
     noise = np.random.default_rng(0).integers(-20, 20, (46, 50, 3))
     image = (np.where(instances, 170, 60)[..., None] + noise).astype(np.uint8)[None]
 
-    bridge = representations.create("stardist")
+    representation = representations.create("stardist")
     model = models.create(
-        "flexible_unet", bridge.outputs, variant="small", layers=3, base_filters=8
+        "flexible_unet", representation.outputs, variant="small", layers=3, base_filters=8
     )
     rate = optax.cosine_decay_schedule(1e-2, 300)
-    optimizer = optim.make({"name": "adam", "learning_rate": 1e-2}, rate)
+    optimizer = optim.make({"name": "adam", "learning_rate": 1e-2}, rate, TrainingLength(300))
     current = state.create(model, optimizer, seed=0, ema=False)
-    targets = {name: m[None] for name, m in bridge.encode(instances).items()}
-    step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
+    targets = {name: m[None] for name, m in representation.encode(instances).items()}
+    step = jax.jit(make_train_step(model, representation, optimizer), donate_argnums=0)
     for _ in range(300):
         current, _ = step(current, {"image": image, "targets": targets}, jax.random.key(0))
 
     apply = jax.jit(lambda v, x: model.apply(v, as_input(x), train=False))
     maps = {name: np.asarray(m[0]) for name, m in apply(current.variables(), image).items()}
-    assert metrics.score(instances, bridge.decode(maps).instances).pq > 0.9
+    assert metrics.score(instances, representation.decode(maps).instances).pq > 0.9

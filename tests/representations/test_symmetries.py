@@ -1,7 +1,5 @@
 """Turned and mirrored images: what their maps mean, and their average."""
 
-import dataclasses
-
 import numpy as np
 import pytest
 from scipy import ndimage, special
@@ -9,7 +7,8 @@ from scipy import ndimage, special
 from jaxnuc import representations
 from jaxnuc.data.synthetic import generate
 from jaxnuc.prediction.symmetries import augmented
-from jaxnuc.representations._symmetries import ALL, transform, transform_back, undo_rays
+from jaxnuc.representations import OutputMap
+from jaxnuc.representations.symmetries import ALL, transform, transform_back, undo_rays
 
 
 def perfect_maps(representation):
@@ -20,7 +19,7 @@ def perfect_maps(representation):
         maps = {}
         for name, channels in representation.outputs.items():
             target = targets[name]
-            if name in getattr(representation, "regressions", ()):
+            if representation.output_maps[name].kind != "logits":
                 maps[name] = target
             elif channels == 1:
                 maps[name] = special.logit(np.clip(target, 1e-4, 1 - 1e-4)).astype(np.float32)
@@ -34,7 +33,7 @@ def perfect_maps(representation):
 def same(found, expected, representation, tolerance=1e-4):
     assert found.keys() == expected.keys()
     for name, m in expected.items():
-        if name not in getattr(representation, "regressions", ()) and m.shape[-1] > 1:
+        if representation.output_maps[name].kind == "logits" and m.shape[-1] > 1:
             m = special.log_softmax(m, axis=-1)
         np.testing.assert_allclose(found[name], m, rtol=0, atol=tolerance, err_msg=name)
         assert found[name].dtype == np.float32
@@ -52,6 +51,15 @@ def test_transforms_are_the_symmetries_of_the_square(k):
     assert not any(np.array_equal(transform(array, k), other) for other in others)
 
 
+class NotTurned(representations.Wrapper):
+    """Takes rays for values that do not change when the image is turned."""
+
+    @property
+    def output_maps(self):
+        maps = self.base.output_maps
+        return {**maps, "dist": OutputMap(maps["dist"].channels, "values", "distances")}
+
+
 @pytest.mark.parametrize("n_rays", [4, 32, 64])
 @pytest.mark.parametrize("k", ALL)
 def test_rays_of_a_transformed_image(n_rays, k):
@@ -64,9 +72,9 @@ def test_rays_of_a_transformed_image(n_rays, k):
     found = augmented(oracle, representation, [k])(labels)
     same(found, expected, representation)
     if k:
-        other = representations.create("binary")  # has no rays to turn
-        with pytest.raises(AssertionError):
-            same({"dist": augmented(oracle, other, [k])(labels)["dist"]}, expected, other)
+        found = augmented(oracle, NotTurned(representation), [k])(labels)
+        with pytest.raises(AssertionError, match="dist"):
+            same(found, expected, representation)
 
 
 @pytest.mark.parametrize("k", ALL)
@@ -85,7 +93,7 @@ def test_points_of_a_grid_lie_on_the_same_pixels(k, grid, shape):
 
 @pytest.mark.parametrize("k", ALL)
 def test_vectors_of_a_transformed_image(k):
-    """Up to two pixels over the half extent: the centre lies one pixel before the middle."""
+    """Up to two pixels over the half extent: the center lies one pixel before the middle."""
     rows, cols = np.indices((60, 70))
     labels = np.zeros((60, 70), np.int32)
     labels[((rows - 20) / 13) ** 2 + ((cols - 22) / 9) ** 2 <= 1] = 1
@@ -127,17 +135,27 @@ def test_perfect_maps_stay_perfect(name):
 
 def equivariant(image):
     """Filters that are the same in all directions: the maps turn with the image."""
-    grey = image.mean(axis=-1)
+    gray = image.mean(axis=-1)
     cross = ndimage.generate_binary_structure(2, 1) / 5
-    smooth = ndimage.correlate(grey, cross, mode="mirror")
-    high = ndimage.maximum_filter(grey, 3, mode="mirror")
+    smooth = ndimage.correlate(gray, cross, mode="mirror")
+    high = ndimage.maximum_filter(gray, 3, mode="mirror")
     logits = np.stack([smooth, high, smooth * high / 9, high - smooth], axis=-1)
     return {"mask": logits[..., :1], "class": logits, "distance": logits[..., 1:2]}
 
 
-@dataclasses.dataclass(frozen=True)
-class Anything:
-    regressions: tuple[str, ...] = ("distance",)
+class Anything(representations.Wrapper):
+    """Maps of all kinds."""
+
+    def __init__(self):
+        super().__init__(representations.create("binary"))
+
+    @property
+    def output_maps(self):
+        return {
+            "mask": OutputMap(1, "logits", "mask"),
+            "class": OutputMap(4, "logits", "classes"),
+            "distance": OutputMap(1, "values", "distance"),
+        }
 
 
 @pytest.mark.parametrize("merge", ["mean", "median"])
@@ -146,7 +164,7 @@ def test_maps_of_an_equivariant_network_stay_as_they_are(merge):
     expected = equivariant(image)
     found = augmented(equivariant, Anything(), merge=merge)(image)
     np.testing.assert_array_equal(found["distance"], expected["distance"].astype(np.float32))
-    same(found, expected, Anything(), 1e-5)  # logits of up to 40 to and fro
+    same(found, expected, Anything(), 1e-5)  # logits of up to 40, there and back
 
 
 def test_merging_is_that_of_probabilities():
@@ -180,6 +198,7 @@ def test_saturated_logits_stay_finite():
     image = np.zeros((4, 4, 3))
     maps = {"mask": np.full((4, 4, 1), 800.0), "class": np.array([[[900.0, -900]]]).repeat(4, 0)}
     maps["class"] = maps["class"].repeat(4, 1)
+    maps["distance"] = np.zeros((4, 4, 1))
     found = augmented(lambda image: maps, Anything())(image)
     np.testing.assert_allclose(found["mask"], 800, rtol=1e-6)
     np.testing.assert_allclose(found["class"][0, 0], [0, -1800], rtol=1e-6, atol=1e-6)

@@ -52,7 +52,7 @@ def test_missing_root(tmp_path, tiny, monkeypatch):
     with pytest.raises(ValueError, match=r"--config.data.root=FOLDER, or set JAXNUC_DATA"):
         train_and_evaluate(config, tmp_path / "run")
     config.data.root = str(tmp_path / "nowhere")
-    with pytest.raises(FileNotFoundError, match=r"nowhere: expected `stage1_train.zip`.*BBBC038"):
+    with pytest.raises(FileNotFoundError, match=r"nowhere: no such folder.*stage1.*BBBC038"):
         train_and_evaluate(config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
@@ -89,9 +89,13 @@ def test_damaged_files_are_named(tmp_path, on_science_bowl, science_bowl, proble
     ("path", "value", "message"),
     [
         ("bach_size", 8, "'bach_size'.*did you mean 'batch_size'"),
-        ("model", {"name": "harunett"}, "unknown model 'harunett'.*did you mean 'harunet'"),
+        ("model", {"name": "harunett"}, "unknown network 'harunett'.*did you mean 'harunet'"),
         ("representation", {"name": "contours"}, "did you mean 'contour'"),
-        ("optimizer", {"name": "adamw", "learning_rate": 1e-3, "b3": 1}, "of optimizer adamw 'b3'"),
+        (
+            "optimizer",
+            {"name": "adamw", "learning_rate": 1e-3, "b3": 1},
+            "of optimizer 'adamw': 'b3'",
+        ),
         ("compute_dtype", "float16", "known: float32, bfloat16"),
         ("data.transforms", ["flip()"], "did you mean 'flip_turn'"),
         ("evaluation.monitor", "pq", "'pq' is no figure; there are dice_image_mean"),

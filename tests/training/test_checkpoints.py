@@ -12,7 +12,8 @@ import pytest
 
 import jaxnuc
 from jaxnuc import config as configs
-from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
+from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
+from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.training import loop
 from jaxnuc.training.loop import train_and_evaluate
 
@@ -136,13 +137,18 @@ def loop_folder(workdir, which):
 
 def test_evaluation_from_the_workdir_alone(tmp_path, uninterrupted, saved):
     figures, folder = evaluate_checkpoint(
-        uninterrupted, split="val", checkpoint="latest", output=tmp_path, progress=False
+        uninterrupted,
+        "latest",
+        output=tmp_path,
+        data=Data("val"),
+        options=EvaluationOptions(progress=False),
     )
     assert figures["images"] == 3
     pages = {"calibration.csv", "calibration.png", "report.html"}
     assert {p.name for p in folder.iterdir()} == {
         "metrics.json",
         "per_image.csv",
+        "counts.csv",
         "overlays",
     } | pages
     # The averaged parameters are those that are evaluated.

@@ -9,25 +9,25 @@ import pytest
 from ml_collections import ConfigDict
 
 from jaxnuc.data.packing import pack
-from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
 from jaxnuc.labels import LabelSet, LabelTree
 from jaxnuc.prediction.predictor import load
-from jaxnuc.run.checkpoints import find, read_cuts
+from jaxnuc.run.checkpoints import find, read_label_sets
 from jaxnuc.run.log import read_log
 from jaxnuc.training.loop import train_and_evaluate
 
-TREE = LabelTree.of({"immune": {"dark": {}, "grey": {}}, "tumour": {}})
+TREE = LabelTree.of({"immune": {"dark": {}, "gray": {}}, "tumor": {}})
 CUTS = {"fine": TREE.level(), "coarse": TREE.level(1)}
 
 
 @dataclasses.dataclass
-class Coloured:
+class Colored(Source):
     """Images of squares whose brightness tells their leaf, annotated at some cut."""
 
     name: str
     label_set: LabelSet
-    seed: int
+    seed: int = 0  # a default, as `Source` has one for `label_set`
 
     def __len__(self):
         return 8
@@ -51,7 +51,7 @@ def packed(tmp_path_factory):
     root = tmp_path_factory.mktemp("packed")
     for name, label_set in CUTS.items():
         for seed, split in enumerate(("train", "val", "test")):
-            pack(Coloured(name, label_set, seed), root / name / split, split)
+            pack(Colored(name, label_set, seed), root / name / split, split)
     return root
 
 
@@ -65,7 +65,8 @@ def settings(tiny, packed, **changes):
         {"name": "mixture", "label_set": "own", "sources": sections(packed)}
     )
     config.data.root = ""
-    config.classes = ConfigDict({"name": "leaves", "focal_tversky": 1.0})
+    losses = [{"name": "cross_entropy"}, {"name": "focal_tversky"}]
+    config.classes = ConfigDict({"name": "leaves", "loss": losses})
     config.representation = ConfigDict({"name": "binary"})
     config.optimizer = ConfigDict({"name": "adam", "learning_rate": 1e-2})
     config.schedule = ConfigDict({"name": "constant"})
@@ -75,8 +76,8 @@ def settings(tiny, packed, **changes):
 
 def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
     train_and_evaluate(settings(tiny, packed), tmp_path)
-    assert read_cuts(find(tmp_path)) == tuple(CUTS.values())
-    fine = Coloured("fine", CUTS["fine"], 5)
+    assert read_label_sets(find(tmp_path)) == tuple(CUTS.values())
+    fine = Colored("fine", CUTS["fine"], 5)
     nuclei = load(tmp_path)(fine[0].image)
     assert nuclei.class_probabilities.shape == (4, 4)
 
@@ -120,7 +121,7 @@ def test_classes_that_cannot_be_read_are_said_so(tiny, packed, tmp_path):
     assert "mpq_pooled" not in figures
     assert "pq_pooled" in figures
     report = json.loads((folder / "metrics.json").read_text())
-    assert "torn apart: 'immune'" in report["classes"]
+    assert "be split: 'immune'" in report["classes"]
     assert not (folder / "per_class.csv").exists()
 
 
@@ -133,14 +134,12 @@ SWITCHING = {
     "duration": "16 steps",
     "evaluation.every": "16 steps",
     "checkpoint_every": "5 steps",
-    "representation": {"name": "binary", "loss_name": "dice_boundary"},
+    "representation": {"name": "binary", "loss": {"name": "dice_boundary"}},
     "schedule": {"name": "constant"},
     "optimizer": {
         "name": "lion_then_sgd",
         "learning_rate": 1e-3,
-        "criterion": "step",
-        "at": "9 steps",
-        "sgd_learning_rate": 0.01,
+        "criterion": {"name": "step", "at": "9 steps", "sgd_learning_rate": 0.01},
     },
     "loss_schedule": {
         "name": "self_scheduled",

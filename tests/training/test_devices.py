@@ -12,7 +12,7 @@ from jaxnuc.training.loop import train_and_evaluate
 
 @pytest.fixture
 def config(tiny):
-    # Batch normalisation and a Dice pooled over the batch; no dropout, whose masks are drawn by
+    # Batch normalization and a Dice pooled over the batch; no dropout, whose masks are drawn by
     # device. SGD: Adam's division makes rounding of tiny gradients as large as the gradients.
     return tiny(
         duration="6 steps",

@@ -1,4 +1,4 @@
-"""Two networks learn a real image by heart; every system does in benchmarks/overfit.py."""
+"""Two networks overfit a real image; every system does in benchmarks/overfit.py."""
 
 import jax
 import numpy as np
@@ -7,6 +7,7 @@ import pytest
 from jaxnuc import metrics, models, optim, representations
 from jaxnuc.data.normalize import percentile
 from jaxnuc.data.sources import dsb2018
+from jaxnuc.durations import TrainingLength
 from jaxnuc.models import harunet
 from jaxnuc.training import state
 from jaxnuc.training.step import as_input, make_train_step
@@ -32,7 +33,9 @@ def test_one_real_image(shared_data, network):
 
     bridge = representations.create("contour")
     model = models.create(network, bridge.outputs, **NETWORKS[network])
-    optimizer = optim.make({"name": "adam", "learning_rate": 5e-3}, lambda step: 5e-3)
+    optimizer = optim.make(
+        {"name": "adam", "learning_rate": 5e-3}, lambda step: 5e-3, TrainingLength(STEPS)
+    )
     current = state.create(model, optimizer, seed=0, ema=False)
     targets = {name: m[None] for name, m in bridge.encode(instances).items()}
     step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
-from jaxnuc.reports import curves
+from jaxnuc.reports import plots
 from jaxnuc.training.reporting import Reporter, read_log
 
 
@@ -195,7 +195,7 @@ def test_panels_axes_and_marks():
         {"step": 2, "event": "switch to SGD"},
         {"step": 3, "train/loss": 1.0, "train/mask/dice": None, "validation/pq": 0.4},
     ]
-    losses, validation, norms, rate = curves.draw(lines).axes
+    losses, validation, norms, rate = plots.curves(lines).axes
     drawn = {line.get_label(): line for line in losses.lines}
     assert {"train/loss", "train/mask/dice", "validation/loss"} < set(drawn)
     np.testing.assert_array_equal(drawn["train/loss"].get_xydata(), [[1, 4.0], [3, 1.0]])
@@ -212,7 +212,7 @@ def test_panels_axes_and_marks():
 
 def test_losses_that_are_not_positive_are_on_a_linear_axis():
     lines = [{"step": 1, "train/loss": 4.0}, {"step": 2, "train/loss": -1.0}]
-    assert curves.draw(lines).axes[0].get_yscale() == "linear"
+    assert plots.curves(lines).axes[0].get_yscale() == "linear"
 
 
 def test_drawing_leaves_pyplot_and_its_backend_alone(tmp_path):

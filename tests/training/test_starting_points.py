@@ -65,7 +65,9 @@ def test_what_does_not_fit_is_refused(tiny, uninterrupted, tmp_path):
 def test_a_run_of_another_model_is_refused(tiny, uninterrupted, tmp_path):
     config = tiny(**{"weights.file": str(uninterrupted)})
     config.model.base_filters = 8
-    with pytest.raises(ValueError, match=r"of another model: .* is \(4,\) there and \(8,\) here"):
+    with pytest.raises(
+        ValueError, match=r"of another model: .* is \(4,\) in the checkpoint, and \(8,\) in"
+    ):
         train_and_evaluate(config, tmp_path / "wider")
     config = tiny(**{"weights.file": str(uninterrupted), "representation": {"name": "hover"}})
     with pytest.raises(ValueError, match=r"of another model: .* is missing there"):

@@ -8,6 +8,7 @@ import pytest
 from flax import linen as nn
 
 from jaxnuc import representations
+from jaxnuc.durations import TrainingLength
 from jaxnuc.losses import schedules
 from jaxnuc.training import state
 from jaxnuc.training.step import central, make_train_step
@@ -30,15 +31,15 @@ def batch(side=20):
     return {"image": image[None], "targets": {k: v[None] for k, v in targets.items()}}
 
 
-def test_targets_are_cropped_to_the_centre():
+def test_targets_are_cropped_to_the_center():
     x = np.arange(2 * 10 * 12).reshape(2, 10, 12, 1)
     found = central({"mask": x, "label_set": np.array([0, 1])}, 5)
     np.testing.assert_array_equal(found["mask"], x[:, 2:7, 2:9])
     np.testing.assert_array_equal(found["label_set"], [0, 1])
 
 
-def test_an_unpadded_network_learns_its_centre():
-    binary = representations.create("binary", loss_name="bce")
+def test_an_unpadded_network_learns_its_center():
+    binary = representations.create("binary", loss={"name": "bce"})
     optimizer = optax.adam(0.05)
     current = state.create(Unpadded(), optimizer, seed=0, ema=False)
     step = jax.jit(make_train_step(Unpadded(), binary, optimizer))
@@ -54,7 +55,7 @@ def test_an_unpadded_network_learns_its_centre():
 def test_side_maps_must_be_there_to_be_weighed():
     binary, optimizer = representations.create("binary"), optax.sgd(0.1)
     section = {"name": "side_decay", "every": "1 steps"}
-    schedule = schedules.make(section, 10, lambda text, key: int(text.split()[0]))
+    schedule = schedules.make(section, TrainingLength(10))
     current = state.create(Unpadded(), optimizer, seed=0, ema=False, loss_schedule=schedule)
     step = make_train_step(Unpadded(), binary, optimizer, loss_schedule=schedule)
     with pytest.raises(ValueError, match="weighs side maps, but the network gives none"):
@@ -73,17 +74,17 @@ def spy():
 
 
 def test_an_optimizer_is_told_the_loss_and_the_stage():
-    binary = representations.create("binary", loss_name="dice_boundary")
-    schedule = schedules.self_scheduled(
+    binary = representations.create("binary", loss={"name": "dice_boundary"})
+    schedule = schedules.SelfScheduled(
         watch="mask/dice",
-        smoothing=1,
-        window=1,
+        smoothing="1 steps",
+        window="1 steps",
         improvement=0.5,
-        earliest=3,
-        latest=10,
-        ramp=2,
+        earliest="3 steps",
+        latest=1.0,
+        ramp="2 steps",
         final=0.4,
-    )
+    ).start(TrainingLength(10))
     current = state.create(Unpadded(), spy(), seed=0, ema=False, loss_schedule=schedule)
     step = jax.jit(make_train_step(Unpadded(), binary, spy(), loss_schedule=schedule))
     ready, factors = [], []

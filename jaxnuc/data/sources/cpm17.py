@@ -1,19 +1,17 @@
-"""CPM-17: the MICCAI 2017 challenge on nuclei in tissue images of four kinds of tumour.
+"""CPM-17: the MICCAI 2017 challenge on nuclei in tissue images of four kinds of tumor.
 
 Vu et al., "Methods for segmentation and classification of digital microscopy tissue images",
 Frontiers in Bioengineering and Biotechnology 7, 2019; redistributed with HoVer-Net (Graham et al.,
-Medical Image Analysis 58, 2019), see https://github.com/vqdang/hover_net. No licence is stated.
+Medical Image Analysis 58, 2019), see https://github.com/vqdang/hover_net. No license is stated.
 """
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jaxnuc.data.sources._arrays import instance_map
-from jaxnuc.data.sources._cpm_text import text_labels
-from jaxnuc.data.sources._mat import read_mat
-from jaxnuc.data.sources._pairs import File, PairedSource, find, pair, published_split
+from jaxnuc.data.layouts import find, pair
+from jaxnuc.data.sources.base import Annotation, PairedSource
+from jaxnuc.data.sources.cpm15 import read_instances
+from jaxnuc.data.splitting import published_split
 
 EXPECTED = (
     "expected the folder `cpm17/` with {train,test}/Images/*.png and {train,test}/Labels/*.mat, as "
@@ -33,26 +31,10 @@ LAYOUTS = (
 
 
 class Source(PairedSource):
-    """Images of CPM-17, 500x500 to 600x600 pixels, as distributed (folder or zip).
+    """Images of CPM-17, 500x500 to 600x600 pixels from scans at 20x and at 40x.
 
-    Args:
-      root: the folder with `cpm17.zip` or `cpm17/`, one of these two itself, or the folder that
-        holds the folders of training and test images.
-      split: `"train"` or `"val"`, which is cut from the 32 published training images, `"test"`,
-        the 32 published ones, or `"all"`.
-      seed: of the permutation that cuts val from train.
-      val_fraction: share of the training images that is val.
-      mpp: microns per pixel, which the set does not state; the images are from scans at 20x and
-        at 40x. Where given, every sample carries it.
-
-    Attributes:
-      name: `"cpm17"`.
-      ids: such as `"train/image_00"`, for train and test use the same names; in natural order.
-
-    Raises:
-      FileNotFoundError: the data are not there.
-      ValueError: unknown split, or files that do not match; on reading, a damaged file, sizes
-        that differ, or labels that are none.
+    32 images are published for training and 32 for the test; their ids are such as
+    `"train/image_00"`, since both use the same names.
     """
 
     name = "cpm17"
@@ -65,15 +47,13 @@ class Source(PairedSource):
         val_fraction: float = 0.2,
         mpp: float | None = None,
     ):
-        pairs = pair(find(root, "*cpm*17*.zip", EXPECTED, LAYOUTS))
-        super().__init__(published_split(pairs, split, seed, val_fraction))
         self._mpp = mpp
+        pairs = pair(find(root, "*cpm*17*.zip", EXPECTED, LAYOUTS))
+        sides = {name: each.key[0] for name, each in pairs.items()}
+        super().__init__(pairs, split, published_split(sides, split, seed, val_fraction))
 
-    def _labels(self, file: File) -> tuple[np.ndarray, None]:
-        if file.suffix == ".txt":
-            return text_labels(file), None
-        labels = read_mat(file.files, file.name, ["inst_map"])["inst_map"]
-        return instance_map(labels, file.where), None
+    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+        return Annotation(read_instances(self.pairs[name].label))
 
-    def _meta(self, name: str) -> dict[str, Any]:
+    def about(self, name: str) -> dict[str, Any]:
         return {"mpp": self._mpp}

@@ -5,18 +5,23 @@ Imaging and Graphics 43, 2015. Published for research at
 https://polyp.grand-challenge.org/CVCClinicDB/.
 """
 
-from jaxnuc.data.sources._semantic import PAIRED, Layout, SemanticSource
+from jaxnuc.data.layouts import IMAGE
+from jaxnuc.data.sources.masks import PAIRED, MaskSource
 
 
-class Source(SemanticSource):
+class Source(MaskSource):
     """CVC-ClinicDB: `Original/*.tif`, `Ground Truth/*.tif`, or `images`, `masks`.
 
     Frames of one video are much alike. The seeded split is by frame, so its test figures are those
     of known videos; for unknown ones, test on another data set, as PraNet does.
-
-    Arguments and errors: `jaxnuc.data.sources._semantic.SemanticSource`.
     """
 
     name = "cvc_clinicdb"
-    layouts = (Layout(("Original",), ("Ground Truth",)), PAIRED)
-    published = "https://polyp.grand-challenge.org/CVCClinicDB/"
+    layouts = (
+        {"image": rf"original/([^/]+){IMAGE}", "label": rf"ground truth/([^/]+){IMAGE}"},
+        PAIRED,
+    )
+    expected = (
+        "expected `Original` and `Ground Truth`, or `images` and `masks`, as published at "
+        "https://polyp.grand-challenge.org/CVCClinicDB/"
+    )

@@ -4,18 +4,20 @@ Caicedo et al., "Nucleus segmentation across imaging experiments: the 2018 Data 
 Nature Methods 16, 2019. Published under CC0 at https://data.broadinstitute.org/bbbc/BBBC038/.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Container, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnuc import registry
-from jaxnuc.data.sample import Sample
-from jaxnuc.data.sources._runlength import Runs, decode_runs, read_runs
-from jaxnuc.data.sources._split_table import listed_split, read_table
-from jaxnuc.data.sources._splitting import random_split
-from jaxnuc.io.archive import Files
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources.base import Annotation, PairedSource
+from jaxnuc.data.splitting import random_split
+from jaxnuc.io.csv_table import read_csv
+from jaxnuc.io.files import File, Files
+from jaxnuc.io.rle import decode_kaggle
+from jaxnuc.registry import unknown
 
 EXPECTED = (
     "expected `stage1_train.zip` or the folder `stage1_train/` with "
@@ -32,8 +34,8 @@ TESTS = {
 TRAIN, TRAIN_TABLE = "stage1_train", "stage1_train_labels.csv"
 
 
-class Source:
-    """Images of DSB2018 with their nuclei, as distributed (folder or zip).
+class Source(PairedSource):
+    """Images of DSB2018 with their nuclei.
 
     Nuclei get the ids 1..N in the natural order of their mask files. Where masks overlap, which
     the community-corrected release has for some pixels, the smaller nucleus lies on top, so that
@@ -48,14 +50,10 @@ class Source:
     `Ignored`, most of stage 2) are left out.
 
     Args:
-      root: the folder with `stage1_train.zip` or `stage1_train/`, or one of these two itself.
-      split: a split of `split.csv`, or `"train"`, `"val"`, `"test"`; `"all"` is every image.
-      seed: of the random split; without effect where there is a `split.csv`.
-      fractions: shares of train, val and test in the random split.
       modality: keep only images of this modality of `split.csv`.
-      cache: keep decoded samples in memory, in each process that reads (about 200 MB for the
-        whole set); decoding some 40 masks again costs tens of milliseconds. Each worker process
-        of the pipeline fills its own, so a small set is read faster without workers.
+      cache: keep images and label maps in memory, in each process that reads (about 200 MB for the
+        whole set); decoding some 40 masks again costs tens of milliseconds. Each input worker fills
+        its own, so a small set is read faster without workers.
       labels: `"masks"`, or `"runs"`: the training images' nuclei from `stage1_train_labels.csv`
         beside them, in the order of its lines; mask files are not needed then.
       test: what the split `"test"` is: `"held-out"` training images, or the published test images
@@ -65,16 +63,11 @@ class Source:
         `fractions=(0.9, 0.1, 0)`.
 
     Attributes:
-      name: `"dsb2018"`.
-      ids: image ids of the split, sorted; `source[i]` is `ids[i]`.
-      ignored: how many lines of the table of run lengths were left out as not scored.
-
-    Raises:
-      FileNotFoundError: the data are not there.
-      ValueError: unknown split, modality, `labels` or `test`; `split.csv` or the table of run
-        lengths contradicts the data; an image without masks; on reading, a damaged file, a mask
-        of another size than its image, or runs that reach out of it.
+      not_scored: how many lines of the table of run lengths were left out as not scored.
     """
+
+    name = "dsb2018"
+    cache_images = True
 
     def __init__(
         self,
@@ -87,126 +80,66 @@ class Source:
         labels: str = "masks",
         test: str = "held-out",
     ):
-        self.name = "dsb2018"
         if labels not in LABELS:
-            raise registry.unknown("kind of labels", labels, LABELS)
+            raise unknown("kind of labels", labels, LABELS)
         if test not in ("held-out", *TESTS):
-            raise registry.unknown("test set", test, ("held-out", *TESTS))
-        self.ignored = 0
-        self._runs: dict[str, list[Runs]] = {}
-        self._masks: dict[str, list[str]] = {}
+            raise unknown("test set", test, ("held-out", *TESTS))
+        published = split == "test" and test != "held-out"
+        if published and modality is not None:
+            raise ValueError(f"modality={modality!r}: those of test={test!r} are not known")
+        files = Files(_find_test(Path(root), TESTS[test][0]) if published else _find(Path(root)))
+        images, self._masks = _index(files)
+        self._runs: dict[str, list[Runs]] | None = None
         self._modality: dict[str, str] = {}
-        self._cache: dict[int, tuple[np.ndarray, np.ndarray]] | None = {} if cache else None
-        if split == "test" and test != "held-out":
-            if modality is not None:
-                raise ValueError(f"modality={modality!r}: those of test={test!r} are not known")
-            self._files = Files(_find_test(Path(root), TESTS[test][0]))
-            self._images, _ = _index(self._files)
-            self._read_table_of_runs(TESTS[test][1])
-            self.ids = sorted(self._runs)
-            return
-        self._files = Files(_find(Path(root)))
-        self._images, self._masks = _index(self._files)
-        if labels == "runs":
-            self._read_table_of_runs(TRAIN_TABLE)
+        self.not_scored = 0
+        if published or labels == "runs":
+            self._runs, self.not_scored = _table_of_runs(
+                files, images, TESTS[test][1] if published else TRAIN_TABLE
+            )
         else:
-            _require_masks(self._files, self._images, self._masks)
-        table = read_table(self._files.path, self._images)
-        if table is None:
-            chosen = random_split(sorted(self._images), split, seed, fractions)
-            if modality is not None:
-                raise ValueError(
-                    f"modality={modality!r} needs a split.csv with the columns image_id, split, "
-                    f"modality beside {self._files.path}"
-                )
+            _require_masks(images, self._masks)
+        table = None if published else _read_split_table(files.path, images)
+        if published:
+            ids = sorted(self._runs or ())
+        elif table is not None:
+            ids = _listed(table, split, modality)
+            self._modality = {i: row["modality"] for i, row in table.items()}
+        elif modality is not None:
+            raise ValueError(
+                f"modality={modality!r} needs a split.csv with the columns image_id, split, "
+                f"modality beside {files.path}"
+            )
         else:
-            chosen = listed_split(table, split, modality)
-        self.ids = chosen
-        self._modality = {i: row["modality"] for i, row in (table or {}).items()}
+            ids = random_split(sorted(images), split, seed, fractions)
+        # There is no single label file: each mask is compared with its image when it is read.
+        pairs = {name: Pair((name,), image, image) for name, image in images.items()}
+        super().__init__(pairs, split, ids, cache)
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> Sample:
-        if self._cache is None:
-            image, instances = self._read(self.ids[index])
+    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+        if self._runs is not None:
+            nuclei = [decode_runs(runs, shape) for runs in self._runs.get(name, [])]
         else:
-            if index not in self._cache:
-                self._cache[index] = _pack(*self._read(self.ids[index]))
-            image, instances = _unpack(*self._cache[index])
-        name = self.ids[index]
-        meta = {
-            "name": name,
-            "source": self.name,
-            "mpp": None,
-            "modality": self._modality.get(name),
-        }
-        return Sample(image, instances, None, meta)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_cache": None if self._cache is None else {}}
-
-    def _read_table_of_runs(self, name: str) -> None:
-        """Takes the nuclei from the table of this name beside the images."""
-        path = self._files.path.parent / name
-        if not path.exists():
-            path = self._files.path / name
-            if not path.exists():
-                raise FileNotFoundError(
-                    f"{self._files.path.parent / name}: not there; it holds the nuclei of "
-                    f"{self._files.path.name}, and is published with it"
-                )
-        self._runs, ignored = read_runs(path)
-        self.ignored = ignored.total()
-        listed = {*self._runs, *ignored}
-        for some, others, fault in (
-            (self._images, listed, f"is not in {path}"),
-            (sorted(listed), self._images, f"of {path} is not in {self._files.path}"),
-        ):
-            alone = [i for i in some if i not in others]
-            if alone:
-                raise ValueError(
-                    f"{self._files.path}: image {alone[0]!r} {fault} ({len(alone)} such images); "
-                    "complete the data or remove them"
-                )
-        if not self._runs:
-            raise ValueError(f"{path}: no image that was scored")
-
-    def _read(self, name: str) -> tuple[np.ndarray, np.ndarray]:
-        image = self._files.rgb(self._images[name])
-        height, width, _ = image.shape
-        if self._runs:
-            nuclei = [decode_runs(runs, (height, width)) for runs in self._runs.get(name, [])]
-        else:
-            nuclei = [self._read_mask(file, name, (height, width)) for file in self._masks[name]]
-        instances = np.zeros((height, width), np.int32)
+            nuclei = [self._pixels(file, name, shape) for file in self._masks[name]]
+        instances = np.zeros(shape, np.int32)
         # Larger first, so that the smaller lies on top.
         for i in sorted(range(len(nuclei)), key=lambda i: -nuclei[i].size):
             instances.flat[nuclei[i]] = i + 1
-        return image, instances
+        return Annotation(instances)
 
-    def _read_mask(self, file: str, name: str, shape: tuple[int, int]) -> np.ndarray:
+    def about(self, name: str) -> dict[str, Any]:
+        return {"modality": self._modality.get(name)}
+
+    def _pixels(self, file: File, name: str, shape: tuple[int, int]) -> np.ndarray:
         """The pixels of a mask of the image `name`, as indices into it."""
-        mask = self._files.array(file)
+        mask = file.array()
         if mask.ndim == 3:
             mask = mask[..., 0]
         if mask.shape != shape:
             raise ValueError(
-                f"{self._files.where(file)}: a mask of {mask.shape} pixels for an image of {shape} "
-                f"({self._images[name]})"
+                f"{file.where}: a mask of {mask.shape} pixels for an image of {shape} "
+                f"({self.pairs[name].image.name})"
             )
         return np.flatnonzero(mask)
-
-
-def _pack(image: np.ndarray, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """One channel for a grey image, and the smallest dtype that holds the ids."""
-    if (image == image[..., :1]).all():
-        image = image[..., :1].copy()
-    return image, instances.astype(np.min_scalar_type(instances.max(initial=0)))
-
-
-def _unpack(image: np.ndarray, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.broadcast_to(image, (*image.shape[:2], 3)).copy(), instances.astype(np.int32)
 
 
 def _find(root: Path) -> Path:
@@ -215,7 +148,8 @@ def _find(root: Path) -> Path:
             return path
     is_data = root.is_file() or any(root.glob("*/images/*.png"))
     if not is_data:
-        raise FileNotFoundError(f"{root}: {EXPECTED}")
+        found = "no images of it here" if root.exists() else "no such folder or zip file"
+        raise FileNotFoundError(f"{root}: {found}; {EXPECTED}")
     return root
 
 
@@ -230,37 +164,182 @@ def _find_test(root: Path, folder: str) -> Path:
     )
 
 
-def _index(files: Files) -> tuple[dict[str, str], dict[str, list[str]]]:
-    images: dict[str, str] = {}
-    masks: dict[str, list[str]] = {}
+def _index(files: Files) -> tuple[dict[str, File], dict[str, list[File]]]:
+    images: dict[str, File] = {}
+    masks: dict[str, list[File]] = {}
     for file in files.names:
         path = PurePosixPath(file)
         if path.suffix.lower() != ".png" or len(path.parts) < 3:
             continue
         name, kind = path.parts[-3:-1]
         if kind == "masks":
-            masks.setdefault(name, []).append(file)
+            masks.setdefault(name, []).append(File(files, file))
         elif kind == "images":
             if name in images:
                 raise ValueError(
-                    f"{files.path}: two images for {name!r}: {images[name]} and {file}"
+                    f"{files.path}: two images for {name!r}: {images[name].name} and {file}"
                 )
-            images[name] = file
+            images[name] = File(files, file)
     if not images:
         raise FileNotFoundError(f"{files.path}: no images in it; {EXPECTED}")
     return images, masks
 
 
-def _require_masks(files: Files, images: dict[str, str], masks: dict[str, list[str]]) -> None:
+def _require_masks(images: dict[str, File], masks: dict[str, list[File]]) -> None:
     alone = [name for name in masks if name not in images]
     if alone:
         raise ValueError(
-            f"{files.where(masks[alone[0]][0])}: a mask without an image in {alone[0]}/images "
+            f"{masks[alone[0]][0].where}: a mask without an image in {alone[0]}/images "
             f"({len(alone)} such folders); complete the data or remove them"
         )
     for name, file in images.items():
         if name not in masks:
             raise ValueError(
-                f"{files.where(file)}: an image without masks (no {name}/masks/*.png); the test "
+                f"{file.where}: an image without masks (no {name}/masks/*.png); the test "
                 "stages have none: use stage1_train, or test='stage1' with split='test'"
             )
+
+
+def _beside(data: Path, name: str) -> Path | None:
+    """A table beside a folder or zip, or in the folder."""
+    return next((p for p in (data.parent / name, data / name) if p.exists()), None)
+
+
+def _read_split_table(data: Path, images: Container[str]) -> dict[str, dict[str, str]] | None:
+    """Split and modality of each image in `split.csv`; None where there is none."""
+    path = _beside(data, "split.csv")
+    if path is None:
+        return None
+    table: dict[str, dict[str, str]] = {}
+    for line, row in read_csv(path.read_bytes(), str(path), ("image_id", "split")):
+        name = row["image_id"]
+        if name not in images:
+            raise ValueError(
+                f"{line}: image_id {name!r} is not in {data}; remove the line or complete the data"
+            )
+        if name in table:
+            raise ValueError(f"{line}: image_id {name!r} twice")
+        table[name] = {"split": row["split"], "modality": row.get("modality", "")}
+    if not table:
+        raise ValueError(f"{path}: lists no images; remove the file for a random split")
+    return table
+
+
+def _listed(table: dict[str, dict[str, str]], split: str, modality: str | None) -> list[str]:
+    """The images of a split, and of a modality if one is given."""
+    splits = {row["split"] for row in table.values()}
+    if split not in splits | {"all"}:
+        raise unknown("split", split, splits | {"all"})
+    modalities = {row["modality"] for row in table.values()} - {""}
+    if modality is not None and modality not in modalities:
+        raise unknown("modality", modality, modalities)
+    chosen = [
+        name
+        for name, row in sorted(table.items())
+        if split in (row["split"], "all") and modality in (row["modality"], None)
+    ]
+    if not chosen:
+        raise ValueError(f"split {split!r} of split.csv has no image of modality {modality!r}")
+    return chosen
+
+
+class Runs(NamedTuple):
+    """One nucleus as run lengths.
+
+    Attributes:
+      where: the table and the line, for messages.
+      text: pairs of start and length: pixels are counted from 1 down the columns, the first column
+        first.
+      shape: height and width of the image, None where the table does not say.
+    """
+
+    where: str
+    text: str
+    shape: tuple[int, int] | None
+
+
+def _table_of_runs(
+    files: Files, images: dict[str, File], name: str
+) -> tuple[dict[str, list[Runs]], int]:
+    """The nuclei in the table of this name beside the images, and the number of lines not scored.
+
+    The columns are ImageId, EncodedPixels and perhaps Height, Width, Usage. An image has a line for
+    each nucleus; a line without pixels is an image without nuclei. Lines of which Usage is
+    `Ignored` were not scored, and are skipped.
+    """
+    path = _beside(files.path, name)
+    if path is None:
+        raise FileNotFoundError(
+            f"{files.path.parent / name}: not there; it holds the nuclei of {files.path.name}, and "
+            "is published with it"
+        )
+    nuclei: dict[str, list[Runs]] = {}
+    skipped: Counter[str] = Counter()
+    for where, row in read_csv(path.read_bytes(), str(path), ("ImageId", "EncodedPixels")):
+        if row.get("Usage", "").strip().lower() == "ignored":
+            skipped[row["ImageId"]] += 1
+            continue
+        shape = None
+        if row.get("Height") and row.get("Width"):
+            try:
+                shape = int(row["Height"]), int(row["Width"])
+            except ValueError:
+                raise ValueError(
+                    f"{where}: Height {row['Height']!r} and Width {row['Width']!r}, expected whole "
+                    "numbers"
+                ) from None
+        found = nuclei.setdefault(row["ImageId"], [])
+        if row["EncodedPixels"].strip():
+            found.append(Runs(where, row["EncodedPixels"], shape))
+    listed = {*nuclei, *skipped}
+    for some, others, fault in (
+        (images, listed, f"is not in {path}"),
+        (sorted(listed), images, f"of {path} is not in {files.path}"),
+    ):
+        alone = [i for i in some if i not in others]
+        if alone:
+            raise ValueError(
+                f"{files.path}: image {alone[0]!r} {fault} ({len(alone)} such images); complete "
+                "the data or remove them"
+            )
+    if not nuclei:
+        raise ValueError(f"{path}: no image that was scored")
+    return nuclei, skipped.total()
+
+
+def decode_runs(runs: Runs, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels of a nucleus.
+
+    Args:
+      runs: the nucleus.
+      shape: height and width of its image.
+
+    Returns:
+      (N,) int64 row-major indices into the image.
+
+    Raises:
+      ValueError: the table has another size for the image; numbers that are no pairs of start and
+        length, or reach out of the image.
+
+    Example:
+      >>> decode_runs(Runs("table.csv, line 2", "2 2 5 1", None), (3, 2))
+      array([2, 4, 3])
+    """
+    height, width = shape
+    if runs.shape is not None and runs.shape != shape:
+        raise ValueError(f"{runs.where}: an image of {runs.shape} pixels, but the file has {shape}")
+    try:
+        starts, stops = decode_kaggle(runs.text)
+    except ValueError as error:
+        raise ValueError(f"{runs.where}: EncodedPixels: {error}") from error
+    if (stops > height * width).any():
+        raise ValueError(
+            f"{runs.where}: runs up to pixel {stops.max()} of an image of {shape}, which has "
+            f"pixels 1 to {height * width}"
+        )
+    # The pixels of all runs in one go: each run's start less what comes before it, plus a count.
+    lengths = stops - starts
+    before = np.cumsum(lengths) - lengths
+    pixels = np.repeat(starts - before, lengths) + np.arange(lengths.sum())
+    column, row = np.divmod(pixels, height)
+    return row * width + column

@@ -5,15 +5,22 @@ cancer", International Journal of Computer Assisted Radiology and Surgery 9, 201
 research at https://polyp.grand-challenge.org/ETISLarib/.
 """
 
-from jaxnuc.data.sources._semantic import PAIRED, Layout, SemanticSource
+from jaxnuc.data.layouts import IMAGE
+from jaxnuc.data.sources.masks import PAIRED, MaskSource
 
 
-class Source(SemanticSource):
-    """ETIS-Larib: `ETIS-LaribPolypDB/1.tif` with `Ground Truth/p1.tif`, or `images`, `masks`.
-
-    Arguments and errors: `jaxnuc.data.sources._semantic.SemanticSource`.
-    """
+class Source(MaskSource):
+    """ETIS-Larib: `ETIS-LaribPolypDB/1.tif` with `Ground Truth/p1.tif`, or `images`, `masks`."""
 
     name = "etis"
-    layouts = (Layout(("ETIS-LaribPolypDB",), ("Ground Truth",), "p"), PAIRED)
-    published = "https://polyp.grand-challenge.org/ETISLarib/"
+    layouts = (
+        {
+            "image": rf"etis-laribpolypdb/([^/]+){IMAGE}",
+            "label": rf"ground truth/p([^/]+){IMAGE}",
+        },
+        PAIRED,
+    )
+    expected = (
+        "expected `ETIS-LaribPolypDB` and `Ground Truth`, or `images` and `masks`, as published at "
+        "https://polyp.grand-challenge.org/ETISLarib/"
+    )

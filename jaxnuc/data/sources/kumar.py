@@ -12,17 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import registry
-from jaxnuc.data.sample import Sample
-from jaxnuc.data.sources._aperio import read_aperio
-from jaxnuc.data.sources._aperio_pairs import archives, choose, find_pairs, paint, patient
-from jaxnuc.data.sources._arrays import instance_map
-from jaxnuc.data.sources._label_images import check_size
-from jaxnuc.data.sources._mat import read_mat
-from jaxnuc.data.sources._memory import Memory
-from jaxnuc.data.sources._pairs import File, find, pair
-from jaxnuc.data.sources._polygons import check_convention
-from jaxnuc.data.sources._tables import read_csv
+from jaxnuc.data.annotations import mat_instances
+from jaxnuc.data.layouts import find, pair
+from jaxnuc.data.sources.base import Annotation
+from jaxnuc.data.sources.tcga import OutlinedSource, find_outlined, patient
+from jaxnuc.data.splitting import published_split
+from jaxnuc.io.csv_table import read_csv
+from jaxnuc.registry import unknown
 
 PARTS = ("train", "test_same", "test_diff")
 SPLITS = ("train", "val", "test", "test_same", "test_diff", "all")
@@ -42,38 +38,24 @@ LAYOUT = {
 }
 
 
-class Source:
+class Source(OutlinedSource):
     """Kumar's images with their nuclei: 16 for training, 8 of the same organs, 6 of others.
 
+    The splits are `"train"` and `"val"`, which is cut from the 16 training images by patient,
+    `"test_same"`, `"test_diff"`, `"test"`, which is both, and `"all"`. With `split_file` the
+    original images with Aperio annotations are read: zips or folders whose names begin with `kumar`
+    or `monuseg`. Label maps do not state the microns per pixel; theirs are 0.25, which is 40x. The
+    samples' `meta` holds `tissue` where `split_file` has organs.
+
     Args:
-      root: the folder with `kumar.zip` or `kumar/`, or one of these two itself. With `split_file`
-        the original images with Aperio annotations: the folder of downloads with zips or folders
-        whose names begin with `kumar` or `monuseg`, or one of these itself.
-      split: `"train"` or `"val"`, which is cut from the 16 training images, `"test_same"`,
-        `"test_diff"`, `"test"`, which is both, or `"all"`.
       split_file: CSV file with the column `image_id`, stems, and at least one of `split`
         (`train`, `test_same`, `test_diff`) and `organ`. Images that are not listed are left out,
         so it chooses the 30 among MoNuSeg's 37. Without `split` the rule of the paper is applied:
         bladder, colon and stomach are test_diff, and of each other organ one third, by `seed`, is
         test_same. Which images that third is in the paper, only the column `split` can say.
-      seed: of the cut between train and val, and of that third.
-      val_fraction: share of the training images in val; 0 trains on all 16, as HoVer-Net does.
-      convention: how outlines become pixels, see `monuseg`; without effect on label maps.
-      cache: keep label maps in memory (2 MB each), in each process that reads.
-
-    Attributes:
-      name: `"kumar"`.
-      label_set: None, the nuclei have no classes.
-      ids: the images' names in natural order, training first; `source[i]` is `ids[i]`.
-
-    The samples' `meta` holds `patient`, `modality`, `tissue` where `split_file` has organs, and
-    `mpp`: as annotated, or, since label maps do not say it, 0.25, which is 40x.
-
-    Raises:
-      FileNotFoundError: the data or the `split_file` are not there.
-      ValueError: unknown split, convention, part or organ; files that do not match; on reading, a
-        damaged file, sizes that differ, or labels that are none.
     """
+
+    name = "kumar"
 
     def __init__(
         self,
@@ -82,61 +64,47 @@ class Source:
         split_file: str | Path | None = None,
         seed: int = 0,
         val_fraction: float = 0.2,
-        convention: str = "pixel_centres",
+        convention: str = "pixel_centers",
         cache: bool = True,
     ):
         if split not in SPLITS:
-            raise registry.unknown("split", split, SPLITS)
-        check_convention(convention)
-        self.name, self.label_set, self._convention = "kumar", None, convention
-        self._files: dict[str, tuple[File, File]] = {}
+            raise unknown("split", split, SPLITS)
         self._organs: dict[str, str] = {}
-        part: dict[str, str] = {}
         if split_file is None:
-            for (side, _), files in pair(find(root, "kumar*.zip", EXPECTED, [LAYOUT])).items():
-                name = Path(files[0].name).stem
-                if name in part:
-                    raise ValueError(f"{files[0].where}: {name!r} is in {part[name]}, too")
-                self._files[name], part[name] = files, side
+            pairs = pair(find(root, "kumar*.zip", EXPECTED, [LAYOUT]))
+            parts = {name: each.key[0] for name, each in pairs.items()}
+            twice = [name for name in parts if "/" in name]
+            if twice:
+                raise ValueError(f"{pairs[twice[0]].image.where}: is in two of {', '.join(PARTS)}")
         else:
             # Only those in the table matter, and each of them is asked for.
-            pairs, _ = find_pairs(archives(root, "kumar", "monuseg"), unmatched="skip")
-            part, self._organs = _read_table(Path(split_file), list(pairs), seed)
-            for name in part:
-                archive, image, xml = pairs[name]
-                self._files[name] = File(archive, image), File(archive, xml)
-        of = {side: [name for name in part if part[name] == side] for side in PARTS}
-        test = of.get(split, of["test_same"] + of["test_diff"])
-        side = "test" if split.startswith("test") else split
-        self.ids = choose(of["train"], test, side, seed, val_fraction)
-        self._memory = Memory(cache)
+            pairs, _ = find_outlined(root, ("kumar", "monuseg"), unmatched="skip")
+            parts, self._organs = _read_table(Path(split_file), list(pairs), seed)
+        ids = _split(parts, split, seed, val_fraction)
+        super().__init__(pairs, split, ids, convention, cache)
 
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __getitem__(self, index: int) -> Sample:
-        name = self.ids[index]
-        image_file, label_file = self._files[name]
-        image = image_file.files.rgb(image_file.name)
-        shape = image.shape[:2]
-        instances, known = self._memory.get(index, lambda: self._labels(label_file, shape))
-        meta = {"name": name, "source": self.name, "patient": patient(name), "modality": "H&E"}
-        if self._organs:
-            meta["tissue"] = self._organs[name].capitalize()
-        return Sample(image, instances, None, meta | known)
-
-    def _labels(self, file: File, shape: tuple[int, int]) -> tuple[np.ndarray, dict[str, Any]]:
+    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+        file = self.pairs[name].label
         if file.suffix == ".mat":
-            array = read_mat(file.files, file.name, ["inst_map"])["inst_map"]
-            instances = instance_map(array, file.where)
-            check_size("labels", instances, shape, file.where)
-            return instances, {"mpp": 0.25}
-        found = read_aperio(file.read(), file.where)
-        instances, counts = paint(found.polygons, shape, self._convention, file.where)
-        return instances, {"mpp": found.mpp, **counts}
+            return Annotation(mat_instances(file), meta={"mpp": 0.25})
+        return super().read_annotation(name, shape)
+
+    def about(self, name: str) -> dict[str, Any]:
+        organ = {"tissue": self._organs[name].capitalize()} if self._organs else {}
+        return {**super().about(name), **organ}
 
 
-def _read_table(path: Path, there: list[str], seed: int) -> tuple[dict[str, str], dict[str, str]]:
+def _split(parts: dict[str, str], split: str, seed: int, val_fraction: float) -> list[str]:
+    """The images of a split, the parts in the order of `PARTS`."""
+    if split in PARTS[1:]:
+        parts = {name: part for name, part in parts.items() if part in ("train", split)}
+    sides = {n: "train" if p == "train" else "test" for n, p in parts.items()}
+    ordered = {n: sides[n] for n in sorted(sides, key=lambda name: PARTS.index(parts[name]))}
+    side = "test" if split.startswith("test") else split
+    return published_split(ordered, side, seed, val_fraction, patient)
+
+
+def _read_table(path: Path, present: list[str], seed: int) -> tuple[dict[str, str], dict[str, str]]:
     """The part and, where listed, the organ of each image in the table."""
     parts: dict[str, str] = {}
     organs: dict[str, str] = {}
@@ -149,24 +117,24 @@ def _read_table(path: Path, there: list[str], seed: int) -> tuple[dict[str, str]
             )
         if name in parts:
             raise ValueError(f"{line}: image_id {name!r} a second time")
-        if name not in there:
+        if name not in present:
             raise ValueError(
                 f"{line}: no image with annotations of the name {name!r}; complete the data, or "
                 "remove the line"
             )
         parts[name] = row.get("split", "")
         if "split" in columns and parts[name] not in PARTS:
-            raise ValueError(f"{line}: {registry.unknown('split', parts[name], PARTS)}")
+            raise ValueError(f"{line}: {unknown('split', parts[name], PARTS)}")
         if "organ" in columns:
             organs[name] = row["organ"].casefold()
             known = SAME_ORGANS + OTHER_ORGANS
             if organs[name] not in known:
-                raise ValueError(f"{line}: {registry.unknown('organ', organs[name], known)}")
+                raise ValueError(f"{line}: {unknown('organ', organs[name], known)}")
     if not parts:
         raise ValueError(f"{path}: lists no images")
     if not any(parts.values()):
         parts = _by_organ(organs, seed)
-    return {name: parts[name] for name in there if name in parts}, organs
+    return {name: parts[name] for name in present if name in parts}, organs
 
 
 def _by_organ(organs: dict[str, str], seed: int) -> dict[str, str]:

@@ -4,14 +4,13 @@ Jha et al., "Kvasir-SEG: a segmented polyp dataset", MMM 2020. Published for res
 at https://datasets.simula.no/kvasir-seg.
 """
 
-from jaxnuc.data.sources._semantic import SemanticSource
+from jaxnuc.data.sources.masks import MaskSource
 
 
-class Source(SemanticSource):
-    """Kvasir-SEG as distributed: `images/*.jpg`, `masks/*.jpg` (noisy, with three channels).
-
-    Arguments and errors: `jaxnuc.data.sources._semantic.SemanticSource`.
-    """
+class Source(MaskSource):
+    """Kvasir-SEG as distributed: `images/*.jpg`, `masks/*.jpg` (noisy, with three channels)."""
 
     name = "kvasir"
-    published = "https://datasets.simula.no/kvasir-seg"
+    expected = (
+        "expected `images` and `masks`, as published at https://datasets.simula.no/kvasir-seg"
+    )

@@ -10,11 +10,15 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc import labels, registry
-from jaxnuc.data.sources._arrays import instance_map
-from jaxnuc.data.sources._mat import read_mat
-from jaxnuc.data.sources._pairs import File, Key, Pair, PairedSource, find, pair, published_split
-from jaxnuc.data.sources._tables import read_csv
+from jaxnuc import labels
+from jaxnuc.data.annotations import instance_map
+from jaxnuc.data.layouts import find, pair
+from jaxnuc.data.sources.base import Annotation, PairedSource
+from jaxnuc.data.splitting import published_split
+from jaxnuc.io.csv_table import read_csv
+from jaxnuc.io.files import File
+from jaxnuc.io.mat import read_mat
+from jaxnuc.registry import unknown
 
 EXPECTED = (
     "expected the folders Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/ with "
@@ -31,31 +35,17 @@ COLUMNS = ("Filename", "Source", "Split")
 
 
 class Source(PairedSource):
-    """Images of Lizard with classified nuclei, as distributed (folder, zip, or the three zips).
+    """Images of Lizard with classified nuclei: a folder, a zip, or the three zips.
 
     The set is published in three folds, the column `Split` of `info.csv`. One of them is the test
-    split, the two others are for training, and val is cut from these.
-
-    Args:
-      root: the folder that holds the three folders or zips, or a zip of everything.
-      split: `"train"`, `"val"`, `"test"`, or `"all"`.
-      fold: the published fold, 1 to 3, that is the test split.
-      seed: of the permutation that cuts val from the two other folds.
-      val_fraction: share of these images that is val; images are the unit, for patients are not
-        published.
-
-    Attributes:
-      name: `"lizard"`.
-      label_set: the label set; plasma cells and eosinophils are one class of the standard tree.
-      ids: stems such as `"consep_1"`, in natural order; `source[i]` is `ids[i]`.
+    split, the two others are for training, and val is cut from these by image, for patients are not
+    published. Plasma cells and eosinophils are one class of the standard label tree.
 
     The samples' `mpp` is 0.5, nominal: the images are at 20x, from several scanners. `origin` is
     the column `Source`, `fold` the column `Split`.
 
-    Raises:
-      FileNotFoundError: the data are not there.
-      ValueError: unknown split or fold, files that do not match each other or `info.csv`; on
-        reading, a damaged file, sizes that differ, or a nucleus without a class.
+    Args:
+      fold: the published fold, 1 to 3, that is the test split.
     """
 
     name = "lizard"
@@ -71,20 +61,19 @@ class Source(PairedSource):
         self.label_set = labels.label_set("lizard")
         found = find(root, "*lizard*.zip", EXPECTED, [LAYOUT])
         pairs = pair(found)
-        rows = _table(next(iter(found["table"].values())), [stem for (stem,) in pairs])
-        folds = {row["Split"] for row in rows.values()}
+        self._rows = _table(next(iter(found["table"].values())), [p.key[0] for p in pairs.values()])
+        folds = {row["Split"] for row in self._rows.values()}
         if str(fold) not in folds:
-            raise registry.unknown("fold of Lizard", str(fold), folds)
-        sides = {True: "test", False: "train"}
-        keyed: dict[Key, Pair] = {
-            (sides[rows[stem]["Split"] == str(fold)], stem): files
-            for (stem,), files in pairs.items()
+            raise unknown("fold of Lizard", str(fold), folds)
+        sides = {
+            name: "test" if self._rows[each.key[0]]["Split"] == str(fold) else "train"
+            for name, each in pairs.items()
         }
-        super().__init__(published_split(keyed, split, seed, val_fraction))
-        self._rows = rows
+        super().__init__(pairs, split, published_split(sides, split, seed, val_fraction))
 
-    def _labels(self, file: File) -> tuple[np.ndarray, np.ndarray]:
-        arrays = read_mat(file.files, file.name, ("inst_map", "id", "class"))
+    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+        file = self.pairs[name].label
+        arrays = read_mat(file.read(), file.where, ("inst_map", "id", "class"))
         instances = instance_map(arrays["inst_map"], file.where)
         ids, classes = (_vector(arrays[key], key, file) for key in ("id", "class"))
         if len(ids) != len(classes) or len(np.unique(ids)) != len(ids):
@@ -103,9 +92,9 @@ class Source(PairedSource):
                 "and so have no class"
             )
         of = np.array([table[number] for number in present.tolist()], np.int32)
-        return instances, of[places].reshape(instances.shape)
+        return Annotation(instances, of[places].reshape(instances.shape))
 
-    def _meta(self, name: str) -> dict[str, Any]:
+    def about(self, name: str) -> dict[str, Any]:
         row = self._rows[name.lower()]
         return {"mpp": 0.5, "tissue": "Colon", "origin": row["Source"], "fold": int(row["Split"])}
 

@@ -9,16 +9,14 @@ import numpy as np
 
 from jaxnuc import labels
 from jaxnuc.data import oversampling, resolution
-from jaxnuc.data.sample import Sample
+from jaxnuc.data import sample as samples
+from jaxnuc.data.orders import Episodes, Epochs, Shares
+from jaxnuc.data.sample import ENDLESS, MappedSource, Sample
 from jaxnuc.data.sample import Source as AnySource
-from jaxnuc.data.sources._mapping import Mapped
-from jaxnuc.data.sources._orders import Episodes, Epochs, Shares
 from jaxnuc.labels import LabelSet
 
-ENDLESS = 2**31 - 1  # the largest length that index arrays of 32 bits can address
 
-
-class Source:
+class Source(samples.Source):
     """Several sources as one.
 
     For training it is an endless stream whose sample i depends on `seed` and i alone. Each source
@@ -28,7 +26,7 @@ class Source:
     In a configuration the sources are sections, each with its `weight` and `balance` beside its
     own arguments; `jaxnuc.data.splits.open_split` opens them:
 
-        {"name": "mixture", "cut": "superclasses", "sources": [
+        {"name": "mixture", "label_set": "superclasses", "sources": [
             {"name": "consep", "weight": 2.0, "balance": "sqrt"}, {"name": "monusac"}]}
 
     Args:
@@ -42,7 +40,7 @@ class Source:
         the weights. Otherwise `episode * weight` samples of one source come before those of the
         next: a number of samples, or `"2 epochs"` for as many epochs of each source.
       label_set: the classes of all samples: a name of `jaxnuc.labels`, a mapping of that name and
-        arguments, or a `LabelSet`. Nuclei of no class of it, and those of a source without classes,
+        arguments, or a `LabelSet`. Nuclei of other classes, and those of a source without classes,
         get the class -1, ignored. `"none"` drops the classes; `"own"` leaves to each source its
         own, the number of which among `label_sets` is in the meta of a sample as `label_set`; None
         expects the same of all.
@@ -52,17 +50,18 @@ class Source:
     Attributes:
       name: the names of the sources, joined by a plus sign.
       parts: the sources, with the classes of `label_set`.
-      label_set: the classes of all samples, missing where there are none or each source has its
-        own.
-      label_sets: the different label sets of the sources, missing but for `label_set="own"`.
+      label_set: the classes of all samples, None where there are none or each source has its own.
+      label_sets: the different label sets of the sources, empty but for `label_set="own"`.
       endless: whether this is the stream.
       ignores: whether samples of any source have regions to ignore.
 
     Raises:
-      ValueError: no sources; their classes differ or cannot be read at `label_set`; their microns
+      ValueError: no sources; their classes differ or cannot be mapped to `label_set`; their microns
         per pixel differ by more than 10 % or are known of some only (on reading, where the first
-        and the last image of a source did not show it); weights, episodes or balance that are none.
+        and the last image of a source did not show it); invalid weights, episodes or balance.
     """
+
+    in_catalog = False
 
     def __init__(
         self,
@@ -80,7 +79,7 @@ class Source:
         for source in sources:
             if not len(source):
                 raise ValueError(f"source {source.name!r} of a mixture is empty")
-            if hasattr(source, "label_sets"):
+            if source.label_sets:
                 raise ValueError(
                     f"mixture {source.name!r} within a mixture has several label sets; list its "
                     "sources in the outer one"
@@ -90,19 +89,15 @@ class Source:
         weights = _for_each("weights", weights, 1.0, len(sources))
         balance = _for_each("balance", balance, None, len(sources))
         own = label_set == "own"
-        self._cuts: list[int | None] = [None] * len(sources)
+        self._numbers: list[int | None] = [None] * len(sources)
         if own:
-            self.label_sets, self._cuts = _own_cuts(sources)
-            self.parts = [
-                _at_cut(s, getattr(s, "label_set", None) or self.label_sets[0]) for s in sources
-            ]
+            self.label_sets, self._numbers = _own_label_sets(sources)
+            self.parts = [_with_label_set(s, s.label_set or self.label_sets[0]) for s in sources]
         else:
-            common = _common_cut(sources, label_set)
-            if common is not None:
-                self.label_set = common
-            self.parts = [s if label_set is None else _at_cut(s, common) for s in sources]
+            common = self.label_set = _common_label_set(sources, label_set)
+            self.parts = [s if label_set is None else _with_label_set(s, common) for s in sources]
         self.name = "+".join(source.name for source in sources)
-        self.ignores = any(getattr(source, "ignores", False) for source in sources)
+        self.ignores = any(source.ignores for source in sources)
         self.split, self.endless = split, split == "train" if stream is None else stream
         self._prefixes = _prefixes([source.name for source in sources])
         self._reference = None if len(sources) == 1 else self._about(0, self.parts[0][0].meta)
@@ -117,7 +112,7 @@ class Source:
             ]
         else:
             for source in self.parts:
-                if getattr(source, "endless", False):
+                if source.endless:
                     raise ValueError(f"source {source.name!r} is endless: nothing can follow it")
         self._ends = np.cumsum([len(part) for part in self.parts], dtype=np.int64)
 
@@ -136,7 +131,7 @@ class Source:
         return self._described(part, self.parts[part][place])
 
     def _described(self, part: int, sample: Sample) -> Sample:
-        """Tells the source, and refuses another magnification than that of the first sample."""
+        """Adds the source, and refuses another magnification than that of the first sample."""
         meta = self._about(part, sample.meta)
         if self._reference is not None:
             resolution.check_same(self._reference, meta)
@@ -145,14 +140,14 @@ class Source:
     def _about(self, part: int, meta: Mapping[str, Any]) -> dict[str, Any]:
         """The meta of a sample, with its source, and a name unique in the mixture."""
         name = f"{self._prefixes[part]}{meta.get('name')}"
-        label_set = self._cuts[part]
+        label_set = self._numbers[part]
         own = {} if label_set is None else {"label_set": label_set}
         return {"source": self.parts[part].name, **meta, "name": name, **own}
 
 
 @dataclass(frozen=True)
 class _ReadAt:
-    """Reads a sample's classes at another cut: None drops them, an empty lookup makes them -1."""
+    """Gives a sample the classes of a lookup: None drops them, an empty one makes them -1."""
 
     lookup: tuple[int, ...] | None
 
@@ -164,34 +159,44 @@ class _ReadAt:
         return replace(sample, classes=np.array(self.lookup, np.int32)[sample.classes])
 
 
-def _at_cut(source: AnySource, common: LabelSet | None) -> AnySource:
-    own: LabelSet | None = getattr(source, "label_set", None)
+class _Relabeled(MappedSource):
+    """A source with the classes of another label set, by a lookup as `_ReadAt` has it."""
+
+    def __init__(
+        self, source: AnySource, lookup: tuple[int, ...] | None, label_set: LabelSet | None
+    ):
+        super().__init__(source, _ReadAt(lookup))
+        self.label_set = label_set
+
+
+def _with_label_set(source: AnySource, common: LabelSet | None) -> AnySource:
+    own = source.label_set
     if common is None:
-        return Mapped(source, _ReadAt(None), label_set=None)
+        return _Relabeled(source, None, None)
     if own is None:
-        return Mapped(source, _ReadAt(()), label_set=common)
+        return _Relabeled(source, (), common)
     try:
-        # A nucleus of no class of the cut is still one: ignored, not background.
+        # A nucleus outside of the label set is still a nucleus: ignored, not background.
         lookup = own.to(common, outside=-1)
     except ValueError as error:
         raise ValueError(
-            f"classes of {source.name!r} at the cut of the mixture: {error}; "
-            'give another "cut", or "none" to drop the classes'
+            f"classes of {source.name!r} in the label set of the mixture: {error}; "
+            'give another "label_set", or "none" to drop the classes'
         ) from None
-    return Mapped(source, _ReadAt(tuple(lookup.tolist())), label_set=common)
+    return _Relabeled(source, tuple(lookup.tolist()), common)
 
 
-def _common_cut(
+def _common_label_set(
     sources: Sequence[AnySource], label_set: str | Mapping[str, Any] | LabelSet | None
 ) -> Any:
-    label_sets = [getattr(source, "label_set", None) for source in sources]
+    label_sets = [source.label_set for source in sources]
     if label_set is None:
         for source, own in zip(sources, label_sets, strict=True):
             if not _same(label_sets[0], own):
                 raise ValueError(
                     f"{_classes(sources[0])}, but {_classes(source)}; give the mixture a "
-                    "'label_set' at "
-                    'which both can be read, such as "superclasses", or "none" to drop the classes'
+                    '\'label_set\' for both, such as "superclasses", or "none" to drop the '
+                    "classes"
                 )
         return label_sets[0]
     if label_set == "none":
@@ -208,7 +213,7 @@ def _common_cut(
     return labels.label_set(**arguments)
 
 
-def _own_cuts(sources: Sequence[AnySource]) -> tuple[tuple[LabelSet, ...], list[int | None]]:
+def _own_label_sets(sources: Sequence[AnySource]) -> tuple[tuple[LabelSet, ...], list[int | None]]:
     """The different label sets, and the number of each source's among them.
 
     The nuclei of a source without classes are all ignored, so that any will do for it.
@@ -216,7 +221,7 @@ def _own_cuts(sources: Sequence[AnySource]) -> tuple[tuple[LabelSet, ...], list[
     label_sets: list[LabelSet] = []
     numbers: list[int | None] = []
     for source in sources:
-        label_set: LabelSet | None = getattr(source, "label_set", None)
+        label_set = source.label_set
         if label_set is not None and label_set not in label_sets:
             if label_sets and label_set.tree != label_sets[0].tree:
                 raise ValueError(
@@ -238,8 +243,8 @@ def _same(a: LabelSet | None, b: LabelSet | None) -> bool:
 
 
 def _classes(source: AnySource) -> str:
-    label_set = getattr(source, "label_set", None)
-    classes = "no classes" if label_set is None else f"classes {label_set.groups}"
+    own = source.label_set
+    classes = "no classes" if own is None else f"classes {own.groups}"
     return f"{source.name!r} has {classes}"
 
 
@@ -273,7 +278,7 @@ def _turns(
         )
     lengths = []
     for part, weight in zip(parts, weights, strict=True):
-        if unit and getattr(part, "endless", False):
+        if unit and part.endless:
             raise ValueError(f"episode={episode!r}: {part.name!r} is endless; give it in samples")
         length = int(number) * Fraction(str(weight)) * (len(part) if unit else 1)
         if length.denominator > 1:
@@ -288,7 +293,7 @@ def _turns(
 def _order(
     source: AnySource, balance: str | Mapping[str, Any] | None, seed: tuple[int, int]
 ) -> Callable[[int], int]:
-    if getattr(source, "endless", False) and balance is None:
+    if source.endless and balance is None:
         return _Onward(len(source))
     weights = None if balance is None else oversampling.image_weights(source, balance)
     return Epochs(len(source), seed, weights)

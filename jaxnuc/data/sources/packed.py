@@ -1,4 +1,4 @@
-"""Data sets that `python -m jaxnuc.data pack` has written: ArrayRecord shards and a manifest."""
+"""Data sets that `jaxnuc pack` has written: ArrayRecord shards and a manifest."""
 
 import os
 import threading
@@ -9,14 +9,14 @@ import numpy as np
 from array_record.python.array_record_module import ArrayRecordReader
 from tqdm import tqdm
 
-from jaxnuc.data import records, shards
+from jaxnuc.data import records, sample, shards
 from jaxnuc.data.manifests import MANIFEST, read_manifest
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.shards import AGAIN
 from jaxnuc.labels import LabelSet
 
 
-class Source:
+class Source(sample.Source):
     """Samples of a packed data set, read at random.
 
     The sizes of all shards and their numbers of records are compared with the manifest at once,
@@ -42,6 +42,8 @@ class Source:
       ValueError: another split or version; a shard that is not as the manifest says; on reading, a
         damaged record. The message names the shard.
     """
+
+    in_catalog = False
 
     def __init__(self, root: str | Path, split: str = "train", verify: bool = False):
         self._folder = _find(Path(root), split)
@@ -73,9 +75,6 @@ class Source:
         if verify:
             self._verify()
         self._forget()
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
@@ -151,7 +150,7 @@ def _find(root: Path, split: str) -> Path:
             return folder
     unfinished = next(iter([*root.glob("*.arrayrecord"), *root.glob(f"{split}/*.arrayrecord")]), "")
     raise FileNotFoundError(
-        f"{root}: expected {MANIFEST} or {split}/{MANIFEST}, as `python -m jaxnuc.data pack` "
+        f"{root}: expected {MANIFEST} or {split}/{MANIFEST}, as `jaxnuc pack` "
         f"writes at its end"
         + (
             f"; {unfinished} is of a packing that has not finished: run it again"

@@ -6,25 +6,46 @@ classification", ECDP 2019, and "PanNuke dataset extension, insights and baselin
 https://warwick.ac.uk/fac/cross_fac/tia/data/pannuke.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path, PurePosixPath
 
 import numpy as np
+from scipy import ndimage
 
-from jaxnuc import registry
+from jaxnuc.data import sample
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.sources import _neoplastic
-from jaxnuc.data.sources._pannuke_folds import FOLDS, find_folds
-from jaxnuc.data.sources._splitting import SPLITS
+from jaxnuc.data.splitting import SPLITS, check_split, random_split
+from jaxnuc.io.files import File, Files
+from jaxnuc.io.mapped_array import MappedArray
 from jaxnuc.labels import label_set
+from jaxnuc.registry import unknown
 
 # Training, validation and test fold of the three published splits; results are means over them.
 # No split trains on two folds, and fold 2 is never the test fold.
 PROTOCOL = {1: (1, 2, 3), 2: (2, 1, 3), 3: (3, 2, 1)}
 VARIANTS = ("full", "neoplastic", "neoplastic_compat")
+FOLDS = (1, 2, 3)
+KINDS = ("images", "masks", "types")
+# Kaggle's copies are called Part 1, ...
+_NUMBER = re.compile(r"(?:fold|part)[ _-]*([1-3])(?![0-9])", re.IGNORECASE)
+EXPECTED = (
+    "expected `fold_1.zip`, ... or the folders `Fold 1`, ... with images/fold1/images.npy, "
+    "images/fold1/types.npy and masks/fold1/masks.npy, as published at "
+    "https://warwick.ac.uk/fac/cross_fac/tia/data/pannuke"
+)
+# Six copies of a tile, as the flexible U-Net was trained on.
+_COPIES: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "rot0": lambda a: a,
+    "rot90": lambda a: np.rot90(a, 1),
+    "rot180": lambda a: np.rot90(a, 2),
+    "rot270": lambda a: np.rot90(a, 3),
+    "mirror": lambda a: a[:, ::-1],
+    "flip": lambda a: a[::-1],
+}
 
 
-class Source:
+class Source(sample.Source):
     """Tiles of PanNuke, 256x256 at 0.25 microns per pixel, read out of the folds' arrays at random.
 
     Ids of nuclei start anew in each channel of `masks.npy`: a nucleus is a pair of channel and id.
@@ -38,29 +59,21 @@ class Source:
     six turned and mirrored copies of each tile, of which one may be trained on and another tested
     on, as published, and its nuclei are a pixel wider all around; so its figures are too good.
 
+    The folds (`Fold 1`, ... or `fold_1.zip`, ...) may lie at any depth. Zips must hold the arrays
+    uncompressed, or be unpacked; where both are there the unpacked one is read.
+
     Args:
-      root: the folder of the folds (`Fold 1`, ... or `fold_1.zip`, ..., at any depth), or one of
-        them. Zips must hold the arrays uncompressed, or be unpacked; where both are there the
-        unpacked one is read.
-      split: `"train"`, `"val"`, `"test"` or `"all"`.
       protocol: which published split: 1 trains on fold 1, validates on 2, tests on 3; 2 on 2, 1
         and 3; 3 on 3, 2 and 1. Without effect for `"all"` and the neoplastic variants.
       folds: which folds `"all"` and the neoplastic variants are made of; by default all three,
         and fold 1, as published.
       variant: `"full"`, `"neoplastic"` or `"neoplastic_compat"`.
-      seed: of the neoplastic variants' split; the published one is not known.
 
-    Attributes:
-      name: `"pannuke"`.
-      ids: `fold1_0`, ...: fold and index in its arrays; copies add the turn, `fold1_0_rot90`.
-      label_set: `label_set("pannuke")`, None for the neoplastic variants.
-
-    Raises:
-      FileNotFoundError: no fold is there, or not the one that is asked for, or a file of it.
-      ValueError: unknown split, protocol, fold or variant; `folds` for a split of the protocol;
-        arrays that are compressed, cut off, or do not fit one another; on reading, pixels or ids
-        that are none.
+    The ids are `fold1_0`, ...: fold and index in its arrays; copies add the turn, `fold1_0_rot90`.
+    The published seed of the neoplastic variants' split is not known.
     """
+
+    name = "pannuke"
 
     def __init__(
         self,
@@ -71,10 +84,9 @@ class Source:
         variant: str = "full",
         seed: int = 0,
     ):
-        self.name = "pannuke"
         if variant not in VARIANTS:
-            raise registry.unknown("variant of PanNuke", variant, VARIANTS)
-        self._variant = variant
+            raise unknown("variant of PanNuke", variant, VARIANTS)
+        self._variant, self.split = variant, split
         self.label_set = label_set("pannuke") if variant == "full" else None
         chosen = _folds_of(split, protocol, folds, variant)
         self._folds = find_folds(Path(root), chosen)
@@ -82,11 +94,8 @@ class Source:
         self._items = [(fold, index, "") for fold, index in tiles]
         if variant != "full":
             tiles = [(f, i) for f, i in tiles if self._folds[f].masks[i][..., 0].any()]
-            self._items = _neoplastic.items(tiles, split, seed, variant == "neoplastic_compat")
+            self._items = neoplastic_items(tiles, split, seed, variant == "neoplastic_compat")
         self.ids = [f"fold{f}_{i}{copy and '_' + copy}" for f, i, copy in self._items]
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
     def __getitem__(self, index: int) -> Sample:
         number, tile, copy = self._items[index]
@@ -99,7 +108,7 @@ class Source:
         else:
             instances, classes = nuclei(fold.ids(tile)[..., :1])[0], None
         if self._variant == "neoplastic_compat":
-            image, instances = _neoplastic.as_published(image, instances, copy)
+            image, instances = as_published(image, instances, copy)
         meta = {
             "name": self.ids[index],
             "source": self.name,
@@ -136,13 +145,12 @@ def nuclei(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _folds_of(
     split: str, protocol: int, folds: Sequence[int] | None, variant: str
 ) -> tuple[int, ...]:
-    if split not in (*SPLITS, "all"):
-        raise registry.unknown("split", split, (*SPLITS, "all"))
+    check_split(split)
     if protocol not in PROTOCOL:
-        raise registry.unknown("protocol", str(protocol), map(str, PROTOCOL))
-    strange = [fold for fold in folds or () if fold not in FOLDS]
-    if strange:
-        raise registry.unknown("fold", str(strange[0]), map(str, FOLDS))
+        raise unknown("protocol", str(protocol), map(str, PROTOCOL))
+    unfit = [fold for fold in folds or () if fold not in FOLDS]
+    if unfit:
+        raise unknown("fold", str(unfit[0]), map(str, FOLDS))
     if variant != "full":
         return tuple(folds or (1,))
     if split == "all":
@@ -153,3 +161,170 @@ def _folds_of(
             "fold; leave folds out, or take split='all'"
         )
     return (PROTOCOL[protocol][SPLITS.index(split)],)
+
+
+class Fold:
+    """One fold: its images and masks mapped, its tissues in memory.
+
+    Args:
+      images: `images.npy`.
+      masks: `masks.npy`.
+      types: `types.npy`.
+
+    Attributes:
+      types: the tissue of each tile.
+
+    Raises:
+      ValueError: arrays that cannot be mapped, of other shapes, or of different lengths.
+    """
+
+    def __init__(self, images: File, masks: File, types: File):
+        self.images, self.masks = MappedArray(images), MappedArray(masks)
+        tissues, where = types.array(), types.where
+        for array, name, channels in ((self.images, "images", 3), (self.masks, "masks", 6)):
+            if len(array.shape) != 4 or array.shape[3] != channels or array.dtype.kind not in "iuf":
+                raise ValueError(
+                    f"{array.where}: {array.dtype} of shape {array.shape}; expected numbers of "
+                    f"shape (N, H, W, {channels}), PanNuke's {name}"
+                )
+        if tissues.ndim != 1 or tissues.dtype.kind != "U":
+            raise ValueError(
+                f"{where}: {tissues.dtype} of shape {tissues.shape}; expected (N,) names of tissues"
+            )
+        if self.images.shape[:3] != self.masks.shape[:3] or len(tissues) != len(self.images):
+            raise ValueError(
+                f"{self.images.where}: {self.images.shape[:3]} tiles and pixels, masks.npy has "
+                f"{self.masks.shape[:3]}, types.npy {tissues.shape}; they are not of one fold"
+            )
+        self.types = [str(tissue) for tissue in tissues]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def image(self, tile: int) -> np.ndarray:
+        """(H, W, 3) uint8 of the floats 0 .. 255 in the file."""
+        values = self.images[tile]
+        with np.errstate(invalid="ignore"):  # what does not fit is found below
+            image = values.astype(np.uint8)
+        if (image != values).any():
+            raise ValueError(
+                f"{self.images.where}, tile {tile}: pixels in {values.min()} .. {values.max()}, "
+                "expected whole numbers in 0 .. 255"
+            )
+        return image
+
+    def ids(self, tile: int) -> np.ndarray:
+        """(H, W, 5) int64 ids, by channel; the sixth, background, is left out."""
+        values = self.masks[tile][..., :5]
+        with np.errstate(invalid="ignore"):
+            ids = values.astype(np.int64)
+        if (ids != values).any() or ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
+            raise ValueError(
+                f"{self.masks.where}, tile {tile}: ids in {values.min()} .. {values.max()}, "
+                "expected whole numbers from 0 on"
+            )
+        return ids
+
+
+def find_folds(root: Path, wanted: Sequence[int]) -> dict[int, Fold]:
+    """Opens the folds that are asked for.
+
+    Args:
+      root: a folder or a zip, with folds at any depth.
+      wanted: the numbers of the folds.
+
+    Raises:
+      FileNotFoundError: there is no fold, or one lacks a file.
+      ValueError: two copies of one file.
+    """
+    if not root.exists():
+        raise FileNotFoundError(f"{root}: no such folder or zip file; {EXPECTED}")
+    outer = Files(root)
+    found = _arrays(outer)
+    for name in outer.names if root.is_dir() else ():
+        number = _fold_of(outer, name)
+        # A zip beside its unpacked folder is left alone: the folder can be mapped in any case.
+        if name.lower().endswith(".zip") and number in wanted and number not in found:
+            found.update({n: f for n, f in _arrays(Files(root / name)).items() if n == number})
+    for number in wanted:
+        missing = [kind for kind in KINDS if kind not in found.get(number, {})]
+        if missing:
+            present = ", ".join(map(str, sorted(found))) or "none"
+            raise FileNotFoundError(
+                f"{root}: fold {number} has no {missing[0]}.npy (folds here: {present}); {EXPECTED}"
+            )
+    return {number: Fold(**found[number]) for number in wanted}
+
+
+def _arrays(files: Files) -> dict[int, dict[str, File]]:
+    found: dict[int, dict[str, File]] = {}
+    for name in files.names:
+        path = PurePosixPath(name)
+        number = _fold_of(files, name)
+        if path.suffix != ".npy" or path.stem not in KINDS or number is None:
+            continue
+        fold = found.setdefault(number, {})
+        if path.stem in fold:
+            raise ValueError(
+                f"{fold[path.stem].where} and {name} are both {path.name} of fold "
+                f"{number}; remove one, or give the folder of one"
+            )
+        fold[path.stem] = File(files, name)
+    return found
+
+
+def _fold_of(files: Files, name: str) -> int | None:
+    """The last number after `fold` in a path; the root's own name counts too."""
+    numbers = _NUMBER.findall(f"{files.path.resolve().name}/{name}")
+    return int(numbers[-1]) if numbers else None
+
+
+def neoplastic_items(
+    tiles: list[tuple[int, int]], split: str, seed: int, compat: bool
+) -> list[tuple[int, int, str]]:
+    """The (fold, tile, copy) triples of a split.
+
+    Args:
+      tiles: (fold, tile) of the tiles with neoplastic nuclei.
+      split: `"train"`, `"val"`, `"test"` or `"all"`.
+      seed: of the permutation.
+      compat: split the six copies of the tiles, not the tiles. The published split was drawn after
+        copying, so that most tiles of val and test are in train too, turned: a leak, kept here
+        because the published figures have it.
+
+    Returns:
+      The triples, in the order of the tiles; without `compat` the copy is the empty string.
+    """
+    copies = tuple(_COPIES) if compat else ("",)
+    triples = {
+        f"{fold} {tile} {copy}": (fold, tile, copy) for fold, tile in tiles for copy in copies
+    }
+    # Rounded down, the rest is test: 6,969, 1,306 and 437 of the 8,712 copies, as published.
+    n = len(triples)
+    train, val = n * 80 // 100, n * 15 // 100
+    shares = (train / n, val / n, (n - train - val) / n) if n else (0.8, 0.15, 0.05)
+    return [triples[key] for key in random_split(list(triples), split, seed, shares)]
+
+
+def as_published(
+    image: np.ndarray, instances: np.ndarray, copy: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """What the published training saw of a tile.
+
+    Its loader blurred the mask over 3x3 pixels and took every value above 0 for foreground, which
+    is a dilation: each nucleus grows by a pixel in all eight directions, and nuclei two pixels
+    apart merge in the mask. Here the ids stay apart; of two that reach one pixel the higher wins.
+    What its JPEG files did is left out: ids 1 to 4 lost, specks around nuclei, blurred images.
+
+    Args:
+      image: (H, W, 3) uint8.
+      instances: (H, W) int32.
+      copy: which of the six copies.
+
+    Returns:
+      Image and instances, turned alike.
+    """
+    grown = ndimage.maximum_filter(instances, size=3, mode="constant")
+    instances = np.where(instances > 0, instances, grown)
+    turn = _COPIES[copy]
+    return np.ascontiguousarray(turn(image)), np.ascontiguousarray(turn(instances))

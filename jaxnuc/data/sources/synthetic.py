@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-from jaxnuc.data.sample import Sample
+from jaxnuc.data import sample
+from jaxnuc.data.sample import ENDLESS, Sample
 from jaxnuc.data.synthetic import SPLITS, check_styles, generate
 from jaxnuc.registry import unknown
 
-ENDLESS = 2**31 - 1  # the largest length that index arrays of 32 bits can address
 HELD_OUT = 32
 
 
-class Source:
+class Source(sample.Source):
     """Pictures of `jaxnuc.data.synthetic.generate`, by index.
 
     Args:
@@ -30,7 +30,9 @@ class Source:
     (32, (64, 64, 3))
     """
 
+    in_catalog = False
     name = "synthetic"
+    split: str
 
     def __init__(
         self,

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from jaxnuc.data.sources._arrays import foreground
-from jaxnuc.data.sources._pairs import File, PairedSource, find, named, pair, patient_split
+from jaxnuc.data.annotations import check_connectivity, foreground
+from jaxnuc.data.layouts import find, pair
+from jaxnuc.data.sources.base import Annotation, PairedSource
+from jaxnuc.data.splitting import random_split
 from jaxnuc.postprocess import label_components
 
 EXPECTED = (
@@ -25,30 +25,15 @@ _PATIENTS = 11
 
 
 class Source(PairedSource):
-    """Images of TNBC, 512x512 pixels at 40x, as distributed (folder or zip).
+    """Images of TNBC, 512x512 pixels at 40x.
 
     The annotations are masks; the annotators left a gap between nuclei, so that nuclei are the
-    connected components.
+    connected components: by default those of scikit-image's `label`. With `connectivity=1` nuclei
+    whose gap is a diagonal line are apart too, but so are single pixels. All images of a patient
+    (slide) are in one split.
 
     Args:
-      root: the folder with the zip or the folders `Slide_NN` and `GT_NN`, or the zip itself.
-      split: `"train"`, `"val"`, `"test"`, or `"all"`; none is published. All images of a patient
-        (slide) are in the same.
-      seed: of the random split.
-      fractions: shares of the patients in train, val and test.
-      connectivity: of the components: 2, pixels that share a corner belong together, as in
-        scikit-image's `label`; 1, only those that share an edge, which also separates nuclei whose
-        gap is a diagonal line, and tears off single pixels.
       others: read the slides after the eleventh too, which the later release adds, of brain.
-
-    Attributes:
-      name: `"tnbc"`.
-      ids: stems such as `"01_1"`, in natural order; `source[i]` is `ids[i]`.
-
-    Raises:
-      FileNotFoundError: the data are not there.
-      ValueError: unknown split or connectivity, or files that do not match; on reading, a damaged
-        file, or sizes that differ.
     """
 
     name = "tnbc"
@@ -62,23 +47,23 @@ class Source(PairedSource):
         connectivity: int = 2,
         others: bool = False,
     ):
-        if connectivity not in (1, 2):
-            raise ValueError(
-                f"connectivity {connectivity} is neither 1 (edges) nor 2 (corners too)"
-            )
-        found = pair(find(root, "*tnbc*.zip", EXPECTED, [LAYOUT]))
-        found = {key: files for key, files in found.items() if others or int(key[0]) <= _PATIENTS}
-        pairs = named(found)
-        self._patients = {n: key[0] for n, key in zip(pairs, found, strict=True)}
-        chosen = patient_split(self._patients, split, seed, fractions)
-        super().__init__({name: pairs[name] for name in chosen})
+        check_connectivity(connectivity)
         self._connectivity = connectivity
+        pairs = {
+            name: each
+            for name, each in pair(find(root, "*tnbc*.zip", EXPECTED, [LAYOUT])).items()
+            if others or int(each.key[0]) <= _PATIENTS
+        }
+        patient = lambda name: pairs[name].key[0]
+        ids = random_split(list(pairs), split, seed, fractions, patient)
+        super().__init__(pairs, split, ids)
 
-    def _labels(self, file: File) -> tuple[np.ndarray, None]:
-        mask = foreground(file.files.array(file.name), file.where)
-        return label_components(mask, connectivity=self._connectivity), None
+    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+        file = self.pairs[name].label
+        mask = foreground(file.array(), file.where)
+        return Annotation(label_components(mask, connectivity=self._connectivity))
 
-    def _meta(self, name: str) -> dict[str, Any]:
-        patient = self._patients[name]
+    def about(self, name: str) -> dict[str, Any]:
+        patient = self.pairs[name].key[0]
         tissue = "Breast" if int(patient) <= _PATIENTS else "Brain"
         return {"mpp": 0.25, "tissue": tissue, "patient": patient}

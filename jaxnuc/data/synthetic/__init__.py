@@ -1,6 +1,6 @@
 """Synthetic nuclei without end: a picture for every index, computed when asked for.
 
-Needs no download and no licence; used to try things out, to pre-train and in tests.
+Needs no download and no license; used to try things out, to pre-train and in tests.
 """
 
 from collections.abc import Callable, Sequence

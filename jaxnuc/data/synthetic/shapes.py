@@ -44,7 +44,7 @@ class Population:
       roughness: relative size of the outline's bumps.
       bend: range of the curvature; 0 is straight, 0.5 a bean.
       cling: probability that a nucleus is put next to an earlier one.
-      packing: smallest distance of two centres over the sum of their radii.
+      packing: smallest distance of two centers over the sum of their radii.
       aligned: whether they follow a common direction field.
     """
 
@@ -62,7 +62,7 @@ class Population:
 def outline(
     rng: np.random.Generator,
     size: int,
-    centre: tuple[float, float],
+    center: tuple[float, float],
     radius: float,
     aspect: float,
     angle: float,
@@ -74,7 +74,7 @@ def outline(
     Args:
       rng: source of randomness.
       size: side of the image in pixels.
-      centre: (row, column) in pixels, also outside of the image.
+      center: (row, column) in pixels, also outside of the image.
       radius: of the disc of about the same area, in pixels.
       aspect: long over short axis.
       angle: of the long axis from the columns' axis, in radians.
@@ -86,10 +86,10 @@ def outline(
     """
     long, short = radius * aspect**0.5, radius / aspect**0.5
     # Beyond the outline there is room for soft edges.
-    window = _window(size, centre, long * (1 + 2 * roughness + abs(bend)) + 5 + 0.3 * radius)
+    window = _window(size, center, long * (1 + 2 * roughness + abs(bend)) + 5 + 0.3 * radius)
     if window is None:
         return None
-    rows, columns = _offsets(window, centre)
+    rows, columns = _offsets(window, center)
     cos, sin = math.cos(angle), math.sin(angle)  # Python's floats leave float32 as it is
     x = (cos * columns + sin * rows) / long
     y = (cos * rows - sin * columns) / short
@@ -109,13 +109,13 @@ def outline(
 
 
 def polygon(
-    rng: np.random.Generator, size: int, centre: tuple[float, float], radius: float
+    rng: np.random.Generator, size: int, center: tuple[float, float], radius: float
 ) -> Nucleus | None:
     """A convex polygon with round corners, as a squamous cell; arguments as of `outline`."""
-    window = _window(size, centre, 1.3 * radius)
+    window = _window(size, center, 1.3 * radius)
     if window is None:
         return None
-    rows, columns = _offsets(window, centre)
+    rows, columns = _offsets(window, center)
     depth = np.full((rows.shape[0], columns.shape[1]), np.inf, np.float32)
     sides = rng.integers(5, 9)
     turns = 2 * np.pi / sides * (np.arange(sides) + rng.uniform(-0.35, 0.35, sides))
@@ -129,17 +129,17 @@ def polygon(
     return Nucleus(window, depth, x, y, radius)
 
 
-def _window(size: int, centre: tuple[float, float], reach: float) -> tuple[slice, slice] | None:
-    row, column = (slice(max(0, int(c - reach)), min(size, int(c + reach) + 2)) for c in centre)
+def _window(size: int, center: tuple[float, float], reach: float) -> tuple[slice, slice] | None:
+    row, column = (slice(max(0, int(c - reach)), min(size, int(c + reach) + 2)) for c in center)
     return (row, column) if row.start < row.stop and column.start < column.stop else None
 
 
 def _offsets(
-    window: tuple[slice, slice], centre: tuple[float, float]
+    window: tuple[slice, slice], center: tuple[float, float]
 ) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = (
         np.arange(s.start, s.stop, dtype=np.float32) - np.float32(c)
-        for s, c in zip(window, centre, strict=True)
+        for s, c in zip(window, center, strict=True)
     )
     return rows[:, None], columns[None]
 
@@ -188,7 +188,7 @@ def populate(
 ) -> tuple[list[Nucleus], np.ndarray]:
     """Draws nuclei and the label map in which a later one lies on top.
 
-    A nucleus is dropped as a whole (neither drawn nor labelled) if it shows fewer than
+    A nucleus is dropped as a whole (neither drawn nor labeled) if it shows fewer than
     `MIN_AREA` pixels or less than `MIN_SHARE` of itself, or if others cut it into pieces. So the
     map is made from the top down, where what hides a nucleus is known when its turn comes.
 
@@ -196,7 +196,7 @@ def populate(
       rng: source of randomness.
       size: side of the image in pixels.
       populations: kinds of nuclei; the last lies on top.
-      allowed: (size, size) bool, where centres may lie; None for everywhere.
+      allowed: (size, size) bool, where centers may lie; None for everywhere.
 
     Returns:
       The nuclei from the bottom up and the (size, size) int32 map in which the first is 1.

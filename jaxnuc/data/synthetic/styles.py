@@ -4,7 +4,7 @@ import numpy as np
 from scipy import ndimage
 
 from jaxnuc.data.synthetic.shapes import Nucleus, Population, outline, polygon, populate
-from jaxnuc.data.synthetic.texture import diffuse, fibres, noise
+from jaxnuc.data.synthetic.texture import diffuse, fibers, noise
 
 Picture = tuple[np.ndarray, np.ndarray]  # image (H, W, 3) float32, unclipped; instances (H, W)
 
@@ -78,7 +78,7 @@ def _glow(rng: np.random.Generator, size: int) -> Picture:
     signal += rng.uniform(0, 0.35) * diffuse(signal, size / 32)
     signal += rng.uniform(0, 0.3) * diffuse(signal, size / 8)
     if rng.random() < 0.2:  # processes of the cells, faintly stained
-        strands = fibres(rng, size, rng.uniform(1.5, 4), size / 20, 6)
+        strands = fibers(rng, size, rng.uniform(1.5, 4), size / 20, 6)
         signal += rng.uniform(0.03, 0.15) * strands
     for blob in _unfocused(rng, size, radius, 0.7):
         signal[blob.window] += rng.uniform(0.03, 0.15) * _edge(blob, blob.radius)
@@ -157,7 +157,7 @@ def _stroma(
     gaps = noise(rng, size, size / rng.uniform(3, 9)) - rng.uniform(0.5, 2.2)
     allowed = gaps < 0.1
     tissue = np.ones_like(gaps) if bare else np.clip(0.5 - 3 * gaps, 0, 1)
-    pink = 0.4 + rng.uniform(0.1, 0.8) * fibres(
+    pink = 0.4 + rng.uniform(0.1, 0.8) * fibers(
         rng, size, rng.uniform(2, 7), size / 10, rng.uniform(0.7, 3)
     )
     pink += rng.uniform(0.05, 0.2) * (0.7 * noise(rng, size, 1.5) + noise(rng, size, 5))
@@ -198,7 +198,7 @@ def _smear(rng: np.random.Generator, size: int) -> Picture:
     absorbed, hosts = np.zeros((size, size), np.float32), np.zeros((size, size), bool)
     grain = 0.5 * noise(rng, size, 1.2) + 0.5 * noise(rng, size, 4)
     fray = 1.5 * noise(rng, size, 5)
-    folds = fibres(rng, size, _loguniform(rng, 1.5, 9), size / 16, 10)
+    folds = fibers(rng, size, _loguniform(rng, 1.5, 9), size / 16, 10)
     cells = int(rng.integers(2, 11))
     for _ in range(cells):
         cell = polygon(rng, size, _place(rng, size), rng.uniform(30, 55) * scale)
@@ -248,7 +248,7 @@ def _rim(nucleus: Nucleus, width: float) -> np.ndarray:
 
 
 def _spots(rng: np.random.Generator, nucleus: Nucleus, count: int, radius: float) -> np.ndarray:
-    """Nucleoli or chromocentres: soft discs within the nucleus."""
+    """Nucleoli or chromocenters: soft discs within the nucleus."""
     spots = np.zeros_like(nucleus.depth)
     for turn, share in rng.random((count, 2)):
         row, column = 0.65 * np.sqrt(share) * np.array([np.sin(7 * turn), np.cos(7 * turn)])

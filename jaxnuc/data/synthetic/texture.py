@@ -53,7 +53,7 @@ def diffuse(field: np.ndarray, scale: float) -> np.ndarray:
     return _spread(splines, _spread(transposed, field)) / np.outer(weight, weight)
 
 
-def fibres(
+def fibers(
     rng: np.random.Generator, size: int, width: float, waviness: float, sharpness: float = 1.0
 ) -> np.ndarray:
     """Wavy bundles in one main direction, as of collagen.
@@ -63,9 +63,9 @@ def fibres(
     Args:
       rng: source of randomness.
       size: side of the field in pixels.
-      width: thickness of a fibre in pixels.
-      waviness: how far fibres leave their direction, in pixels.
-      sharpness: the exponent on the ridges; more gives thinner fibres with wider gaps.
+      width: thickness of a fiber in pixels.
+      waviness: how far fibers leave their direction, in pixels.
+      sharpness: the exponent on the ridges; more gives thinner fibers with wider gaps.
 
     Returns:
       (size, size) float32 in [0, 1].

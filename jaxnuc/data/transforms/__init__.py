@@ -1,78 +1,56 @@
 """Augmentation as one readable list.
 
-A transform is a callable `(sample, rng) -> sample`. Geometry moves image, instances and classes
-together, colour changes the image alone; both keep the dtypes and leave their input untouched. In
-a config they are written as calls, applied in order:
+A transform is a callable `(sample, rng) -> sample`, see `base.Transform`. Geometry moves image,
+instances and classes together, color changes the image alone; both keep the dtypes and leave their
+input untouched. In a config they are written as calls, applied in order:
 
     transforms = ["random_crop(180)", "scale(0.8, 1.25)", "random_crop(128)", "flip_turn()",
-                  "elastic(amount=6)", "colour_jitter()"]
+                  "elastic(amount=6)", "color_jitter()", "my_package.my_transforms.Blur(2)"]
 
-`"preset('he_medium')"` stands for a list of them, see `presets.PRESETS`. The cost grows with the
-area, so crop before what is expensive.
+Every class of this package is known by its name in small letters, those of other packages by their
+dotted names. `"preset('he_medium')"` stands for a list, see `presets.PRESETS`. The cost grows with
+the area, so crop before what is expensive.
 """
 
 import ast
+import importlib
 import inspect
-from collections.abc import Callable, Iterable, Sequence
+import pkgutil
+import re
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxnuc import registry
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms import (
-    affine,
-    artefacts,
-    colour,
-    combine,
-    cut_paste,
-    foreground,
-    geometry,
-    presets,
-    stain,
-)
-from jaxnuc.data.transforms.combine import Transform
+from jaxnuc.data.transforms.base import Transform
 
-__all__ = ["KNOWN", "Transform", "apply", "parse"]
+__all__ = ["REGISTRY", "Transform", "apply", "parse"]
 
-# A preset is the list that it stands for.
-KNOWN: dict[str, Callable[..., Transform | tuple[str, ...]]] = {
-    "random_crop": geometry.RandomCrop,
-    "foreground_crop": foreground.ForegroundCrop,
-    "center_crop": geometry.CenterCrop,
-    "pad": geometry.Pad,
-    "flip_turn": geometry.FlipTurn,
-    "scale": geometry.Scale,
-    "affine": affine.Affine,
-    "elastic": geometry.Elastic,
-    "colour_jitter": colour.ColourJitter,
-    "hsv_shift": colour.HsvShift,
-    "intensity": colour.Intensity,
-    "invert": colour.Invert,
-    "gray": colour.Gray,
-    "stain_jitter": stain.StainJitter,
-    "stain_matrix_jitter": stain.StainMatrixJitter,
-    "stain_normalize": stain.StainNormalize,
-    "blur": artefacts.Blur,
-    "median_blur": artefacts.MedianBlur,
-    "noise": artefacts.Noise,
-    "jpeg": artefacts.Jpeg,
-    "coarse_dropout": artefacts.CoarseDropout,
-    "cut_paste": cut_paste.CutPaste,
-    "one_of": combine.OneOf,
-    "preset": presets.preset,
-}
+
+def _classes() -> dict[str, type[Transform]]:
+    """The transforms in the modules of this package, by their names in configurations."""
+    found: dict[str, type[Transform]] = {}
+    for _, name, _ in pkgutil.iter_modules(__path__, f"{__name__}."):
+        for member in vars(importlib.import_module(name)).values():
+            if inspect.isclass(member) and issubclass(member, Transform):
+                found[re.sub(r"(?<!^)(?=[A-Z])", "_", member.__name__).lower()] = member
+    return {name: member for name, member in found.items() if not inspect.isabstract(member)}
+
+
+REGISTRY = registry.Registry("transform", table=_classes(), base=Transform)
 
 
 def parse(transforms: Iterable[str | Transform]) -> list[Transform]:
     """Reads transforms as they are written in a config.
 
     Args:
-      transforms: each a name of `KNOWN`, with literal arguments where it takes some, or a
-        transform itself.
+      transforms: each a name of `REGISTRY`, or the dotted name of a class elsewhere, with literal
+        arguments where it takes some; or a transform itself.
 
     Returns:
-      The transforms, in order; a preset is replaced by those it stands for.
+      The transforms, in order.
 
     Raises:
       ValueError: not a call, an unknown name or argument, or a value that the transform refuses.
@@ -82,11 +60,7 @@ def parse(transforms: Iterable[str | Transform]) -> list[Transform]:
     """
     if isinstance(transforms, str):
         raise ValueError(f"a list of transforms is expected, not the string {transforms!r}")
-    parsed: list[Transform] = []
-    for transform in transforms:
-        made = _parse(transform) if isinstance(transform, str) else transform
-        parsed += parse(made) if isinstance(made, tuple) else [made]
-    return parsed
+    return [_parse(each) if isinstance(each, str) else each for each in transforms]
 
 
 def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
@@ -105,45 +79,38 @@ def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Genera
     return sample
 
 
-def _parse(text: str) -> Transform | tuple[str, ...]:
+def _parse(text: str) -> Transform:
     try:
         node = ast.parse(text.strip(), mode="eval").body
     except SyntaxError:
         node = None
-    call = ast.Call(func=node, args=[], keywords=[]) if isinstance(node, ast.Name) else node
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+    call = ast.Call(node, [], []) if isinstance(node, ast.Name | ast.Attribute) else node
+    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name | ast.Attribute):
         raise ValueError(f'transform {text!r} is not a call such as "random_crop(128)"')
-    name = call.func.id
-    if name not in KNOWN:
-        raise registry.unknown("transform", name, KNOWN)
-    parameters = inspect.signature(KNOWN[name]).parameters
-    positional = [_literal(node, text) for node in call.args]
-    if len(positional) > len(parameters):
+    name = ast.unparse(call.func)
+    parameters = REGISTRY.parameters(name)
+    if len(call.args) > len(parameters):
         raise ValueError(
-            f"transform {text!r} has {len(positional)} arguments; {name} takes at most "
+            f"transform {text!r} has {len(call.args)} arguments; {name} takes at most "
             f"{len(parameters)}: {', '.join(parameters) or 'none'}"
         )
-    arguments: dict[str, Any] = dict(zip(parameters, positional, strict=False))
+    given = dict(zip(parameters, call.args, strict=False))
     for keyword in call.keywords:
-        if keyword.arg is None or keyword.arg not in parameters:
-            raise registry.unknown(f"argument of {name}:", str(keyword.arg), parameters)
-        if keyword.arg in arguments:
+        if str(keyword.arg) in given:
             raise ValueError(f"transform {text!r} gives {keyword.arg!r} twice")
-        arguments[keyword.arg] = _literal(keyword.value, text)
-    for key, parameter in parameters.items():
-        if parameter.default is parameter.empty and key not in arguments:
-            raise ValueError(f"transform {text!r} needs the argument {key!r}")
+        given[str(keyword.arg)] = keyword.value
+    REGISTRY.check(name, given)
     try:
-        return KNOWN[name](**arguments)
+        made: Transform = REGISTRY.find(name)(**{k: _literal(v) for k, v in given.items()})
     except (TypeError, ValueError) as error:
         raise ValueError(f"transform {text!r}: {error}") from error
+    return made
 
 
-def _literal(node: ast.expr, text: str) -> Any:
+def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
         raise ValueError(
-            f"transform {text!r}: the argument {ast.unparse(node)!r} is not a literal "
-            "(number, tuple, string)"
+            f"the argument {ast.unparse(node)!r} is not a literal (number, tuple, string)"
         ) from None

@@ -6,13 +6,13 @@ import numpy as np
 from PIL import Image
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms._checks import check_probability, check_spread
+from jaxnuc.data.transforms.base import Transform, check_probability, check_spread
 
 NEAREST, LINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 
 
 @dataclass(frozen=True)
-class Affine:
+class Affine(Transform):
     """A random affine map about the middle; the size stays.
 
     What comes from beyond the image is black background, as in the systems whose presets use it;

@@ -6,16 +6,16 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from jaxnuc.data.colour_spaces import to_uint8
+from jaxnuc.data.color_spaces import to_uint8
 from jaxnuc.data.sample import Sample, Source
-from jaxnuc.data.transforms._checks import check_count, check_probability, check_spread
+from jaxnuc.data.transforms.base import Transform, check_count, check_probability, check_spread
 from jaxnuc.postprocess.regions import regions
 
 RIM = 2  # pixels over which a pasted nucleus fades into its new surroundings
 
 
 @dataclass(frozen=True)
-class CutPaste:
+class CutPaste(Transform):
     """Pastes flipped and turned copies of nuclei, with their pixels and classes, as new nuclei.
 
     Only nuclei with a whole outline are copied, none that the border cuts, that is ignored in part
@@ -61,7 +61,7 @@ class CutPaste:
         """Returns the sample itself where there is nothing to copy or no place.
 
         Raises:
-          ValueError: classes are wanted and there are none, or microns per pixel differ.
+          ValueError: `only` is given and the sample has no classes, or microns per pixel differ.
         """
         if rng.random() >= self.p:
             return sample
@@ -104,7 +104,7 @@ def _whole_nuclei(sample: Sample, only: Sequence[int]) -> list[tuple[int, np.nda
 
 
 def _touching(instances: np.ndarray) -> np.ndarray:
-    """The ids that have another one among their eight neighbours."""
+    """The ids that have another one among their eight neighbors."""
     ids = [np.zeros(0, instances.dtype)]
     for here, there in (
         (instances[1:], instances[:-1]),
@@ -149,7 +149,7 @@ def _cut(sample: Sample, number: int, box: np.ndarray, symmetry: int) -> _Cuttin
     instances = take(sample.instances)
     mask = instances == number
     opacity = np.maximum(1 - distance_transform_edt(~mask) / (RIM + 1), 0).astype(np.float32)
-    opacity[(instances != 0) & ~mask] = 0  # nothing of the neighbours
+    opacity[(instances != 0) & ~mask] = 0  # nothing of the neighbors
     classes = None if sample.classes is None else take(sample.classes)
     return _Cutting(take(sample.image), mask, opacity, classes)
 
@@ -219,7 +219,7 @@ class _Canvas:
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:
-    """The mask and its eight neighbours."""
+    """The mask and its eight neighbors."""
     rows = mask.copy()
     rows[1:] |= mask[:-1]
     rows[:-1] |= mask[1:]

@@ -5,15 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms.base import Transform
 from jaxnuc.data.transforms.geometry import Pad, Size, crop, sides
 from jaxnuc.postprocess import class_votes, regions
 
 
 @dataclass(frozen=True)
-class ForegroundCrop:
+class ForegroundCrop(Transform):
     """Crops a window about a random nucleus, or at a uniformly random place.
 
-    The window never leaves the image, so it is not centred near the border; smaller images are
+    The window never leaves the image, so it is not centered near the border; smaller images are
     padded first, see `Pad`. It holds annotated pixels wherever the image has some: a nucleus is
     chosen among those with annotated pixels, and a place among those windows that have some.
 
@@ -22,7 +23,7 @@ class ForegroundCrop:
       p: probability of a nucleus; an image without nuclei gets a random place.
       rare: class groups whose nuclei are preferred: the nucleus is one of them where the image
         has any. Empty: any nucleus, each with the same probability.
-      jitter: greatest shift of the nucleus from the centre along each axis, as a part of the
+      jitter: greatest shift of the nucleus from the center along each axis, as a part of the
         window's side; below 0.5, so that the nucleus stays inside.
     """
 
@@ -61,10 +62,10 @@ class ForegroundCrop:
         return crop(sample, top, left, height, width)
 
 
-def _start(centre: int, side: int, length: int, shift: float) -> int:
-    """Where a window begins that holds the pixel `centre` and lies inside."""
-    start = round(centre - (side - 1) / 2 + shift * side)
-    start = min(max(start, centre - side + 1), centre)
+def _start(center: int, side: int, length: int, shift: float) -> int:
+    """Where a window begins that holds the pixel `center` and lies inside."""
+    start = round(center - (side - 1) / 2 + shift * side)
+    start = min(max(start, center - side + 1), center)
     return int(min(max(start, 0), length - side))
 
 
@@ -90,7 +91,7 @@ def _random_nucleus(
         return None
     k = chosen[rng.integers(chosen.size)]
     top, left, bottom, right = found.boxes[k]
-    # A pixel of it, which the centroid of a crescent is not.
+    # The centroid of a crescent lies outside of it, hence the nearest of its pixels.
     pixels = np.argwhere(instances[top:bottom, left:right] == found.ids[k])
     pixels += np.array([top, left])
     return pixels[((pixels - found.centroids[k]) ** 2).sum(axis=1).argmin()]

@@ -10,6 +10,7 @@ from scipy.ndimage import map_coordinates
 from skimage.measure import label
 
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms.base import Transform
 
 Size = int | tuple[int, int]
 
@@ -42,7 +43,7 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
     """Resizes a sample to another number of pixels.
 
     The image is interpolated linearly, with antialiasing where it shrinks; the maps take the
-    nearest pixel. Both use pixel centres, so that they stay registered.
+    nearest pixel. Both use pixel centers, so that they stay registered.
 
     Args:
       sample: of any size.
@@ -63,7 +64,7 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
 
 
 @dataclass(frozen=True)
-class Pad:
+class Pad(Transform):
     """Pads smaller images at all sides to `size` by reflection; larger sides stay.
 
     The border pixel is not repeated, so a nucleus at the border grows symmetrically and keeps its
@@ -106,7 +107,7 @@ def _separate_copies(instances: np.ndarray, inside: tuple[slice, slice]) -> np.n
 
 
 @dataclass(frozen=True)
-class RandomCrop:
+class RandomCrop(Transform):
     """Crops a window at a uniformly random place; pads smaller images first, see `Pad`.
 
     Attributes:
@@ -128,7 +129,7 @@ class RandomCrop:
 
 
 @dataclass(frozen=True)
-class CenterCrop:
+class CenterCrop(Transform):
     """Crops the middle; pads smaller images first, see `Pad`.
 
     Attributes:
@@ -149,7 +150,7 @@ class CenterCrop:
 
 
 @dataclass(frozen=True)
-class FlipTurn:
+class FlipTurn(Transform):
     """One of the eight symmetries of the square, uniformly.
 
     Images that are not square swap their sides in half of the cases.
@@ -166,7 +167,7 @@ class FlipTurn:
 
 
 @dataclass(frozen=True)
-class Scale:
+class Scale(Transform):
     """Resizes by one random factor for both axes, uniform in log scale; see `resize`.
 
     Attributes:
@@ -189,7 +190,7 @@ class Scale:
 
 
 @dataclass(frozen=True)
-class Elastic:
+class Elastic(Transform):
     """Smooth random displacement: a cubic B-spline on a grid of random vectors.
 
     With `4 * amount <= grid` the map cannot fold (the spline's slopes are at most

@@ -1,24 +1,22 @@
 """Named lists of transforms: by strength, and those of published systems.
 
 In a config, `"preset('he_medium')"` stands for the list; more can be written before and after it.
-Crops are not part of a preset, unless said, so it works at any size:
+Most presets have no crop, so that they work at any size:
 
     transforms = ["random_crop(384)", "preset('he_medium')", "random_crop(256)"]
 
 Presets with `scale` change the size and need a crop after them.
 """
 
-from jaxnuc import registry
-
 PRESETS: dict[str, tuple[str, ...]] = {
-    # --- by strength: haematoxylin and eosin ---
-    "he_light": ("flip_turn()", "stain_jitter(0.02)", "colour_jitter(0.1, 0.1, 0.1, 0.01)"),
+    # --- by strength: hematoxylin and eosin ---
+    "he_light": ("flip_turn()", "stain_jitter(0.02)", "color_jitter(0.1, 0.1, 0.1, 0.01)"),
     "he_medium": (
         "scale(0.8, 1.25)",
         "flip_turn()",
         "elastic(4, p=0.5)",
         "stain_matrix_jitter(0.1, 0.3, p=0.8)",
-        "colour_jitter(0.15, 0.15, 0.1, 0.02)",
+        "color_jitter(0.15, 0.15, 0.1, 0.02)",
         "blur(1.0, p=0.2)",
         "noise(0.02, p=0.3)",
     ),
@@ -29,13 +27,13 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "cut_paste(8, p=0.3)",
         "stain_matrix_jitter(0.2, 0.5, p=0.9)",
         "stain_jitter(0.05)",
-        "colour_jitter(0.25, 0.25, 0.3, 0.05)",
+        "color_jitter(0.25, 0.25, 0.3, 0.05)",
         "blur(2.0, p=0.3)",
         "noise(0.04, p=0.4)",
         "jpeg(30, 90, p=0.3)",
         "coarse_dropout(p=0.3)",
     ),
-    # --- by strength: fluorescence; no colours, as most of it is grey ---
+    # --- by strength: fluorescence; no colors, as most of it is gray ---
     "fluorescence_light": ("flip_turn()", "intensity(0.8, 1.25, shift=0.02)"),
     "fluorescence_medium": (
         "scale(0.7, 1.4)",
@@ -59,7 +57,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
     # --- published systems ---
     # Zhao et al., AL-Net, IEEE JBHI 2022: HSV shift (hue 30 of OpenCV's 180, saturation 5 and value
     # 15 of 255), shift, scale and aspect, flips and quarter turns. Their hue wraps at 256 in place
-    # of 180, a fault that is not repeated. Inputs of 448 x 448. The stronger colour set of their
+    # of 180, a fault that is not repeated. Inputs of 448 x 448. The stronger color set of their
     # unsupervised phase is left out.
     "alnet_attention": (
         "hsv_shift(0.1667, 0.0196, 0.0588, p=0.5)",
@@ -68,9 +66,9 @@ PRESETS: dict[str, tuple[str, ...]] = {
     ),
     # Chen et al., AL-Net with adaptive learning, Electronics 2025: nothing is published on
     # augmentation. This is what similar papers on the same data do; end with a crop.
-    "alnet_adaptive": ("scale(0.8, 1.2)", "flip_turn()", "colour_jitter(0.2, 0.2, 0, 0)"),
+    "alnet_adaptive": ("scale(0.8, 1.2)", "flip_turn()", "color_jitter(0.2, 0.2, 0, 0)"),
     # Chen et al., HARU-Net: the code stores 8 copies of each image, {as it is, mirrored} x quarter
-    # turns, and no change of colour. (The paper says "random rotations within a specified range",
+    # turns, and no change of color. (The paper says "random rotations within a specified range",
     # and for CoNSeP "feature enhancement, denoising, filtering", neither specified.)
     "harunet": ("flip_turn()",),
     # Antillia's flexible U-Net on PanNuke: 6 copies, quarter turns, mirror and flip. Here also the
@@ -88,11 +86,11 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "flip_turn()",
         "one_of(['blur(1.0, p=1)', 'median_blur(p=1)', 'noise(0.05, p=1)'])",
         "hsv_shift(0.0444, 0, 0, p=1)",
-        "colour_jitter(0, 0, 0.2, 0)",
+        "color_jitter(0, 0, 0.2, 0)",
         "intensity(1, 1, shift=0.102)",
     ),
     # Schmidt et al., StarDist, MICCAI 2018, its examples. They change intensities after the
-    # percentile normalisation, in floating point without a limit; here they clip.
+    # percentile normalization, in floating point without a limit; here they clip.
     "stardist": ("flip_turn()", "intensity(0.6, 2.0, shift=0.2)", "noise(0.02, p=1)"),
     # Weigert and Schmidt, StarDist for CoNIC, ISBIC 2022. Five grid points across 256 pixels. Noise
     # has a random strength up to theirs; whether their brightness adds or multiplies is not known
@@ -103,7 +101,7 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "stain_matrix_jitter(0.15, 0.4, p=0.9)",
         "blur(2.0, p=0.1)",
         "noise(0.01, p=0.8)",
-        "colour_jitter(0.1, 0, 0, 0, p=0.9)",
+        "color_jitter(0.1, 0, 0, 0, p=0.9)",
     ),
     # Parulekar et al., combining data sets with different label sets: brightness, hue, saturation,
     # quarter turns, flips and elastic maps, these more often on rare classes (which is a matter of
@@ -111,27 +109,10 @@ PRESETS: dict[str, tuple[str, ...]] = {
     "combined_label_sets": (
         "flip_turn()",
         "elastic(6, p=0.5)",
-        "colour_jitter(0.1, 0, 0.1, 0.02)",
+        "color_jitter(0.1, 0, 0.1, 0.02)",
     ),
 }
 # The same with the size of mode "fast".
 PRESETS["hovernet_fast"] = tuple(
     "center_crop(256)" if text == "center_crop(270)" else text for text in PRESETS["hovernet"]
 )
-
-
-def preset(name: str) -> tuple[str, ...]:
-    """The transforms of a preset, as `parse` reads them.
-
-    Args:
-      name: one of `PRESETS`.
-
-    Raises:
-      ValueError: no such preset.
-
-    >>> preset("alnet_adaptive")
-    ('scale(0.8, 1.2)', 'flip_turn()', 'colour_jitter(0.2, 0.2, 0, 0)')
-    """
-    if name not in PRESETS:
-        raise registry.unknown("preset", name, PRESETS)
-    return PRESETS[name]

@@ -7,20 +7,20 @@ from typing import Any
 import numpy as np
 from skimage.color import hed_from_rgb, rgb_from_hed
 
-from jaxnuc.data.colour_spaces import from_density, mix, optical_density
+from jaxnuc.data.color_spaces import from_density, mix, optical_density
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.stain_estimation import estimator
 from jaxnuc.data.stains import METHODS, Lab, Stains, normalize, resolve, restain
-from jaxnuc.data.transforms._checks import check_probability, check_spread
-from jaxnuc.io.archive import to_rgb
-from jaxnuc.io.image_files import decode_colours
+from jaxnuc.data.transforms.base import Transform, check_probability, check_spread
+from jaxnuc.io.image_files import decode_colors
+from jaxnuc.io.rgb import to_rgb
 
 Numbers = tuple[tuple[float, ...], ...]
 
 
 @dataclass(frozen=True)
-class StainJitter:
-    """Random strength of haematoxylin, eosin and DAB, by fixed stains: for H&E.
+class StainJitter(Transform):
+    """Random strength of hematoxylin, eosin and DAB, by fixed stains: for H&E.
 
     The optical density of each stain becomes `s * (1 + a) + b` with a, b uniform in +-`sigma`;
     stains after Ruifrok and Johnston (2001).
@@ -47,8 +47,8 @@ class StainJitter:
 
 
 @dataclass(frozen=True)
-class StainMatrixJitter:
-    """Random colour and strength of the two stains that the image holds: for H&E.
+class StainMatrixJitter(Transform):
+    """Random color and strength of the two stains that the image holds: for H&E.
 
     The stains are estimated; each entry of their matrix and the amounts of each are multiplied by
     a factor. What the stains do not explain stays, so that no change is the identity. An image
@@ -89,7 +89,7 @@ class StainMatrixJitter:
 
 
 @dataclass(frozen=True)
-class StainNormalize:
+class StainNormalize(Transform):
     """Stains every image like one target; see `jaxnuc.data.stains.normalize`.
 
     An image without two stains stays as it is.
@@ -111,7 +111,7 @@ class StainNormalize:
         object.__setattr__(self, "_resolved", self._resolve())
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Normalises; `rng` is not used."""
+        """Normalizes; `rng` is not used."""
         return replace(sample, image=normalize(sample.image, self.method, self._resolved))
 
     def _resolve(self) -> Stains | Lab:
@@ -119,7 +119,7 @@ class StainNormalize:
             return resolve(self.method)
         if not isinstance(self.target, str):
             return _numbers(self.method, self.target)
-        image = to_rgb(decode_colours(Path(self.target).read_bytes(), self.target), self.target)
+        image = to_rgb(decode_colors(Path(self.target).read_bytes(), self.target), self.target)
         try:
             return resolve(self.method, image)
         except ValueError as error:

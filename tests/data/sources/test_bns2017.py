@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.data.sources._nifti import read_nifti
 from jaxnuc.data.sources.bns2017 import ORIENTATIONS, Source
+from jaxnuc.io.nifti import read_nifti
 
 LABELS = np.zeros((8, 8), np.int32)  # rows and columns; no two orientations look alike
 LABELS[0:2, 0:3] = 1

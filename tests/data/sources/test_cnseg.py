@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.data.sources._labelme import read_labelme
 from jaxnuc.data.sources.cnseg import Source
+from jaxnuc.io.labelme import read_labelme
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (16, 20, 3), np.uint8)
 IDS = np.zeros((16, 20), np.uint16)
@@ -29,7 +29,7 @@ CELLS = shapes(
 )
 TRUTH = np.zeros((16, 20), int)
 TRUTH[2:8, 2:8] = 1
-TRUTH[:5, 15:] = 2  # column 15 has its centre, 15.5, on the outline's left side: that is inside
+TRUTH[:5, 15:] = 2  # column 15 has its center, 15.5, on the outline's left side: that is inside
 for row in range(3):
     TRUTH[9 + row, 9 : 12 - row] = 4
 
@@ -109,19 +109,19 @@ def test_clusters(root):
 
 
 def test_which_outlines_are_nuclei(root):
-    sample = Source(root, "target_a", "test", nuclei=("nuc", "b"))[0]
+    sample = Source(root, "target_a", "test", outlines={"nuclei": ("nuc", "b")})[0]
     # Ids are positions among the nuclei.
     np.testing.assert_array_equal(sample.instances, np.array([0, 1, 0, 0, 2])[TRUTH])
     assert (sample.meta["regions"], sample.meta["other_regions"]) == (2, 2)
-    sample = Source(root, "target_a", "test", min_points=4)[0]
+    sample = Source(root, "target_a", "test", outlines={"min_points": 4})[0]
     assert set(np.unique(sample.instances)) == {0, 1, 2}
     assert sample.meta["skipped_regions"] == 2
-    haru = Source(root, "target_a", "test", convention="haru")[0]
+    haru = Source(root, "target_a", "test", outlines={"convention": "haru"})[0]
     assert haru.instances[8, 8] == 1
 
 
-def test_unlabelled_images_of_the_targets(root):
-    source = Source(root, "target_b", "unlabelled")
+def test_unlabeled_images_of_the_targets(root):
+    source = Source(root, "target_b", "unlabeled")
     assert source.ids == ["train/2", "train/10"]
     assert source.ignores
     sample = source[1]
@@ -131,10 +131,10 @@ def test_unlabelled_images_of_the_targets(root):
     assert not sample.instances.any()
     assert Source(root, "target_b", "all").ids == ["test/1"]
     for split in ("train", "val"):
-        with pytest.raises(ValueError, match="without annotations: 'unlabelled'"):
+        with pytest.raises(ValueError, match="without annotations: 'unlabeled'"):
             Source(root, "target_a", split)
-    with pytest.raises(ValueError, match="unknown split of 'patch' 'unlabelled'"):
-        Source(root, "patch", "unlabelled")
+    with pytest.raises(ValueError, match="unknown split of 'patch' 'unlabeled'"):
+        Source(root, "patch", "unlabeled")
 
 
 def test_any_root(root):
@@ -159,7 +159,7 @@ def test_any_root(root):
 def test_masks_are_not_taken_for_nuclei(root):
     file = root / "PatchSeg" / "test-labels" / "1.png"
     mask = (IDS > 0).astype(np.uint8) * 255
-    save(file, np.stack([mask] * 3, -1))  # grey, saved as colours
+    save(file, np.stack([mask] * 3, -1))  # gray, saved as colors
     with pytest.raises(ValueError, match=r"1\.png: 2 separate parts .* components=True"):
         Source(root, split="test")[0]
     labels = Source(root, split="test", components=True)[0].instances
@@ -215,7 +215,7 @@ def test_files_that_do_not_match(root):
     with pytest.raises(ValueError, match=r"train-labels/1\.png: labels of \(9, 20\)"):
         Source(root, split="all")[0]
     save(labels / "77.png", IDS)
-    with pytest.raises(ValueError, match=r"77\.png: no image of this stem \(1 such"):
+    with pytest.raises(ValueError, match=r"77\.png: no image with this stem \(1 such"):
         Source(root)
     (labels / "2.png").unlink()
     with pytest.raises(ValueError, match=r"train-images/2\.png: no label file \(\.json, "):
@@ -229,9 +229,9 @@ def test_files_that_do_not_match(root):
     ("arguments", "message"),
     [
         ({"subset": "patches"}, "did you mean 'patch'"),
-        ({"nuclei": ("nuc", "x")}, "unknown label 'x'"),
-        ({"min_points": 2}, "min_points=2"),
-        ({"convention": "x"}, "unknown rasterisation convention"),
+        ({"outlines": {"nuclei": ("nuc", "x")}}, "unknown label 'x'"),
+        ({"outlines": {"min_points": 2}}, "min_points=2"),
+        ({"outlines": {"convention": "x"}}, "unknown rasterization convention"),
         ({"val_fraction": 1}, "val_fraction=1"),
         ({"split": "val", "val_fraction": 0}, "split 'val' is empty"),
     ],

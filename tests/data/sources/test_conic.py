@@ -56,7 +56,7 @@ def test_patches_classes_and_counts(root):
         "mpp": 0.5,
         "tissue": "colon",
         "modality": "H&E",
-        "centre": "consep",
+        "center": "consep",
         "image": "consep_10",
     }
     assert source.label_set == label_set("lizard")
@@ -82,7 +82,7 @@ def test_split_by_image(root):
 
 def test_nested_folder_and_zips(root):
     write(root / "x" / "data")
-    with pytest.raises(ValueError, match=r"and x/data/.*; give the folder of one"):
+    with pytest.raises(ValueError, match=r"and .*x/data/images\.npy are both the images\.npy"):
         Source(root)
     for name in ("images.npy", "labels.npy", "patch_info.csv", "counts.csv"):
         (root / name).unlink()

@@ -72,11 +72,11 @@ def test_what_is_missing_is_named(root):
         Source(root, annotator="bioinformatician")
     labels = data / ANNOTATORS["biologist"] / "label masks modify"
     (labels / f"{STEMS[0]}.tif").unlink()
-    with pytest.raises(ValueError, match=r"AdrenalGland_01\.tif: no file of this stem in 'label"):
+    with pytest.raises(ValueError, match=r"AdrenalGland_01\.tif: no label with this stem"):
         Source(root)
     (data / "tissue images" / f"{STEMS[0]}.tif").unlink()
     (data / "tissue images" / f"{STEMS[1]}.tif").unlink()
-    with pytest.raises(ValueError, match=r"modify/.*_02\.tif: no image of this stem \(1 such"):
+    with pytest.raises(ValueError, match=r"modify/.*_02\.tif: no image with this stem \(1 such"):
         Source(root)
     shutil.rmtree(data / "tissue images")
     for path in (root, root / "absent"):
@@ -90,7 +90,7 @@ def test_what_is_missing_is_named(root):
         (LABELS.T, r"labels of \(7, 6\) pixels for an image of \(6, 7\)"),
         (LABELS + 0.5, "fractions"),
         (LABELS.astype(np.int16) - 1, r"ids in -1 \.\. 399"),
-        (np.stack([LABELS.astype(np.uint8)] * 3, -1), "expected one id per pixel"),
+        (np.stack([LABELS.astype(np.uint8)] * 3, -1), "one id per pixel"),
     ],
 )
 def test_bad_label_images(root, labels, message):

@@ -18,7 +18,7 @@ def test_first_release_of_four_kinds_of_files_in_one_folder(tmp_path):
     np.testing.assert_array_equal(source[0].image, IMAGE)
     np.testing.assert_array_equal(source[0].instances, MASK > 0)
     (tmp_path / "p2.bmp").unlink()
-    with pytest.raises(ValueError, match=r"2\.bmp: no file of this stem in 'p\*'"):
+    with pytest.raises(ValueError, match=r"2\.bmp: no label with this stem"):
         sources.create("cvc_colondb", root=tmp_path)
 
 
@@ -30,5 +30,5 @@ def test_the_redistributed_layout(tmp_path):
 
 
 def test_nothing_there(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"`masks` or `1\.bmp` beside `p1\.bmp`, as publi"):
+    with pytest.raises(FileNotFoundError, match=r"`masks`, or `1\.bmp` beside `p1\.bmp`, as publ"):
         sources.create("cvc_colondb", root=tmp_path)

@@ -10,7 +10,7 @@ from jaxnuc.data import sources
 from jaxnuc.data.sources.isbi2014 import Source
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (12, 14), np.uint8)
-# Outlines in grey levels: a ring, and two more that touch at a corner.
+# Outlines in gray levels: a ring, and two more that touch at a corner.
 OUTLINES = np.zeros((12, 14), np.uint8)
 OUTLINES[1:5, 1:5] = 91
 OUTLINES[2:4, 2:4] = 0
@@ -36,7 +36,7 @@ def root(tmp_path):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_outlines_are_filled_and_nuclei_labelled(root, zipped):
+def test_outlines_are_filled_and_nuclei_labeled(root, zipped):
     if zipped:
         shutil.make_archive(str(root / "isbi2014_cervical"), "zip", root, "ISBI2014")
         shutil.rmtree(root / "ISBI2014")
@@ -69,7 +69,7 @@ def test_seeded_split(root):
 def test_images_and_masks_must_agree(root):
     folder = root / "ISBI2014" / "EDF"
     Image.fromarray(IMAGE[:, :5]).save(folder / "EDF003.png")
-    message = r"EDF003\.png: a mask in edfsetnuclei\.mat of \(12, 14\) .* an image of \(12, 5\)"
+    message = r"edfsetnuclei\.mat: labels of \(12, 14\) .* an image of \(12, 5\) \(.*EDF003\.png\)"
     with pytest.raises(ValueError, match=message):
         Source(root, "all")[3]
     (folder / "EDF001.png").unlink()
@@ -91,5 +91,5 @@ def test_real_counts(shared_data, separate, count):
     assert sum(int(each.max()) for each in instances) == count
     # Nuclei are darker than the rest: the masks lie on their images, in their order.
     for k, each in enumerate(instances):
-        grey = source[k].image[..., 0]
-        assert grey[each > 0].mean() < grey[each == 0].mean() - 80
+        gray = source[k].image[..., 0]
+        assert gray[each > 0].mean() < gray[each == 0].mean() - 80

@@ -8,8 +8,8 @@ import tifffile
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.data.sources._svs import _tiles, read_svs
 from jaxnuc.data.sources.monusac import Source
+from jaxnuc.io.svs import _tiles, read_svs
 
 TRAIN, TEST = "MoNuSAC_images_and_annotations", "MoNuSAC Testing Data and Annotations"
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24, 4), np.uint8)
@@ -213,7 +213,7 @@ def test_jpeg_2000_tiles(tmp_path, ycbcr):
         tiles.append(file.read_bytes())
     data = tiff(image.shape, 33003 if ycbcr else 33005, tiles)
     error = np.abs(read_svs(data, "a.svs").astype(int) - image)
-    assert error.max() <= (4 if ycbcr else 0)  # what the colour space's rounding costs
+    assert error.max() <= (4 if ycbcr else 0)  # what the color space's rounding costs
     with pytest.raises(ValueError, match=r"a\.svs"):
         read_svs(data.replace(tiles[3], tiles[3][:20] + bytes(len(tiles[3]) - 20)), "a.svs")
 

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.data.sources._aperio import read_aperio
 from jaxnuc.data.sources.monuseg import TEST, Source
+from jaxnuc.io.aperio import read_aperio
 
 TRAIN = [f"TCGA-{k}-5784-01Z-00-DX1" for k in (2, 10, 21, 38, 50)]
 IMAGE = np.random.default_rng(0).integers(0, 256, (12, 14, 3), np.uint8)
@@ -169,7 +169,7 @@ def test_conventions(root):
     haru = Source(root, "all", convention="haru")[0].instances
     assert haru[8, 8] == 1
     assert haru[3, 3] == 3
-    with pytest.raises(ValueError, match="unknown rasterisation convention"):
+    with pytest.raises(ValueError, match="unknown rasterization convention"):
         Source(root, convention="opencv")
 
 

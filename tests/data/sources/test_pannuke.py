@@ -188,7 +188,7 @@ def test_neoplastic_compat_has_copies_a_leak_and_wide_nuclei(tmp_path, monkeypat
 
 
 def test_the_published_counts_of_copies():
-    from jaxnuc.data.sources._neoplastic import items
+    from jaxnuc.data.sources.pannuke import neoplastic_items as items
 
     tiles = [(1, i) for i in range(1452)]
     counts = [len(items(tiles, s, 0, True)) for s in ("train", "val", "test", "all")]

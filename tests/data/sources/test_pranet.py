@@ -64,7 +64,7 @@ def test_one_of_the_folders_as_root(root):
     shutil.rmtree(root / "TestDataset" / "Kvasir")
     with pytest.raises(FileNotFoundError, match="expected `TrainDataset`"):
         Source(root)
-    with pytest.raises(FileNotFoundError, match="Kvasir: expected `TestDataset`"):
+    with pytest.raises(FileNotFoundError, match="expected `TestDataset/Kvasir`"):
         Source(root, "test")
     assert len(Source(root, "test", test_set="CVC-300")) == 1
 

@@ -1,0 +1,48 @@
+"""CSV tables, and errors that say in which line of which file."""
+
+import csv
+import io
+from collections.abc import Iterable, Iterator
+
+
+def read_csv(
+    data: bytes, where: str, columns: Iterable[str] = ()
+) -> Iterator[tuple[str, dict[str, str]]]:
+    """Reads a table with a first line of names.
+
+    Args:
+      data: the content of the file, in UTF-8.
+      where: its address, for errors.
+      columns: that the table must have.
+
+    Yields:
+      The address of a line, and its fields by column; a field that is missing is empty.
+
+    Raises:
+      ValueError: no text, a column that is missing, a line of more fields than columns, or a field
+        of more than 131,072 characters, as after a quotation mark that is not closed.
+    """
+    try:
+        text = data.decode("utf-8-sig")
+        if "\0" in text:
+            raise ValueError("it has zeros")
+    except ValueError as error:
+        raise ValueError(
+            f"{where}: no table in UTF-8 ({error}); fetch it again, or save it as CSV in UTF-8"
+        ) from error
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    try:
+        present = reader.fieldnames or ()
+        missing = [column for column in columns if column not in present]
+        if missing:
+            raise ValueError(
+                f"{where}: no column {', '.join(missing)} in the first line, only "
+                f"{', '.join(present)!s:.200}"
+            )
+        for row in reader:
+            line = f"{where}, line {reader.line_num}"
+            if None in row:
+                raise ValueError(f"{line}: more fields than the {len(present)} columns")
+            yield line, row
+    except csv.Error as error:
+        raise ValueError(f"{where}, line {reader.line_num}: {error}") from error

@@ -1,0 +1,252 @@
+"""Outlines painted as a label map, by one default convention and those of published code."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import ndimage
+
+from jaxnuc import registry
+
+_FARTHEST = 1e6  # pixels; no image reaches as far, so a vertex there is a mistake
+_MOST = 20_000  # vertices; no nucleus has as many, and time and memory grow with them
+
+
+class Polygon(NamedTuple):
+    """An outline, closed by itself, and the outlines of its holes: (n, 2) float64 (x, y)."""
+
+    outline: np.ndarray
+    holes: tuple[np.ndarray, ...] = ()
+
+
+class Convention(NamedTuple):
+    """How outlines become pixels.
+
+    Attributes:
+      rounding: added to the vertices before they are truncated toward zero; None keeps them.
+      by_area: larger first, so that the smaller lies on top; otherwise later on top.
+      keep: number of nuclei to keep, the first in this order; None keeps all.
+      separate: a line of background around each nucleus, 2 pixels outside of it.
+    """
+
+    rounding: float | None
+    by_area: bool
+    keep: int | None = None
+    separate: bool = False
+
+
+CONVENTIONS = {
+    "pixel_centers": Convention(None, by_area=True),
+    "hovernet": Convention(0.5, by_area=True),
+    "haru": Convention(0.0, by_area=False),
+    "alnet": Convention(0.0, by_area=True, keep=150, separate=True),
+}
+
+
+def rasterize(
+    polygons: Sequence[Polygon],
+    shape: tuple[int, int],
+    convention: str = "pixel_centers",
+    min_vertices: int = 3,
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Paints polygons as instances, clipped at the image.
+
+    The conventions:
+
+    - `"pixel_centers"`, the default: a pixel belongs to a nucleus if its center lies inside the
+      outline. Pixel (row i, column j) covers [j, j + 1) x [i, i + 1) of the annotation tools' image
+      coordinates (Aperio ImageScope, LabelMe), so its center is (x, y) = (j + 0.5, i + 0.5); on
+      MoNuSeg's images this is where the outlines separate dark from light best, too.
+      Nothing is rounded, so that areas are right on average, and of two nuclei that share an edge
+      each pixel belongs to exactly one. Inside is a winding number other than 0: where a freehand
+      outline runs over its own beginning, the overlap is still part of the nucleus. Larger polygons
+      first, so that the smaller lies on top and none disappears under a larger one.
+    - `"hovernet"`: HoVer-Net's label files of Kumar's images: 0.5 is added and truncated, larger
+      first.
+    - `"haru"`: HARU-Net: truncated, later over earlier.
+    - `"alnet"`: AL-Net 2022: truncated, larger first, the 150 largest, and around each a line of
+      background, one pixel wide and 2 pixels outside of it, that cuts the larger neighbors.
+
+    The last three fill as OpenCV 4.11 and later does: the vertices are pixel indices, and a pixel
+    is filled if it lies inside by the even-odd rule or on the outline, an 8-connected line; nuclei
+    come out about half a pixel larger on each side than by the default.
+
+    Args:
+      polygons: outlines and their holes, (x, y) in pixels.
+      shape: (H, W) of the image.
+      convention: one of the above.
+      min_vertices: outlines with fewer vertices are skipped; at least 3. Holes of fewer than 3
+        vertices have no area and change nothing.
+
+    Returns:
+      (H, W) int32 label map, 0 is background, the id of a polygon is its position + 1; and the
+      counts `regions`, all polygons, `skipped_regions`, those with too few vertices, and
+      `hidden_regions`, the others of which no pixel is left: outside of the image, covered,
+      thinner than a pixel, or beyond the number that the convention keeps.
+
+    Raises:
+      ValueError: unknown convention, min_vertices below 3, vertices that are not (n, 2), not
+        finite or absurdly far from the image.
+
+    Example:
+      >>> square = np.array([[1, 1], [3, 1], [3, 3], [1, 3]])
+      >>> rasterize([Polygon(square)], (4, 5))[0]
+      array([[0, 0, 0, 0, 0],
+             [0, 1, 1, 0, 0],
+             [0, 1, 1, 0, 0],
+             [0, 0, 0, 0, 0]], dtype=int32)
+      >>> int(rasterize([Polygon(square)], (4, 5), "haru")[0].sum())
+      9
+
+    References:
+      Graham et al., HoVer-Net, 2019; Chen et al., HARU-Net; Zhao et al., AL-Net, 2022.
+    """
+    rule = check_convention(convention)
+    if min_vertices < 3:
+        raise ValueError(f"min_vertices={min_vertices}: an outline needs 3 vertices or more")
+    labels = np.zeros(shape, np.int32)
+    outlines = [vertices(p.outline, f"polygon {k}") for k, p in enumerate(polygons)]
+    whole = [k for k, outline in enumerate(outlines) if len(outline) >= min_vertices]
+    placed = {k: _placed(outlines[k], rule) for k in whole}
+    if rule.by_area:
+        whole.sort(key=lambda k: -_area(placed[k]))  # stable: ties keep their order
+    for k in whole[: rule.keep]:
+        holes = [_placed(vertices(h, f"a hole of polygon {k}"), rule) for h in polygons[k].holes]
+        _paint(labels, k + 1, placed[k], holes, rule)
+    painted = np.count_nonzero(np.bincount(labels.ravel())[1:])
+    return labels, {
+        "regions": len(polygons),
+        "skipped_regions": len(polygons) - len(whole),
+        "hidden_regions": len(whole) - int(painted),
+    }
+
+
+def check_convention(name: str) -> Convention:
+    """The convention of this name.
+
+    Raises:
+      ValueError: there is none; the message lists them.
+    """
+    if name not in CONVENTIONS:
+        raise registry.unknown("rasterization convention", name, CONVENTIONS)
+    return CONVENTIONS[name]
+
+
+def vertices(points: Any, where: str) -> np.ndarray:
+    """Coordinates as read from a file, checked.
+
+    Args:
+      points: n pairs (x, y) of numbers, or of strings of numbers.
+      where: the file and the region, for errors.
+
+    Returns:
+      (n, 2) float64.
+
+    Raises:
+      ValueError: something else than pairs of finite numbers, a number beyond any image, or too
+        many vertices.
+    """
+    try:
+        array = np.asarray(points, np.float64)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise ValueError(f"{where}: vertices that are not pairs of numbers ({error})") from error
+    if not array.size:
+        return np.zeros((0, 2))
+    if array.ndim != 2 or array.shape[1] != 2:
+        raise ValueError(f"{where}: vertices of shape {array.shape}, expected (n, 2): x and y")
+    if len(array) > _MOST:
+        raise ValueError(
+            f"{where}: {len(array)} vertices, more than the {_MOST} that are read; simplify the "
+            "outline"
+        )
+    wrong = ~(np.abs(array) <= _FARTHEST).all(axis=1)  # also NaN
+    if wrong.any():
+        k = int(wrong.argmax())
+        raise ValueError(
+            f"{where}: vertex {k} at x, y = {array[k, 0]}, {array[k, 1]} is missing, not finite or "
+            f"farther than {_FARTHEST:.0f} pixels; correct or remove the region"
+        )
+    return array
+
+
+def _placed(outline: np.ndarray, rule: Convention) -> np.ndarray:
+    """The vertices where pixel (i, j) has its center at (x, y) = (j, i)."""
+    return outline - 0.5 if rule.rounding is None else np.trunc(outline + rule.rounding)
+
+
+def _area(outline: np.ndarray) -> float:
+    x, y = outline.T - outline[0][:, None]
+    return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
+
+
+def _paint(
+    labels: np.ndarray, number: int, outline: np.ndarray, holes: list[np.ndarray], rule: Convention
+) -> None:
+    margin = 3 if rule.separate else 0
+    size = np.array(labels.shape[::-1])
+    low = np.clip(np.ceil(outline.min(axis=0)) - margin, 0, size).astype(np.int64)
+    high = np.clip(np.floor(outline.max(axis=0)) + 1 + margin, low, size).astype(np.int64)
+    (width, height), opencv = high - low, rule.rounding is not None
+    if not width or not height:
+        return
+    inside = _fill(outline - low, height, width, even_odd=opencv)
+    if opencv:
+        x, y = _line_pixels(outline - low, height, width)
+        seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+        inside[y[seen], x[seen]] = True
+    for hole in holes:
+        if len(hole) >= 3:
+            inside &= ~_fill(hole - low, height, width, even_odd=opencv)
+    window = labels[low[1] : high[1], low[0] : high[0]]
+    window[inside] = number
+    if rule.separate and inside.any():
+        grown = ndimage.binary_fill_holes(ndimage.binary_dilation(inside, iterations=2))
+        # Eroding takes away what has a 4-neighbor outside of the shape or of the image.
+        window[grown & ~ndimage.binary_erosion(grown)] = 0
+
+
+def _fill(outline: np.ndarray, height: int, width: int, even_odd: bool) -> np.ndarray:
+    """(height, width) bool: the points (x, y) = (column, row) inside of a closed outline."""
+    ends = np.roll(outline, -1, axis=0)
+    down = ends[:, 1] > outline[:, 1]
+    # Upper end first, so that an edge crosses a row at the same place whichever way it runs: two
+    # polygons with a common edge then share no pixel and leave none out.
+    top, bottom = np.where(down[:, None], (outline, ends), (ends, outline))
+    first = np.clip(np.ceil(top[:, 1]), 0, height).astype(np.int64)
+    last = np.clip(np.ceil(bottom[:, 1]), first, height).astype(np.int64)  # the lower end is out
+    counts = last - first
+    edge = np.repeat(np.arange(len(outline)), counts)
+    row = first[edge] + np.arange(len(edge)) - (np.cumsum(counts) - counts)[edge]
+    run, fall = (bottom - top)[edge].T
+    crossing = top[edge, 0] + (row - top[edge, 1]) * run / fall
+    column = np.clip(np.ceil(crossing), 0, width).astype(np.int64)
+    change = np.zeros((height, width + 1), np.int32)
+    np.add.at(change, (row, column), np.where(down[edge], 1, -1))
+    winding = np.cumsum(change[:, :width], axis=1)
+    return winding % 2 == 1 if even_odd else winding != 0
+
+
+def _line_pixels(outline: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """x and y of the pixels of a closed line through whole vertices, as OpenCV draws it.
+
+    Pixels outside of (height, width) may be among them, but not many.
+    """
+    start = outline.astype(np.int64)
+    end = np.roll(start, -1, axis=0)
+    left = (start[:, 0] <= end[:, 0])[:, None]
+    start, end = np.where(left, start, end), np.where(left, end, start)  # from left to right
+    step, length = np.sign(end - start), np.abs(end - start)
+    # Along the longer side every pixel that can be in the image, along the other the nearest;
+    # halves are rounded down.
+    edges, side = np.arange(len(start)), length.argmax(axis=1)
+    size, at_start, longer = np.array([width, height])[side], start[edges, side], length.max(axis=1)
+    back = step[edges, side] < 0
+    first = np.maximum(np.where(back, at_start - size + 1, -at_start), 0)
+    last = np.minimum(np.where(back, at_start, size - 1 - at_start), longer)
+    counts = np.maximum(last - first + 1, 0)
+    edge = np.repeat(edges, counts)
+    at = first[edge] + np.arange(len(edge)) - (np.cumsum(counts) - counts)[edge]
+    whole = np.maximum(2 * longer, 1)[edge, None]
+    moved = -((longer[edge, None] - 2 * at[:, None] * length[edge]) // whole)
+    x, y = (start[edge] + step[edge] * moved).T
+    return x, y

@@ -1,0 +1,232 @@
+"""What a metric sees of one image, with everything that several metrics need computed once."""
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from jaxnuc.metrics.border import drop_border, ignore_outlines, leave_out
+from jaxnuc.metrics.class_counts import instance_classes
+from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
+from jaxnuc.metrics.conventions import DEFAULT, Conventions
+from jaxnuc.metrics.matching import pairs_above
+
+T = TypeVar("T")
+Maps = tuple[np.ndarray, np.ndarray]
+
+NEEDS = {
+    "maps": "the label maps themselves, not only their overlaps",
+    "scores": "a score of each predicted nucleus",
+    "classes": "classes of the true and of the predicted nuclei",
+    "probabilities": "class probabilities of the predicted nuclei",
+    "tissue": "the tissue of each image",
+}
+
+
+class Unavailable(ValueError):
+    """A metric cannot be computed from what is known of an image; the message says why."""
+
+
+def present(value: T | None, need: str) -> T:
+    """A part of an image that a metric needs.
+
+    Args:
+      value: of an `ImagePair`, such as `image.maps`.
+      need: what it is, of `NEEDS`.
+
+    Raises:
+      Unavailable: the image lacks it.
+    """
+    if value is None:
+        raise Unavailable(f"needs {NEEDS[need]}")
+    return value
+
+
+@dataclass(frozen=True)
+class Classes:
+    """The classes of the nuclei of one image.
+
+    Attributes:
+      names: of class 1, 2, ...; class 0 is none of them, -1 is ignored.
+      truth: (H, W) class map, of which each true nucleus has the majority, or (T,) in ascending
+        order of the true ids.
+      prediction: (N,) class of the predicted ids 1..N.
+      probabilities: (N, C + 1) of the predicted ids 1..N, that of class k in column k; None where
+        they are not known.
+    """
+
+    names: tuple[str, ...]
+    truth: np.ndarray
+    prediction: np.ndarray
+    probabilities: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was given of an image, before anything is left out.
+
+    Attributes:
+      truth: (H, W) label map.
+      prediction: (H, W) label map.
+      ignore: (H, W) bool or None.
+      classes: of the nuclei, or None.
+    """
+
+    truth: np.ndarray
+    prediction: np.ndarray
+    ignore: np.ndarray | None
+    classes: Classes | None
+
+
+@dataclass(frozen=True)
+class ImagePair:
+    """The true and the predicted nuclei of one image.
+
+    Made by `ImagePair.of` from label maps; a table alone is enough for metrics that need no more.
+
+    Attributes:
+      table: the overlaps of the nuclei that are scored: T true and P predicted ones.
+      conventions: with which they are scored.
+      maps: (H, W) true and predicted label map, without what is left out.
+      outlines: the same with the pixels that `conventions.tolerance` leaves out: of these maps
+        distances between outlines are measured.
+      scores: (P,) float64 of the predicted nuclei.
+      class_names: of class 1, 2, ...
+      classes: (T,) int64 of the true and (P,) int64 of the predicted nuclei; 0 is none of the
+        classes, -1 ignored.
+      probabilities: (P, C + 1) of the classes, that of class k in column k.
+      groups: what the image belongs to, such as `{"tissue": "breast"}`.
+      given: the label maps and classes as they were given.
+    """
+
+    table: ContingencyTable
+    conventions: Conventions = DEFAULT
+    maps: Maps | None = None
+    outlines: Maps | None = None
+    scores: np.ndarray | None = None
+    class_names: tuple[str, ...] = ()
+    classes: tuple[np.ndarray, np.ndarray] | None = None
+    probabilities: np.ndarray | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    given: Given | None = None
+    _computed: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        truth: np.ndarray,
+        prediction: np.ndarray,
+        conventions: Conventions = DEFAULT,
+        *,
+        ignore: np.ndarray | None = None,
+        scores: ArrayLike | None = None,
+        classes: Classes | None = None,
+        groups: Mapping[str, str] | None = None,
+    ) -> "ImagePair":
+        """Leaves out what is not scored, and counts the overlaps of the rest.
+
+        Args:
+          truth: (H, W) integer or bool label map, 0 is background.
+          prediction: (H, W) label map of the same shape.
+          conventions: say what is left out, and how nuclei match.
+          ignore: (H, W) bool, where nothing is annotated: see `leave_out`.
+          scores: (N,) of the predicted ids 1..N.
+          classes: of the nuclei.
+          groups: what the image belongs to.
+
+        Raises:
+          ValueError: the maps are no label maps of one shape, or there are fewer scores or classes
+            than predicted ids.
+        """
+        kept = outlines = kept_of(truth, prediction, conventions, ignore)
+        if conventions.tolerance:
+            kept = ignore_outlines(*outlines, conventions.tolerance)
+        table = contingency_table(*kept)
+        found: dict[str, Any] = {"maps": kept, "outlines": outlines, "groups": groups or {}}
+        found["given"] = Given(np.asarray(truth), np.asarray(prediction), ignore, classes)
+        if scores is not None:
+            found["scores"] = of_ids(table, np.asarray(scores, np.float64), "scores")
+        if classes is not None:
+            n, true = len(classes.names), np.asarray(classes.truth)
+            if true.ndim == 1:  # in the order of all true ids, of which some may be left out
+                ids = np.unique(truth)
+                true = true[np.searchsorted(ids[ids > 0], table.truth_ids)]
+            found["class_names"] = classes.names
+            predicted = of_ids(table, classes.prediction, "classes")
+            found["classes"] = (
+                instance_classes(kept[0], true, n, len(table.truth_ids)),
+                instance_classes(kept[1], predicted, n, len(predicted)),
+            )
+            if classes.probabilities is not None:
+                found["probabilities"] = of_ids(table, classes.probabilities, "probabilities")
+        return cls(table, conventions, **found)
+
+    def once(self, function: "Callable[[ImagePair], T]") -> T:
+        """`function(self)`, computed the first time and kept for the metrics that come after."""
+        if function not in self._computed:
+            self._computed[function] = function(self)
+        return cast(T, self._computed[function])
+
+    @property
+    def matched(self) -> np.ndarray:
+        """(M,) indices into the table's pairs: the nuclei that match by the conventions."""
+        return self.once(_matched)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no nuclei on either side."""
+        return not (self.table.truth_ids.size or self.table.prediction_ids.size)
+
+    def lacks(self, needs: tuple[str, ...]) -> str:
+        """The first of the `needs` that this image has not; empty where it has all."""
+        known = {
+            "maps": self.maps is not None,
+            "scores": self.scores is not None,
+            "classes": self.classes is not None,
+            "probabilities": self.probabilities is not None,
+            "tissue": "tissue" in self.groups,
+        }
+        return next((need for need in needs if not known[need]), "")
+
+
+def kept_of(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    conventions: Conventions,
+    ignore: np.ndarray | None = None,
+) -> Maps:
+    """Two label maps without the nuclei that `ignore` and `conventions.border` leave out."""
+    if ignore is not None:
+        truth, prediction = leave_out(truth, prediction, ignore)
+    if conventions.border is not None:
+        truth, prediction = drop_border(truth, prediction, conventions.border)
+    return truth, prediction
+
+
+def scored_maps(
+    truth: np.ndarray,
+    prediction: np.ndarray,
+    conventions: Conventions,
+    ignore: np.ndarray | None = None,
+) -> Maps:
+    """Two label maps without all that is not scored: nuclei, and pixels near true outlines."""
+    maps = kept_of(truth, prediction, conventions, ignore)
+    return ignore_outlines(*maps, conventions.tolerance) if conventions.tolerance else maps
+
+
+def of_ids(table: ContingencyTable, values: np.ndarray, name: str) -> np.ndarray:
+    """The rows of `values`, given for the ids 1..N, of the table's predicted nuclei."""
+    values, ids = np.asarray(values), table.prediction_ids.astype(np.int64)
+    if not values.ndim or ids.max(initial=0) > len(values):
+        raise ValueError(
+            f"{name} have shape {values.shape}, but predicted ids reach {ids.max(initial=0)}; "
+            "give one for each of the ids 1..N"
+        )
+    return values[ids - 1]
+
+
+def _matched(image: ImagePair) -> np.ndarray:
+    c = image.conventions
+    return pairs_above(image.table, c.threshold, inclusive=c.inclusive, matching=c.matching)

@@ -1,0 +1,1 @@
+"""The files that nuclei are written to: one file of this package per format."""

@@ -1,0 +1,129 @@
+"""The nuclei of an image that is not complete, on disk: resumed later, or merged from shards."""
+
+import json
+import shutil
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxnuc.io.atomic import replace_file, replacing
+from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.prediction.settings import check_same
+from jaxnuc.prediction.stitching import Stitcher
+from jaxnuc.prediction.stream import Row
+from jaxnuc.prediction.tiles import Tiling
+
+SETTINGS = "settings.json"
+_OUTPUTS = "outputs.json"
+
+
+class PartialResults:
+    """A folder with a file for every row of tiles that is done. Files appear when complete.
+
+    Attributes:
+      folder: is made where it is missing.
+      settings: on which the rows depend.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Mapping[str, Any],
+        outputs: Collection[Path] = (),
+        replaceable: Collection[Path] = (),
+    ) -> None:
+        """Starts, or resumes where the folder has rows of the same settings.
+
+        Args:
+          folder: of the rows.
+          settings: on which they depend.
+          outputs: files that will be written from all rows. The folder remembers them: a run that
+            was killed while it wrote them may have left some.
+          replaceable: those of them that may exist from the start.
+
+        Raises:
+          ValueError: the folder has rows of other settings.
+          FileExistsError: an output exists that is neither replaceable nor remembered.
+        """
+        self.folder, self.settings = folder, dict(settings)
+        settings_file, outputs_file = folder / SETTINGS, folder / _OUTPUTS
+        if settings_file.is_file():
+            check_same(self.settings, json.loads(settings_file.read_text()), str(folder))
+        remembered = set(json.loads(outputs_file.read_text())) if outputs_file.is_file() else set()
+        names = {path.name for path in outputs}
+        free = remembered | {path.name for path in replaceable}
+        for path in outputs:
+            if path.exists() and path.name not in free:
+                raise FileExistsError(
+                    f"{path} exists; replace it with --overwrite, or move it away"
+                )
+        folder.mkdir(parents=True, exist_ok=True)
+        if not names <= remembered:  # a shard leaves this to the run that joins
+            replace_file(outputs_file, json.dumps(sorted(names | remembered)).encode())
+        if not settings_file.is_file():
+            replace_file(settings_file, json.dumps(self.settings, indent=2).encode())
+
+    def missing(self, rows: Iterable[int]) -> list[int]:
+        """The rows that are not done yet."""
+        return [row for row in rows if not self._path("row", row).is_file()]
+
+    def save(self, row: Row) -> None:
+        """Saves a row."""
+        row.candidates.save(self._path("row", row.row))
+
+    def save_damage(self, row: int, damage: Sequence[str]) -> None:
+        """Saves descriptions of the corrupt regions that were met up to a row, before `save`."""
+        if damage:
+            replace_file(self.folder / f"damage_{row:06d}.json", json.dumps(damage).encode())
+
+    def merge(self, other: Path) -> None:
+        """Copies rows that another process has done in another folder and that are missing here.
+
+        Raises:
+          ValueError: the folder does not exist, or its rows are of other settings.
+        """
+        if not (other / SETTINGS).is_file():
+            raise ValueError(
+                f"{other} has no {SETTINGS}; expected the folder of a run with --shard"
+            )
+        check_same(self.settings, json.loads((other / SETTINGS).read_text()), str(other))
+        for pattern in ("damage_*.json", "row_*.npz"):  # in this order: a row file marks it as done
+            for path in sorted(other.glob(pattern)):
+                copy = self.folder / path.name
+                if not copy.exists():
+                    with replacing(copy) as temporary:
+                        shutil.copyfile(path, temporary)
+
+    def stitched(self, tiling: Tiling) -> Iterator[NucleiTable]:
+        """The nuclei of all rows, stitched, with no more in memory than two rows."""
+        stitcher = Stitcher(tiling)
+        for row in range(tiling.grid[0]):
+            yield stitcher.add(NucleiTable.load(self._path("row", row)))
+        yield stitcher.finish()
+
+    def damage(self) -> list[str]:
+        """The descriptions of all corrupt regions, each once."""
+        paths = sorted(self.folder.glob("damage_*.json"))
+        lines = [line for path in paths for line in json.loads(path.read_text())]
+        return list(dict.fromkeys(lines))
+
+    def save_measured(self, tables: Iterable[NucleiTable]) -> None:
+        """Saves the stitched nuclei with their measurements, from which all files are written."""
+        for path in self._measured_files():
+            path.unlink()  # of a run that was killed here, and may have had more of them
+        for number, table in enumerate(tables):
+            table.save(self._path("measured", number))
+
+    def measured(self) -> Iterator[NucleiTable]:
+        """The tables of `save_measured`."""
+        return map(NucleiTable.load, self._measured_files())
+
+    def remove(self) -> None:
+        """Removes the folder."""
+        shutil.rmtree(self.folder)
+
+    def _measured_files(self) -> list[Path]:
+        return sorted(self.folder.glob("measured_*.npz"))
+
+    def _path(self, kind: str, number: int) -> Path:
+        return self.folder / f"{kind}_{number:06d}.npz"

@@ -1,0 +1,89 @@
+"""The settings on which the nuclei of an image depend: earlier results are of use for no others."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from jaxnuc.prediction.options import PredictionOptions
+from jaxnuc.prediction.predictor import Predictor
+
+T = TypeVar("T")
+
+# A slide is too large to be hashed whole: so many places of its file, so many bytes in each.
+_PLACES, _BYTES = 16, 2**18
+
+
+def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str, Any]:
+    """Everything that the nuclei depend on except the image."""
+    label_set = predictor.label_set
+    digest = hashlib.sha256(repr(predictor.representation).encode())
+    digest.update(predictor.config.to_json(sort_keys=True).encode())
+    for leaf in jax.tree.leaves(jax.device_get(predictor.variables)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return {
+        "model": digest.hexdigest()[:16],
+        "symmetries": list(predictor.symmetries),
+        "merge": predictor.merge,
+        "agreement": predictor.agreement,
+        "label_set": None if label_set is None else label_set.to_json()["labels"],
+        "patch": options.tiling.patch,
+        "overlap": options.tiling.overlap,
+        "tile": options.tiling.tile,
+        "tissue": options.tissue,
+        "stains": options.stains,
+    }
+
+
+def fingerprint(path: Path) -> str:
+    """Size and a hash of some of the bytes of an image file, which distinguish it from others.
+
+    Args:
+      path: a file, or a folder of files.
+
+    Returns:
+      The same wherever the file lies, and whenever it was written.
+    """
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    sizes = [file.stat().st_size for file in files]
+    digest = hashlib.sha256()
+    for file, size in zip(files, sizes, strict=True):
+        digest.update(f"{file.relative_to(path).as_posix()} {size}\n".encode())
+    for file, size in _spread(list(zip(files, sizes, strict=True))):
+        with file.open("rb") as stream:
+            for start in _spread(range(0, size, _BYTES)):
+                stream.seek(start)
+                digest.update(stream.read(_BYTES))
+    return f"{sum(sizes)} bytes, {digest.hexdigest()[:16]}"
+
+
+def _spread(of: Sequence[T]) -> list[T]:
+    """The first, the last and some in between, all of which if they are few."""
+    n = len(of)
+    if n <= _PLACES:
+        return list(of)
+    return [of[i * (n - 1) // (_PLACES - 1)] for i in range(_PLACES)]
+
+
+def check_same(settings: Mapping[str, Any], other: Mapping[str, Any], where: str) -> None:
+    """Refuses results of other settings.
+
+    Args:
+      settings: of now.
+      other: of the results, as read from JSON.
+      where: the results are, for the message.
+
+    Raises:
+      ValueError: names the first entry that differs, both values and the way out.
+    """
+    for key in sorted({*settings, *other}):
+        now, then = settings.get(key), other.get(key)
+        if json.loads(json.dumps(now)) != then:
+            raise ValueError(
+                f"{where} was made with {key}={then!r}, now it is {now!r}; take another output "
+                "folder, or start again with --overwrite"
+            )

@@ -1,0 +1,271 @@
+"""Charts of training runs and reports: matplotlib figures, as PNG for files, as SVG for pages."""
+
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import ContextDecorator
+from typing import Any, cast
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
+
+from jaxnuc.outputs.palette import LIGHT, SERIES
+from jaxnuc.reports.page import Html, element
+
+KEYS = ("step", "epoch", "time", "event")  # the keys of a line of a log that are no figures
+PANELS = {"losses": 3, "validation": 3, "norms": 1, "learning rate": 1}  # with their heights
+MOST_POINTS = 400  # of a curve: more cannot be told apart
+_STYLE: Any = {
+    "axes.axisbelow": True,
+    "axes.edgecolor": LIGHT["line"],
+    "axes.grid": True,
+    "axes.labelcolor": LIGHT["faint"],
+    "axes.prop_cycle": cycler(linestyle=["-", "--", ":"]) * cycler(color=SERIES),
+    "axes.spines.right": False,
+    "axes.spines.top": False,
+    "axes.titlelocation": "left",
+    "axes.titlesize": 10,
+    "figure.facecolor": LIGHT["paper"],
+    "font.size": 9,
+    "grid.color": LIGHT["line"],
+    "legend.fontsize": 8,
+    "legend.frameon": False,
+    "lines.linewidth": 1.2,
+    "savefig.facecolor": "auto",
+    "svg.fonttype": "none",  # text stays text
+    "text.color": LIGHT["ink"],
+    "text.parse_math": False,  # names may have dollars in them
+    "xtick.bottom": False,
+    "xtick.color": LIGHT["faint"],
+    "ytick.color": LIGHT["faint"],
+    "ytick.left": False,
+}
+_styled = cast(ContextDecorator, matplotlib.rc_context(_STYLE))
+
+
+def panel(name: str) -> str:
+    """The panel of a figure, by its name.
+
+    >>> [panel(n) for n in ("train/mask/ce", "validation/loss", "validation/pq", "learning_rate")]
+    ['losses', 'losses', 'validation', 'learning rate']
+    """
+    group, last = name.split("/")[0], name.split("/")[-1]
+    if last == "learning_rate":
+        return "learning rate"
+    if last.endswith("_norm"):
+        return "norms"
+    return "validation" if group == "validation" and "loss" not in last else "losses"
+
+
+def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
+    """Gathers the lines of a log by name.
+
+    Args:
+      lines: one mapping a line: `step` and any figures; null is "not a number".
+
+    Returns:
+      name -> (steps, values), names in the order of their first appearance.
+
+    >>> series([{"step": 1, "loss": 2.0}, {"step": 2, "event": "switch"}, {"step": 3, "loss": 1.0}])
+    {'loss': ([1, 3], [2.0, 1.0])}
+    """
+    found: dict[str, tuple[list[int], list[float]]] = {}
+    for line in lines:
+        for name, value in line.items():
+            if name in KEYS:
+                continue
+            steps, values = found.setdefault(name, ([], []))
+            steps.append(line["step"])
+            values.append(math.nan if value is None else float(value))
+    return found
+
+
+@_styled
+def curves(lines: Iterable[Mapping[str, Any]], size: tuple[float, float] = (12, 12)) -> Figure:
+    """Draws losses, validation figures, norms and the learning rate over the steps, a panel each.
+
+    The losses are on a logarithmic axis where all of them are positive, and so are the norms. Of
+    the validation, scores are drawn, not the counts of images. Of a long curve, each point is the
+    mean of several. An event, a line `{"step": ..., "event": "..."}`, is a dotted mark on every
+    panel, named on the first.
+
+    Args:
+      lines: the lines of `metrics.jsonl`, as mappings.
+      size: (width, height) in inches of 100 pixels.
+    """
+    lines = list(lines)
+    figure = Figure(figsize=size, dpi=100, layout="constrained")
+    heights = list(PANELS.values())
+    plots = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=heights)
+    axes = dict(zip(PANELS, plots, strict=True))
+    lowest = {"losses": math.inf, "norms": math.inf}
+    for name, (steps, values) in series(lines).items():
+        where = panel(name)
+        if where == "validation" and name.split("/")[-1].startswith("images"):
+            continue
+        if where in lowest:
+            finite = [value for value in values if math.isfinite(value)]
+            lowest[where] = min([lowest[where], *finite])
+        marker = "." if len(steps) <= 100 else ""  # a single value has no line to be seen by
+        # The validation's losses are among those of the training.
+        beside = where == "losses" and "/" in name and not name.startswith("train/")
+        dashes = {"linestyle": "--"} if beside else {}
+        axes[where].plot(*_thinned(steps, values), label=name, marker=marker, **dashes)
+    for title, at in axes.items():
+        at.set_title(title)
+        if 0 < lowest.get(title, 0) < math.inf:
+            at.set_yscale("log")
+            at.yaxis.set_major_formatter("{x:g}")
+            at.yaxis.set_minor_formatter("")
+        if at.lines:
+            at.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
+    plots[-1].set_xlabel("step")
+    for index, at in enumerate(plots):
+        for line in lines:
+            if "event" in line:
+                at.axvline(line["step"], color=LIGHT["faint"], linestyle=":", linewidth=1)
+                if index == 0:
+                    place = at.get_xaxis_transform()  # steps across, the height of the panel up
+                    text = f" {line['event']}"
+                    at.text(line["step"], 0.98, text, transform=place, va="top", clip_on=True)
+    return figure
+
+
+@_styled
+def reliability(
+    calibration: Mapping[str, Any],
+    score: str = "score",
+    right: str = "matched share of the nuclei (precision)",
+    interval: tuple[float, float] | None = None,
+) -> Figure:
+    """Draws the reliability diagram, and below it how many nuclei each bin holds.
+
+    A bar is as high as the share of its bin that is right; an outline reaches from there to the
+    mean score of the bin. Where the bars meet the diagonal, scores are probabilities.
+
+    Args:
+      calibration: from `Calibration.json`.
+      score: name of the scores.
+      right: name of the share of the nuclei that are right.
+      interval: confidence interval of the expected calibration error.
+
+    References:
+      Guo et al., On Calibration of Modern Neural Networks, 2017, figure 1.
+    """
+    figure = Figure(figsize=(7, 8.5), dpi=100, layout="constrained")
+    above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
+    bins = [each for each in calibration["bins"] if each["count"]]
+    low, high, count, mean, precision = (
+        np.array([each[name] for each in bins], float)
+        for name in ("low", "high", "count", "mean_score", "precision")
+    )
+    middle, width = (low + high) / 2, high - low
+    bars = {"color": SERIES[5], "alpha": 0.6, "edgecolor": LIGHT["paper"], "label": "right"}
+    above.bar(middle, precision, width, **bars)
+    gap = {"fill": False, "edgecolor": SERIES[1], "label": f"gap to the mean {score}"}
+    above.bar(middle, mean - precision, 0.7 * width, bottom=precision, **gap)
+    above.plot([0, 1], [0, 1], "--", color=LIGHT["ink"], label="calibrated")
+    above.set(xlim=(0, 1), ylim=(0, 1), ylabel=right)
+    error = f"ECE {calibration['expected_error']:.3f}"
+    if interval is not None:
+        error += " [{:.3f}, {:.3f}]".format(*interval)
+    others = f"MCE {calibration['maximum_error']:.3f}, Brier {calibration['brier']:.3f}"
+    above.set_title(f"{error}, {others}, {int(count.sum())} nuclei")
+    above.legend(loc="best")
+    drawn = below.bar(middle, count, width, color=LIGHT["faint"], edgecolor=LIGHT["paper"])
+    below.bar_label(drawn, fmt="%d", fontsize=8, padding=2)
+    below.margins(y=0.2)
+    below.set(xlabel=score, ylabel="nuclei", xticks=np.linspace(0, 1, 11))
+    return figure
+
+
+@_styled
+def histogram(
+    edges: np.ndarray,
+    counts: Mapping[str, np.ndarray],
+    across: str,
+    up: str,
+    *,
+    log: bool = False,
+) -> Figure:
+    """Draws counts as steps, one outline for each series.
+
+    Args:
+      edges: (n + 1,) of the bins, ascending.
+      counts: (n,) of each series by its name.
+      across: what the bins are of, with the unit.
+      up: what is counted.
+      log: whether the bins lie on a logarithmic axis.
+    """
+    figure = Figure(figsize=(5, 2.8))
+    axes = figure.add_axes((0.11, 0.16, 0.86, 0.8))
+    for (name, values), color in zip(counts.items(), SERIES, strict=False):
+        axes.stairs(values, edges, fill=True, alpha=0.22, color=color)
+        axes.stairs(values, edges, color=color, linewidth=1.5, label=name)
+    axes.set(xlabel=across, ylabel=up, xlim=(edges[0], edges[-1]))
+    axes.set_xscale("log" if log else "linear")
+    if log:
+        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
+    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
+    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
+    if len(counts) > 1:
+        axes.legend()
+    return figure
+
+
+@_styled
+def png(figure: Figure) -> bytes:
+    """A figure as PNG."""
+    picture = io.BytesIO()
+    FigureCanvasAgg(figure).print_png(picture)
+    return picture.getvalue()
+
+
+@_styled
+def svg(figure: Figure, label: str) -> Html:
+    """A figure as SVG within a page, in the colors of the page, light or dark.
+
+    Args:
+      figure: of this module.
+      label: the figure in words, for those who do not see it.
+    """
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": label}):  # identifiers that no other figure has
+        FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
+    _, _, drawn = text.getvalue().partition("<g ")
+    drawn = "<g " + drawn.removesuffix("</svg>\n")
+    # A page needs no clipping, since nothing is drawn beyond the axes, and no names of groups.
+    for pattern in (
+        r' id="[a-z]+[\d._a-z]*_\d+"',
+        r' clip-path="[^"]*"',
+        r"<clipPath.*?</clipPath>",
+    ):
+        drawn = re.sub(pattern, "", drawn, flags=re.DOTALL)
+    drawn = re.sub(r"\s*\n\s*", " ", drawn)
+    for name, color in LIGHT.items():
+        drawn = drawn.replace(color, f"var(--{name})")
+    width, height = (72 * side for side in figure.get_size_inches())
+    shape = f"0 0 {width:g} {height:g}"
+    return element("svg", Html(drawn), viewBox=shape, role="img", aria_label=label)
+
+
+def chart(figure: Figure, caption: str) -> Html:
+    """A figure of this module in a page, with its caption."""
+    return element("figure", svg(figure, caption), element("figcaption", caption), class_="chart")
+
+
+def _thinned(steps: list[int], values: list[float]) -> np.ndarray:
+    """(2, n) steps and values, or means of several of them each: at most `MOST_POINTS`."""
+    points = np.array([steps, values], float)
+    if len(steps) <= MOST_POINTS:
+        return points
+    points = points[:, np.isfinite(values)]
+    parts = np.array_split(points, min(MOST_POINTS, points.shape[1]), axis=1)
+    return np.stack([part.mean(axis=1) for part in parts], axis=1)

@@ -1,0 +1,1 @@
+"""Target maps that representations make of instances; NumPy."""

@@ -1,0 +1,45 @@
+"""How far a training is, besides its state."""
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """What a training has to know between two steps; saved with every checkpoint.
+
+    Attributes:
+      data: position in the training data, as the batches give it.
+      best: merit of the best evaluation so far: the monitored figure, larger is better.
+      waited: evaluations since then.
+      switches: what has been reported of the switches that happen within a step.
+      figures: of the latest evaluation.
+    """
+
+    data: Any
+    best: float | None = None
+    waited: int = 0
+    switches: list[str] = field(default_factory=list)
+    figures: dict[str, float] = field(default_factory=dict)
+
+    def observe(self, figures: Mapping[str, float], merit: float | None) -> None:
+        """Takes note of an evaluation; `merit` is None where the figure is not finite."""
+        self.figures = dict(figures)
+        if merit is not None and (self.best is None or merit > self.best):
+            self.best, self.waited = merit, 0
+        else:
+            self.waited += 1
+
+    def to_json(self) -> dict[str, Any]:
+        """As plain data, figures that are not finite as None."""
+        figures = {k: v if math.isfinite(v) else None for k, v in self.figures.items()}
+        return dataclasses.asdict(self) | {"figures": figures}
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Progress":
+        """The inverse of `to_json`."""
+        figures = {k: math.nan if v is None else v for k, v in values["figures"].items()}
+        return cls(**{**values, "figures": figures})

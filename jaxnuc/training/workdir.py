@@ -1,0 +1,60 @@
+"""The folder of a run, which belongs to one configuration."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+
+from jaxnuc import config as configs
+from jaxnuc.io.atomic import replace_file
+
+# What may differ when a run goes on; everything else would make it another run.
+MAY_CHANGE = (
+    "data.root",
+    "data.workers",
+    "duration",
+    "evaluation",
+    "checkpoint_every",
+    "log_every",
+    "distributed",
+)
+
+
+def claim(workdir: Path, config: ConfigDict) -> None:
+    """Writes the configuration to `config.json`, unless the folder holds another run.
+
+    Raises:
+      ValueError: it does; names the keys that differ, with both values.
+    """
+    path = workdir / "config.json"
+    given = configs.to_json(config)
+    if path.exists():
+        changed = differences(json.loads(path.read_text()), given)
+        if changed:
+            lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed)
+            raise ValueError(
+                f"{workdir} holds a run of another configuration:\n{lines}\n"
+                "give another --workdir, or the configuration of that run to go on with it"
+            )
+    if jax.process_index() == 0:
+        workdir.mkdir(parents=True, exist_ok=True)
+        replace_file(path, (json.dumps(given, indent=2) + "\n").encode())
+
+
+def differences(
+    earlier: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
+) -> list[tuple[str, Any, Any]]:
+    """Keys whose values differ and must not, with both values."""
+    found = []
+    for key in sorted({*earlier, *given}):
+        path, old, new = prefix + key, earlier.get(key), given.get(key)
+        if old == new or path in MAY_CHANGE:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += differences(old, new, path + ".")
+        else:
+            found.append((path, old, new))
+    return found

@@ -1,0 +1,8 @@
+"""Adds `configs/` to the package: everything else about it is in `pyproject.toml`."""
+
+from setuptools import find_packages, setup
+
+setup(
+    packages=[*find_packages(include=["jaxnuc*"]), "jaxnuc.configs"],
+    package_dir={"jaxnuc.configs": "configs"},
+)

@@ -1,0 +1,101 @@
+"""Every command from beginning to end, on tiny data."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from jaxnuc.cli.main import COMMANDS
+
+RUN = {"train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
+
+
+def test_all_commands_are_here():
+    assert {*COMMANDS} == RUN
+
+
+@pytest.mark.slow
+def test_train_says_what_it_does_and_continues(jaxnuc, tmp_path, trained):
+    shutil.copytree(trained, tmp_path / "run")
+    again = jaxnuc("train", "--workdir=run")
+    assert again.status == 0
+    assert "pq_image_mean: " in again.out
+    assert again.err.startswith("reading the configuration quickstart\n")
+    longer = jaxnuc("train", "--workdir=run", "--config.duration=3 steps")
+    assert longer.status == 0
+    assert "step 2 of 3" in longer.err
+
+
+@pytest.mark.slow
+def test_evaluate_predict_and_export(jaxnuc, tmp_path, trained):
+    done = jaxnuc("evaluate", f"--workdir={trained}", "--output=figures", "--overlays=2")
+    assert done.status == 0
+    assert "pq" in done.out
+    assert "written to figures\n" in done.err
+    assert json.loads((tmp_path / "figures" / "metrics.json").read_text())["split"] == "test"
+
+    pixels = np.random.default_rng(0).integers(0, 255, (64, 80, 3), np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    command = ["predict", f"--workdir={trained}", "--input=a.png", "--output=out", "--patch=64"]
+    done = jaxnuc(*command, "--overlap=32", "--tile=64", "--workers=0", "--no-stains")
+    assert done.status == 0
+    assert done.out.startswith("a: ")
+    assert done.out.endswith(" nuclei\n")
+    assert {"a.geojson", "a.csv", "a.report.html"} < {p.name for p in (tmp_path / "out").iterdir()}
+
+    done = jaxnuc("export", f"--workdir={trained}", "--output=exported", "--size=64,64")
+    assert done.status == 0
+    assert json.loads((tmp_path / "exported" / "model.json").read_text())["size"] == [64, 64]
+
+
+@pytest.mark.slow
+def test_predict_names_the_images_that_failed(jaxnuc, tmp_path, trained):
+    (tmp_path / "a.png").write_bytes(b"no image")
+    done = jaxnuc("predict", f"--workdir={trained}", "--input=a.png", "--output=out")
+    assert (done.status, done.out) == (1, "")
+    assert done.error.startswith("error: a.png: ")
+    assert done.error.count("a.png: ") == 1
+
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    arguments = [f"--workdir={trained}", "--input=a.png", "--output=out", "--model-mpp=0.25"]
+    done = jaxnuc("predict", *arguments)
+    assert done.error.startswith("error: a.png: its microns per pixel are unknown")
+
+
+def test_score_and_compare(jaxnuc, tmp_path):
+    for name in ("truth", "a", "b"):
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            labels = np.zeros((16, 16), np.int32)
+            labels[2:6, 2:6], labels[9:14, 9 + (name == "b") : 14] = 1, 2
+            np.save(tmp_path / name / f"{number}.npy", labels)
+    for name in ("a", "b"):
+        done = jaxnuc("score", "truth", name, f"--output=scores_{name}")
+        assert done.status == 0
+        assert "pq" in done.out
+    done = jaxnuc("compare", "scores_a", "scores_b", "--resamples=100")
+    assert done.status == 0
+    assert done.out.startswith("scores_a -> scores_b, 3 images\n")
+    done = jaxnuc("compare", "--seeds", "scores_a", "scores_b")
+    assert done.status == 0
+    assert " ± " in done.out
+
+
+def test_inspect_and_pack(jaxnuc, tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "data" / "train" / part).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.zeros((32, 32, 3) if part == "images" else (32, 32), np.uint8)
+            pixels[5:12, 5 + number : 12] = 1
+            Image.fromarray(pixels).save(tmp_path / "data" / "train" / part / f"{number}.png")
+    done = jaxnuc("inspect", "folder", "data", "--split=train")
+    assert done.status == 0, done
+    assert done.out.startswith("folder: 3 images, 3 nuclei\n")
+    assert (tmp_path / "inspected" / "folder" / "sheet.png").exists()
+    done = jaxnuc("pack", "folder", "data", "packed/train")
+    assert done.status == 0, done
+    assert done.out.startswith("packed/train: 3 samples, 3 nuclei, 1 shards")
+    done = jaxnuc("inspect", "packed", "packed", "--split=train", "--output=again")
+    assert done.out.startswith("packed: 3 images, 3 nuclei\n")

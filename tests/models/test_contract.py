@@ -1,0 +1,218 @@
+"""What every network promises, on the tiny variant of each that there is: see `models.base`."""
+
+import functools
+import re
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax.traverse_util import flatten_dict
+
+from jaxnuc import models
+
+MAPS = {"mask": 1, "any other name": 3}
+SIDE = 64  # of the maps
+every_network = pytest.mark.parametrize("name", models.REGISTRY.names())
+every_variant = pytest.mark.parametrize(
+    ("name", "variant"),
+    [(name, v) for name in models.REGISTRY.names() for v in models.REGISTRY.find(name).VARIANTS],
+)
+
+# The programs run once or twice: most of the compiler's work would not pay.
+OPTIONS = {"xla_backend_optimization_level": 0, "xla_cpu_use_fusion_emitters": False}
+jit = functools.partial(jax.jit, compiler_options=OPTIONS)
+
+
+def tiny(name, **arguments):
+    return models.create(name, MAPS, "tiny", **arguments)
+
+
+def shapes_of(model, height, width=None, batch=2):
+    """Shapes of the variables and the images whose maps have these sides."""
+    sides = (height + model.margin, (width or height) + model.margin)
+    images = jax.ShapeDtypeStruct((batch, *sides, 3), jnp.float32)
+    return jax.eval_shape(model.init, jax.random.key(0), images), images
+
+
+def expected_maps(model, height, width=None, batch=2):
+    sides = [-(-side // model.grid) for side in (height, width or height)]
+    return {k: jax.ShapeDtypeStruct((batch, *sides, c), jnp.float32) for k, c in MAPS.items()}
+
+
+def train(model, variables, images):
+    rngs = {"dropout": jax.random.key(0)}
+    return model.apply(variables, images, train=True, rngs=rngs, mutable=["batch_stats"])
+
+
+@functools.cache
+def traced(name):
+    """A network in bfloat16 on two devices, traced as it trains and evaluates.
+
+    The model; variables, maps and running statistics of a training step, and maps of an evaluation,
+    all as shapes; the program of the step.
+    """
+    model = tiny(name, axis_name="devices", dtype=jnp.bfloat16)
+    variables, images = shapes_of(model, SIDE)
+    step = functools.partial(train, model)
+    trace = jax.make_jaxpr(step, axis_env=[("devices", 2)], return_shape=True)
+    program, (maps, state) = trace(variables, images)
+    evaluated = jax.eval_shape(model.apply, variables, images)
+    return model, variables, maps, state.get("batch_stats", {}), evaluated, str(program)
+
+
+@every_network
+def test_is_a_network_with_the_variants_that_all_have(name):
+    network = models.REGISTRY.find(name)
+    assert issubclass(network, models.Network)
+    assert network.__name__ == "Model"
+    assert {"small", "tiny"} <= set(network.VARIANTS)
+    assert len(network.VARIANTS) > 2, "and one that is published"
+
+
+@every_variant
+def test_every_variant_has_known_arguments(name, variant):
+    model = models.create(name, MAPS, variant)
+    assert model.margin >= 0
+    assert model.grid >= 1
+
+
+@every_network
+def test_small_is_small_and_tiny_is_tiny(name):
+    def parameters(variant):
+        model = models.create(name, {"mask": 1, "contour": 1}, variant)
+        variables, _ = shapes_of(model, SIDE, batch=1)
+        return sum(x.size for x in jax.tree.leaves(variables["params"]))
+
+    assert parameters("tiny") < 300_000 < parameters("small") < 2_000_000
+
+
+@every_network
+def test_gives_the_maps_that_are_asked_for(name):
+    model, _, maps, _, evaluated, _ = traced(name)
+    expected = expected_maps(model, SIDE)
+    assert evaluated == expected, "maps of an evaluation; no side maps"
+    assert {key: maps[key] for key in MAPS} == expected
+    assert maps.keys() - {"side"} == MAPS.keys()
+    if "side" in maps:
+        number = len(maps["side"]["mask"])
+        assert maps["side"] == {key: [shape] * number for key, shape in expected.items()}
+
+
+@every_network
+@pytest.mark.parametrize("sides", [(SIDE + 1, SIDE + 15), (101, 67)])
+def test_takes_any_sides_or_says_which_ones_fit(name, sides):
+    model = tiny(name)
+    try:
+        variables, images = shapes_of(model, *sides)
+    except ValueError as error:
+        assert re.search(r"do(es)? not fit.*nearest", str(error))  # noqa: PT017
+        return
+    assert jax.eval_shape(model.apply, variables, images) == expected_maps(model, *sides)
+
+
+@every_network
+def test_arrays_are_float32_and_convolutions_of_the_dtype(name):
+    _, variables, _, statistics, _, program = traced(name)
+    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    assert statistics == variables.get("batch_stats", {})
+    found = re.findall(r"(\w+)\[[\d,]*\] = conv_general_dilated", program)
+    assert set(found) == {"bf16"}
+
+
+@every_network
+def test_every_batch_statistic_is_averaged_over_the_devices(name):
+    _, variables, *_, program = traced(name)
+    norms = len(jax.tree.leaves(variables.get("batch_stats", {}))) // 2  # a mean and a variance
+    assert len(re.findall(r"= psum", program)) == norms
+
+
+def initial(shapes, seed):
+    """Kernels as He draws them, variances and scales 1; biases above 0, so that fewer ReLU die."""
+    rng = np.random.default_rng(seed)
+
+    def leaf(path, x):
+        if path[-1].key in ("scale", "var", "mean"):
+            return np.full(x.shape, path[-1].key != "mean", np.float32)
+        if path[-1].key == "bias":
+            return np.full(x.shape, 0.2, np.float32)
+        spread = np.sqrt(2 / np.prod(x.shape[:-1]))
+        return rng.normal(0, spread, x.shape).astype(np.float32)
+
+    return jax.tree_util.tree_map_with_path(leaf, shapes)
+
+
+@every_network
+def test_compiles_and_every_parameter_learns(name):
+    """Gradients of all maps are finite, and not zero but in front of a normalization."""
+    model = tiny(name)
+    shapes, images = shapes_of(model, SIDE)
+    images = np.random.default_rng(0).random(images.shape, np.float32)
+    rng = np.random.default_rng(1)
+    weights = {k: rng.normal(size=m.shape) for k, m in expected_maps(model, SIDE).items()}
+
+    def loss(params, statistics):
+        maps, state = train(model, {"params": params, **statistics}, images)
+        pairs = [(maps[key], weight) for key, weight in weights.items()]
+        pairs += [(m, weights[k]) for k, side in maps.get("side", {}).items() for m in side]
+        return sum((jnp.tanh(m) * weight).sum() for m, weight in pairs), (maps, state)
+
+    learn = jit(jax.grad(loss, has_aux=True))
+    silent = None
+    for seed in range(3):  # all of the few units of a gate may be dead in one of them
+        statistics = initial(shapes, seed)
+        params = statistics.pop("params")
+        gradients, (maps, state) = learn(params, statistics)
+        assert all(np.isfinite(x).all() for x in jax.tree.leaves((gradients, maps, state)))
+        changed = jax.tree.map(lambda a, b: (a != b).any(), statistics, dict(state))
+        assert all(jax.tree.leaves(changed))
+        flat = flatten_dict(gradients, sep="/")
+        zero = {path for path, g in flat.items() if not np.any(g)}
+        silent = zero if silent is None else silent & zero
+    # A bias in front of a normalization is taken out with the mean: rounding is all that is left.
+    assert [path for path in silent if not path.endswith("bias")] == []
+
+
+@every_network
+def test_refuses_arguments_it_does_not_have(name):
+    message = f"unknown argument of network '{name}': 'widht'; known: "
+    with pytest.raises(ValueError, match=message):
+        models.create(name, MAPS, widht=3)
+    with pytest.raises(ValueError, match=f"unknown variant of network '{name}': 'smal'.* 'small'"):
+        models.create(name, MAPS, "smal")
+
+
+OUTSIDE = """
+from typing import ClassVar
+
+from flax import linen as nn
+
+from jaxnuc.models import Network
+
+class Model(Network):
+    VARIANTS: ClassVar = {"tiny": {"width": 2}}
+    width: int = 8
+
+    @nn.compact
+    def __call__(self, images, train=False):
+        x = nn.relu(nn.Conv(self.width, (3, 3), dtype=self.dtype)(images))
+        return {name: nn.Conv(c, (1, 1), name=name)(x) for name, c in self.outputs.items()}
+"""
+
+
+def test_a_network_of_another_package(tmp_path, monkeypatch):
+    (tmp_path / "their_package").mkdir()
+    (tmp_path / "their_package" / "__init__.py").write_text("")
+    (tmp_path / "their_package" / "net.py").write_text(OUTSIDE)
+    monkeypatch.syspath_prepend(tmp_path)
+    model = models.create("their_package.net", MAPS, "tiny")
+    assert (model.width, model.margin, model.grid) == (2, 0, 1)
+    variables, images = shapes_of(model, 32)
+    assert jax.eval_shape(model.apply, variables, images) == expected_maps(model, 32)
+    same = models.create("their_package.net.Model", MAPS, width=3)
+    assert same.width == 3
+    with pytest.raises(ValueError, match=r"argument of network 'their_package.net': 'widht'"):
+        models.create("their_package.net", MAPS, widht=3)
+    for module in [m for m in sys.modules if m.startswith("their_")]:
+        del sys.modules[module]

@@ -1,0 +1,223 @@
+"""What `pip install jaxnuc` gives, in an environment of its own and outside of the repository.
+
+Nothing is downloaded: the packages that jaxnuc depends on are those of this environment.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import textwrap
+import venv
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxnuc
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The sdist, and the wheel that is made of it."""
+    folder = tmp_path_factory.mktemp("dist")
+    command = [sys.executable, "-m", "build", "--no-isolation", f"--outdir={folder}", str(ROOT)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (sdist,), (wheel,) = folder.glob("*.tar.gz"), folder.glob("*.whl")
+    return sdist, wheel
+
+
+@pytest.fixture(scope="session")
+def installed(built, tmp_path_factory) -> Callable[..., subprocess.CompletedProcess]:
+    """`installed("jaxnuc", "--version", cwd=folder)` runs a program of the environment."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    python = folder / "bin" / "python"
+    (packages,) = folder.glob("lib/python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_paths()["purelib"])
+    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet"]
+    options = ["--no-deps", "--no-index", "--ignore-installed"]
+    subprocess.run([*pip, *options, str(built[1])], check=True, capture_output=True)
+
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+
+    def run(program: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
+        command = [str(folder / "bin" / program), *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        )
+
+    return run
+
+
+def names_below(folder, pattern="*"):
+    return {
+        str(path.relative_to(ROOT / folder))
+        for path in (ROOT / folder).rglob(pattern)
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_the_wheel_is_complete(built):
+    with zipfile.ZipFile(built[1]) as archive:
+        names = set(archive.namelist())
+        (info,) = {name.split("/")[0] for name in names if ".dist-info/" in name}
+        metadata = archive.read(f"{info}/METADATA").decode()
+    assert {f"jaxnuc/{name}" for name in names_below("jaxnuc")} <= names
+    assert {f"jaxnuc/configs/{name}" for name in names_below("configs")} <= names
+    assert "jaxnuc/py.typed" in names
+    assert f"{info}/licenses/LICENSE" in names
+    assert {name.split("/")[0] for name in names} == {"jaxnuc", info}
+    assert f"\nVersion: {jaxnuc.__version__}\n" in metadata
+    for field in ("Author", "Keywords", "Classifier", "License-Expression", "Provides-Extra"):
+        assert f"\n{field}: " in metadata, field
+    assert "\n# jaxnuc\n" in metadata  # the README
+
+
+def test_the_sdist_is_complete(built):
+    with tarfile.open(built[0]) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    for folder in ("jaxnuc", "configs", "tests", "docs", "benchmarks"):
+        assert {f"{folder}/{name}" for name in names_below(folder)} <= names
+    assert {"train.py", "eval.py", "predict.py", "LICENSE", "README.md", "Makefile"} <= names
+
+
+def test_commands_run_outside_of_the_repository(installed, tmp_path):
+    """From training to an export, as somebody does who has just installed it."""
+
+    def run(*arguments):
+        done = installed("jaxnuc", *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert run("--version") == f"jaxnuc {jaxnuc.__version__}\n"
+    assert "quickstart" in run("train", "--list-configs")
+    short = ("--config.duration=20 steps", "--config.schedule.warmup=2 steps")
+    small = ("--config.data.source.size=32", "--config.batch_size=2", "--config.model.layers=2")
+    run("train", "--config=quickstart", "--workdir=run", *short, *small)
+    assert "pq" in run("evaluate", "--workdir=run", "--overlays=2")
+    assert (tmp_path / "run" / "eval_synthetic_test" / "report.html").is_file()
+
+    for part in ("images", "labels"):
+        (tmp_path / "data" / "train" / part).mkdir(parents=True)
+    pixels = np.full((64, 64, 3), 20, np.uint8)
+    labels = np.zeros((64, 64), np.uint8)
+    labels[20:40, 20:40], pixels[20:40, 20:40] = 1, 200
+    Image.fromarray(pixels).save(tmp_path / "data" / "train" / "images" / "a.png")
+    Image.fromarray(labels).save(tmp_path / "data" / "train" / "labels" / "a.png")
+    assert "1 images, 1 nuclei" in run("inspect", "folder", "data", "--split=train")
+    assert "1 samples" in run("pack", "folder", "data", "packed/train")
+    image = "data/train/images/a.png"
+    tiles = ("--patch=64", "--overlap=32", "--tile=64", "--workers=1")
+    assert "nuclei" in run("predict", "--workdir=run", f"--input={image}", "--output=out", *tiles)
+    shutil.copytree(tmp_path / "data" / "train" / "labels", tmp_path / "same")
+    for output in ("first", "second"):
+        assert "pq" in run("score", "data/train/labels", "same", f"--output={output}")
+    assert "1 images" in run("compare", "first", "second")
+    run("export", "--workdir=run", "--output=exported", "--size=64,64")
+    assert (tmp_path / "exported" / "model.json").is_file()
+
+
+def test_a_network_of_the_users_folder(installed, tmp_path):
+    """By its dotted name, from the current folder, which spawned input workers see too."""
+    package = tmp_path / "my_package"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "my_source.py").write_text(
+        textwrap.dedent("""
+        from jaxnuc.data.sources import synthetic
+
+        class Source(synthetic.Source):
+            def __init__(self, split="train", size=32, broken=False):
+                super().__init__(split=split, size=size)
+                self.broken = broken
+
+            def __getitem__(self, index):
+                if self.broken:
+                    raise ValueError("my image is broken; replace it")
+                return super().__getitem__(index)
+        """)
+    )
+    (package / "my_config.py").write_text(
+        textwrap.dedent("""
+        from jaxnuc.config import arguments, default
+
+        def get_config(text=""):
+            broken = arguments(text, broken=False).broken
+            config = default()
+            config.model = {"name": "my_package.my_net"}
+            config.data.source = {"name": "my_package.my_source", "broken": broken}
+            config.data.transforms = ("flip_turn()",)
+            config.data.workers = 1
+            config.batch_size, config.duration = 2, "2 steps"
+            config.schedule = {"name": "constant"}
+            return config
+        """)
+    )
+    (package / "my_net.py").write_text(
+        textwrap.dedent("""
+        from flax import linen as nn
+
+        from jaxnuc.models import Network
+
+        class Model(Network):
+            @nn.compact
+            def __call__(self, images, train=False):
+                features = nn.relu(nn.Conv(4, (3, 3))(images))
+                return {name: nn.Conv(c, (1, 1))(features) for name, c in self.outputs.items()}
+        """)
+    )
+    command = ("train", "--config=my_package.my_config", "--workdir=run")
+    done = installed("jaxnuc", *command, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    done = installed("jaxnuc", command[0], f"{command[1]}:broken", "--workdir=b", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: my image is broken; replace it"
+
+
+def test_a_type_checker_sees_the_types(installed, tmp_path):
+    (tmp_path / "user.py").write_text(
+        textwrap.dedent("""
+        import jaxnuc
+        import numpy as np
+
+        predictor = jaxnuc.load("runs/a")
+        result = jaxnuc.segment(np.zeros((8, 8, 3), np.uint8), predictor)
+        reveal_type(predictor)
+        reveal_type(result)
+        reveal_type(jaxnuc.metrics.score)
+        reveal_type(jaxnuc.models.create("unet", {"mask": 1}))
+        jaxnuc.modles
+        """)
+    )
+    python = installed("python", "-c", "import sys; print(sys.executable)", cwd=tmp_path).stdout
+    # What is checked of the dependencies is kept: they take a minute.
+    options = ["--strict", f"--cache-dir={ROOT / '.mypy_cache' / 'packaging'}"]
+    command = [sys.executable, "-m", "mypy", *options, "--python-executable", python.strip()]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        [*command, "user.py"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    revealed = re.findall(r'Revealed type is "(.*)"', done.stdout)
+    assert revealed[0].startswith("jaxnuc.prediction."), done.stdout
+    assert "fallback=jaxnuc.representations." in revealed[1]  # a named tuple
+    assert "-> jaxnuc.metrics." in revealed[2]
+    assert "flax" in revealed[3] or "jaxnuc.models" in revealed[3]
+    errors = [line for line in done.stdout.splitlines() if ": error: " in line]
+    assert len(errors) == 1, errors
+    assert 'has no attribute "modles"' in errors[0]

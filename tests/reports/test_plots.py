@@ -1,0 +1,121 @@
+"""Charts show the numbers that they were given."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.stats import norm
+
+from jaxnuc.metrics import Calibration, Scored
+from jaxnuc.reports import plots
+from jaxnuc.reports.prediction import density
+from jaxnuc.reports.sizes import EDGES, Sizes
+
+
+def test_density_is_that_of_the_gaussian_and_keeps_what_is_even():
+    assert density(np.full((30, 50), 3.0), 4.0) == pytest.approx(3.0, rel=1e-5)
+    places = np.zeros((101, 101))
+    places[50, 50] = 1
+    expected = norm.pdf(np.arange(-50, 51), scale=5)
+    assert density(places, 5.0) == pytest.approx(np.outer(expected, expected), abs=2e-5)
+
+
+def test_sizes_are_a_histogram_whatever_the_parts():
+    areas = np.random.default_rng(0).lognormal(5, 1, 1000)
+    sizes = Sizes()
+    for part in np.array_split(areas, 7):
+        sizes.add(part)
+    np.testing.assert_array_equal(sizes.counts, np.histogram(areas, EDGES)[0])
+    assert (sizes.total, sizes.mean) == (1000, pytest.approx(areas.mean()))
+    sizes.add(np.array([1e-9, 1e12]))  # beyond the bins: in the first and the last
+    assert sizes.counts[[0, -1]].tolist() == [1, 1]
+
+
+def test_bars_are_as_high_as_their_counts():
+    counts = np.array([10, 0, 5])
+    (axes,) = plots.histogram(np.array([0, 1, 2, 3]), {"a": counts}, "x", "y").axes
+    for drawn in axes.patches:
+        values, edges, _ = drawn.get_data()
+        np.testing.assert_array_equal(values, counts)
+        np.testing.assert_array_equal(edges, [0, 1, 2, 3])
+
+
+def test_counts_of_any_size_have_room_beside_the_axis():
+    for most in 10 ** np.arange(1, 13):
+        figure = plots.histogram(np.array([0, 1]), {"a": np.array([7 * most])}, "x", "nuclei")
+        svg = plots.svg(figure, "counts")  # lays out the labels
+        top = figure.axes[0].get_ylim()[1]
+        ticks = figure.axes[0].get_yticklabels()
+        labels = [tick.get_text() for tick in ticks if tick.get_position()[1] <= top]
+        assert len(labels) >= 3
+        assert max(map(len, labels)) <= 5
+        assert all(f">{label}<" in svg for label in labels)
+
+
+def test_long_curves_are_thinned_and_keep_their_course():
+    lines = [{"step": step, "a": step * 2.0 if step % 7 else None} for step in range(10_000)]
+    lines.append({"step": 5, "b": 7.0})
+    losses = plots.curves(lines).axes[0]
+    long, single = losses.lines
+    assert len(long.get_xdata()) == plots.MOST_POINTS
+    np.testing.assert_allclose(long.get_ydata(), 2 * long.get_xdata())
+    assert single.get_marker() == "."  # a single point has no line
+    assert plots.curves([{"step": 1, "c": None}]).axes  # nothing to draw
+
+
+@pytest.fixture
+def calibration():
+    rng = np.random.default_rng(0)
+    scores = 0.3 + 0.6 * rng.random((4, 50))
+    return Calibration.of([Scored(s, rng.random(50) < s**2) for s in scores])
+
+
+def test_bars_are_the_bins(calibration):
+    above, below = plots.reliability(calibration.json()).axes
+    used = calibration.counts > 0
+    assert 0 < used.sum() < 10
+    precision, gap = above.containers
+    np.testing.assert_allclose(
+        [bar.get_height() for bar in precision], calibration.precisions[used]
+    )
+    np.testing.assert_allclose(
+        [bar.get_y() + bar.get_height() for bar in gap], calibration.mean_scores[used]
+    )
+    np.testing.assert_allclose([bar.get_x() for bar in precision], calibration.edges[:-1][used])
+    counts = below.containers[0]
+    assert [bar.get_height() for bar in counts] == calibration.counts[used].tolist()
+    title = above.get_title(loc="left")
+    assert title.startswith(f"ECE {calibration.expected_error:.3f}, ")
+    assert title.endswith("200 nuclei")
+    assert (above.get_ylabel(), below.get_xlabel()) == (
+        "matched share of the nuclei (precision)",
+        "score",
+    )
+    above, below = plots.reliability(
+        calibration.json(), "probability", "accuracy", (0.1234, 0.25)
+    ).axes
+    assert (above.get_ylabel(), below.get_xlabel()) == ("accuracy", "probability")
+    assert " [0.123, 0.250], MCE " in above.get_title(loc="left")
+
+
+@pytest.mark.parametrize("bins", [1, 25])
+def test_the_diagram_is_drawn_whatever_is_in_it(tmp_path, bins):
+    nothing = Scored(np.zeros(0), np.zeros(0, bool))
+    one = Scored(np.zeros(1), np.ones(1, bool))
+    for image in (nothing, one):
+        path = tmp_path / "picture.png"
+        path.write_bytes(plots.png(plots.reliability(Calibration.of([image], bins).json())))
+        with Image.open(path) as picture:
+            assert picture.size == (700, 850)
+
+
+def test_charts_are_the_same_bytes_and_have_the_colors_of_the_page():
+    def figure(name="a$b$ <c>"):
+        return plots.histogram(np.arange(4), {name: np.arange(3), "d": np.ones(3)}, "x", "y")
+
+    svg = plots.svg(figure(), "one")
+    assert svg == plots.svg(figure(), "one")
+    assert plots.png(figure()) == plots.png(figure())
+    assert "a$b$ &lt;c&gt;" in svg  # text, not a formula
+    assert "#" not in svg.replace('href="#', "")
+    assert "var(--s0)" in svg
+    assert "var(--s1)" in svg

@@ -1,0 +1,30 @@
+"""Lengths of time in a configuration."""
+
+import pytest
+
+from jaxnuc.durations import TrainingLength, steps
+
+
+def test_lengths_of_time():
+    assert steps("3000 steps", "duration", None) == 3000
+    assert steps("1 step", "duration", 10) == 1
+    assert steps("2.5 epochs", "duration", 10) == 25
+    for text, message in (
+        ("3000", "duration='3000' is not of the form"),
+        ("many steps", "not of the form"),
+        ("-1 steps", "not of the form"),
+        ("3 hours", "not of the form"),
+        ("2 epochs", "endless source has no epochs"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            steps(text, "duration", None)
+
+
+def test_a_training_knows_its_length():
+    length = TrainingLength.of("20 epochs", 30)
+    assert length == TrainingLength(600, 30)
+    assert length.steps("1.5 epochs", "schedule.warmup") == 45
+    with pytest.raises(ValueError, match=r"^duration='2 epochs': an endless source"):
+        TrainingLength.of("2 epochs", None)
+    with pytest.raises(ValueError, match=r"^schedule.warmup='many' is not of the form"):
+        length.steps("many", "schedule.warmup")
