@@ -64,7 +64,7 @@ def _check_keys(entry: Any, keys: Mapping[str, Any], path: Path) -> None:
 
 
 def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
-    """Takes a folder for a packing, which it may have begun earlier.
+    """Takes a folder for a packing, which it may have started earlier.
 
     Args:
       output: a folder; made where there is none.

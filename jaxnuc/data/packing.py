@@ -44,7 +44,7 @@ def pack(
     allow: Collection[str] = (),
     workers: int = 0,
 ) -> dict[str, Any]:
-    """Writes samples to shards and a manifest, or completes what an earlier call has begun.
+    """Writes samples to shards and a manifest, or completes what an earlier call has started.
 
     Samples of an endless source get their number before their name, since an image may come again.
 

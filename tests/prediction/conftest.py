@@ -1,5 +1,6 @@
 """A network that sees one pixel, and images whose nuclei it finds: for tests of prediction."""
 
+import jax
 import numpy as np
 import pytest
 import tifffile
@@ -7,7 +8,7 @@ from scipy import ndimage
 
 import jaxnuc
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
+from jaxnuc.prediction.predictor import Predictor, TrainedNetwork, make_predictor
 
 
 def _bright(margin=0, normalize="none", threshold=127.5, forward=None):
@@ -82,3 +83,15 @@ def labels():
 @pytest.fixture
 def damage():
     return _damage
+
+
+@pytest.fixture(scope="module")
+def predictor():
+    """A small U-Net with random parameters."""
+    representation = jaxnuc.representations.create("contour")
+    model = jaxnuc.models.create(
+        "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
+    )
+    variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 64, 64, 3)))
+    config = jaxnuc.config.default()
+    return make_predictor(config, model, representation, variables)

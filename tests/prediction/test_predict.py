@@ -23,7 +23,7 @@ from jaxnuc.prediction import patches
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.predict import predict
-from jaxnuc.prediction.predictor import Predictor, TrainedNetwork, make_predictor
+from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
 from jaxnuc.prediction.stream import reference
 from jaxnuc.prediction.tiles import Tiling
 
@@ -77,20 +77,9 @@ def test_a_large_image_is_normalized_as_its_parts_are(monkeypatch):
     assert reference(ArrayImage(image[:, :90])).shape == (11 * 128, 90, 3)
 
 
-@pytest.fixture(scope="module")
-def unet():
-    representation = jaxnuc.representations.create("contour")
-    model = jaxnuc.models.create(
-        "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
-    )
-    variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 64, 64, 3)))
-    config = jaxnuc.config.default()
-    return make_predictor(config, model, representation, variables)
-
-
 @pytest.mark.parametrize("symmetries", [(0,), (3, 6, 1)])
-def test_batches_give_the_maps_of_single_images(unet, symmetries):
-    predictor = replace(unet, symmetries=symmetries)
+def test_batches_give_the_maps_of_single_images(predictor, symmetries):
+    predictor = replace(predictor, symmetries=symmetries)
     rng = np.random.default_rng(0)
     tiles = [(i, rng.integers(0, 256, (64, 64, 3), dtype=np.uint8)) for i in range(5)]
     batches = BatchRunner(predictor, size=2)

@@ -9,17 +9,6 @@ import jaxnuc
 from jaxnuc.prediction.predictor import as_rgb, make_predictor
 
 
-@pytest.fixture(scope="module")
-def predictor():
-    representation = jaxnuc.representations.create("contour")
-    model = jaxnuc.models.create(
-        "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
-    )
-    variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 64, 64, 3)))
-    config = jaxnuc.config.default()
-    return make_predictor(config, model, representation, variables)
-
-
 def test_every_kind_of_image_becomes_the_same_rgb():
     gray = np.random.default_rng(0).integers(0, 256, (5, 7), dtype=np.uint8)
     expected = gray[..., None].repeat(3, axis=-1)

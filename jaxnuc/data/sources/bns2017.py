@@ -51,7 +51,7 @@ class Source(PairedSource):
     look at the overlays of `jaxnuc inspect` nevertheless. Whether the labels are masks or ids is
     not written down either; nuclei are the connected parts of equal label, which serves both.
 
-    All images of a patient, which the name `<patient>_<number>` tells, are in one split; without
+    All images of a patient, which the name `<patient>_<number>` gives, are in one split; without
     such names each image is its own.
 
     Args:
