@@ -54,7 +54,7 @@ def evaluate(
     * `metrics.json`: the figures with their confidence intervals, those of the protocols and of
       every group of images (modality, style, tissue) where the samples have them, and the
       conventions behind them. What is not a number is null; why a metric could not be computed is
-      in `not_computed`.
+      in `not_computed`, why there are no figures by class in `classes_not_scored`.
     * `per_image.csv`: the scores of each image, in the source's order; what is not a number is
       `nan`. `counts.csv`: the counts of each image that pooled figures are computed from.
     * `per_class.csv`, where the data set has classes and the network predicts them: panoptic

@@ -128,9 +128,9 @@ def test_levels_of_a_unet_meet_pixel_on_pixel(padding, level):
             layers["kernel"][:] = 1
         else:
             for layer in layers.values():
-                layer["kernel"][1, 1, 0] = 1
+                layer["Conv_0"]["kernel"][1, 1, 0] = 1
     for skipped in range(level, 2):  # channel 1 is the skip, channel 0 comes from below
-        params[f"up{skipped}"]["Conv_0"]["kernel"][1, 1, :, 0] = (0, 1)
+        params[f"up{skipped}"]["ConvNormAct_0"]["Conv_0"]["kernel"][1, 1, :, 0] = (0, 1)
     found = model.apply({"params": params}, images)["mask"][0, :, :, 0]
 
     starts = (0, 2, 6) if padding == "valid" else (0, 0, 0)  # two convolutions a level lose 2 px

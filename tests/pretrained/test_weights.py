@@ -242,7 +242,7 @@ def test_files(hover, tmp_path, suffix):
 def test_files_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a\.npz: no such file"):
         pretrained.read(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match=r"net\.tar: .* and \.npz; .*docs/weights\.md"):
+    with pytest.raises(ValueError, match=r"net\.tar: .* and \.npz; .*docs/pretrained\.md"):
         pretrained.read(tmp_path / "net.tar")
 
 

@@ -10,7 +10,8 @@ from ml_collections import ConfigDict
 
 from jaxnuc.data.packing import pack
 from jaxnuc.data.sample import Sample, Source
-from jaxnuc.evaluation.checkpoint import evaluate_checkpoint
+from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
+from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.labels import LabelSet, LabelTree
 from jaxnuc.prediction.predictor import load
 from jaxnuc.run.checkpoints import find, read_label_sets
@@ -18,6 +19,7 @@ from jaxnuc.run.log import read_log
 from jaxnuc.training.loop import train_and_evaluate
 
 TREE = LabelTree.of({"immune": {"dark": {}, "gray": {}}, "tumor": {}})
+QUIET = EvaluationOptions(progress=False)
 CUTS = {"fine": TREE.level(), "coarse": TREE.level(1)}
 
 
@@ -84,7 +86,7 @@ def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
     for name, label_set in CUTS.items():
         root = str(packed / name)
         figures, folder = evaluate_checkpoint(
-            tmp_path, source="packed", root=root, output=tmp_path / name, progress=False
+            tmp_path, data=Data(source="packed", root=root), output=tmp_path / name, options=QUIET
         )
         assert figures["mpq_pooled"] > 0.8
         assert figures["class_accuracy_pooled"] > 0.9
@@ -116,12 +118,12 @@ def test_classes_that_cannot_be_read_are_said_so(tiny, packed, tmp_path):
     train_and_evaluate(config, tmp_path)
     root = str(packed / "fine")
     figures, folder = evaluate_checkpoint(
-        tmp_path, source="packed", root=root, output=tmp_path / "out", progress=False
+        tmp_path, data=Data(source="packed", root=root), output=tmp_path / "out", options=QUIET
     )
     assert "mpq_pooled" not in figures
     assert "pq_pooled" in figures
     report = json.loads((folder / "metrics.json").read_text())
-    assert "be split: 'immune'" in report["classes"]
+    assert "be split: 'immune'" in report["classes_not_scored"]
     assert not (folder / "per_class.csv").exists()
 
 

@@ -125,21 +125,6 @@ def test_finished_run_is_left_alone_and_can_be_lengthened(
     assert lines(run) == lines(tmp_path / "other")
 
 
-def test_a_run_from_before_there_were_some_keys_goes_on(tmp_path, tiny):
-    config = tiny(schedule={"name": "constant"}, duration="1 steps")
-    train_and_evaluate(config, tmp_path)
-    path = tmp_path / "config.json"
-    values = json.loads(path.read_text())
-    del values["classes"], values["weights"], values["loss_schedule"]
-    path.write_text(json.dumps(values))
-    config.duration = "2 steps"
-    train_and_evaluate(config, tmp_path)
-    assert json.loads(path.read_text())["duration"] == "2 steps"
-    config.weights.layout = "x"
-    with pytest.raises(ValueError, match=r"\n  weights\.layout: 'auto' there, 'x' now\n"):
-        train_and_evaluate(config, tmp_path)
-
-
 def test_figures_that_are_no_number_survive_a_restart(tmp_path, tiny, monkeypatch):
     """Without nuclei anywhere PQ is not a number, which JSON cannot say."""
     from jaxnuc.training import loop

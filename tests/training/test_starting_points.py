@@ -70,7 +70,7 @@ def test_a_run_of_another_model_is_refused(tiny, uninterrupted, tmp_path):
     ):
         train_and_evaluate(config, tmp_path / "wider")
     config = tiny(**{"weights.file": str(uninterrupted), "representation": {"name": "hover"}})
-    with pytest.raises(ValueError, match=r"of another model: .* is missing there"):
+    with pytest.raises(ValueError, match=r"of another model: .* is missing in the checkpoint"):
         train_and_evaluate(config, tmp_path / "hover")
 
 
