@@ -17,13 +17,18 @@ from scipy.io import loadmat
 
 from jaxnuc.io.label_images import label_pairs
 from jaxnuc.labels import label_set
-from jaxnuc.metrics import Conventions, ImagePair, contingency_table, score_image, summarize
-from jaxnuc.metrics.boundary import boundary_scores, instance_boundary_scores
+from jaxnuc.metrics import Conventions, ImagePair, contingency_table, match, score_image, summarize
+from jaxnuc.metrics.boundary import CONVENTIONS, boundary_scores, matched_distances
 from jaxnuc.metrics.class_counts import ClassCounts, class_counts
-from jaxnuc.metrics.classification import classification_scores, pairs_by_centroid, pairs_by_iou
-from jaxnuc.metrics.detection import aggregate_detections, detections, dsb2018_score
-from jaxnuc.metrics.panoptic import image_mean_pq, pooled_pq
-from jaxnuc.metrics.protocols.monusac import CLASSES, monusac_challenge_pq, monusac_challenge_scores
+from jaxnuc.metrics.classification import (
+    ClassifiedPairs,
+    classification_scores,
+    pairs_by_centroid,
+)
+from jaxnuc.metrics.detection import aggregate_detections, detections
+from jaxnuc.metrics.matching import pairs_above
+from jaxnuc.metrics.panoptic import mean, pooled_pq, qualities
+from jaxnuc.metrics.protocols.monusac import challenge_pq
 from jaxnuc.postprocess.regions import class_votes, regions, relabel
 
 Maps = tuple[np.ndarray, np.ndarray]
@@ -76,18 +81,23 @@ def without_classes(images: list[Maps]) -> None:
     print("\n| tp / (tp + fp + fn) | IoU 0.5 | 0.7 | 0.9 |\n| --- | --- | --- | --- |")
     for name, by_image in (("pooled (StarDist)", False), ("image mean", True)):
         line(name, *(d.accuracy for d in aggregate_detections(found, by_image=by_image)))
-    print(f"\n2018 Data Science Bowl's score, IoU > 0.5 ... 0.95: {dsb2018_score(tables):.3f}")
+    bowl = aggregate_detections([detections(t, inclusive=False) for t in tables], by_image=True)
+    print("\n2018 Data Science Bowl's score, IoU > 0.5 ... 0.95: ", end="")
+    print(f"{np.mean([d.accuracy for d in bowl]):.3f}")
 
     print("\n| outlines, pixels | HD95 | ASSD | NSD, 1 px |\n| --- | --- | --- | --- |")
-    for name in ("monai", "medpy", "surface_distance"):
+    for name, (_, directions) in CONVENTIONS.items():
         whole = [boundary_scores(*maps, convention=name) for maps in images]
         both = [b for b in whole if np.isfinite(b.hd)]
         figures = np.array([(b.hd95, b.assd, b.nsd[0]) for b in both]).mean(axis=0)
         line(f"foreground, image mean, `{name}`", *figures)
-        each = [instance_boundary_scores(*maps, convention=name) for maps in images]
-        columns = (np.concatenate([getattr(e, n) for e in each]) for n in ("hd95", "assd"))
-        nsd = np.concatenate([e.nsd[:, 0] for e in each])
-        line(f"matched nuclei, `{name}`", *(c.mean() for c in columns), nsd.mean())
+        pairs = [match(*maps)[:2] for maps in images]
+        each = [
+            matched_distances(*maps, *ids, convention=name)
+            for maps, ids in zip(images, pairs, strict=True)
+        ]
+        rows = [(d.hausdorff(95, directions), d.average(), d.surface_dice(1)) for d in each]
+        line(f"matched nuclei, `{name}`", *np.concatenate(rows, axis=1).mean(axis=1))
 
 
 def disturbed(instances: np.ndarray, classes: np.ndarray, rng: np.random.Generator) -> Maps:
@@ -132,28 +142,42 @@ def with_classes(path: Path) -> None:
                     counts["all in one"].append(
                         class_counts(t, p, (tc > 0).astype(int), (pc > 0).astype(int), 1)
                     )
-                    each = [
-                        {name: np.where(m == k, x, 0) for k, name in enumerate(CLASSES, 1)}
-                        for x, m in zip((t, p), lookup, strict=True)
-                    ]
-                    each[0] = {name: m for name, m in each[0].items() if m.any()}
-                    challenge.append(monusac_challenge_pq(*each))
+                    challenge.append(
+                        [
+                            challenge_pq(
+                                t * (lookup[0] == k), p * (lookup[1] == k), np.array(False)
+                            )
+                            for k in range(1, 5)
+                        ]
+                    )
                     arrays = [class_votes(x, m)[0] for x, m in ((t, tc), (p, pc))]
                     points = [regions(x).centroids for x in (t, p)]
                     centroid.append(pairs_by_centroid(points[0], arrays[0], points[1], arrays[1]))
-                    overlap.append(pairs_by_iou(t, p, *arrays, 7))
+                    overlap.append(pairs_by_iou(t, p, *arrays))
     print(f"\n{n_tiles} tiles\n\n| PQ, mean over classes | pooled | tile mean | absent skipped |")
     print("| --- | --- | --- | --- |")
     for name, each in counts.items():
-        line(name, pooled_pq(each).mpq, image_mean_pq(each).mpq, absent_skipped(each))
-    scores = monusac_challenge_scores(challenge)
-    print(f"\nMoNuSAC's challenge, 4 classes: {scores.mean_over_classes:.3f} as the mean over")
-    print(f"classes, {scores.mean_over_images:.3f} as the mean over images")
+        images = qualities(ClassCounts(*map(np.stack, zip(*each, strict=True))))[2]
+        line(name, float(mean(pooled_pq(each))), float(mean(mean(images))), absent_skipped(each))
+    pq = np.array(challenge)  # (images, classes)
+    print(f"\nMoNuSAC's challenge, 4 classes: {mean(mean(pq)):.3f} as the mean over")
+    print(f"classes, {mean(mean(pq.T)):.3f} as the mean over images")
     print("\n| pairs | F_d | accuracy | F_c of the 7 classes |\n| --- | --- | --- | --- |")
     for name, pairs in (("centroids within 12 px", centroid), ("IoU > 0.5", overlap)):
         s = classification_scores(pairs, range(1, 8))
         each_class = " ".join(f"{f:.3f}" for f in s.class_f1)
         print(f"| {name} | {s.detection_f1:.3f} | {s.accuracy:.3f} | {each_class} |")
+
+
+def pairs_by_iou(
+    truth: np.ndarray, prediction: np.ndarray, true: np.ndarray, predicted: np.ndarray
+) -> ClassifiedPairs:
+    """The classes (N,) of the nuclei of two label maps by their IoU, whatever their classes."""
+    table = contingency_table(truth, prediction)
+    pairs = pairs_above(table, 0.5)
+    rows, columns = table.rows[pairs], table.columns[pairs]
+    missed, false = np.delete(true, rows), np.delete(predicted, columns)
+    return ClassifiedPairs(true[rows], predicted[columns], missed, false)
 
 
 def absent_skipped(counts: list[ClassCounts]) -> float:

@@ -33,9 +33,10 @@ from jaxnuc.durations import TrainingLength
 from jaxnuc.labels import LabelSet
 from jaxnuc.losses import schedules
 from jaxnuc.metrics.class_counts import class_counts
-from jaxnuc.metrics.panoptic import pooled_pq
+from jaxnuc.metrics.panoptic import mean, pooled_pq
+from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.predictor import Decoder, make_forward
-from jaxnuc.reports.overlay import write_overlay
+from jaxnuc.reports.overlay import overlay
 from jaxnuc.representations import Nuclei, Representation
 from jaxnuc.representations.class_map import CLASS
 from jaxnuc.training import state
@@ -210,10 +211,10 @@ def classes_of(truth: Sample, nuclei: Nuclei, label_set: LabelSet) -> str:
     scores = pooled_pq([counts])
     parts = [
         f"{name} {pq:.3f}"
-        for name, pq in zip(label_set.groups, scores.pq, strict=True)
+        for name, pq in zip(label_set.groups, scores, strict=True)
         if not np.isnan(pq)
     ]
-    return f"mPQ {scores.mpq:.3f} ({', '.join(parts)})"
+    return f"mPQ {mean(scores):.3f} ({', '.join(parts)})"
 
 
 def run(
@@ -257,7 +258,8 @@ def run(
     if overlays is not None:
         overlays.mkdir(parents=True, exist_ok=True)
         path = overlays / f"{name}.png"
-        write_overlay(path, truth.image, truth.instances, nuclei.instances, caption=name)
+        maps = truth.instances, nuclei.instances
+        save_png(path, overlay(truth.image, *maps, caption=name))
     return {
         "system": name,
         "parameters": sum(p.size for p in jax.tree.leaves(current.params)),

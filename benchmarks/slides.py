@@ -100,8 +100,8 @@ def measure(workdir: str, path: str, rows: int) -> None:
         tiling = Tiling(view.shape, TILE, OVERLAP)
         rows = min(rows, tiling.grid[0])
         start, nuclei = time.perf_counter(), 0
-        for row in predict_rows(view, tiling, range(rows), runner, patch=PATCH, workers=1):
-            nuclei += len(row.candidates)
+        for _, found in predict_rows(view, tiling, range(rows), runner, patch=PATCH, workers=1):
+            nuclei += len(found)
     seconds = time.perf_counter() - start
     tiles, decoding = runner.seconds["tiles"], runner.seconds["decoding"]
     print(

@@ -47,9 +47,7 @@ def default() -> ConfigDict:
     config.data = ConfigDict()
     config.data.source = ConfigDict({"name": "synthetic"})  # jaxnuc.data.sources
     config.data.root = ""  # empty: the folder of the source's name below $JAXNUC_DATA
-    config.data.mpp = (
-        0.0  # microns per pixel to which all images are resampled; 0: left as they are
-    )
+    config.data.mpp = 0.0  # microns per pixel to which images are resampled; 0: left as they are
     config.data.normalize = "none"  # jaxnuc.data.normalize: of whole images, training and use
     config.data.transforms = ("random_crop(128)", "flip_turn()")  # in order, training only
     config.data.workers = 0  # input processes; 0: threads of this one
@@ -235,14 +233,13 @@ def from_json(values: Mapping[str, Any]) -> ConfigDict:
 
 def _with_tuples(given: dict[str, Any], known: Mapping) -> dict[str, Any]:
     """The same with tuples where a configuration has them, which JSON turns into lists."""
-    return {
-        key: tuple(value)
-        if isinstance(known.get(key), tuple)
-        else _with_tuples(value, known[key])
-        if isinstance(known.get(key), ConfigDict)
-        else value
-        for key, value in given.items()
-    }
+    result = dict(given)
+    for key, value in given.items():
+        if isinstance(known.get(key), tuple):
+            result[key] = tuple(value)
+        elif isinstance(known.get(key), ConfigDict):
+            result[key] = _with_tuples(value, known[key])
+    return result
 
 
 def conventions(config: ConfigDict) -> Conventions:

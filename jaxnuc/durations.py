@@ -29,7 +29,7 @@ def steps(text: str, key: str, per_epoch: int | None) -> int:
     """The number of steps of `"20 epochs"` or `"3000 steps"`.
 
     Args:
-      text: a number and `steps` or `epochs`.
+      text: the length.
       key: the configuration key, for the error.
       per_epoch: steps of an epoch; None for an endless source.
 

@@ -24,6 +24,19 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
     return ValueError(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}{hint}")
 
 
+def one_of(field: str, value: Any, known: Iterable[Any]) -> None:
+    """Refuses a value of a field that is none of the known ones; see `check_known` for names."""
+    if value not in (known := tuple(known)):
+        raise ValueError(f"{field}={value!r}; known: {', '.join(map(str, known))}")
+
+
+def check_known(kind: str, name: Any, known: Iterable[Any]) -> None:
+    """Refuses what is not among the known ones, with the error of `unknown`."""
+    known = list(known)
+    if name not in known:
+        raise unknown(kind, str(name), map(str, known))
+
+
 def split(section: Mapping[str, Any], kind: str = "section") -> tuple[str, dict[str, Any]]:
     """`{"name": n, **arguments}` as `(n, arguments)`.
 
@@ -85,9 +98,8 @@ class Registry:
     def find(self, name: str) -> Callable[..., Any]:
         """The class or function that makes a choice.
 
-        Args:
-          name: a choice of the library, or the dotted name of a module that defines `member`, or
-            of such a class or function itself.
+        The name is one of the library, or the dotted name of a module that defines `member`, or of
+        such a class or function itself.
 
         Raises:
           ValueError: there is none; the message lists those that the library has.
@@ -131,7 +143,7 @@ class Registry:
                 )
         parameters = self.parameters(name)
         takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        known = {key for key, p in parameters.items() if p.kind not in (p.VAR_KEYWORD,)}
+        known = {key for key, p in parameters.items() if p.kind is not p.VAR_KEYWORD}
         for key in arguments:
             if key not in known and not takes_all:
                 raise unknown(f"argument of {self.kind} {name!r}:", key, known)
@@ -188,12 +200,8 @@ _CHOICES = "choices"
 def choice(default: Any, choices: Registry) -> Any:
     """A dataclass field that is a choice of its own, with arguments of its own.
 
-    In a configuration it is a section, or a list of sections where the default is a tuple. A
-    section without a name changes arguments of the default.
-
-    Args:
-      default: a frozen dataclass from the choices, or a tuple of them.
-      choices: the registry that builds the section.
+    In a configuration it is a section, or a list of sections where the default, a frozen dataclass
+    from the choices, is a tuple of them. A section without a name changes arguments of the default.
 
     Example:
       >>> @dataclass(frozen=True)
@@ -216,22 +224,20 @@ def _built_fields(owner: str, kind: type, arguments: Mapping[str, Any]) -> dict[
     for each in dataclasses.fields(kind):
         if each.name not in arguments:
             continue
+        what = f"{each.name} of {owner}"
         value, choices = arguments[each.name], each.metadata.get(_CHOICES)
         if choices is None:
-            _check_type(f"{each.name} of {owner}", value, hints[each.name])
+            _check_type(what, value, hints[each.name])
         elif isinstance(each.default, tuple):
             if not isinstance(value, list | tuple):
-                raise ValueError(
-                    f"{each.name} of {owner} must be a list of sections, got {value!r}"
-                )
-            built[each.name] = tuple(
-                choices.build(v) if isinstance(v, Mapping) else v for v in value
-            )
+                raise ValueError(f"{what} must be a list of sections, got {value!r}")
+            made = (choices.build(v) if isinstance(v, Mapping) else v for v in value)
+            built[each.name] = tuple(made)
         elif isinstance(value, Mapping):
             default = {"name": choices.name_of(type(each.default))}
             built[each.name] = choices.build({**default, **value})
         elif not dataclasses.is_dataclass(value):
-            raise ValueError(f"{each.name} of {owner} must be a section with a name, got {value!r}")
+            raise ValueError(f"{what} must be a section with a name, got {value!r}")
     return built
 
 

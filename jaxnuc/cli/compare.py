@@ -23,14 +23,10 @@ def add_arguments(parser: Parser) -> None:
         "jaxnuc compare FIRST SECOND [options]\n       jaxnuc compare --seeds RUN RUN ..."
     )
     parser.add_argument("evaluations", type=Path, nargs="+", metavar="FOLDER", help="evaluations")
-    parser.add_argument("--seeds", action="store_true", help="mean and spread over all of them")
-    parser.add_argument(
-        "--group", metavar="COLUMN", help="column of per_image.csv whose values are resampled whole"
-    )
-    parser.add_argument(
-        "--resamples", type=int, default=10_000, metavar="N", help="of intervals and test (10000)"
-    )
-    parser.add_level()
+    parser.switch("--seeds", "mean and spread over all of them")
+    parser.value("--group", "COLUMN", "column of per_image.csv whose values are resampled whole")
+    parser.value("--resamples", "N", "of intervals and test (10000)", int, 10_000)
+    parser.value("--level", "P", "of the intervals (0.95)", float, 0.95)
 
 
 def run(options: argparse.Namespace) -> None:

@@ -1,9 +1,9 @@
 """`--config=PAGE:arguments` and `--config.KEY=VALUE`: from a command line to a configuration."""
 
 import ast
-import importlib.util
 import inspect
 import re
+import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,15 +40,12 @@ def listing() -> str:
 
 
 def load(text: str, overrides: Mapping[str, str]) -> "ConfigDict":
-    """Makes a configuration.
+    """Makes a configuration, and checks it.
 
     Args:
       text: a page and perhaps its arguments, such as `"quickstart"`, `"configs/a.py:small"` or
         `"my_package.my_config:crop=96"`.
       overrides: values as text by key, such as `{"data.root": "downloads"}`.
-
-    Returns:
-      The configuration, checked.
 
     Raises:
       FileNotFoundError: there is no such file.
@@ -83,12 +80,7 @@ def _find(name: str) -> Callable[..., Any]:
         raise FileNotFoundError(
             f"--config={name}: no such file; `jaxnuc train --list-configs` lists those by name"
         )
-    spec = importlib.util.spec_from_file_location(f"jaxnuc_config_{path.stem}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if not callable(getattr(module, OUTSIDE.member, None)):
+    get_config: Callable[..., Any] | None = runpy.run_path(str(path)).get(OUTSIDE.member)
+    if not callable(get_config):
         raise ValueError(f"{path} has no function {OUTSIDE.member}")
-    found: Callable[..., Any] = module.get_config
-    return found
+    return get_config

@@ -9,7 +9,7 @@ overlay pictures, and prints a table with 95 % confidence intervals (bootstrap o
 import argparse
 import logging
 
-from jaxnuc.cli.parser import Parser, add_workers, comma_separated
+from jaxnuc.cli.parser import Parser, comma_separated
 
 logger = logging.getLogger(__name__)
 
@@ -18,32 +18,19 @@ def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     parser.usage = "jaxnuc evaluate --workdir=FOLDER [--split=NAME] [options]"
     parser.add_checkpoint(ensemble=True)
-    group = parser.add_argument_group("data")
-    group.add_argument("--split", default="test", metavar="NAME", help="split to evaluate (test)")
-    group.add_argument("--source", metavar="NAME", help="data set, if not that of the training")
-    group.add_argument("--root", metavar="FOLDER", help="its folder, if elsewhere than in training")
+    parser.section("data")
+    parser.value("--split", "NAME", "split to evaluate (test)", default="test")
+    parser.value("--source", "NAME", "data set, if not that of the training")
+    parser.value("--root", "FOLDER", "its folder, if elsewhere than in training")
     parser.add_patches(patch=None, overlap=128)
-    group = parser.add_argument_group("figures")
-    group.add_argument(
-        "--metrics",
-        type=comma_separated,
-        metavar="NAME,...",
-        help="what to compute (all that can be)",
-    )
-    group.add_argument(
-        "--protocol",
-        type=comma_separated,
-        metavar="NAME,...",
-        help="published ways to evaluate: coco, conic, hovernet, monusac, pannuke, ...",
-    )
-    group = parser.add_argument_group("output")
-    group.add_argument(
-        "--output", metavar="FOLDER", help="folder to write (WORKDIR/eval_SOURCE_SPLIT)"
-    )
-    group.add_argument(
-        "--overlays", type=int, default=16, metavar="N", help="pictures, half worst, half best (16)"
-    )
-    add_workers(group, "as configured")
+    parser.section("figures")
+    parser.value("--metrics", "NAME,...", "what to compute (all that can be)", comma_separated)
+    protocols = "published ways to evaluate: coco, conic, hovernet, monusac, pannuke, ..."
+    parser.value("--protocol", "NAME,...", protocols, comma_separated)
+    parser.section("output")
+    parser.value("--output", "FOLDER", "folder to write (WORKDIR/eval_SOURCE_SPLIT)")
+    parser.value("--overlays", "N", "pictures, half worst, half best (16)", int, 16)
+    parser.add_workers("as configured")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -18,12 +18,10 @@ def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     parser.usage = "jaxnuc export --workdir=FOLDER --output=FOLDER [options]"
     parser.add_checkpoint()
-    group = parser.add_argument_group("output")
-    group.add_argument("--output", required=True, metavar="FOLDER", help="folder to write")
-    group.add_argument(
-        "--size", type=_size, metavar="H,W", help="size of the maps, for networks that need one"
-    )
-    group.add_argument("--overwrite", action="store_true", help="replace an existing export")
+    parser.section("output")
+    parser.value("--output", "FOLDER", "folder to write", required=True)
+    parser.value("--size", "H,W", "size of the maps, for networks that need one", _size)
+    parser.switch("--overwrite", "replace an existing export")
 
 
 def run(options: argparse.Namespace) -> None:

@@ -11,7 +11,7 @@ import json
 import logging
 from pathlib import Path
 
-from jaxnuc.cli.parser import Parser, add_workers
+from jaxnuc.cli.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -21,25 +21,14 @@ def add_arguments(parser: Parser) -> None:
     parser.usage = "jaxnuc inspect SOURCE [ROOT] [options]"
     parser.add_source()
     parser.add_argument("root", nargs="?", help="its folder or archive, as distributed")
-    parser.add_argument("--split", default="all", metavar="NAME", help="one split only (all)")
-    parser.add_argument("--output", type=Path, metavar="FOLDER", help="(inspected/SOURCE)")
-    parser.add_argument("--limit", type=int, metavar="N", help="read N images of each split only")
-    parser.add_argument(
-        "--limit-pictures",
-        type=int,
-        default=60,
-        metavar="N",
-        help="images on the sheet, and as many more with problems (60)",
-    )
-    parser.add_argument(
-        "--max-pieces",
-        type=int,
-        default=20,
-        metavar="N",
-        help="more pieces of one nucleus are an error (20)",
-    )
-    parser.add_argument("--all-notes", action="store_true", help="list all notes of each kind")
-    add_workers(parser, "0: this process", 0)
+    parser.value("--split", "NAME", "one split only (all)", default="all")
+    parser.value("--output", "FOLDER", "(inspected/SOURCE)", Path)
+    parser.value("--limit", "N", "read N images of each split only", int)
+    pictures = "images on the sheet, and as many more with problems (60)"
+    parser.value("--limit-pictures", "N", pictures, int, 60)
+    parser.value("--max-pieces", "N", "more pieces of one nucleus are an error (20)", int, 20)
+    parser.switch("--all-notes", "list all notes of each kind")
+    parser.add_workers("0: this process", 0)
 
 
 def run(options: argparse.Namespace) -> int:

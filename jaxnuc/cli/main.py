@@ -104,11 +104,8 @@ def _package_of(error: BaseException) -> str:
 
 def _notes(error: BaseException) -> list[str]:
     """Notes of ours: JAX and Grain add one about the traceback, which is not shown."""
-    return [
-        note
-        for note in getattr(error, "__notes__", ())
-        if "removed its internal frames" not in note
-    ]
+    notes = getattr(error, "__notes__", ())
+    return [note for note in notes if "removed its internal frames" not in note]
 
 
 class _Progress(logging.Handler):

@@ -11,7 +11,7 @@ import argparse
 import logging
 from pathlib import Path
 
-from jaxnuc.cli.parser import Parser, add_workers
+from jaxnuc.cli.parser import Parser
 
 logger = logging.getLogger(__name__)
 
@@ -22,26 +22,14 @@ def add_arguments(parser: Parser) -> None:
     parser.add_source()
     parser.add_argument("root", help="its folder or archive, as distributed")
     parser.add_argument("output", type=Path, help="folder to write; one for each split")
-    parser.add_argument("--split", default="train", metavar="NAME", help="split to pack (train)")
-    parser.add_argument("--mpp", type=float, metavar="X", help="resample to X microns per pixel")
-    parser.add_argument(
-        "--samples", type=int, metavar="N", help="the first N only; an endless source needs it"
-    )
-    parser.add_argument(
-        "--shards",
-        type=lambda text: int(text) if text.isdecimal() else text,
-        default="64 MiB",
-        metavar="N|SIZE",
-        help="number of files, or size of each (64 MiB)",
-    )
-    parser.add_argument(
-        "--allow",
-        nargs="+",
-        default=[],
-        metavar="KIND",
-        help="errors to accept, as `jaxnuc inspect` names them",
-    )
-    add_workers(parser, "0: this process", 0)
+    parser.value("--split", "NAME", "split to pack (train)", default="train")
+    parser.value("--mpp", "X", "resample to X microns per pixel", float)
+    parser.value("--samples", "N", "the first N only; an endless source needs it", int)
+    shards = "number of files, or size of each (64 MiB)"
+    parser.value("--shards", "N|SIZE", shards, _number_or_size, "64 MiB")
+    errors = "errors to accept, as `jaxnuc inspect` names them"
+    parser.value("--allow", "KIND", errors, nargs="+", default=[])
+    parser.add_workers("0: this process", 0)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -68,3 +56,7 @@ def run(options: argparse.Namespace) -> None:
         f"{options.output}: {counts['samples']} samples, {counts['nuclei']} nuclei, "
         f"{len(shards)} shards, {size:.1f} MiB"
     )
+
+
+def _number_or_size(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text

@@ -26,67 +26,56 @@ class Parser(argparse.ArgumentParser):
 
     def __init__(self, **arguments: Any) -> None:
         super().__init__(formatter_class=_Format, allow_abbrev=False, **arguments)
+        self._section: argparse._ActionsContainer = self
         self.takes_overrides = False  # whether `--config.KEY=VALUE` is an argument
+
+    def section(self, title: str) -> None:
+        """Begins a section of the help, to which the options that follow belong."""
+        self._section = self.add_argument_group(title)
+
+    def value(
+        self, flag: str, metavar: str, text: str, kind: Any = str, default: Any = None, **more: Any
+    ) -> None:
+        """Adds `--flag=METAVAR`, with its line of help, its type and default."""
+        self._section.add_argument(
+            flag, metavar=metavar, help=text, type=kind, default=default, **more
+        )
+
+    def choice(self, flag: str, choices: Sequence[str], text: str) -> None:
+        """Adds an option with a few values, of which the first is the default."""
+        self._section.add_argument(flag, choices=choices, default=choices[0], help=text)
+
+    def switch(self, flag: str, text: str) -> None:
+        """Adds an option without a value."""
+        self._section.add_argument(flag, action="store_true", help=text)
 
     def add_checkpoint(self, ensemble: bool = False) -> None:
         """Adds the choice of a trained network, or of several."""
-        group = self.add_argument_group("network")
-        several = "; repeat for an ensemble" if ensemble else ""
-        group.add_argument(
-            "--workdir",
-            required=True,
-            action="append" if ensemble else "store",
-            metavar="FOLDER",
-            help=f"folder of a run or checkpoint{several}",
-        )
-        group.add_argument(
-            "--checkpoint", default="best", metavar="STEP", help="best, latest or a step (best)"
-        )
+        self.section("network")
+        text = "folder of a run or checkpoint" + ("; repeat for an ensemble" if ensemble else "")
+        action = "append" if ensemble else "store"
+        self.value("--workdir", "FOLDER", text, action=action, required=True)
+        self.value("--checkpoint", "STEP", "best, latest or a step (best)", default="best")
 
     def add_patches(self, patch: int | None, overlap: int) -> None:
         """Adds how images are shown to the network."""
-        group = self.add_argument_group("inference")
-        group.add_argument(
-            "--symmetries",
-            type=int,
-            choices=(1, 4, 8),
-            default=1,
-            metavar="N",
-            help="test-time augmentation over 4 or 8 symmetries (1: none)",
-        )
-        group.add_argument(
-            "--patch",
-            type=int,
-            default=patch,
-            metavar="PX",
-            help=f"side of what the network sees, multiple of 64 ({patch or 'image'})",
-        )
-        group.add_argument(
-            "--overlap",
-            type=int,
-            default=overlap,
-            metavar="PX",
-            help=f"overlap of neighboring patches, multiple of 32 ({overlap})",
-        )
+        self.section("inference")
+        augmentation = "test-time augmentation over 4 or 8 symmetries (1: none)"
+        self.value("--symmetries", "N", augmentation, int, 1, choices=(1, 4, 8))
+        side = f"side of what the network sees, multiple of 64 ({patch or 'image'})"
+        self.value("--patch", "PX", side, int, patch)
+        shared = f"overlap of neighboring patches, multiple of 32 ({overlap})"
+        self.value("--overlap", "PX", shared, int, overlap)
 
     def add_source(self) -> None:
         """Adds the choice of a data set and its arguments."""
         self.add_argument("source", help="name of a data set, such as consep")
-        self.add_argument(
-            "--arguments",
-            type=key_value,
-            nargs="+",
-            action="extend",
-            default=[],
-            metavar="KEY=VALUE",
-            help="arguments of the data set; values in JSON, or plain text",
-        )
+        text = "arguments of the data set; values in JSON, or plain text"
+        self.value("--arguments", "KEY=VALUE", text, key_value, [], nargs="+", action="extend")
 
-    def add_level(self) -> None:
-        """Adds the confidence of intervals."""
-        self.add_argument(
-            "--level", type=float, default=0.95, metavar="P", help="of the intervals (0.95)"
-        )
+    def add_workers(self, text: str, default: int | None = None) -> None:
+        """Adds the number of worker processes; `text` is what the default means."""
+        self.value("--workers", "N", f"worker processes ({text})", int, default)
 
     def parse(self, arguments: Sequence[str]) -> argparse.Namespace:
         """Parses a command line; `overrides` is what it says of `--config.KEY=VALUE`, as text."""
@@ -113,13 +102,6 @@ def _overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
         else:
             rest.append(argument)
     return found, rest
-
-
-def add_workers(group: Any, text: str, default: int | None = None) -> None:
-    """Adds the number of worker processes to a group; `text` is what the default means."""
-    group.add_argument(
-        "--workers", type=int, default=default, metavar="N", help=f"worker processes ({text})"
-    )
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import argparse
 import logging
 import sys
 
-from jaxnuc.cli.parser import Parser, add_workers, comma_separated
+from jaxnuc.cli.parser import Parser, comma_separated
 
 logger = logging.getLogger(__name__)
 
@@ -19,71 +19,30 @@ def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     parser.usage = "jaxnuc predict --workdir=FOLDER --input=IMAGE --output=FOLDER [options]"
     parser.add_checkpoint(ensemble=True)
-    group = parser.add_argument_group("images")
-    group.add_argument(
-        "--input",
-        action="append",
-        required=True,
-        metavar="IMAGE",
-        help="image, slide, folder or pattern; can be repeated",
-    )
-    group.add_argument(
-        "--mpp", type=float, metavar="X", help="microns per pixel of the images (from their files)"
-    )
-    group.add_argument(
-        "--model-mpp", type=float, metavar="X", help="microns per pixel that the model expects"
-    )
-    group.add_argument(
-        "--tissue", action="store_true", help="leave out glass (stained sections only)"
-    )
-    group.add_argument(
-        "--skip-corrupt", action="store_true", help="fill unreadable regions with white"
-    )
+    parser.section("images")
+    images = "image, slide, folder or pattern; can be repeated"
+    parser.value("--input", "IMAGE", images, action="append", required=True)
+    parser.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
+    parser.value("--model-mpp", "X", "microns per pixel that the model expects", float)
+    parser.switch("--tissue", "leave out glass (stained sections only)")
+    parser.switch("--skip-corrupt", "fill unreadable regions with white")
     parser.add_patches(patch=1024, overlap=128)
-    group = parser.add_argument_group("output")
-    group.add_argument("--output", required=True, metavar="FOLDER", help="folder to write")
-    group.add_argument(
-        "--format",
-        type=comma_separated,
-        default=("geojson", "csv"),
-        metavar="A,B",
-        help="files to write (geojson,csv), see docs/outputs.md",
-    )
-    group.add_argument(
-        "--label-set", metavar="NAME", help="classes to write, such as consep (as predicted)"
-    )
-    group.add_argument(
-        "--agreement",
-        action="store_true",
-        help="add how far symmetries and workdirs agree",
-    )
-    group.add_argument("--no-stains", action="store_true", help="do not measure stains")
-    group.add_argument("--no-report", action="store_true", help="do not write NAME.report.html")
-    group.add_argument(
-        "--overwrite", action="store_true", help="start again, replace the files of --format"
-    )
-    group = parser.add_argument_group("running")
-    group.add_argument(
-        "--batch-size", type=int, default=1, metavar="N", help="patches per step of the devices (1)"
-    )
-    group.add_argument(
-        "--tile",
-        type=int,
-        default=1792,
-        metavar="PX",
-        help="side of what is decoded at once (1792)",
-    )
-    group.add_argument(
-        "--shard", metavar="I/N", help="do part I of N; a run without it joins the parts"
-    )
-    group.add_argument(
-        "--merge",
-        type=comma_separated,
-        default=(),
-        metavar="A,B",
-        help="folders with shards that are not in --output",
-    )
-    add_workers(group, "cores less one, at most 8")
+    parser.section("output")
+    parser.value("--output", "FOLDER", "folder to write", required=True)
+    formats = "files to write (geojson,csv), see docs/outputs.md"
+    parser.value("--format", "A,B", formats, comma_separated, ("geojson", "csv"))
+    parser.value("--label-set", "NAME", "classes to write, such as consep (as predicted)")
+    parser.switch("--agreement", "add how far symmetries and workdirs agree")
+    parser.switch("--no-stains", "do not measure stains")
+    parser.switch("--no-report", "do not write NAME.report.html")
+    parser.switch("--overwrite", "start again, replace the files of --format")
+    parser.section("running")
+    parser.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)
+    parser.value("--tile", "PX", "side of what is decoded at once (1792)", int, 1792)
+    parser.value("--shard", "I/N", "do part I of N; a run without it joins the parts")
+    folders = "folders with shards that are not in --output"
+    parser.value("--merge", "A,B", folders, comma_separated, ())
+    parser.add_workers("cores less one, at most 8")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -7,11 +7,12 @@ Prints a table with confidence intervals and the conventions of the figures.
 """
 
 import argparse
+import dataclasses
 import logging
 from pathlib import Path
 from typing import Any
 
-from jaxnuc.cli.parser import Parser, add_workers, comma_separated
+from jaxnuc.cli.parser import Parser, comma_separated
 
 logger = logging.getLogger(__name__)
 
@@ -21,72 +22,29 @@ def add_arguments(parser: Parser) -> None:
     parser.usage = "jaxnuc score TRUTH PREDICTION [options]"
     parser.add_argument("truth", type=Path, help="folder of label images")
     parser.add_argument("prediction", type=Path, help="folder of label images")
-    parser.add_argument(
-        "--output", type=Path, metavar="FOLDER", help="folder for metrics.json and per_image.csv"
-    )
-    group = parser.add_argument_group("matching")
-    group.add_argument(
-        "--threshold", type=float, default=0.5, metavar="IOU", help="nuclei match above it (0.5)"
-    )
-    group.add_argument(
-        "--inclusive", action="store_true", help="also match at exactly the threshold"
-    )
-    group.add_argument(
-        "--matching",
-        choices=("iou", "count"),
-        default="iou",
-        help="maximize the total IoU of the pairs, or their number (iou)",
-    )
-    group.add_argument(
-        "--thresholds",
-        type=_numbers,
-        default=(),
-        metavar="IOU,...",
-        help="also score detection at these, such as 0.5,0.7,0.9",
-    )
-    group = parser.add_argument_group("images")
-    group.add_argument(
-        "--empty",
-        choices=("skip", "nan", "one", "zero"),
-        default="skip",
-        help="score of an image without nuclei on both sides (skip: leave it out of means)",
-    )
-    group.add_argument(
-        "--missing",
-        choices=("error", "zero"),
-        default="error",
-        help="a truth without a prediction is an error, or an empty prediction (error)",
-    )
-    group.add_argument(
-        "--border", type=int, metavar="PX", help="leave out nuclei this near to the image border"
-    )
-    group.add_argument(
-        "--tolerance",
-        type=float,
-        default=0.0,
-        metavar="PX",
-        help="leave out pixels this near to true outlines (0)",
-    )
-    group = parser.add_argument_group("figures")
-    group.add_argument(
-        "--metrics",
-        type=comma_separated,
-        default=(),
-        metavar="NAME,...",
-        help="what to compute, such as standard,hd95,nucleus_assd (standard)",
-    )
-    group.add_argument(
-        "--protocol",
-        type=comma_separated,
-        default=(),
-        metavar="NAME,...",
-        help="published ways to evaluate: stardist, dsb2018",
-    )
-    group.add_argument(
-        "--mpp", type=float, metavar="X", help="microns per pixel; distances are in pixels without"
-    )
-    parser.add_level()
-    add_workers(parser, "0: this process", 0)
+    parser.value("--output", "FOLDER", "folder for metrics.json and per_image.csv", Path)
+    parser.add_workers("0: this process", 0)
+    parser.section("matching")
+    parser.value("--threshold", "IOU", "nuclei match above it (0.5)", float, 0.5)
+    parser.switch("--inclusive", "also match at exactly the threshold")
+    how = "maximize the total IoU of the pairs, or their number (iou)"
+    parser.choice("--matching", ("iou", "count"), how)
+    at = "also score detection at these, such as 0.5,0.7,0.9"
+    parser.value("--thresholds", "IOU,...", at, _numbers, ())
+    parser.section("images")
+    empty = "score of an image without nuclei on both sides (skip: leave it out of means)"
+    parser.choice("--empty", ("skip", "nan", "one", "zero"), empty)
+    missing = "a truth without a prediction is an error, or an empty prediction (error)"
+    parser.choice("--missing", ("error", "zero"), missing)
+    parser.value("--border", "PX", "leave out nuclei this near to the image border", int)
+    parser.value("--tolerance", "PX", "leave out pixels this near to true outlines (0)", float, 0.0)
+    parser.section("figures")
+    metrics = "what to compute, such as standard,hd95,nucleus_assd (standard)"
+    parser.value("--metrics", "NAME,...", metrics, comma_separated, ())
+    protocols = "published ways to evaluate: stardist, dsb2018"
+    parser.value("--protocol", "NAME,...", protocols, comma_separated, ())
+    parser.value("--mpp", "X", "microns per pixel; distances are in pixels without", float)
+    parser.value("--level", "P", "of the intervals (0.95)", float, 0.95)
 
 
 def run(options: argparse.Namespace) -> None:
@@ -95,15 +53,8 @@ def run(options: argparse.Namespace) -> None:
     from jaxnuc.metrics.conventions import Conventions
     from jaxnuc.metrics.folders import score_folders
 
-    conventions = Conventions(
-        options.threshold,
-        options.inclusive,
-        options.matching,
-        options.empty,
-        options.border,
-        options.tolerance,
-        options.mpp,
-    )
+    names = (field.name for field in dataclasses.fields(Conventions))
+    conventions = Conventions(**{name: getattr(options, name) for name in names})
     protocols: list[str | dict[str, Any]] = [*options.protocol]
     if options.thresholds:
         protocols.append({"name": "detection", "thresholds": options.thresholds})

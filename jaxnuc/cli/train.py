@@ -25,13 +25,9 @@ def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     parser.usage = "jaxnuc train --config=NAME[:ARGUMENTS] --workdir=FOLDER [--config.KEY=VALUE]"
     parser.takes_overrides = True
-    parser.add_argument(
-        "--config",
-        required=True,
-        metavar="NAME",
-        help="a configuration by name, or the path of its file; its arguments follow a colon",
-    )
-    parser.add_argument("--workdir", required=True, metavar="FOLDER", help="folder of the run")
+    page = "a configuration by name, or the path of its file; its arguments follow a colon"
+    parser.value("--config", "NAME", page, required=True)
+    parser.value("--workdir", "FOLDER", "folder of the run", required=True)
     parser.add_argument(
         "--list-configs", action=_ListConfigs, nargs=0, help="list the configurations and exit"
     )

@@ -11,14 +11,7 @@ from jaxnuc.postprocess import label_components, regions, relabel
 
 
 def instance_map(array: np.ndarray, where: str) -> np.ndarray:
-    """A map of nucleus ids, which MATLAB stores as floats.
-
-    Args:
-      array: (H, W) integers, bools or floats without fraction, 0 is background.
-      where: the address of the file, for errors.
-
-    Returns:
-      (H, W) int32, the same numbers.
+    """A map of nucleus ids, (H, W) int32, of integers, bools or the floats that MATLAB stores.
 
     Raises:
       ValueError: another shape or dtype, fractions, or numbers outside 0 .. 2**31 - 1.
@@ -44,6 +37,11 @@ def lossless(file: File) -> np.ndarray:
     return file.array()
 
 
+def label_image(file: File) -> np.ndarray:
+    """The instances (H, W) int32 in a lossless image file."""
+    return instance_map(lossless(file), file.where)
+
+
 def mat_instances(file: File) -> np.ndarray:
     """The instances (H, W) int32 in a MAT file as HoVer-Net's authors distribute them."""
     return instance_map(read_mat(file.read(), file.where, ["inst_map"])["inst_map"], file.where)
@@ -52,17 +50,10 @@ def mat_instances(file: File) -> np.ndarray:
 def check_size(
     what: str, array: np.ndarray, shape: tuple[int, ...], where: str, image: str = ""
 ) -> None:
-    """Refuses an annotation of another size than its image.
+    """Refuses, with a ValueError, an annotation of another size than its image.
 
-    Args:
-      what: it is, for the error, such as `"labels"`.
-      array: (H, W).
-      shape: height and width of the image.
-      where: the address of the annotation's file.
-      image: the name of the image's file, where it does not follow from the annotation's.
-
-    Raises:
-      ValueError: the sizes differ.
+    `what` it is, such as `"labels"`, `where` its file is, and the name of the image's file, if it
+    does not follow from that, are for the error.
     """
     if array.shape != shape:
         raise ValueError(
@@ -78,11 +69,7 @@ def paint(
     where: str,
     min_vertices: int = 3,
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """`jaxnuc.io.polygons.rasterize`, with an error where all regions lie outside of the image.
-
-    Raises:
-      ValueError: that, as for an annotation file of another image; it names the file.
-    """
+    """`jaxnuc.io.polygons.rasterize`; a ValueError where all regions lie outside of the image."""
     instances, counts = rasterize(polygons, shape, convention, min_vertices)
     if counts["regions"] > counts["skipped_regions"] and not instances.any():
         raise ValueError(
@@ -93,12 +80,7 @@ def paint(
 
 
 def check_classes(instances: np.ndarray, classes: np.ndarray, where: str) -> None:
-    """Refuses a class map that does not give every nucleus, and nothing else, one class.
-
-    Args:
-      instances: (H, W) int32, 0 is background.
-      classes: (H, W) int32, 0 is background.
-      where: the address of the file, for errors.
+    """Refuses class maps that do not give every nucleus, and nothing else, one class.
 
     Raises:
       ValueError: sizes differ, the maps have other backgrounds, or a nucleus has two classes.
@@ -124,14 +106,7 @@ def check_classes(instances: np.ndarray, classes: np.ndarray, where: str) -> Non
 
 
 def foreground(array: np.ndarray, where: str) -> np.ndarray:
-    """The pixels of a mask image, (H, W) or (H, W, C), that are not black; alpha does not count.
-
-    Returns:
-      (H, W) bool.
-
-    Raises:
-      ValueError: another shape.
-    """
+    """The pixels (H, W) of a mask, (H, W[, 1 to 4]), that are not black; alpha does not count."""
     if array.ndim == 3 and 1 <= array.shape[-1] <= 4:
         colors = array.shape[-1] - (array.shape[-1] in (2, 4))
         array = np.asarray(array[..., :colors].any(axis=-1))
@@ -141,16 +116,10 @@ def foreground(array: np.ndarray, where: str) -> np.ndarray:
 
 
 def equal_components(labels: np.ndarray, connectivity: int = 2) -> np.ndarray:
-    """Gives each connected part of equal labels an id.
+    """Gives each connected part of equal labels (H, W) an id, 1..n by label, then in raster order.
 
-    The same nuclei come out of a mask, of ids, and of a few labels used again and again.
-
-    Args:
-      labels: (H, W) integer, 0 is background.
-      connectivity: 1, neighbors share an edge; 2, an edge or a corner.
-
-    Returns:
-      (H, W) int32, ids 1..n by label, then in raster order.
+    The same nuclei come out of a mask, of ids, and of a few labels used again and again. With
+    `connectivity` 1 neighbors share an edge, with 2 an edge or a corner.
 
     Example:
       >>> equal_components(np.array([[7, 7, 4, 0, 4]]))

@@ -64,8 +64,7 @@ def table(records: Iterable[Record] = tuple(CATALOG.values())) -> str:
             (
                 f"`{record.key}`",
                 f"[{record.title}]({record.published})",
-                _number(record.images),
-                _number(record.nuclei),
+                *("" if n is None else f"{n:,}" for n in (record.images, record.nuclei)),
                 f"{len(record.classes)}: {names}" if names else "",
                 record.splits,
                 record.license,
@@ -73,10 +72,6 @@ def table(records: Iterable[Record] = tuple(CATALOG.values())) -> str:
             )
         )
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def _number(number: int | None) -> str:
-    return "" if number is None else f"{number:,}"
 
 
 def update(page: str) -> str:

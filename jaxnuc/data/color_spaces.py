@@ -1,6 +1,7 @@
 """Optical density and CIELAB, in float32 and without matrix products of BLAS."""
 
 import numpy as np
+from skimage.color.colorconv import xyz_from_rgb
 
 # Optical density of the 256 levels; one level is added so that black has a finite one.
 _DENSITY = -np.log10((np.arange(256) + 1) / 256).astype(np.float32)
@@ -11,31 +12,16 @@ _LINEAR = np.where(_LEVELS <= 0.04045, _LEVELS / 12.92, ((_LEVELS + 0.055) / 1.0
     np.float32
 )
 
-# Linear sRGB to CIE XYZ, and the white point D65 (2 degrees), as in scikit-image.
-_XYZ = np.array(
-    [
-        [0.412453, 0.357580, 0.180423],
-        [0.212671, 0.715160, 0.072169],
-        [0.019334, 0.119193, 0.950227],
-    ]
-)
+# The white point D65 (2 degrees), as in scikit-image, and CIELAB of the curved values.
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _LAB = np.array([[0.0, 116, 0], [500, -500, 0], [0, 200, -200]])
 _LAB_OFFSET = np.array([-16.0, 0, 0])
 
 
 def mix(values: np.ndarray, matrix: np.ndarray, offset: np.ndarray | None = None) -> np.ndarray:
-    """`matrix @ color + offset` in each pixel.
+    """`matrix (K, 3) @ color + offset (K,)` in each pixel of (H, W, 3): (H, W, K) float32.
 
     Not by `@`: its threads contend with the input workers', and its last bit depends on them.
-
-    Args:
-      values: (H, W, 3).
-      matrix: (K, 3).
-      offset: (K,); None for 0.
-
-    Returns:
-      (H, W, K) float32.
     """
     planes = np.moveaxis(values, -1, 0).astype(np.float32, order="C")
     rows = matrix.tolist()
@@ -52,15 +38,9 @@ def to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def optical_density(image: np.ndarray) -> np.ndarray:
-    """What the tissue absorbs, in decades: `-log10((level + 1) / 256)`.
+    """What the tissue absorbs, in decades, float32: 0 (white) to 2.41 (black).
 
-    Stains add up in optical density (Beer and Lambert).
-
-    Args:
-      image: uint8 of any shape.
-
-    Returns:
-      float32 of the same shape, from 0 (white) to 2.41 (black).
+    `-log10((level + 1) / 256)` of uint8 of any shape. Stains add up in it (Beer and Lambert).
     """
     return _DENSITY[image]
 
@@ -75,15 +55,8 @@ def from_density(density: np.ndarray) -> np.ndarray:
 
 
 def to_lab(image: np.ndarray) -> np.ndarray:
-    """sRGB to CIELAB under D65.
-
-    Args:
-      image: (H, W, 3) uint8.
-
-    Returns:
-      (H, W, 3) float32: L in 0..100, a and b about -100..100.
-    """
-    relative = mix(_LINEAR[image], _XYZ / _WHITE[:, None])
+    """sRGB (H, W, 3) uint8 to CIELAB under D65, float32: L in 0..100, a and b about -100..100."""
+    relative = mix(_LINEAR[image], xyz_from_rgb / _WHITE[:, None])
     curved = np.where(relative > 0.008856, np.cbrt(relative), 7.787 * relative + 16 / 116)
     return mix(curved, _LAB, _LAB_OFFSET)
 
@@ -93,7 +66,7 @@ def from_lab(lab: np.ndarray) -> np.ndarray:
     curved = mix(lab - _LAB_OFFSET.astype(np.float32), np.linalg.inv(_LAB))
     cubed = curved * curved * curved
     relative = np.where(curved > 0.2068966, cubed, (curved - 16 / 116) / 7.787)
-    linear = np.clip(mix(relative, np.linalg.inv(_XYZ) * _WHITE), 0, 1)
+    linear = np.clip(mix(relative, np.linalg.inv(xyz_from_rgb) * _WHITE), 0, 1)
     low = 12.92 * linear
     # Not by `**`, several times as slow in float32.
     high = 1.055 * np.exp(np.log(np.maximum(linear, 1e-6)) / np.float32(2.4)) - 0.055

@@ -12,9 +12,11 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage.segmentation import find_boundaries
 
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms.geometry import centers
 from jaxnuc.io.atomic import replace_file
 
 Color = tuple[int, int, int]
+Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 NUCLEUS: Color = (0, 230, 90)  # outlines where there are no classes
 # Outlines of class 1, 2, ...: after Okabe and Ito, lightened to be seen on stained tissue.
@@ -30,11 +32,7 @@ CLASSES: tuple[Color, ...] = (
 )
 IGNORED: Color = (150, 150, 150)  # outlines of nuclei of ignored classes, and the hatching
 UNCLASSED: Color = (255, 0, 0)  # a nucleus without class where the others have one
-CAPTIONS: dict[str, Color] = {
-    "": (235, 235, 235),
-    "note": (240, 228, 66),
-    "error": (255, 90, 70),
-}
+CAPTIONS: dict[str, Color] = {"": (235, 235, 235), "note": (240, 228, 66), "error": (255, 90, 70)}
 
 PAPER: Color = (24, 24, 24)
 FONT_SIZE, LINE, GAP, SWATCH = 12, 18, 6, 10  # pixels
@@ -57,29 +55,18 @@ class Picture:
 
 
 def thumbnail(sample: Sample, side: int = 256) -> np.ndarray:
-    """A small picture of a sample with the outlines of its nuclei.
+    """A small picture (h, w, 3) uint8 of a sample with the outlines of its nuclei.
 
     Outlines are inside the nuclei, one for each of two that touch, colored by class where there
-    are classes. What is to be ignored is hatched. Dark images are brightened.
-
-    Args:
-      sample: of any size, not empty.
-      side: pixels; a sample with a longer side is reduced to it, a smaller one stays as it is.
-
-    Returns:
-      (h, w, 3) uint8, RGB, at most `side` either way.
-
-    Raises:
-      ValueError: `side` is below 1.
+    are classes. What is to be ignored is hatched. Dark images are brightened. Samples with a longer
+    side than `side` pixels are reduced to it, smaller ones stay as they are.
     """
-    if side < 1:
-        raise ValueError(f"side is {side}; it must be 1 or more")
     height, width = sample.instances.shape
     factor = min(1.0, side / max(height, width))
     h, w = max(1, round(height * factor)), max(1, round(width * factor))
     small = Image.fromarray(sample.image).resize((w, h), Image.Resampling.BOX)
     picture = _brighten(np.asarray(small))
-    nearest = np.ix_(_centers(height, h), _centers(width, w))
+    nearest = np.ix_(centers(height, h), centers(width, w))
     if sample.ignore is not None:
         row, column = np.indices((h, w))
         picture[sample.ignore[nearest] & ((row + column) % HATCH < STROKE)] = IGNORED
@@ -92,30 +79,18 @@ def thumbnail(sample: Sample, side: int = 256) -> np.ndarray:
     return picture
 
 
-def contact_sheet(
-    pictures: Sequence[Picture], classes: Sequence[str] = (), columns: int | None = None
-) -> np.ndarray:
-    """Puts pictures into a grid, with captions and a legend of the classes' colors.
-
-    Args:
-      pictures: at least one; all tiles are as large as the largest.
-      classes: names of class 1, 2, ..., for the legend.
-      columns: of the grid; None makes the sheet about as wide as it is high.
+def contact_sheet(pictures: Sequence[Picture], classes: Sequence[str] = ()) -> np.ndarray:
+    """Puts pictures into a grid about as wide as it is high, with captions and a legend of classes.
 
     Returns:
       (H, W, 3) uint8, RGB. Picture k has its upper left pixel at `GAP + row * (h + LINE + GAP)`,
       `GAP + column * (w + GAP)`, with h and w of the largest picture.
-
-    Raises:
-      ValueError: there are no pictures, or `columns` is below 1.
     """
     if not pictures:
         raise ValueError("a contact sheet needs at least one picture")
-    if columns is not None and columns < 1:
-        raise ValueError(f"columns is {columns}; it must be 1 or more")
     h = max(picture.pixels.shape[0] for picture in pictures)
     w = max(picture.pixels.shape[1] for picture in pictures)
-    columns = columns or max(1, round(math.sqrt(len(pictures) * (h + LINE) / w)))
+    columns = max(1, round(math.sqrt(len(pictures) * (h + LINE) / w)))
     columns = min(columns, len(pictures))
     rows = math.ceil(len(pictures) / columns)
     font = ImageFont.load_default(size=FONT_SIZE)
@@ -139,20 +114,12 @@ def contact_sheet(
 
 
 def write_contact_sheet(
-    path: str | os.PathLike[str],
-    pictures: Sequence[Picture],
-    classes: Sequence[str] = (),
-    columns: int | None = None,
+    path: str | os.PathLike[str], pictures: Sequence[Picture], classes: Sequence[str] = ()
 ) -> None:
     """Writes a `contact_sheet` as PNG; the file is never seen half written."""
     data = io.BytesIO()
-    Image.fromarray(contact_sheet(pictures, classes, columns)).save(data, format="PNG")
+    Image.fromarray(contact_sheet(pictures, classes)).save(data, format="PNG")
     replace_file(Path(path), data.getvalue())
-
-
-def _centers(full: int, reduced: int) -> np.ndarray:
-    """The pixel under the center of each pixel of a reduced axis."""
-    return ((np.arange(reduced) + 0.5) * full / reduced).astype(int)
 
 
 def _colors(classes: np.ndarray) -> np.ndarray:
@@ -170,23 +137,16 @@ def _brighten(image: np.ndarray) -> np.ndarray:
     return np.minimum(image * gain, 255.0).astype(np.uint8)
 
 
-def _shortened(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> str:
+def _shortened(text: str, width: int, font: Font) -> str:
     """The text, its middle left out where it is too long: names differ at both ends."""
-    if font.getlength(text) <= width:
-        return text
-    kept = len(text) - 1
-    while kept > 1 and font.getlength(_ends(text, kept)) > width:
+    short, kept = text, len(text) - 1
+    while font.getlength(short) > width and kept:
+        short = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
         kept -= 1
-    return _ends(text, kept)
+    return short
 
 
-def _ends(text: str, kept: int) -> str:
-    return f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
-
-
-def _legend(
-    classes: Sequence[str], width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
-) -> list[tuple[int, int, Color, str]]:
+def _legend(classes: Sequence[str], width: int, font: Font) -> list[tuple[int, int, Color, str]]:
     """(x, y, color, text) of each class, in as many lines as the width asks."""
     items, x, y = [], GAP, 0
     for k, name in enumerate(classes):

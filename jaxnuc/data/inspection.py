@@ -1,14 +1,11 @@
 """Inspection of a data set before it is trained on: counts, and whatever is wrong or odd."""
 
 import hashlib
-import pickle
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import groupby
 from operator import iadd
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -16,7 +13,7 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxnuc.data.contact_sheet import Picture, thumbnail
-from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.sample import Sample, Shared, Source
 from jaxnuc.data.sample_checks import (
     LEFT_OUT,
     PIECES,
@@ -112,7 +109,7 @@ def inspect(
         TemporaryDirectory() as folder,
         tqdm(total=len(images), desc="inspect", unit="image", disable=None) as bar,
     ):
-        opened = _pickled(splits, Path(folder)) if workers else splits
+        opened = {s: Shared(each, folder) if workers else each for s, each in splits.items()}
         tasks = ((s, k, opened[s], (s, k) in shown, max_pieces) for s, k in images)
         for name, digest, wanted, one in ordered_map(_read, tasks, workers):
             one.problems += _repeated(name, digest, names, first)
@@ -131,13 +128,7 @@ def inspect(
 
 
 def report(name: str, found: Inspection, all_notes: bool = False) -> str:
-    """An inspection as text.
-
-    Args:
-      name: of the data set.
-      found: the result of `inspect`.
-      all_notes: list all notes, not only the first 10 of each kind.
-    """
+    """An inspection of this data set as text, with all notes or the first 10 of each kind."""
     lines = [
         f"{name}: {found.images} images, {found.nuclei} nuclei",
         f"splits: {_counts(found.splits.items())}",
@@ -168,25 +159,11 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
     return ", ".join(f"{key}: {number}" for key, number in items)
 
 
-def _pickled(splits: Mapping[str, Source], folder: Path) -> dict[str, Path]:
-    """Writes each source to a file, since some are too large to be sent with every image."""
-    paths = {split: folder / str(number) for number, split in enumerate(splits)}
-    for split, path in paths.items():
-        path.write_bytes(pickle.dumps(splits[split]))
-    return paths
-
-
-@lru_cache(maxsize=1)
-def _unpickled(path: Path) -> Source:
-    source: Source = pickle.loads(path.read_bytes())
-    return source
-
-
 def _read(
-    split: str, index: int, opened: Source | Path, wanted: bool, max_pieces: int
+    split: str, index: int, opened: Source | Shared, wanted: bool, max_pieces: int
 ) -> tuple[str, bytes, bool, Inspection]:
     """`split/name` of an image, a digest of its pixels, `wanted`, and its inspection."""
-    source = _unpickled(opened) if isinstance(opened, Path) else opened
+    source = opened() if isinstance(opened, Shared) else opened
     groups = _groups(source)
     where = f"{split}/{source.ids[index] if source.ids else index}"
     one, digest = Inspection(images=1, splits=Counter([split])), b""

@@ -4,7 +4,7 @@ import re
 from collections.abc import Container, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import natural_key
@@ -58,13 +58,10 @@ def find(
     searched = [Files(path)]
     found = _first(layouts, searched)
     if isinstance(found, str) and path.is_dir():
-        zips = sorted(
-            (p for p in path.iterdir() if p.is_file() and fnmatch(p.name.lower(), archives)),
-            key=lambda each: natural_key(each.name),
-        )
-        if zips:
-            searched = [Files(each) for each in zips]
-            found = _first(layouts, searched)
+        zips = (p for p in path.iterdir() if p.is_file() and fnmatch(p.name.lower(), archives))
+        inside = [Files(each) for each in sorted(zips, key=lambda each: natural_key(each.name))]
+        if inside:
+            searched, found = inside, _first(layouts, inside)
     if isinstance(found, str):
         looked = ", ".join(str(files.path) for files in searched)
         raise FileNotFoundError(f"{looked}: no {found} in it; {expected}")
@@ -114,17 +111,10 @@ def _matching(pattern: str, kind: str, searched: list[Files]) -> dict[Key, File]
 
 
 def pair(found: Found) -> dict[str, Pair]:
-    """Each image with its label file, by the groups that both have in common.
+    """Each image that `find` found with its label file, by the groups that both have in common.
 
-    Args:
-      found: from `find`, with the kinds `"image"` and `"label"`.
-
-    Returns:
-      The pairs by the stems of their images, or by `folder/stem` where stems occur twice.
-
-    Raises:
-      ValueError: an image without label file, or the other way round; the message names the
-        first and says how many there are.
+    The keys are the stems of the images, or `folder/stem` where stems occur twice; a ValueError
+    names a file without partner.
     """
     images, labels = found["image"], found["label"]
     check_partners("label", images, labels)
@@ -133,6 +123,15 @@ def pair(found: Found) -> dict[str, Pair]:
     if len({stem.lower() for stem in stems.values()}) < len(stems):
         stems = {key: "/".join((*key[:-1], stem)) for key, stem in stems.items()}
     return {stems[key]: Pair(key, images[key], labels[key]) for key in images}
+
+
+def add_file(found: dict[Any, File], key: Any, file: File) -> None:
+    """Adds a file by its key; refuses a second one, with a ValueError that names both."""
+    if key in found:
+        raise ValueError(
+            f"{file.files.path}: {found[key].name} and {file.name} have the same stem; keep one"
+        )
+    found[key] = file
 
 
 def check_partners(kind: str, files: Mapping[Key, File], others: Container[Key]) -> None:

@@ -17,39 +17,22 @@ from jaxnuc.registry import Registry
 LOW, HIGH = 0.01, 0.998
 
 
-def percentile(image: np.ndarray) -> np.ndarray:
-    """Stretches an image so that its 1 % and 99.8 % quantiles become 0 and 255.
-
-    Args:
-      image: (H, W, 3) uint8. The channels share their limits, so that hues stay.
-
-    Returns:
-      (H, W, 3) uint8, clipped; an image of one value stays as it is.
-
-    Source: the quantiles are those of StarDist's examples (Schmidt et al., 2018).
-    """
-    return _stretch(image)(image)
-
-
 def _stretch(reference: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Makes the quantiles 0 and 255; an image of one value stays as it is."""
     counts = np.cumsum(np.bincount(reference.ravel(), minlength=256))
     low, high = np.searchsorted(counts, np.array([LOW, HIGH]) * counts[-1])
     if low == high:
-        return _unchanged
+        return lambda image: image
     table = (np.arange(256) - low) * (255 / (high - low))
     levels = np.clip(np.round(table), 0, 255).astype(np.uint8)
     return lambda image: levels[image]
-
-
-def _unchanged(image: np.ndarray) -> np.ndarray:
-    return image
 
 
 # By name: from a reference image to the function that normalizes images like it.
 REGISTRY = Registry(
     "data.normalize",
     table={
-        "none": lambda reference: _unchanged,
+        "none": lambda reference: lambda image: image,
         "percentile": _stretch,
         **{method: partial(stains.normalization, method=method) for method in stains.METHODS},
     },
@@ -60,8 +43,10 @@ REGISTRY = Registry(
 class Normalize(Transform):
     """Normalizes images by name; a transform and a function of arrays.
 
-    `"none"`; `"percentile"`, see there; or by their stains to the default target, `"macenko"`,
-    `"vahadane"` and `"reinhard"`, see `jaxnuc.data.stains.normalize`.
+    `"none"`; `"percentile"`, which stretches the 1 % and 99.8 % quantiles, those of StarDist's
+    examples (Schmidt et al., 2018), to 0 and 255, the same in all channels, so that hues stay; or
+    by their stains to the default target, `"macenko"`, `"vahadane"` and `"reinhard"`, see
+    `jaxnuc.data.stains.normalize`.
 
     Raises:
       ValueError: unknown name.
@@ -77,13 +62,10 @@ class Normalize(Transform):
         return self.fitted(image)(image)
 
     def fitted(self, reference: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
-        """The function that `image` applies to an image, for parts of a large one.
+        """The function (h, w, 3) uint8 -> the same that `image` applies, pixel by pixel.
 
         Args:
-          reference: (H, W, 3) uint8, all of the image, or squares from all over it.
-
-        Returns:
-          The function (h, w, 3) uint8 -> the same, which works pixel by pixel.
+          reference: (H, W, 3) uint8, all of an image, or squares from all over it.
         """
         function: Callable[[np.ndarray], np.ndarray] = REGISTRY.find(self.name)(reference)
         return function

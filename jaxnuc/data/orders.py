@@ -21,11 +21,8 @@ class Shares:
     stretch of the stream holds each part in proportion, to within a few positions.
 
     Args:
-      weights: of the parts, positive; 0.2 is taken as 1/5.
+      weights: of the parts, positive, none below 1 in 10,000 of the sum; 0.2 is taken as 1/5.
       seed: of the order.
-
-    Raises:
-      ValueError: a weight that is not positive, or a share of less than 1 in 10,000.
     """
 
     def __init__(self, weights: Sequence[float], seed: int):
@@ -63,10 +60,7 @@ class Episodes:
     """Which part is read at each position: one part after the other, again and again.
 
     Args:
-      lengths: positions of an episode of each part.
-
-    Raises:
-      ValueError: an episode without positions.
+      lengths: positions of an episode of each part, 1 or more.
     """
 
     def __init__(self, lengths: Sequence[int]):

@@ -17,15 +17,8 @@ _CLIP = 0.99
 def class_counts(source: Source) -> np.ndarray:
     """Counts the nuclei of each class in every image, in one pass with a progress bar.
 
-    Args:
-      source: with classes.
-
-    Returns:
-      (N, K) int64, K the number of groups of the source's `label_set`; ignored classes are not
-      counted.
-
-    Raises:
-      ValueError: the source has no classes, or no end.
+    (N, K) int64, K the number of groups of the source's `label_set`; ignored classes are not
+    counted. A source without classes, or without end, is a ValueError.
     """
     label_set = source.label_set
     if label_set is None:
@@ -123,18 +116,12 @@ REGISTRY = Registry(
 
 
 def image_weights(source: Source, balance: str | Mapping[str, Any]) -> np.ndarray:
-    """The weights of a source's images.
+    """The weights of a source's images, (N,) float64, positive; the source is read once.
 
     Args:
-      source: with classes; read once.
+      source: with classes.
       balance: `"sqrt"`, `"rare"`, or `{"name": "rare", "rarest": 4, "extra": 1.0}`; or the dotted
         name of a function elsewhere with the same first argument and result.
-
-    Returns:
-      (N,) float64, positive.
-
-    Raises:
-      ValueError: an unknown name or argument, or a source without classes.
     """
     try:
         section = {"name": balance} if isinstance(balance, str) else dict(balance)

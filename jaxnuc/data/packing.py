@@ -8,7 +8,6 @@ depend on the number of workers. `jaxnuc.data.sources.packed` reads them.
 
 import functools
 import math
-import pickle
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
@@ -21,9 +20,9 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from jaxnuc.data import manifests, records, sample_checks
+from jaxnuc.data import records, sample_checks
 from jaxnuc.data import shards as files
-from jaxnuc.data.sample import Source
+from jaxnuc.data.sample import Shared, Source
 from jaxnuc.io.workers import ordered_map
 
 SHARD_SIZE = "64 MiB"
@@ -68,7 +67,11 @@ def pack(
         name that is not unique; samples that differ from those of an earlier call that has
         finished.
     """
-    count = _count(source, samples)
+    if samples is None and source.endless:
+        raise ValueError(f"source {source.name!r} is endless; give --samples, how many to pack")
+    count = len(source) if samples is None else samples
+    if not 1 <= count <= len(source):
+        raise ValueError(f"{count} samples of source {source.name!r}, which has {len(source)}")
     read = functools.partial(_record, allow=tuple(allow))
     if isinstance(shards, str):
         shards = _shards_of(read, source, count, shards)
@@ -81,8 +84,8 @@ def pack(
         )
     label_set = source.label_set
     plan = {
-        "format": manifests.FORMAT,
-        "version": manifests.VERSION,
+        "format": files.FORMAT,
+        "version": files.VERSION,
         "name": source.name,
         "split": split,
         "settings": records.checked_json(dict(settings or {}), "settings"),
@@ -91,7 +94,7 @@ def pack(
         "shard_count": shards,
     }
     output = Path(output)
-    earlier = manifests.claim(output, plan)
+    earlier = files.claim(output, plan)
     ranges = [range(count * k // shards, count * (k + 1) // shards) for k in range(shards)]
     done = _kept(output, ranges, earlier)
     missing = [k for k in range(shards) if k not in done]
@@ -100,28 +103,26 @@ def pack(
         bar = iter(tqdm(stream, total=len(wanted), desc="pack", unit="sample", disable=None))
         for k in missing:
             done[k] = files.write(output / _name(k), islice(bar, len(ranges[k])), earlier.get(k))
-            _check_names(done.values(), source.name)
+            names = Counter(s["meta"]["name"] for shard in done.values() for s in shard.samples)
+            (name, times), *_ = names.most_common(1)
+            if times > 1:
+                raise ValueError(
+                    f"{times} samples of {source.name!r} have the name {name!r}; make the names "
+                    "unique"
+                )
     written = [done[k] for k in range(shards)]
+    contents = [sample for shard in written for sample in shard.samples]
+    metas = [sample["meta"] for sample in contents]
     manifest = {
         **plan,
-        "ignores": source.ignores or any(shard.ignores for shard in written),
-        "data_sets": manifests.terms(name for shard in written for name in shard.sources),
-        "counts": {"samples": count, "nuclei": sum(shard.nuclei for shard in written)},
+        "ignores": source.ignores or any(sample["ignores"] for sample in contents),
+        "data_sets": files.terms(meta["source"] for meta in metas if "source" in meta),
+        "counts": {"samples": count, "nuclei": sum(sample["nuclei"] for sample in contents)},
         "shards": [shard.entry for shard in written],
-        "names": [name for shard in written for name in shard.names],
+        "names": [meta["name"] for meta in metas],
     }
-    manifests.finish(output, manifest)
+    files.finish(output, manifest)
     return manifest
-
-
-def _count(source: Source, samples: int | None) -> int:
-    if samples is None:
-        if source.endless:
-            raise ValueError(f"source {source.name!r} is endless; give --samples, how many to pack")
-        samples = len(source)
-    if not 1 <= samples <= len(source):
-        raise ValueError(f"{samples} samples of source {source.name!r}, which has {len(source)}")
-    return samples
 
 
 def _shards_of(read: Read, source: Source, count: int, size: str) -> int:
@@ -148,50 +149,31 @@ def _kept(
     kept = {}
     present = [k for k in range(len(ranges)) if (output / _name(k)).exists()]
     for k in tqdm(present, desc="verify", unit="shard", disable=None):
-        path = output / _name(k)
+        path, fault = output / _name(k), "not as it was packed"
         try:
             shard = files.read(path)
+            if (
+                len(ranges[k]) == shard.entry["records"]
+                and earlier.get(k, shard.entry) == shard.entry
+            ):
+                kept[k] = shard
+                continue
         except ValueError as error:
-            tqdm.write(f"{error}\n{path}: is written anew")
-            continue
-        right = len(ranges[k]) == shard.entry["records"]
-        if right and earlier.get(k, shard.entry) == shard.entry:
-            kept[k] = shard
-        else:
-            tqdm.write(f"{path}: not as it was packed; is written anew")
+            fault = str(error)
+        tqdm.write(f"{path}: {fault}; is written anew")
     return kept
-
-
-def _check_names(shards: Iterable[files.Shard], source: str) -> None:
-    names = Counter(name for shard in shards for name in shard.names)
-    for name, times in names.most_common(1):
-        if times > 1:
-            raise ValueError(
-                f"{times} samples of {source!r} have the name {name!r}; make the names unique"
-            )
 
 
 def _encoded(
     read: Read, source: Source, indices: Iterable[int], workers: int
 ) -> Generator[bytes, None, None]:
-    if not workers:
-        yield from (read(source, index) for index in indices)
-        return
-    # The source is pickled once, not for every sample: some hold long lists of files.
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "source")
-        path.write_bytes(pickle.dumps(source))
-        yield from ordered_map(_read_in_worker, ((read, path, index) for index in indices), workers)
+        opened = Shared(source, folder) if workers else lambda: source
+        yield from ordered_map(_read, ((read, opened, index) for index in indices), workers)
 
 
-def _read_in_worker(read: Read, path: Path, index: int) -> bytes:
-    return read(_loaded(path), index)
-
-
-@functools.lru_cache(maxsize=1)
-def _loaded(path: Path) -> Source:
-    source: Source = pickle.loads(path.read_bytes())
-    return source
+def _read(read: Read, opened: Callable[[], Source], index: int) -> bytes:
+    return read(opened(), index)
 
 
 def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
@@ -200,9 +182,8 @@ def _record(source: Source, index: int, allow: Collection[str]) -> bytes:
     name = sample.meta.get("name")
     if not isinstance(name, str):
         raise ValueError(f"sample {index} of {source.name!r} has the name {name!r}, not a string")
-    for problem in sample_checks.check_sample(
-        sample, label_set.groups if label_set is not None else ()
-    ):
+    groups = label_set.groups if label_set is not None else ()
+    for problem in sample_checks.check_sample(sample, groups):
         if problem.level == "error" and problem.kind not in allow:
             raise ValueError(
                 f"sample {name!r} of {source.name!r}: {problem.kind}: {problem.text}; "

@@ -4,11 +4,8 @@ Each example is fixed by the seed and its position in the global stream, and a b
 number; so the stream is the same for any number of workers, processes and restarts.
 """
 
-import multiprocessing
-import os
 import signal
-import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +15,7 @@ from absl import flags
 
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.transforms import Transform, apply
-from jaxnuc.io.workers import cores
+from jaxnuc.io.workers import cores, follow_parent
 
 Batch = dict[str, Any]
 Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[str, np.ndarray]]
@@ -26,7 +23,7 @@ Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[st
 THREADS = 4
 
 
-class Batches:
+class Batches(Iterator[Batch]):
     """An endless iterator of batches whose position can be saved and set; made by `batches`."""
 
     def __init__(self, dataset: grain.MapDataset, workers: int):
@@ -34,9 +31,6 @@ class Batches:
         self._workers = workers
         self._next = 0
         self._iterator: grain.DatasetIterator | None = None
-
-    def __iter__(self) -> "Batches":
-        return self
 
     def __next__(self) -> Batch:
         if self._iterator is None:
@@ -81,7 +75,7 @@ class Batches:
                 flags.FLAGS.mark_as_parsed()
             stream = stream.mp_prefetch(
                 grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2),
-                worker_init_fn=_follow_parent,
+                worker_init_fn=_start_worker,
             )
         return iter(stream)
 
@@ -147,20 +141,11 @@ def batches(
     return Batches(dataset, workers)
 
 
-def _follow_parent(index: int, count: int) -> None:
+def _start_worker(index: int, count: int) -> None:
     """Lets an input worker end when, and only when, the process that it reads for ends or asks."""
     # A scheduler sends SIGTERM to all processes; the training still needs batches to stop well.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends Ctrl-C to all processes, too
-
-    def wait() -> None:
-        parent = multiprocessing.parent_process()
-        if parent is not None:
-            parent.join()
-            os._exit(1)
-
-    # Grain asks its workers to stop, which a parent that was killed no longer can.
-    threading.Thread(target=wait, daemon=True).start()
+    follow_parent()  # Grain asks its workers to stop, which a parent that was killed no longer can
 
 
 @dataclass(frozen=True)
@@ -172,19 +157,14 @@ class _Example:
     ignores: bool
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> dict[str, Any]:
-        if sample.ignore is not None and not self.ignores:
-            raise ValueError(
-                f"sample {sample.meta.get('name')!r} has regions to ignore, but its source has no "
-                "`ignores = True`; set it, since all batches must hold the same maps"
-            )
         if self.ignores and sample.ignore is None:
             sample = replace(sample, ignore=np.zeros(sample.instances.shape, bool))
         sample = apply(self.transforms, sample, rng)
         if sample.ignore is not None and not self.ignores:
             raise ValueError(
-                f"a transform has made regions to ignore in {sample.meta.get('name')!r}, but none "
-                "has the attribute `ignores = True`; set it, since all batches must hold the same "
-                "maps"
+                f"sample {sample.meta.get('name')!r} has regions to ignore, but neither its source "
+                "nor a transform has `ignores = True`; set it, since all batches must hold the "
+                "same maps"
             )
         targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
         if "label_set" in sample.meta:  # whose classes they are, in a mixture of several label sets

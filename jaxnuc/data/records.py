@@ -15,6 +15,7 @@ import io
 import json
 import math
 import struct
+import sys
 import zlib
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 from PIL import Image
 
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.sample_checks import malformed
 
 VERSION = 1
 LARGEST = 16383  # pixels a side, of WebP
@@ -43,29 +45,29 @@ def encode(sample: Sample) -> bytes:
         that JSON would not give back as it is; the message names the sample.
     """
     where = f"sample {sample.meta.get('name')!r}"
-    _check(sample, where)
+    height, width = sample.image.shape[:2]
+    if not 0 < min(height, width) <= max(height, width) <= LARGEST:
+        raise ValueError(
+            f"{where}: {height} x {width} pixels; a record holds 1 to {LARGEST} a side: read "
+            "larger images in windows"
+        )
+    for kind, text in malformed(sample, groups=sys.maxsize):
+        raise ValueError(f"{where}: {kind}: {text}")
     instances, classes, ignore = sample.instances, sample.classes, sample.ignore
     header: dict[str, Any] = {"meta": checked_json(sample.meta, f"{where}: meta")}
     header["nuclei"] = int(np.count_nonzero(np.unique(instances)))
-    header["instances"], packed_instances = _pack(instances)
-    packed_classes = packed_ignore = b""
-    if classes is not None:
-        table = _class_table(instances, classes)
-        kind = "map" if table is None else "table"
-        dtype, packed_classes = _pack(classes if table is None else table)
-        header["classes"] = [kind, dtype]
-    if ignore is not None:
-        packed_ignore = zlib.compress(np.packbits(ignore).tobytes(), _LEVEL)
     image = io.BytesIO()
     pixels = Image.fromarray(np.ascontiguousarray(sample.image))
     pixels.save(image, "WEBP", lossless=True, quality=50, method=4)
-    parts = (
-        json.dumps(header).encode(),
-        image.getvalue(),
-        packed_instances,
-        packed_classes,
-        packed_ignore,
-    )
+    header["instances"], packed = _pack(instances)
+    parts = [image.getvalue(), packed, b"", b""]
+    if classes is not None:
+        table = _class_table(instances, classes)
+        dtype, parts[2] = _pack(classes if table is None else table)
+        header["classes"] = ["map" if table is None else "table", dtype]
+    if ignore is not None:
+        parts[3] = zlib.compress(np.packbits(ignore).tobytes(), _LEVEL)
+    parts.insert(0, json.dumps(header).encode())
     payload = b"".join((_LENGTHS.pack(*map(len, parts)), *parts))
     return _START.pack(VERSION, zlib.crc32(payload)) + payload
 
@@ -97,14 +99,7 @@ def decode(record: bytes, where: str = "record") -> Sample:
 
 
 def summary(record: bytes, where: str = "record") -> dict[str, Any]:
-    """The contents of a record apart from its pixels; its checksum is verified.
-
-    Args:
-      record: what `encode` returned.
-      where: its address, for errors.
-
-    Returns:
-      `meta`, `nuclei` (how many), `ignores` (whether it has regions to ignore).
+    """`meta`, `nuclei` (how many) and `ignores` (whether it has regions to ignore) of a record.
 
     Raises:
       ValueError: as `decode`.
@@ -127,38 +122,16 @@ def checked_json(value: Any, where: str) -> Any:
     elif isinstance(value, list):
         for number, inner in enumerate(value):
             checked_json(inner, f"{where}[{number}]")
-    elif not (value is None or isinstance(value, str | int) or _finite(value)):
+    elif not (
+        value is None
+        or isinstance(value, str | int)
+        or (isinstance(value, float) and math.isfinite(value))
+    ):
         raise ValueError(
             f"{where}: JSON cannot hold {value!r} ({type(value).__name__}); use a string, a "
             "finite number, a bool, None, a list or a dict"
         )
     return value
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, float) and math.isfinite(value)
-
-
-def _check(sample: Sample, where: str) -> None:
-    shape = sample.instances.shape
-    expected: dict[str, tuple[tuple[int, ...], type]] = {
-        "instances": (shape[:2], np.int32),
-        "image": ((*shape, 3), np.uint8),
-        "classes": (shape, np.int32),
-        "ignore": (shape, np.bool_),
-    }
-    for key, (form, dtype) in expected.items():
-        array = getattr(sample, key)
-        if array is not None and (array.shape != form or array.dtype != dtype or len(shape) != 2):
-            raise ValueError(
-                f"{where}: {key} of shape {array.shape}, {array.dtype}, beside instances of shape "
-                f"{shape}; {np.dtype(dtype)} is expected, and (H, W), of the image (H, W, 3)"
-            )
-    if not 0 < min(shape) <= max(shape) <= LARGEST:
-        raise ValueError(
-            f"{where}: {shape[0]} x {shape[1]} pixels; a record holds 1 to {LARGEST} a side: read "
-            "larger images in windows"
-        )
 
 
 def _class_table(instances: np.ndarray, classes: np.ndarray) -> np.ndarray | None:

@@ -15,14 +15,7 @@ _WAY_OUT = 'give "mpp" in its section of the configuration, {"name": ..., "mpp":
 
 @dataclass(frozen=True)
 class SetMpp:
-    """Sets the microns per pixel of a sample, whatever its files say.
-
-    Attributes:
-      mpp: microns per pixel.
-
-    Raises:
-      ValueError: not a positive number.
-    """
+    """Sets the microns per pixel, a positive number, of a sample, whatever its files say."""
 
     mpp: float
 
@@ -30,49 +23,29 @@ class SetMpp:
         check_mpp(self.mpp)
 
     def __call__(self, sample: Sample) -> Sample:
-        """The same pixels, with `meta["mpp"]`."""
         return replace(sample, meta={**sample.meta, "mpp": float(self.mpp)})
 
 
-@dataclass(frozen=True)
-class Resample:
+class Resample(SetMpp):
     """Resizes a sample to a number of microns per pixel; see `transforms.geometry.resize`.
 
-    Attributes:
-      mpp: microns per pixel of the result.
-
     Raises:
-      ValueError: not a positive number.
+      ValueError: not a positive number; on calling, those of the sample are unknown.
     """
 
-    mpp: float
-
-    def __post_init__(self) -> None:
-        check_mpp(self.mpp)
-
     def __call__(self, sample: Sample) -> Sample:
-        """A sample of (round(H * factor), round(W * factor)) pixels, at least one each way.
-
-        Raises:
-          ValueError: the microns per pixel of the sample are unknown.
-        """
         factor = known_mpp(sample) / self.mpp
         height, width = (max(1, round(side * factor)) for side in sample.instances.shape)
         resized = resize(sample, height, width)
-        return replace(resized, meta={**sample.meta, "mpp": float(self.mpp)})
+        return super().__call__(resized)
 
 
 def resampled(source: Source, mpp: float) -> Source:
     """A source at one number of microns per pixel.
 
-    Args:
-      source: of samples with known microns per pixel; the first and the last one are read at once
-        to check it.
-      mpp: microns per pixel of the result.
-
     Raises:
-      ValueError: `mpp` is not a positive number, or the source's are unknown; a sample in between
-        whose are unknown raises when it is read.
+      ValueError: `mpp` is not a positive number, or the source's are unknown: of the first and the
+        last sample at once, of another one when it is read.
     """
     for sample in probes(source):
         known_mpp(sample)
@@ -96,14 +69,9 @@ def known_mpp(sample: Sample) -> float:
 
 
 def check_same(first: Mapping[str, Any], second: Mapping[str, Any]) -> None:
-    """Refuses samples of different magnification, or one known and one not.
+    """Refuses, with a ValueError, samples whose meta has mpp that differ by more than 10 %.
 
-    Args:
-      first: the meta of a sample.
-      second: the meta of another, perhaps of another source.
-
-    Raises:
-      ValueError: their microns per pixel differ by more than 10 %, or one's are unknown.
+    So are two of which one's are unknown.
     """
     a, b = first.get("mpp"), second.get("mpp")
     if a is None and b is None:

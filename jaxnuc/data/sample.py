@@ -1,9 +1,13 @@
 """What every data set is, and the record that it gives for each image."""
 
+import functools
+import pickle
+import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -50,8 +54,6 @@ class Source(ABC):
       endless: every index gives a new sample, so that there are no epochs.
       ignores: samples may have regions to ignore.
       unmatched: addresses of the files that were left out for lack of a partner.
-      in_catalog: a source of this library is a published data set, with its line in
-        `jaxnuc.data.catalog`.
     """
 
     name: str = ""
@@ -62,7 +64,6 @@ class Source(ABC):
     endless: bool = False
     ignores: bool = False
     unmatched: Sequence[str] = ()
-    in_catalog: ClassVar[bool] = True
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -80,12 +81,7 @@ class Source(ABC):
 
 
 class MappedSource(Source):
-    """`function(source[i])` for every i; everything else is that of `source`.
-
-    Args:
-      source: the samples.
-      function: sample -> sample; picklable.
-    """
+    """`function(source[i])` for every i, picklable; everything else is that of `source`."""
 
     def __init__(self, source: Source, function: Callable[[Sample], Sample]):
         self.name, self.ids, self.split = source.name, source.ids, source.split
@@ -98,3 +94,24 @@ class MappedSource(Source):
 
     def __getitem__(self, index: int) -> Sample:
         return self._function(self._source[index])
+
+
+class Shared:
+    """Gives worker processes a source, pickled once to a new file in a folder.
+
+    Some hold long lists of files, too much to be sent with every task.
+    """
+
+    def __init__(self, source: Source, folder: str):
+        handle, self._path = tempfile.mkstemp(dir=folder)
+        with open(handle, "wb") as file:
+            pickle.dump(source, file)
+
+    def __call__(self) -> Source:
+        return _unpickled(self._path)
+
+
+@functools.lru_cache(maxsize=1)
+def _unpickled(path: str) -> Source:
+    source: Source = pickle.loads(Path(path).read_bytes())
+    return source

@@ -44,7 +44,7 @@ class Problem(NamedTuple):
 def check_sample(
     sample: Sample, classes: Sequence[str] = (), max_pieces: int = PIECES
 ) -> list[Problem]:
-    """What is wrong or odd with one sample.
+    """What is wrong or odd with one sample, whose classes 1, 2, ... have these names.
 
     Errors: arrays that are not what `jaxnuc.data.Sample` says; an image of one color; no
     background; nuclei of no class or several; nuclei of more than `max_pieces` pieces.
@@ -52,11 +52,6 @@ def check_sample(
     Notes: no nuclei; nuclei in pieces, of less than 3 pixels, or of more than 20 times the median
     area of the image; classes outside of nuclei; regions left out; nuclei that do not differ from
     what is around them, as when the labels belong to another image.
-
-    Args:
-      sample: the sample.
-      classes: the names of class 1, 2, ...
-      max_pieces: the most pieces of a nucleus that are no error.
     """
     wrong = [Problem("error", kind, text) for kind, text in malformed(sample, len(classes))]
     return wrong or [Problem(*found) for found in _odd(sample, len(classes), max_pieces)]

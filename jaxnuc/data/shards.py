@@ -1,6 +1,7 @@
-"""ArrayRecord files of samples: written whole or not at all, and read with checks."""
+"""The files of a packed data set: ArrayRecord shards, a manifest, and the plan before it."""
 
 import hashlib
+import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -10,39 +11,45 @@ from typing import Any, NamedTuple
 from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 
 from jaxnuc.data import records
+from jaxnuc.data.catalog import CATALOG
+from jaxnuc.io.atomic import replace_file
 
 AGAIN = "copy it again, or run the packing again: it writes what is missing or damaged"
 
+MANIFEST = "manifest.json"
+FORMAT = "jaxnuc packed samples"
+VERSION = 1
+
+_PLAN = ".packing.json"
+_TERMS = ("title", "license", "published", "citation")
+_KEYS: dict[str, Any] = {
+    "name": str,
+    "split": str,
+    "label_set": dict | None,
+    "ignores": bool,
+    "names": list,
+    "shards": list,
+    "counts": dict,
+}
+_ENTRY: dict[str, Any] = {"file": str, "records": int, "bytes": int, "sha256": str}  # of a shard
+
 
 class Shard(NamedTuple):
-    """The contents of a file.
+    """The contents of a file: its `file`, `records`, `bytes` and `sha256`, and its samples.
 
-    Attributes:
-      entry: its `file`, `records`, `bytes` and `sha256`.
-      names: of its samples.
-      sources: the data sets that they are of, as their meta says.
-      nuclei: how many all of them have.
-      ignores: whether one has regions to ignore.
+    Of each sample there is what `records.summary` says.
     """
 
     entry: dict[str, Any]
-    names: list[str]
-    sources: list[str]
-    nuclei: int
-    ignores: bool
+    samples: list[dict[str, Any]]
 
 
 def write(path: Path, stream: Iterable[bytes], expected: Mapping[str, Any] | None = None) -> Shard:
-    """Writes a file under another name, reads it back, and gives it its name.
-
-    Args:
-      path: the file.
-      stream: what `jaxnuc.data.records.encode` returned.
-      expected: the entry that it has to get.
+    """Writes records to a file under another name, reads it back, and gives it its name.
 
     Raises:
       OSError: the disk is full, or the folder cannot be written; `path` is as before.
-      ValueError: the entry is another one, or the file cannot be read back; as before, too.
+      ValueError: its entry is not the expected one, or it cannot be read back; as before, too.
     """
     partial = path.with_name(f".{path.name}.partial")
     # One record a group for access at random; records are compressed; one thread keeps the order.
@@ -80,29 +87,15 @@ def _disk(path: Path) -> Iterator[None]:
 
 
 def read(path: Path, name: str | None = None) -> Shard:
-    """Reads a file through, verifying the checksum of every record.
-
-    Args:
-      path: the file.
-      name: for its entry; None for its own.
-
-    Raises:
-      ValueError: it is damaged or of another kind.
-    """
+    """Reads a file through, verifying the checksum of every record; ValueError if damaged."""
     reader = open_reader(path)
-    metas, nuclei, ignores = [], 0, False
+    samples = []
     for position in range(reader.num_records()):
         where = f"{path}: record {position}"
-        found = records.summary(read_record(reader, position, where), where)
-        metas.append(found["meta"])
-        nuclei += found["nuclei"]
-        ignores |= found["ignores"]
+        samples.append(records.summary(read_record(reader, position, where), where))
     reader.close()
-    size = path.stat().st_size
-    entry = {"file": name or path.name, "records": len(metas), "bytes": size}
-    names = [meta["name"] for meta in metas]
-    sources = [*dict.fromkeys(meta["source"] for meta in metas if "source" in meta)]
-    return Shard({**entry, "sha256": sha256(path)}, names, sources, nuclei, ignores)
+    entry = {"file": name or path.name, "records": len(samples), "bytes": path.stat().st_size}
+    return Shard({**entry, "sha256": sha256(path)}, samples)
 
 
 def open_reader(path: Path) -> ArrayRecordReader:
@@ -131,3 +124,86 @@ def sha256(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_manifest(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a folder; ValueError if it is damaged or of another version."""
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not a readable manifest ({error}); {AGAIN}") from error
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ValueError(f"{path}: not the manifest of a packed data set; name its folder")
+    if manifest.get("version") != VERSION:
+        raise ValueError(
+            f"{path}: format version {manifest.get('version')}, this program reads {VERSION}; pack "
+            "the data again, or read them with the program that packed them"
+        )
+    _check_keys(manifest, _KEYS, path)
+    for entry in manifest["shards"]:
+        _check_keys(entry, _ENTRY, path)
+        if Path(entry["file"]).name != entry["file"]:
+            raise ValueError(f"{path}: the shard {entry['file']!r} is in another folder; {AGAIN}")
+    return manifest
+
+
+def _check_keys(entry: Any, keys: Mapping[str, Any], path: Path) -> None:
+    for key, kind in keys.items():
+        if not isinstance(entry, dict) or key not in entry:
+            raise ValueError(f"{path}: no key {key!r}; {AGAIN}")
+        if not isinstance(entry[key], kind):
+            found = type(entry[key]).__name__
+            raise ValueError(f"{path}: {key!r} is of another type, {found}; {AGAIN}")
+
+
+def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
+    """Takes a folder for a packing by this plan, which it may have started earlier.
+
+    Returns:
+      The entries of the shards by number; none if the packing has not been finished before.
+
+    Raises:
+      ValueError: the folder holds something else, or a packing of another plan.
+    """
+    earlier: Mapping[str, Any]
+    if (output / MANIFEST).exists():
+        earlier = read_manifest(output)
+    elif (output / _PLAN).exists():
+        earlier = json.loads((output / _PLAN).read_text(encoding="utf-8"))
+    else:
+        output.mkdir(parents=True, exist_ok=True)
+        strange = [path.name for path in output.iterdir() if not path.name.startswith(".")]
+        if strange:
+            raise ValueError(f"{output}: holds other files, such as {min(strange)}; empty it first")
+        replace_file(output / _PLAN, json.dumps(plan).encode())
+        return {}
+    old, new = _flat({key: earlier.get(key) for key in plan}), _flat(plan)
+    for key in old | new:
+        if old.get(key) != new.get(key):
+            was, now = (json.dumps(each.get(key)) for each in (old, new))
+            raise ValueError(
+                f"{output}: was packed with {key} = {was:.200}, now it is {now:.200}; pack into "
+                "another folder, or with the same arguments"
+            )
+    return dict(enumerate(earlier.get("shards", ())))
+
+
+def terms(names: Iterable[str]) -> dict[str, dict[str, str] | None]:
+    """Titles, licenses and citations of data sets; None for one that is not in the catalog."""
+    known = {name: CATALOG.get(name) for name in names}
+    return {n: r and {key: getattr(r, key) for key in _TERMS} for n, r in known.items()}
+
+
+def finish(output: Path, manifest: Mapping[str, Any]) -> None:
+    """Writes the manifest, whole or not at all."""
+    replace_file(output / MANIFEST, json.dumps(manifest, indent=1).encode())
+    (output / _PLAN).unlink(missing_ok=True)
+
+
+def _flat(value: Any, key: str = "") -> dict[str, Any]:
+    """Nested dicts as one, of the keys `a.b`."""
+    if not isinstance(value, dict):
+        return {key: value}
+    parts = (_flat(inner, f"{key}.{name}" if key else name) for name, inner in value.items())
+    return {name: inner for part in parts for name, inner in part.items()}

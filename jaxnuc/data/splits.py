@@ -60,21 +60,12 @@ def open_split(
     """
     if mpp is not None:
         check_mpp(mpp)
-    values, stream = dict(section), split == "train" if stream is None else stream
-    if values["name"] == "mixture":
-        return _open_mixture(values, root, split, mpp, seed, stream)
-    balance = values.pop("balance", None)
-    source = _open(values, root, split, mpp, stream)
-    if balance is None or not stream:
-        return source
-    return mixture.Source([source], balance=[balance], split=split, seed=seed, stream=True)
-
-
-def _open(
-    values: dict[str, Any], root: str | Path, split: str, mpp: float | None, stream: bool
-) -> Source:
-    name = values.pop("name")
-    own_root, own_mpp = values.pop("root", ""), values.pop("mpp", None)
+    stream = split == "train" if stream is None else stream
+    values = dict(section)
+    name, own_root = values.pop("name"), values.pop("root", "")
+    if name == "mixture":
+        return _open_mixture(values, root or own_root, split, mpp, seed, stream)
+    balance, own_mpp = values.pop("balance", None), values.pop("mpp", None)
     own_windows = values.pop("windows", None)
     parameters = sources.REGISTRY.parameters(name)
     if "split" in values:
@@ -96,6 +87,8 @@ def _open(
         source = resolution.resampled(source, mpp)
     if own_windows is not None and stream:
         source = windows(source, own_windows)
+    if balance is not None and stream:
+        return mixture.Source([source], balance=[balance], split=split, seed=seed, stream=True)
     return source
 
 
@@ -105,31 +98,21 @@ def _root(name: str, root: str | Path, given: str = "--config.data.root=FOLDER")
     if ROOT in os.environ:
         return Path(os.environ[ROOT]).expanduser() / name
     raise ValueError(
-        f"where are the files of {name!r}? Give {given}, or set {ROOT} "
-        f"to a folder that holds {name}/"
+        f"where are the files of {name!r}? Give {given}, or set {ROOT} to a folder that holds "
+        f"{name}/"
     )
 
 
 def _open_mixture(
-    values: dict[str, Any],
-    root: str | Path,
-    split: str,
-    mpp: float | None,
-    seed: int,
-    stream: bool,
+    values: dict[str, Any], root: str | Path, split: str, mpp: float | None, seed: int, stream: bool
 ) -> Source:
-    del values["name"]
-    sections, own_root = values.pop("sources", None), values.pop("root", "")
-    root = root or own_root
+    sections = values.pop("sources", None)
     if not isinstance(sections, list | tuple) or not sections:
         raise ValueError(
             'a mixture needs sources: {"name": "mixture", "sources": [{"name": ...}, ...]}'
         )
     for key in values:
-        if key not in MIXTURE:
-            raise registry.unknown(
-                "argument of source 'mixture':", key, (*MIXTURE, "sources", "root")
-            )
+        registry.check_known("argument of source 'mixture':", key, (*MIXTURE, "sources", "root"))
     arguments = {"seed": seed, **values}
     parts, weights, balance = [], [], []
     for number, section in enumerate(sections):
@@ -138,9 +121,9 @@ def _open_mixture(
         own = dict(section)
         weights.append(own.pop("weight", 1.0))
         balance.append(own.pop("balance", None))
-        inner = own["name"] == "mixture"
         # The root of a mixture is that of all its sources, and less particular than their own.
-        where = "" if own.get("root") or not root else Path(root) / ("" if inner else own["name"])
+        below = "" if own["name"] == "mixture" else own["name"]
+        where = Path(root) / below if root and not own.get("root") else ""
         parts.append(open_split(own, where, split, mpp, arguments["seed"], stream))
     return mixture.Source(parts, weights, balance, split, stream=stream, **arguments)
 
@@ -186,19 +169,19 @@ def open_splits(
         raise failed["train"]
     whole = opened.pop("all", None)
     if whole is None:
-        return opened, [_unopened(e, s) for s, e in failed.items() if s not in ("unlabeled", "all")]
+        problems = []
+        for each, fault in failed.items():
+            # A split that is not there is no error; one that is damaged is.
+            absent = isinstance(fault, FileNotFoundError) or str(fault).startswith("unknown split")
+            level, kind = ("note", "split not there") if absent else ("error", "unreadable")
+            if each not in ("unlabeled", "all"):
+                problems.append(Problem(level, kind, str(fault), each))
+        return opened, problems
     if not opened:
         return {"all": whole}, []
     known = {each for source in opened.values() for each in source.ids}
     rest = [index for index, each in enumerate(whole.ids) if each not in known]
     return {**opened, REST: _Part(whole, rest)} if rest else opened, []
-
-
-def _unopened(error: Exception, split: str) -> Problem:
-    """A split that is not there is no error; one that is damaged is."""
-    absent = isinstance(error, FileNotFoundError) or str(error).startswith("unknown split")
-    level, kind = ("note", "split not there") if absent else ("error", "unreadable")
-    return Problem(level, kind, str(error), split)
 
 
 class _Part(Source):

@@ -4,15 +4,14 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
 SPLITS = ("train", "val", "test")
 
 
-def check_split(split: str, *others: str) -> None:
-    """Refuses, with a ValueError, what is neither train, val, test, all, nor one of `others`."""
-    if split not in (*SPLITS, "all", *others):
-        raise unknown("split", split, (*SPLITS, "all", *others))
+def check_split(split: str) -> None:
+    """Refuses, with a ValueError, what is neither train, val, test, nor all."""
+    check_known("split", split, (*SPLITS, "all"))
 
 
 def random_split(
@@ -28,14 +27,11 @@ def random_split(
       names: of all images, in a fixed order.
       split: `"train"`, `"val"`, `"test"`, or `"all"`.
       seed: of the permutation.
-      fractions: shares of train, val and test.
+      fractions: shares of train, val and test, which sum to 1.
       unit: what is permuted, such as the patient of an image: all images of one are in one split.
 
     Returns:
-      The names of the split, in the order of `names`.
-
-    Raises:
-      ValueError: unknown split, shares that do not sum to 1, or a split that comes out empty.
+      The names of the split, in the order of `names`; none is a ValueError.
 
     >>> random_split(["a", "b", "c", "d"], "train", seed=0, fractions=(0.5, 0.25, 0.25))
     ['a', 'c']
@@ -75,10 +71,7 @@ def published_split(
       unit: see `random_split`; these are permuted in alphabetical order.
 
     Returns:
-      The names of the split, in the order of `sides`.
-
-    Raises:
-      ValueError: unknown split, a share outside [0, 1), or the split is empty.
+      The names of the split, in the order of `sides`; none is a ValueError.
     """
     check_split(split)
     if not 0 <= val_fraction < 1:

@@ -8,8 +8,8 @@ import numpy as np
 from tqdm import tqdm
 
 from jaxnuc.data.sample import Sample, Source
-from jaxnuc.data.transforms.geometry import Pad, Size, crop, sides
-from jaxnuc.registry import unknown
+from jaxnuc.data.transforms.geometry import Size, crop, padded, sides
+from jaxnuc.registry import check_known
 
 
 class Windows(Source):
@@ -37,9 +37,8 @@ class Windows(Source):
     def __init__(self, source: Source, size: Size, stride: Size | None = None, cache: int = 1):
         if source.endless:
             raise ValueError(f"source {source.name!r} is endless: it cannot be cut into windows")
-        # Lists come from configurations that were written as JSON.
-        self._size = _sides("size", size)
-        stride = self._size if stride is None else _sides("stride", stride)
+        self._size = sides(size, "size of windows")
+        stride = self._size if stride is None else sides(stride, "stride of windows")
         if stride[0] > self._size[0] or stride[1] > self._size[1]:
             raise ValueError(
                 f"stride {stride} is larger than the window {self._size}: pixels would be left out"
@@ -83,27 +82,15 @@ class Windows(Source):
     def _read(self, image: int) -> Sample:
         sample = self._recent.get(image)
         if sample is None:
-            # `Pad` draws nothing.
-            sample = Pad(self._size)(self._source[image], np.random.default_rng(0))
+            sample = padded(self._source[image], self._size)
             self._recent[image] = sample
             for old in list(self._recent)[: -self._cache]:
                 self._recent.pop(old, None)
         return sample
 
 
-def _sides(name: str, value: Any) -> tuple[int, int]:
-    try:
-        return sides(tuple(value) if isinstance(value, list) else value)
-    except ValueError as error:
-        raise ValueError(f"windows: {name}: {error}") from None
-
-
 def windows(source: Source, section: int | Mapping[str, Any]) -> Windows:
-    """Windows as a configuration has them.
-
-    Args:
-      source: the images.
-      section: the size, or `{"size": 256, "stride": 128, "cache": 8}`.
+    """Windows as a configuration has them: the size, or `{"size": 256, "stride": 128, "cache": 8}`.
 
     Raises:
       ValueError: see `Windows`; also an unknown or missing argument.
@@ -113,8 +100,7 @@ def windows(source: Source, section: int | Mapping[str, Any]) -> Windows:
     except (TypeError, ValueError):
         raise ValueError(f"windows={section!r}: a size or a mapping is expected") from None
     for key in arguments:
-        if key not in ("size", "stride", "cache"):
-            raise unknown("argument of windows:", key, ("size", "stride", "cache"))
+        check_known("argument of windows:", key, ("size", "stride", "cache"))
     if "size" not in arguments:
         raise ValueError('windows need a size: {"size": 256, "stride": 128}')
     return Windows(source, **arguments)

@@ -18,8 +18,8 @@ from jaxnuc.evaluation.thresholds import optimize_thresholds
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics import Summary
 from jaxnuc.prediction.patches import OVERLAP
-from jaxnuc.prediction.patchwise import PatchwisePredictor
 from jaxnuc.prediction.predictor import load
+from jaxnuc.prediction.segment import PatchwisePredictor
 from jaxnuc.run import checkpoints
 from jaxnuc.run.log import LOG, read_log
 
@@ -28,12 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Data:
-    """On what is evaluated.
+    """On what is evaluated: a split, perhaps of another source than that of the training.
 
     Attributes:
-      split: of the data set.
-      source: a data set other than the one trained on, by name.
-      root: where its files are, if elsewhere than in training.
+      source: its name; None: that of the training.
+      root: where its files are; None: as in the training.
     """
 
     split: str = "test"
@@ -107,23 +106,16 @@ def evaluate_checkpoint(
     config, patch = predictor.config, inference.patch
 
     # The data.
-    trained_on = config.data.source.name
     section = config.data.source.to_dict() if data.source is None else {"name": data.source}
     root = data.root
     if root is None:
-        root = config.data.root if data.source in (None, trained_on) else ""
-    mpp = config.data.mpp or None
-    samples = open_split(section, root, data.split, mpp=mpp, stream=False)
+        root = config.data.root if data.source in (None, config.data.source.name) else ""
+    samples = open_split(section, root, data.split, mpp=config.data.mpp or None, stream=False)
 
     # The evaluation.
     target = Path(output or Path(workdirs[0]) / f"eval_{samples.name}_{data.split}")
-    logger.info(
-        "images of %s, %s: %d; writing to %s; the network is compiled for each size of image",
-        samples.name,
-        data.split,
-        len(samples),
-        target,
-    )
+    logger.info("images of %s, %s: %d; output %s", samples.name, data.split, len(samples), target)
+    logger.info("the network is compiled for each size of image")
     log = Path(workdirs[0]) / LOG
     segment: Segment = predictor
     if patch is not None:
@@ -151,18 +143,14 @@ def optimize_checkpoint(
     *,
     source: Source | None = None,
 ) -> dict[str, float]:
-    """Chooses a checkpoint's thresholds on the split "val" and stores them with it.
+    """Chooses a checkpoint's thresholds on the split "val" and stores them with it, for `load`.
 
-    `load` takes them from there. Where a training has several processes, all of them call this, and
-    the first one stores.
+    Where a training has several processes, all of them call this, and the first one stores.
 
     Args:
       workdir: of the training, or the folder of one checkpoint.
       checkpoint: `"best"`, `"latest"` or a step.
       source: the split; None: opened as the checkpoint's configuration says.
-
-    Returns:
-      The thresholds.
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.

@@ -21,10 +21,11 @@ from jaxnuc.evaluation.scoring import (
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics import Evaluation, Summary
 from jaxnuc.metrics.protocols import base as protocols
+from jaxnuc.outputs.drawing import save_png
 from jaxnuc.reports import plots
 from jaxnuc.reports.compared import Compared, compared
 from jaxnuc.reports.evaluation import CALIBRATIONS, write_evaluation_report
-from jaxnuc.reports.overlay import write_overlay
+from jaxnuc.reports.overlay import overlay
 from jaxnuc.reports.sizes import Sizes
 
 logger = logging.getLogger(__name__)
@@ -46,27 +47,23 @@ def evaluate(
     about: Mapping[str, Any] | None = None,
     training: Iterable[Mapping[str, Any]] = (),
 ) -> Summary:
-    """Segments and scores every image of a source.
+    """Segments and scores every image of a source; returns the figures of the data set.
 
     Only scores are kept while it runs; the images that are drawn are segmented once more at the
-    end. With `output`, this is written (each file whole or not at all):
+    end. Where every sample has a tissue, and there are several, the means over the tissues are
+    among the figures. With `output`, this is written (each file whole or not at all):
 
     * `metrics.json`: the figures with their confidence intervals, those of the protocols and of
       every group of images (modality, style, tissue) where the samples have them, and the
       conventions behind them. What is not a number is null; why a metric could not be computed is
       in `not_computed`, why there are no figures by class in `classes_not_scored`.
-    * `per_image.csv`: the scores of each image, in the source's order; what is not a number is
-      `nan`. `counts.csv`: the counts of each image that pooled figures are computed from.
-    * `per_class.csv`, where the data set has classes and the network predicts them: panoptic
-      quality and HoVer-Net's F1 of each class.
-    * `calibration.csv` and `calibration.png`, where nuclei have scores in [0, 1]: the share of them
-      that is matched, by score, and the reliability diagram. `class_calibration.csv` and `.png`,
-      where there are classes: the share of the matched nuclei whose class is right.
+    * `per_image.csv` and `counts.csv`: the scores of each image, in the source's order, and the
+      counts that pooled figures are computed from; what is not a number is `nan`.
+    * `per_class.csv`, where there are classes: panoptic quality and HoVer-Net's F1 of each.
+    * `calibration.csv` and `.png`, where nuclei have scores in [0, 1]: the share of them that is
+      matched, by score. `class_calibration.csv` and `.png`, where there are classes.
     * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
     * `report.html`: all of it on one page, these images with a slider between truth and prediction.
-
-    Where every sample has a tissue, and there are several, the means over the tissues are among
-    the figures.
 
     Args:
       segment: image (H, W, 3) uint8 -> an object with `instances` (H, W), integer; picklable
@@ -76,9 +73,6 @@ def evaluate(
       output: folder for the report; None writes nothing.
       about: what else `metrics.json` holds, such as the checkpoint.
       training: lines of the training's `metrics.jsonl`, for the curves of the report.
-
-    Returns:
-      The data set's figures, named as by `jaxnuc.metrics.summarize`, with those of the protocols.
 
     Raises:
       ValueError: the source is empty; a metric or protocol is unknown or needs classes, scores or
@@ -100,8 +94,7 @@ def evaluate(
     groups: list[dict[str, str]] = []
 
     def samples() -> Iterator[Sample]:
-        for index in range(len(source)):
-            sample = source[index]
+        for sample in map(source.__getitem__, range(len(source))):
             names.append(str(sample.meta["name"]))
             groups.append(groups_of(sample))
             yield sample
@@ -159,16 +152,13 @@ def evaluate(
 def _draw(
     segment: Segment, source: Source, evaluation: Evaluation, count: int, folder: Path
 ) -> list[Compared]:
-    """Draws the worst and the best images; removes the pictures of an earlier evaluation.
-
-    Returns:
-      The same images as the report shows them.
-    """
+    """Draws the worst and the best images, in files and for the report; removes older pictures."""
     pq = [scores.values.get("pq", math.nan) for scores in evaluation.scores]
     ranked = sorted((i for i, x in enumerate(pq) if not math.isnan(x)), key=pq.__getitem__)
     count, rules = min(count, len(ranked)), evaluation.conventions
     chosen = {"worst": ranked[: count - count // 2], "best": ranked[::-1][: count // 2]}
-    written, drawn = set(), []
+    written: set[Path] = set()
+    drawn = []
     if count:
         folder.mkdir(exist_ok=True)
     for kind, indices in chosen.items():
@@ -179,11 +169,9 @@ def _draw(
             sample = source[index]
             found = check_shape(segment(sample.image).instances, sample.instances, name)
             maps = (sample.instances, found)
-            write_overlay(path, sample.image, *maps, conventions=rules, caption=name)
+            save_png(path, overlay(sample.image, *maps, conventions=rules, caption=name))
             drawn.append(compared(kind, name, evaluation.scores[index], sample.image, *maps))
             written.add(path)
-    for pattern in ("worst_*.png", "best_*.png"):
-        for path in folder.glob(pattern):
-            if path not in written:
-                path.unlink()
+    for path in {*folder.glob("worst_*.png"), *folder.glob("best_*.png")} - written:
+        path.unlink()
     return drawn

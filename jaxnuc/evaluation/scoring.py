@@ -1,7 +1,8 @@
 """Scores the segmentations of images one by one, in other processes where there are workers."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from types import SimpleNamespace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -20,10 +21,7 @@ GROUPS = ("modality", "style", "tissue")  # of a sample's meta data
 
 
 class Segmentation(Protocol):
-    """What a segmentation function returns, at least.
-
-    It may have `scores` (N,) of the ids 1..N.
-    """
+    """What a segmentation function returns, at least; it may have `scores` (N,) of ids 1..N."""
 
     @property
     def instances(self) -> np.ndarray: ...
@@ -61,8 +59,7 @@ class Scoring:
 
     Attributes:
       conventions: of the scores.
-      metrics: to compute.
-      protocols: to keep states for.
+      metrics, protocols: to compute, to keep states for.
       label_set: at which classes are scored; None: they are not.
       optional: whether metrics that turn out not to be computable are left out.
       why_no_classes: where the predicted classes cannot be read as those of the data.
@@ -82,17 +79,11 @@ class Scoring:
 
 
 class ImageScores(NamedTuple):
-    """The scores of one image.
-
-    Attributes:
-      scores: by the metrics.
-      states: of the protocols, in their order.
-      areas: of its true and of its predicted nuclei, in pixels.
-    """
+    """The scores of one image, the states of the protocols, and the areas of nuclei in pixels."""
 
     scores: Scores
     states: tuple[Any, ...]
-    areas: tuple[np.ndarray, np.ndarray]
+    areas: tuple[np.ndarray, np.ndarray]  # of its true and of its predicted nuclei
 
 
 def plan_scoring(
@@ -100,11 +91,8 @@ def plan_scoring(
 ) -> Scoring:
     """Chooses what is computed, and refuses what cannot be before anything runs.
 
-    Args:
-      segment: the segmentation; one in two steps says whether it predicts classes.
-      source: the images.
-      options: `completed`.
-      default: the metrics if `options` name none: see `jaxnuc.metrics.base.choose`.
+    A segmentation in two steps says whether it predicts classes. `default` are the metrics where
+    the options name none: see `jaxnuc.metrics.base.choose`.
 
     Raises:
       ValueError: an unknown metric or protocol, or one that needs more than there is.
@@ -138,12 +126,7 @@ def score_images(
 ) -> Iterator[ImageScores]:
     """Segments and scores images, in their order.
 
-    Args:
-      segment: image (H, W, 3) uint8 -> an object with `instances` (H, W), or such a function in
-        two steps, of which the second runs in the workers.
-      samples: the images.
-      scoring: what is computed.
-      workers: processes that decode and score.
+    Of a segmentation in two steps, the second runs in the `workers`, processes that also score.
     """
 
     def tasks() -> Iterator[tuple[Any, ...]]:
@@ -154,10 +137,11 @@ def score_images(
             else:
                 whole = segment(sample.image)
                 scores = getattr(whole, "scores", None)
-                decode, found = None, _Whole(np.asarray(whole.instances), scores)
+                decode = None
+                found = SimpleNamespace(instances=np.asarray(whole.instances), scores=scores)
             # What is scored, and not the image, goes to another process.
-            truth = Truth(sample.instances, sample.classes, sample.ignore, str(sample.meta["name"]))
-            yield decode, found, truth, groups_of(sample), scoring
+            annotation = replace(sample, image=np.zeros((0, 0, 3), np.uint8))
+            yield decode, found, annotation, scoring
 
     return ordered_map(_score, tasks(), workers)
 
@@ -178,25 +162,8 @@ def check_shape(instances: np.ndarray, truth: np.ndarray, name: str) -> np.ndarr
     return instances
 
 
-class Truth(NamedTuple):
-    """The annotation of an image, without the image: see `Sample`."""
-
-    instances: np.ndarray
-    classes: np.ndarray | None
-    ignore: np.ndarray | None
-    name: str
-
-
-class _Whole(NamedTuple):
-    """The result of a segmentation in one step."""
-
-    instances: np.ndarray
-    scores: np.ndarray | None
-
-
-def _score(
-    decode: Decode | None, found: Any, truth: Truth, groups: dict[str, str], scoring: Scoring
-) -> ImageScores:
+def _score(decode: Decode | None, found: Any, truth: Sample, scoring: Scoring) -> ImageScores:
+    name = str(truth.meta["name"])
     nuclei = found if decode is None else decode(found, truth.instances.shape)
     classes = None
     if scoring.label_set is not None and truth.classes is not None:
@@ -205,16 +172,16 @@ def _score(
         classes = Classes(scoring.class_names, truth.classes, nuclei.classes, probabilities)
     image = ImagePair.of(
         truth.instances,
-        check_shape(nuclei.instances, truth.instances, truth.name),
+        check_shape(nuclei.instances, truth.instances, name),
         scoring.conventions,
         ignore=truth.ignore,
         scores=getattr(nuclei, "scores", None),
         classes=classes,
-        groups=groups,
+        groups=groups_of(truth),
     )
     try:
         scores = score_image(image, scoring.metrics, optional=scoring.optional)
         states = tuple(protocol.state(image) for protocol in scoring.protocols)
     except ValueError as error:
-        raise ValueError(f"image {truth.name!r}: {error}") from error
+        raise ValueError(f"image {name!r}: {error}") from error
     return ImageScores(scores, states, (image.table.truth_areas, image.table.prediction_areas))

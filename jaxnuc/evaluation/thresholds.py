@@ -10,16 +10,12 @@ from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.detection import aggregate_detections, detections
 from jaxnuc.representations import Representation, foreground_probability
 
+NO_IMAGES = "no images to choose thresholds by; give at least one"
 Pair = tuple[Mapping[str, np.ndarray], np.ndarray]
 
 
 class Optimum(NamedTuple):
-    """The best thresholds.
-
-    Attributes:
-      thresholds: by name, for `representation.with_thresholds(thresholds)`.
-      figure: the accuracy reached with them.
-    """
+    """The best thresholds by name, and the accuracy reached with them."""
 
     thresholds: dict[str, float]
     figure: float
@@ -31,8 +27,6 @@ def optimize_thresholds(
     *,
     nms: Sequence[float] = (0.3, 0.4, 0.5),
     ious: Sequence[float] = (0.3, 0.5, 0.7),
-    tolerance: float = 1e-2,
-    max_iterations: int = 20,
 ) -> Optimum:
     """Chooses the thresholds of a representation by the accuracy on validation images.
 
@@ -40,21 +34,17 @@ def optimize_thresholds(
     as high as possible, for a probability threshold between half the highest probability that is
     predicted and this probability, and for each of some thresholds of the suppression.
 
-    The published code looks for the probability by golden section. Here that is done only where
-    another threshold gives other nuclei. Where a higher threshold only leaves out nuclei
-    (`filters_by_score`), images are decoded once for each suppression, and every threshold
-    is tried.
+    The published code looks for the probability by golden section. Where a higher threshold only
+    leaves out nuclei (`filters_by_score`), images are decoded once for each suppression here, and
+    every threshold is tried.
 
     Args:
-      pairs: maps of each image as for `decode`, and its true instances (H, W). Where a
-        higher threshold only leaves out nuclei they are read one by one, otherwise all are held in
-        memory.
+      pairs: maps of each image as for `decode`, and its true instances (H, W); read one by one
+        where a higher threshold only leaves out nuclei, otherwise all are held in memory.
       representation: with `thresholds`, the first of which is one of the probability of its first
         map; where `nms_thresh` is among them, it is chosen as well. Classes have no part in it.
       nms: values of `nms_thresh` to choose from; (0.1, 0.2, 0.3) in the CoNIC variant.
       ious: at which the accuracy is averaged; a pair matches at an IoU of this or above.
-      tolerance: the golden section ends when the interval is that narrow.
-      max_iterations: of the golden section.
 
     Returns:
       The thresholds and the accuracy. Where no threshold gives a match, they are those that the
@@ -81,7 +71,7 @@ def optimize_thresholds(
     if base.filters_by_score:
         found = _every_threshold(pairs, variants, name, ious)
     else:
-        found = _searched(list(pairs), variants, name, ious, tolerance, max_iterations)
+        found = _searched(list(pairs), variants, name, ious)
     best = Optimum(dict(present), 0.0)
     for choice, (threshold, figure) in zip(choices, found, strict=True):
         if figure > best.figure:
@@ -110,7 +100,7 @@ def _every_threshold(
             of_gains.append(np.stack([_gains(table, order, iou) for iou in ious]))
         n_true.append(len(table.truth_ids))
     if not n_true:
-        raise _no_images()
+        raise ValueError(NO_IMAGES)
     found = []
     for variant, of_scores, of_gains in zip(variants, scores, gains, strict=True):
         every = np.concatenate(of_scores)
@@ -154,16 +144,11 @@ def _gains(table: ContingencyTable, order: np.ndarray, iou: float) -> np.ndarray
 
 
 def _searched(
-    pairs: Sequence[Pair],
-    variants: Sequence[Representation],
-    name: str,
-    ious: Sequence[float],
-    tolerance: float,
-    max_iterations: int,
+    pairs: Sequence[Pair], variants: Sequence[Representation], name: str, ious: Sequence[float]
 ) -> list[tuple[float, float]]:
     """For each variant the best threshold of a search and its accuracy."""
     if not pairs:
-        raise _no_images()
+        raise ValueError(NO_IMAGES)
     highest = max(_highest(maps, variants[0]) for maps, _ in pairs)
     found = []
     for variant in variants:
@@ -181,7 +166,7 @@ def _searched(
 
         # The published code's search may leave the interval, and SciPy's raises where all
         # thresholds are equally good; the bounded one does neither.
-        options = {"xatol": tolerance, "maxiter": max_iterations}
+        options = {"xatol": 1e-2, "maxiter": 20}
         minimize_scalar(loss, bounds=(highest / 2, highest), method="bounded", options=options)
         found.append(max(reached.items(), key=lambda item: item[1]))
     return found
@@ -191,7 +176,3 @@ def _highest(maps: Mapping[str, np.ndarray], representation: Representation) -> 
     """The highest probability in the first map."""
     name = next(iter(representation.outputs))
     return float(foreground_probability(maps[name], name).max(initial=0))
-
-
-def _no_images() -> ValueError:
-    return ValueError("no images to choose thresholds by; give at least one")

@@ -20,12 +20,7 @@ from jaxnuc.prediction.predictor import Predictor
 
 @dataclass(frozen=True)
 class Monitor:
-    """The figure of the validation that decides what is best.
-
-    Attributes:
-      figure: its name, such as `"pq_image_mean"`.
-      higher_is_better: its direction.
-    """
+    """The figure of the validation that decides what is best, such as `"pq_image_mean"`."""
 
     figure: str
     higher_is_better: bool
@@ -43,15 +38,10 @@ class Monitor:
 def plan_validation(
     config: ConfigDict, predictor: Predictor, source: Source
 ) -> tuple[Scoring, Monitor]:
-    """What is computed in validations, and the figure that decides.
+    """What is computed in validations of the split "val", and the figure that decides.
 
     These are the metrics of the configuration, or else the standard ones, and that of
     `evaluation.monitor`.
-
-    Args:
-      config: of the training.
-      predictor: the network to be.
-      source: the split "val".
 
     Raises:
       ValueError: a metric or protocol is unknown or needs more than there is, or there is no such
@@ -83,9 +73,6 @@ def validate(
       source: of the split.
       scoring: from `plan_validation`.
       workers: processes that decode and score, for each process that trains; 0: this one.
-
-    Returns:
-      Data-set figures as `jaxnuc.metrics.summarize` names them.
     """
     processes, count = jax.process_count(), len(source)
     mine = (source[index] for index in range(jax.process_index(), count, processes))

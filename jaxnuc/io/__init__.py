@@ -1,7 +1,8 @@
 """Files: images of any size read region by region, label images, formats of annotations.
 
 `open_image`, `at_mpp` and `list_images` are for images that are segmented; `Files` reads the
-folders and zips of data sets, whose formats have a module each (`aperio`, `mat`, `nifti`, ...).
+folders and zips of data sets, whose formats have a module each (`aperio`, `mat`, `nifti`, ...): a
+function of `data`, the content of a file, and `where`, its address, which errors name.
 """
 
 from jaxnuc.io.array_image import ArrayImage
@@ -12,8 +13,7 @@ from jaxnuc.io.label_images import label_pairs, read_label_image
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage, Level
 from jaxnuc.io.listing import image_name, list_images
 from jaxnuc.io.opening import open_image
-from jaxnuc.io.resample import ResampledImage, at_mpp
-from jaxnuc.io.thumbnails import thumbnail
+from jaxnuc.io.resample import ResampledImage, at_mpp, thumbnail
 
 __all__ = [
     "ArrayImage",

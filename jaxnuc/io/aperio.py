@@ -49,10 +49,6 @@ def read_aperio(data: bytes, where: str) -> Annotations:
     where it names none of its layer, of all regions of its layer. Vertices are (x, y) in pixels of
     the image, pixel (0, 0) reaching from 0 to 1.
 
-    Args:
-      data: the content of the file.
-      where: its address, for errors.
-
     Returns:
       The layers with their regions, also those of fewer than 3 vertices.
 

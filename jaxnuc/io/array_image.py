@@ -4,8 +4,9 @@ import io
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from jaxnuc.io.image_files import decode, decode_colors
+from jaxnuc.io.image_files import Refused, check_size, decode, decode_colors
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.npy import npy_header
 from jaxnuc.io.rgb import check_type, to_rgb
@@ -21,8 +22,7 @@ class ArrayImage(LargeImage):
         """Takes an array.
 
         Args:
-          array: (H, W), or (H, W, C) with 1 to 4 channels, of which alpha is dropped; bool, uint8,
-            uint16 (full range), or float in [0, 1].
+          array: as `rgb.to_rgb` takes it.
           path: where it comes from, for errors.
           mpp: microns per pixel, if known.
 
@@ -30,16 +30,14 @@ class ArrayImage(LargeImage):
           ValueError: another shape or type; at reading, another range.
         """
         check_type(array.shape, array.dtype, path)
-        super().__init__(path, [(array.shape[0], array.shape[1])])
-        self._array, self._mpp = array, mpp
+        sides = None if mpp is None else (mpp, mpp)
+        super().__init__(path, [(array.shape[0], array.shape[1])], sides)
+        self._array = array
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         row, col, height, width = box
         region = self._array[row : row + height, col : col + width]
         return to_rgb(region, self.path).copy()
-
-    def _pixel_size(self) -> tuple[float, float] | None:
-        return None if self._mpp is None else (self._mpp, self._mpp)
 
 
 def open_npy(path: Path) -> ArrayImage:
@@ -49,11 +47,10 @@ def open_npy(path: Path) -> ArrayImage:
       ValueError: no such file, truncated, or not an image.
     """
     with path.open("rb") as stream:
-        shape, fortran, dtype = npy_header(stream, str(path))
-        start = stream.tell()
+        shape, _, dtype = npy_header(stream, str(path))
     check_type(shape, dtype, str(path))
     try:
-        array = np.memmap(path, dtype, "r", start, shape, "F" if fortran else "C")
+        array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
         raise ValueError(f"{path}: truncated ({error}); fetch it again") from error
     return ArrayImage(array, str(path))
@@ -83,10 +80,6 @@ def _deep_png(data: bytes, where: str) -> np.ndarray:
             f"{where}: a PNG of 16 bits in several channels needs imagecodecs: "
             "pip install jaxnuc[slides]"
         ) from error
-    from PIL import Image
-
-    from jaxnuc.io.tiff_checks import Refused, check_size
-
     try:
         with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
             check_size(image.size)

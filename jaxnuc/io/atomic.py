@@ -18,10 +18,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside `path`, which takes its place when the block ends well.
 
     After an exception the temporary file or folder is removed, and what was at `path` stays. A
-    killed process leaves at most the temporary one, `.NAME.PROCESS`, which is never read.
-
-    Args:
-      path: of the file or folder to write; its folder exists.
+    killed process leaves at most the temporary one, `.NAME.PROCESS`, which is never read. The
+    folder of `path` exists.
 
     Yields:
       Where to write.

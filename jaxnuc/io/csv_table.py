@@ -8,12 +8,7 @@ from collections.abc import Iterable, Iterator
 def read_csv(
     data: bytes, where: str, columns: Iterable[str] = ()
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Reads a table with a first line of names.
-
-    Args:
-      data: the content of the file, in UTF-8.
-      where: its address, for errors.
-      columns: that the table must have.
+    """Reads a table in UTF-8 with a first line of names, among them `columns`.
 
     Yields:
       The address of a line, and its fields by column; a field that is missing is empty.

@@ -136,12 +136,7 @@ class Files:
 
 
 class File(NamedTuple):
-    """A file of a folder or of a zip.
-
-    Attributes:
-      files: the folder or the zip.
-      name: relative path in it.
-    """
+    """A file of a folder or of a zip, by its relative path in it."""
 
     files: Files
     name: str

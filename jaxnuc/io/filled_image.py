@@ -1,6 +1,8 @@
 """An image with damaged parts, which are filled with white."""
 
 import threading
+from collections.abc import Iterable
+from itertools import pairwise
 
 import numpy as np
 
@@ -20,7 +22,7 @@ class FilledImage(LargeImage):
 
     def __init__(self, image: LargeImage) -> None:
         """Takes an image; closing the view closes it."""
-        super().__init__(image.path, [level.shape for level in image.levels])
+        super().__init__(image.path, [each.shape for each in image.levels], image.pixel_size)
         self._image, self._lock = image, threading.Lock()
         self.damage: list[str] = []
 
@@ -28,16 +30,21 @@ class FilledImage(LargeImage):
         try:
             return self._image.read(*box, level=level)
         except CorruptRegion as error:
-            damaged = _common(box, error.box)
-            if error.box == box and max(box.height, box.width) > _SQUARE:
-                parts = _halves(box)  # which part of it is damaged is not known
+            row, col, height, width = error.box
+            if error.box == box and max(height, width) > _SQUARE:
+                # Which part of it is damaged is not known.
+                parts = _cut(box, _middle(row, height), _middle(col, width))
             else:
                 self._remember(str(error))
-                parts = _around(box, damaged)
+                parts = [
+                    part
+                    for part in _cut(box, (row, row + height), (col, col + width))
+                    if not (row <= part.row < row + height and col <= part.col < col + width)
+                ]
         region = np.full((box.height, box.width, 3), WHITE, np.uint8)
         for part in parts:
-            row, col = part.row - box.row, part.col - box.col
-            region[row : row + part.height, col : col + part.width] = self._read(level, part)
+            top, left = part.row - box.row, part.col - box.col
+            region[top : top + part.height, left : left + part.width] = self._read(level, part)
         return region
 
     def _remember(self, message: str) -> None:
@@ -45,50 +52,24 @@ class FilledImage(LargeImage):
             if message not in self.damage:
                 self.damage.append(message)
 
-    def _pixel_size(self) -> tuple[float, float] | None:
-        mpp = self._image.mpp
-        return None if mpp is None else (mpp, mpp)
-
     def close(self) -> None:
         """Closes the image."""
         self._image.close()
 
 
-def _common(box: Box, other: Box) -> Box:
-    """The part of a box in another, the box itself where there is none."""
-    top, left = max(box.row, other.row), max(box.col, other.col)
-    bottom = min(box.row + box.height, other.row + other.height)
-    right = min(box.col + box.width, other.col + other.width)
-    if top >= bottom or left >= right:
-        return box
-    return Box(top, left, bottom - top, right - left)
-
-
-def _halves(box: Box) -> list[Box]:
-    """A box cut across its longer side, at a multiple of `_SQUARE`."""
-    row, col, height, width = box
-    if height >= width:
-        first = _cut(row, height)
-        return [Box(row, col, first, width), Box(row + first, col, height - first, width)]
-    first = _cut(col, width)
-    return [Box(row, col, height, first), Box(row, col + first, height, width - first)]
-
-
-def _cut(start: int, length: int) -> int:
-    """Pixels in the first half, which is neither empty nor all."""
+def _middle(start: int, length: int) -> list[int]:
+    """Where a side is halved, at a multiple of `_SQUARE`; nowhere if it is no longer."""
     middle = (start + length // 2) // _SQUARE * _SQUARE
-    return (middle if middle > start else middle + _SQUARE) - start
+    return [middle if middle > start else middle + _SQUARE] if length > _SQUARE else []
 
 
-def _around(box: Box, inner: Box) -> list[Box]:
-    """The parts of a box around another inside of it: above, below, and at both sides."""
-    row, col, height, width = box
-    above, before = inner.row - row, inner.col - col
-    below, after = height - above - inner.height, width - before - inner.width
-    found = [
-        Box(row, col, above, width),
-        Box(inner.row + inner.height, col, below, width),
-        Box(inner.row, col, inner.height, before),
-        Box(inner.row, inner.col + inner.width, inner.height, after),
+def _cut(box: Box, rows: Iterable[int], cols: Iterable[int]) -> list[Box]:
+    """The parts of a box, cut before those of the rows and columns that lie inside."""
+    end_row, end_col = box.row + box.height, box.col + box.width
+    tops = sorted({box.row, end_row, *(row for row in rows if box.row < row < end_row)})
+    lefts = sorted({box.col, end_col, *(col for col in cols if box.col < col < end_col)})
+    return [
+        Box(top, left, bottom - top, right - left)
+        for top, bottom in pairwise(tops)
+        for left, right in pairwise(lefts)
     ]
-    return [part for part in found if part.height and part.width]

@@ -1,6 +1,7 @@
 """Names and contents of image files."""
 
 import io
+import math
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,16 +12,15 @@ import tifffile
 from PIL import Image, ImageMode
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
+from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
 from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from jaxnuc.io.npy import decode_npy
-from jaxnuc.io.tiff_checks import Refused, check_black, check_single, check_size, first_page
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
-# Only these are opened: Pillow knows dozens of formats, some of which start other programs.
 _KINDS = {
     b"\x89PNG\r\n\x1a\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
@@ -30,6 +30,8 @@ _KINDS = {
     b"II+\0": "TIFF",
     b"MM\0+": "TIFF",
 }
+# Only these are opened: Pillow knows dozens of formats, some of which start other programs.
+_READERS = {"PNG": PngImageFile, "JPEG": jpeg_factory, "BMP": BmpImageFile, "TIFF": TiffImageFile}
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
 _TIFFFILE_CODECS = {
@@ -51,6 +53,20 @@ _BACK = {
     8: Image.Transpose.ROTATE_270,
 }
 _ORIENTATION = 274
+_PYRAMIDS = (".svs",)  # several pages, the whole image first
+_GRAY = {
+    tifffile.PHOTOMETRIC.MINISWHITE,
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.PALETTE,
+}
+# Aperio's own: of tiles in YCbCr, which their codestream does not say, and in RGB.
+_JPEG_2000 = tifffile.COMPRESSION.APERIO_JP2000_YCBC, tifffile.COMPRESSION.APERIO_JP2000_RGB
+_MADE_RGB = {tifffile.COMPRESSION.JPEG, *_JPEG_2000}  # by the decoder
+_FAX = {2, 3, 4}  # compressions of black and white, of which 0 is white by convention
+
+
+class Refused(ValueError):
+    """The file may be whole, but is of a kind that is not read."""
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
@@ -81,12 +97,9 @@ def is_junk(name: str) -> bool:
 def decode(data: bytes, where: str) -> np.ndarray:
     """Decodes the bytes of an image or `.npy` file without converting the values.
 
-    For labels and masks. Colors of a palette are left aside, and an image lies as it is stored,
-    whatever orientation its tags ask for.
-
-    Args:
-      data: the content of the file: PNG, TIFF, JPEG or BMP whatever its suffix, or NPY.
-      where: its address; errors name it.
+    For labels and masks. The content of the file is PNG, TIFF, JPEG or BMP whatever its suffix, or
+    NPY. Colors of a palette are left aside, and an image lies as it is stored, whatever orientation
+    its tags ask for.
 
     Returns:
       (H, W) or (H, W, C), of the dtype in the file; a palette image gives its indices, and a TIFF
@@ -107,17 +120,17 @@ def decode(data: bytes, where: str) -> np.ndarray:
             raise Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page, several = first_page(tiff, where)
+                page, several = _first_page(tiff, where)
                 bits, stored = page.bitspersample, page.dtype
                 check_black(page)
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
                     if several and len(tiff.series) == 1:
                         check_size((several, page.size))
                         return tiff.asarray()
-                    check_single(several)
+                    _check_single(several)
                     array = page.asarray()
                     return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
-                check_single(several)
+                _check_single(several)
         elif kind == "PNG":
             bits = data[24]
         image = _load(data, kind, stored)
@@ -130,11 +143,7 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
     """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
     The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
-    TIFF), by which some programs turn it, is left aside.
-
-    Args:
-      data: the content of the file: PNG, TIFF, JPEG or BMP, whatever its suffix.
-      where: its address; errors name it.
+    TIFF), by which some programs turn it, is left aside. Any suffix will do.
 
     Returns:
       (H, W) uint8 gray, (H, W, C) uint8 gray and alpha, RGB, or RGB and alpha; (H, W) bool.
@@ -147,12 +156,14 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
         kind = _kind(data)
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page, several = first_page(tiff, where)
-                check_single(several)
+                page, several = _first_page(tiff, where)
+                _check_single(several)
                 if page.bitspersample == 1:
                     check_black(page)
                 if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
                     raise Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
+                if page.compression in _JPEG_2000:
+                    return _jpeg_2000_tiles(data, page)
         elif kind == "PNG" and data[24] > 8:
             raise Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
         image = _load(data, kind)
@@ -172,7 +183,7 @@ def image_size(data: bytes, where: str) -> tuple[int, int]:
         kind = _kind(data)
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page = first_page(tiff, where)[0]
+                page = _first_page(tiff, where)[0]
                 return page.imagelength, page.imagewidth
         width, height = _open(data, kind).size
         return height, width
@@ -195,6 +206,59 @@ def _errors(where: str) -> Iterator[None]:
         ) from error
 
 
+def check_size(sides: tuple[int, int]) -> None:
+    """Refuses (width, height) of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`: perhaps a bomb."""
+    most = Image.MAX_IMAGE_PIXELS
+    if most is not None and math.prod(sides) > most:
+        raise Refused(
+            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read; cut it up, or, "
+            "if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
+        )
+
+
+def check_black(page: tifffile.TiffPage) -> None:
+    """Refuses a page in which 0 is white, which programs read as it is or inverted."""
+    white = page.photometric == tifffile.PHOTOMETRIC.MINISWHITE
+    if white and page.compression not in _FAX:
+        raise Refused(
+            "a TIFF in which 0 is white: programs read it as it is or inverted; save it with 0 as "
+            "black"
+        )
+
+
+def _first_page(tiff: tifffile.TiffFile, where: str) -> tuple[tifffile.TiffPage, int]:
+    """The first page of a file, checked, and the number of pages if there are several images.
+
+    Of a slide (`.svs`) the other pages are smaller copies.
+    """
+    page = tiff.pages.first
+    check_size((page.imagewidth, page.imagelength))
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
+    if page.photometric not in _GRAY and (
+        page.photometric != tifffile.PHOTOMETRIC.RGB and page.compression not in _MADE_RGB
+    ):
+        colors = tifffile.PHOTOMETRIC(page.photometric).name
+        raise Refused(f"an image of {colors} colors; convert it to RGB")
+    if page.samplesperpixel > (2 if page.photometric in _GRAY else 4):
+        raise Refused(f"{page.samplesperpixel} channels, expected gray or RGB")
+    length = tiff.filehandle.size
+    for start, count in zip(page.dataoffsets, page.databytecounts, strict=True):
+        # A part without bytes is read as zeros.
+        if count < 1 or start < 1 or start + count > length:
+            raise ValueError("a part of the image is missing")
+    if PurePosixPath(where).suffix.lower() in _PYRAMIDS:
+        return page, 0
+    pages = max(len(tiff.pages), tiff.series[0].size // max(page.size, 1))
+    return page, pages if pages > 1 else 0
+
+
+def _check_single(pages: int) -> None:
+    """Refuses several images, of which all but the first would be lost."""
+    if pages:
+        raise Refused(f"several images ({pages} pages; save each image on its own)")
+
+
 def _kind(data: bytes) -> str:
     for start, kind in _KINDS.items():
         if data.startswith(start):
@@ -204,20 +268,13 @@ def _kind(data: bytes) -> str:
 
 def _open(data: bytes, kind: str) -> ImageFile:
     """The image, of which only the header is read."""
-    image: ImageFile
+    image: ImageFile = _READERS[kind](io.BytesIO(data))
     if kind == "PNG":
-        image = PngImageFile(io.BytesIO(data))
         several = getattr(image, "n_frames", 1)
         if several > 1:
             raise Refused(f"an animation ({several} images; save each image on its own)")
         if data[24] > 8 and data[25] != 0:  # Pillow would drop half of the bits
             raise Refused("16 bits in each of several channels; save it with 8")
-    elif kind == "JPEG":
-        image = jpeg_factory(io.BytesIO(data))
-    elif kind == "BMP":
-        image = BmpImageFile(io.BytesIO(data))
-    else:
-        image = TiffImageFile(io.BytesIO(data))
     check_size(image.size)
     if image.mode not in _MODES:
         raise Refused(f"an image of {image.mode} colors; convert it to RGB")
@@ -235,3 +292,24 @@ def _load(data: bytes, kind: str, stored: np.dtype | None = None) -> Image.Image
     turned = image.getexif().get(_ORIENTATION) if kind == "TIFF" else None
     image.load()
     return image.transpose(_BACK[turned]) if turned in _BACK else image
+
+
+def _jpeg_2000_tiles(data: bytes, page: tifffile.TiffPage) -> np.ndarray:
+    """A page of a slide of Aperio, (H, W, 3) uint8, of which Pillow decodes every tile."""
+    height, width = page.tilelength, page.tilewidth
+    rows, columns = -(-page.imagelength // height), -(-page.imagewidth // width)
+    check_size((width, height))
+    if len(page.dataoffsets) != rows * columns:
+        raise ValueError(f"{len(page.dataoffsets)} tiles, expected {rows * columns}")
+    slide = np.zeros((rows * height, columns * width, 3), np.uint8)
+    places = zip(page.dataoffsets, page.databytecounts, strict=True)
+    for k, (offset, count) in enumerate(places):
+        with Jpeg2KImageFile(io.BytesIO(data[offset : offset + count])) as tile:
+            if tile.size != (width, height) or len(tile.getbands()) != 3:
+                raise ValueError(f"tile {k} is {tile.mode} of {tile.size} pixels")
+            bands = tile.split()
+        if page.compression == tifffile.COMPRESSION.APERIO_JP2000_YCBC:
+            bands = Image.merge("YCbCr", bands).convert("RGB").split()
+        top, left = k // columns * height, k % columns * width
+        slide[top : top + height, left : left + width] = np.dstack([np.asarray(b) for b in bands])
+    return slide[: page.imagelength, : page.imagewidth]

@@ -1,18 +1,16 @@
 """Label images as the tools of the field write them, and pairs of true and predicted ones."""
 
-import os
 import re
-import zipfile
-import zlib
 from collections.abc import Iterable
-from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
 
-from jaxnuc.io.image_files import decode, is_junk, natural_key
+from jaxnuc.io.files import Files
+from jaxnuc.io.image_files import decode, natural_key
 from jaxnuc.io.mat import mat_variables, read_mat
+from jaxnuc.io.npy import decode_npz, npz_names
 from jaxnuc.registry import unknown
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
@@ -55,20 +53,22 @@ def read_label_image(path: str | Path) -> np.ndarray:
             "(JPEG changes ids); export it as PNG or TIFF"
         )
     data = path.read_bytes()
-    if suffix == ".mat":
-        return _as_labels(_from_mat(data, path), path)
+    where = str(path)
     if suffix == ".npz":
-        return _as_labels(_from_npz(data, path), path)
-    return _as_labels(decode(data, str(path)), path)
+        key = _chosen(npz_names(data, where), path)
+        return _as_labels(decode_npz(data, where, [key])[key], path)
+    if suffix == ".mat":
+        key = _chosen([n for n, each in mat_variables(data, where).items() if each.numeric], path)
+        return _as_labels(read_mat(data, where, [key])[key], path)
+    return _as_labels(decode(data, where), path)
 
 
 class LabelPair(NamedTuple):
-    """The files of one image.
+    """The label images of one image.
 
     Attributes:
       name: relative path, without suffix and without what the tools append.
-      truth: the true label image.
-      prediction: the predicted one; None if it is missing and counts as empty.
+      truth, prediction: the files; no prediction if it is missing and counts as empty.
     """
 
     name: str
@@ -142,13 +142,10 @@ def _label_files(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder}: no such folder")
     found: dict[str, Path] = {}
-    for below, _, names in os.walk(folder):
-        for name in sorted(names):
-            path = Path(below, name)
-            relative = path.relative_to(folder)
-            if path.suffix.lower() not in LABEL_SUFFIXES or is_junk(relative.as_posix()):
-                continue
-            key = relative.with_suffix("").as_posix()
+    for name in Files(folder).names:
+        path = folder / name
+        if path.suffix.lower() in LABEL_SUFFIXES:
+            key = PurePosixPath(name).with_suffix("").as_posix()
             if key in found:
                 raise _twice(found[key], path, folder)
             found[key] = path
@@ -224,8 +221,8 @@ def _whole(array: np.ndarray, path: Path) -> np.ndarray:
     return array.astype(np.int32 if largest < 2**31 else np.int64)
 
 
-def _chosen(names: Iterable[str], path: Path) -> str:
-    names = list(names)
+def _chosen(names: list[str], path: Path) -> str:
+    """The array that holds the instances."""
     known = [name for name in names if name in _KEYS]
     if len(names) == 1:
         return names[0]
@@ -235,24 +232,3 @@ def _chosen(names: Iterable[str], path: Path) -> str:
         f"{path}: holds the arrays {', '.join(names) or 'none'}, of which {len(known)} are known "
         f"to be instances ({', '.join(_KEYS)}); save it with one of them"
     )
-
-
-def _from_npz(data: bytes, path: Path) -> np.ndarray:
-    try:
-        with zipfile.ZipFile(BytesIO(data)) as file:
-            names = [n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy")]
-            member = f"{_chosen(names, path)}.npy"
-            content = file.read(member)
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise _damaged(path, error) from error
-    return decode(content, str(path / member))
-
-
-def _from_mat(data: bytes, path: Path) -> np.ndarray:
-    variables = mat_variables(data, str(path))
-    key = _chosen([name for name, variable in variables.items() if variable.numeric], path)
-    return read_mat(data, str(path), [key])[key]
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(f"{path}: cannot be read ({error!r}); it is truncated or corrupt")

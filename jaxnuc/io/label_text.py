@@ -6,20 +6,12 @@ import numpy as np
 
 
 def text_size(data: bytes, where: str) -> tuple[int, int]:
-    """Height and width that the first line of a file gives.
-
-    Raises:
-      ValueError: the first line does not hold two numbers.
-    """
+    """Height and width that the first line of a file gives; ValueError if it holds no two."""
     return _header(data, where)[0]
 
 
 def text_labels(data: bytes, where: str) -> np.ndarray:
     """The labels of a file, one number per pixel, row by row from the left.
-
-    Args:
-      data: the content of the file.
-      where: its address, for errors.
 
     Returns:
       (H, W) int64, 0 is background.

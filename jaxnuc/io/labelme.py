@@ -29,10 +29,6 @@ def read_labelme(data: bytes, where: str) -> LabelMe:
 
     Vertices are pixels of the image, pixel (0, 0) reaching from 0 to 1.
 
-    Args:
-      data: the content of the file.
-      where: its address, for errors.
-
     Returns:
       The shapes, also those of fewer than 3 vertices.
 
@@ -53,7 +49,14 @@ def read_labelme(data: bytes, where: str) -> LabelMe:
     if not isinstance(shapes, list):
         raise ValueError(f"{where}: no list `shapes`, which a LabelMe file has")
     found = tuple(_shape(shape, f"{where}: shape {k}") for k, shape in enumerate(shapes))
-    return LabelMe(_size(content, where), found)
+    height, width = content.get("imageHeight"), content.get("imageWidth")
+    if height is None or width is None:
+        return LabelMe(None, found)
+    if not (isinstance(height, int) and isinstance(width, int)):
+        raise ValueError(
+            f"{where}: imageHeight={height!r:.80}, imageWidth={width!r:.80}; expected two integers"
+        )
+    return LabelMe((height, width), found)
 
 
 def _shape(shape: Any, at: str) -> Shape:
@@ -67,14 +70,3 @@ def _shape(shape: Any, at: str) -> Shape:
     if kind != "polygon" and len(outline) > 2:
         raise ValueError(f"{at} ({label:.80}) is a {kind!r:.80}; draw it as a polygon or remove it")
     return Shape(label, outline)
-
-
-def _size(content: dict[str, Any], where: str) -> tuple[int, int] | None:
-    height, width = content.get("imageHeight"), content.get("imageWidth")
-    if height is None or width is None:
-        return None
-    if not (isinstance(height, int) and isinstance(width, int)):
-        raise ValueError(
-            f"{where}: imageHeight={height!r:.80}, imageWidth={width!r:.80}; expected two integers"
-        )
-    return height, width

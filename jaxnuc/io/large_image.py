@@ -5,7 +5,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
-from types import TracebackType
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -15,14 +14,7 @@ _CACHE_BYTES = 64 * 2**20
 
 
 class Box(NamedTuple):
-    """A region of a level, in its pixels.
-
-    Attributes:
-      row: of the upper left pixel.
-      col: of the upper left pixel.
-      height: rows.
-      width: columns.
-    """
+    """A region of a level, in its pixels: the upper left one, and how many rows and columns."""
 
     row: int
     col: int
@@ -53,8 +45,7 @@ class CorruptRegion(ValueError):
     """
 
     def __init__(self, path: str, level: int, box: Box, reason: str) -> None:
-        # All are arguments, so that it comes through from another process.
-        super().__init__(path, level, box, reason)
+        super().__init__(path, level, box, reason)  # all of it, to come from another process
         self.path, self.level, self.box, self.reason = path, level, box, reason
 
     def __str__(self) -> str:
@@ -72,12 +63,18 @@ class LargeImage(ABC):
     Attributes:
       path: where it comes from, for errors.
       levels: the image in full, and the smaller copies in its file, ever coarser.
+      pixel_size: height and width of a pixel of level 0 in micrometers, if the file tells.
     """
 
-    def __init__(self, path: str, shapes: Sequence[tuple[int, int]]) -> None:
+    def __init__(
+        self,
+        path: str,
+        shapes: Sequence[tuple[int, int]],
+        pixel_size: tuple[float, float] | None = None,
+    ) -> None:
         """Keeps the shapes of copies of the whole image, level 0 first; slides have labels, too."""
         downsamples = [downsample(shapes[0], shape) for shape in shapes]
-        self.path = path
+        self.path, self.pixel_size = path, pixel_size
         self._stored = [n for n, factor in enumerate(downsamples) if factor is not None]
         self.levels = tuple(
             Level(shape, factor)
@@ -97,11 +94,10 @@ class LargeImage(ABC):
         Raises:
           ValueError: by the file, pixels are not square: the sides differ by more than 1 %.
         """
-        sides = self._pixel_size()
-        if sides is None:
+        if self.pixel_size is None:
             return None
-        height, width = sides
-        if abs(height - width) > 0.01 * min(sides):
+        height, width = self.pixel_size
+        if abs(height - width) > 0.01 * min(height, width):
             raise ValueError(
                 f"{self.path}: pixels of {width} um along x and {height} um along y, but square "
                 "ones are expected; resample the image, or, if the file is wrong, say what they "
@@ -110,17 +106,7 @@ class LargeImage(ABC):
         return (height + width) / 2
 
     def read(self, row: int, col: int, height: int, width: int, level: int = 0) -> np.ndarray:
-        """Reads a region.
-
-        Args:
-          row: of its upper left pixel, in pixels of the level, as all of these.
-          col: of its upper left pixel.
-          height: its rows, at least 1.
-          width: its columns, at least 1.
-          level: of `levels`.
-
-        Returns:
-          (height, width, 3) uint8.
+        """Reads a region, a `Box` in pixels of a level, as (height, width, 3) uint8.
 
         Raises:
           ValueError: there is no such level, or the region does not lie inside it.
@@ -141,10 +127,6 @@ class LargeImage(ABC):
     def _read(self, level: int, box: Box) -> np.ndarray:
         """A region that lies inside."""
 
-    @abstractmethod
-    def _pixel_size(self) -> tuple[float, float] | None:
-        """Height and width of a pixel of level 0 in micrometers, if the file tells."""
-
     def close(self) -> None:  # noqa: B027  (many have nothing to close)
         """Closes the file; nothing is read afterwards."""
 
@@ -152,12 +134,7 @@ class LargeImage(ABC):
         """The image itself, which is closed at the end of the block."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Closes the file."""
         self.close()
 
@@ -166,10 +143,14 @@ class BlockImage(LargeImage):
     """An image that is read block by block, of which the last ones are kept."""
 
     def __init__(
-        self, path: str, shapes: Sequence[tuple[int, int]], blocks: Sequence[tuple[int, int]]
+        self,
+        path: str,
+        shapes: Sequence[tuple[int, int]],
+        blocks: Sequence[tuple[int, int]],
+        pixel_size: tuple[float, float] | None,
     ) -> None:
         """Takes the shape of each level, and that of its blocks."""
-        super().__init__(path, shapes)
+        super().__init__(path, shapes, pixel_size)
         self._blocks = [blocks[stored] for stored in self._stored]
         self._cache: OrderedDict[tuple[int, int, int], np.ndarray] = OrderedDict()
         self._cached_bytes = 0

@@ -59,24 +59,22 @@ def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 
 def _found(source: str | os.PathLike[str]) -> list[Path]:
-    path, known = Path(source), ", ".join(_SUFFIXES)
+    path = Path(source)
     if path.is_file() or (path.is_dir() and is_zarr(path)):
         return [path]
+    paths: Iterator[Path]
     if path.is_dir():
-        images = list(_images(path.iterdir()))
-        if not images:
-            raise FileNotFoundError(f"{path}: no image in this folder; known are {known}, Zarr")
+        paths, missing = path.iterdir(), "no image in this folder"
+    elif glob.has_magic(str(source)):
+        paths, missing = map(Path, glob.iglob(str(path), recursive=True)), "no image is named so"
     else:
-        if not glob.has_magic(str(source)):
-            raise FileNotFoundError(f"{path}: no such file or folder")
-        images = list(_images(map(Path, glob.iglob(str(path), recursive=True))))
-        if not images:
-            raise FileNotFoundError(f"{path}: no image is named so; known are {known}, Zarr")
+        raise FileNotFoundError(f"{path}: no such file or folder")
+    images = [each for each in paths if _is_image(each)]
+    if not images:
+        raise FileNotFoundError(f"{path}: {missing}; known are {', '.join(_SUFFIXES)}, Zarr")
     return sorted(images, key=lambda image: (natural_key(str(image)), str(image)))
 
 
-def _images(paths: Iterator[Path]) -> Iterator[Path]:
-    for path in paths:
-        image = path.is_file() and path.suffix.lower() in _SUFFIXES
-        if (image or (path.is_dir() and is_zarr(path))) and not is_junk(path.name):
-            yield path
+def _is_image(path: Path) -> bool:
+    known = path.suffix.lower() in _SUFFIXES if path.is_file() else path.is_dir() and is_zarr(path)
+    return known and not is_junk(path.name)

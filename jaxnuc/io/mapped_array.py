@@ -18,13 +18,9 @@ class MappedArray:
 
     The file is mapped at the first read in each process; the map stays behind in pickling.
 
-    Args:
-      file: the `.npy` file.
-
     Attributes:
       where: the address of the file, for messages.
-      shape: of the array.
-      dtype: of the array.
+      shape, dtype: of the array.
 
     Raises:
       ValueError: the file is compressed in its zip, is no `.npy` file of plain numbers or

@@ -34,12 +34,7 @@ class Variable(NamedTuple):
 
 
 def read_mat(data: bytes, where: str, keys: Iterable[str]) -> dict[str, np.ndarray]:
-    """Reads variables of a MAT file of version 5 to 7.2: real numbers, and cells of them.
-
-    Args:
-      data: content of the file.
-      where: its address, for errors.
-      keys: the variables to read.
+    """Reads the variables `keys` of a MAT file, version 5 to 7.2: real numbers, and cells of them.
 
     Returns:
       The arrays by variable, of MATLAB's class as dtype; vectors are (N, 1) or (1, N), as MATLAB

@@ -17,10 +17,6 @@ _TYPES = {2: "u1", 256: "i1", 4: "i2", 512: "u2", 8: "i4", 768: "u4", 16: "f4", 
 def read_nifti(data: bytes, where: str) -> np.ndarray:
     """Reads a `.nii` or `.nii.gz` file.
 
-    Args:
-      data: the content of the file.
-      where: its address, for errors.
-
     Returns:
       The voxels as stored, first axis fastest, so that of a picture (x, y); axes of length 1
       behind the second are dropped. The header's orientation is not applied.

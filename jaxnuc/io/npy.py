@@ -2,6 +2,7 @@
 
 import io
 import math
+import zipfile
 from collections.abc import Iterable
 from typing import BinaryIO
 
@@ -14,14 +15,7 @@ _HEADERS = {
 
 
 def npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Reads the header of a `.npy` file, up to its numbers.
-
-    Args:
-      stream: at the beginning of the file.
-      where: its address, for errors.
-
-    Returns:
-      Shape, whether the first axis is the fastest, dtype.
+    """Reads the header of a `.npy` file: shape, whether the first axis is the fastest, dtype.
 
     Raises:
       ValueError: no such header, or one of Python objects, which are never unpickled.
@@ -48,10 +42,6 @@ def npy_header(stream: BinaryIO, where: str) -> tuple[tuple[int, ...], bool, np.
 def decode_npy(data: bytes, where: str) -> np.ndarray:
     """The array in the bytes of a `.npy` file.
 
-    Args:
-      data: the content of the file.
-      where: its address, for errors.
-
     Raises:
       ValueError: as `npy_header`, or the file is truncated.
     """
@@ -67,30 +57,36 @@ def decode_npy(data: bytes, where: str) -> np.ndarray:
     return array.reshape(shape, order="F" if fortran else "C").copy()
 
 
-def decode_npz(data: bytes, where: str, keys: Iterable[str]) -> dict[str, np.ndarray]:
-    """Chosen arrays in the bytes of an `.npz` file.
+def npz_names(data: bytes, where: str) -> list[str]:
+    """The names of the arrays in an `.npz` file; raises what `decode_npz` does."""
+    return list(_members(data, where, ()))
 
-    Args:
-      data: the content of the file.
-      where: its address, for errors.
-      keys: the arrays to read.
+
+def decode_npz(data: bytes, where: str, keys: Iterable[str]) -> dict[str, np.ndarray]:
+    """The arrays of these names in the bytes of an `.npz` file.
 
     Raises:
-      ValueError: the file is damaged, or lacks an array; the message lists those there are.
+      ValueError: the file is damaged, holds Python objects, or lacks an array; the message lists
+        those there are.
     """
     keys = list(keys)
-    try:
-        with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
-            present = list(arrays)
-            found = {key: arrays[key] for key in keys if key in present}
-    except Exception as error:  # a damaged zip, header or stream: errors of many types
-        raise ValueError(
-            f"{where}: cannot be read as npz ({error!s:.200}); fetch it again"
-        ) from error
-    missing = [key for key in keys if key not in found]
+    members = _members(data, where, keys)
+    missing = [key for key in keys if key not in members]
     if missing:
         raise ValueError(
             f"{where}: no array {', '.join(map(repr, missing))} in it; there are: "
-            f"{', '.join(present) or 'none'}"
+            f"{', '.join(members) or 'none'}"
         )
-    return found
+    return {key: decode_npy(members[key], f"{where}/{key}.npy") for key in keys}
+
+
+def _members(data: bytes, where: str, keys: Iterable[str]) -> dict[str, bytes]:
+    """The arrays of an `.npz` file, of which those of `keys` are read."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as file:
+            names = [n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy")]
+            return {name: file.read(f"{name}.npy") if name in keys else b"" for name in names}
+    except Exception as error:  # a damaged zip or stream: errors of many types
+        raise ValueError(
+            f"{where}: cannot be read as npz ({error!s:.200}); fetch it again"
+        ) from error

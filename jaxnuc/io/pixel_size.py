@@ -48,13 +48,7 @@ def plausible(sides: tuple[float, float]) -> bool:
 def of_tiff(
     tiff: tifffile.TiffFile, series: int, page: tifffile.TiffPage
 ) -> tuple[float, float] | None:
-    """Sides of the pixels of a series: from OME-XML, Aperio's description or the resolution.
-
-    Args:
-      tiff: the file.
-      series: of the image.
-      page: the first of the series.
-    """
+    """Sides of the pixels of a series, from OME-XML or its first page: Aperio's or TIFF's tags."""
     from_ome = of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None
     return from_ome or _of_aperio(page) or _of_resolution(page)
 
@@ -85,13 +79,11 @@ def of_ome(xml: str, series: int) -> tuple[float, float] | None:
 
 def _of_resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
     unit = _RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit"))
-    sides = []
-    for name in ("YResolution", "XResolution"):
-        value = page.tags.valueof(name)
-        if unit is None or not isinstance(value, tuple) or len(value) != 2 or 0 in value:
-            return None
-        sides.append(unit * value[1] / value[0])
-    return (sides[0], sides[1]) if plausible((sides[0], sides[1])) else None
+    tags = page.tags.valueof("YResolution"), page.tags.valueof("XResolution")
+    if unit is None or not all(isinstance(t, tuple) and len(t) == 2 and 0 not in t for t in tags):
+        return None
+    height, width = (unit * per / pixels for pixels, per in tags)
+    return (height, width) if plausible((height, width)) else None
 
 
 def check_mpp(mpp: float) -> None:

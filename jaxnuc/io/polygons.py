@@ -122,11 +122,7 @@ def rasterize(
 
 
 def check_convention(name: str) -> Convention:
-    """The convention of this name.
-
-    Raises:
-      ValueError: there is none; the message lists them.
-    """
+    """The convention of this name; ValueError lists those there are."""
     if name not in CONVENTIONS:
         raise registry.unknown("rasterization convention", name, CONVENTIONS)
     return CONVENTIONS[name]

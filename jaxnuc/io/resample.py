@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnuc.io.filled_image import FilledImage
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.pixel_size import check_mpp
 
@@ -11,6 +12,8 @@ from jaxnuc.io.pixel_size import check_mpp
 _SAME = 0.01
 # Pixels that are resampled at once, which bounds the memory.
 _PIXELS = 2**22
+# Pixels of a thumbnail that are read at once, each way.
+_SIDE = 64
 
 
 class ResampledImage(LargeImage):
@@ -29,11 +32,10 @@ class ResampledImage(LargeImage):
         """Takes the level that is resampled, and how many of its pixels make one of the view."""
         rows, cols = image.levels[level].shape
         shape = max(1, round(rows / factor)), max(1, round(cols / factor))
-        super().__init__(image.path, [shape])
-        self.image, self._level, self._factor = image, level, factor
         scale = factor * image.levels[level].downsample
+        super().__init__(image.path, [shape], (scale * image_mpp, scale * image_mpp))
+        self.image, self._level, self._factor = image, level, factor
         self.scale = scale, scale
-        self._mpp = scale * image_mpp
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         if self._factor == 1:
@@ -46,18 +48,11 @@ class ResampledImage(LargeImage):
             stop = min(start + step, box.height)
             rows = _taps(box.row + start, box.row + stop, self._factor, height)
             source = self.image.read(
-                rows.first,
-                cols.first,
-                rows.stop - rows.first,
-                cols.stop - cols.first,
-                self._level,
+                rows.first, cols.first, rows.stop - rows.first, cols.stop - cols.first, self._level
             )
             across = _weighted(_weighted(source, rows).transpose(1, 0, 2), cols)
             region[start:stop] = np.rint(across).transpose(1, 0, 2)
         return region
-
-    def _pixel_size(self) -> tuple[float, float]:
-        return self._mpp, self._mpp
 
     def close(self) -> None:
         """Closes the image."""
@@ -97,6 +92,35 @@ def at_mpp(image: LargeImage, mpp: float, *, given: float | None = None) -> Resa
     level = max(fine, key=lambda n: image.levels[n].downsample, default=0)
     factor = 1.0 if abs(factors[level] - 1) <= _SAME else factors[level]
     return ResampledImage(image, level, factor, known)
+
+
+def thumbnail(
+    image: LargeImage, side: int = 1024, *, fill_corrupt: bool = True
+) -> tuple[np.ndarray, float]:
+    """A small picture of an image, from the smallest sufficient level of its file.
+
+    Args:
+      image: of any size.
+      side: of the result in pixels, the longer one, at most (to 1 %).
+      fill_corrupt: show what cannot be decoded in white, instead of raising an error.
+
+    Returns:
+      (h, w, 3) uint8, and how many pixels of the image one of its pixels is long, 1 or more.
+
+    Raises:
+      CorruptRegion: a part of it cannot be read, and `fill_corrupt` is false.
+    """
+    source, scale = image, 1.0
+    if isinstance(image, ResampledImage):
+        source, scale = image.image, image.scale[0]
+    factor = max(1.0, max(image.shape) / side)
+    small = at_mpp(FilledImage(source) if fill_corrupt else source, factor * scale, given=1.0)
+    picture = np.empty((*small.shape, 3), np.uint8)
+    for row in range(0, small.shape[0], _SIDE):
+        for col in range(0, small.shape[1], _SIDE):
+            part = picture[row : row + _SIDE, col : col + _SIDE]
+            part[:] = small.read(row, col, *part.shape[:2])
+    return picture, small.scale[0] / scale
 
 
 class _Taps(NamedTuple):

@@ -4,15 +4,12 @@ import numpy as np
 
 
 def to_rgb(array: np.ndarray, where: str) -> np.ndarray:
-    """An image, or any part of one, as RGB of 8 bits: gray is repeated, alpha is dropped.
+    """An image, or any part of one, as (H, W, 3) uint8: gray is repeated, alpha is dropped.
 
     Args:
       array: (H, W), or (H, W, C) with 1 to 4 channels; bool, uint8, uint16 (full range), or float
         in [0, 1].
       where: its address, for errors.
-
-    Returns:
-      (H, W, 3) uint8.
 
     Raises:
       ValueError: another shape, type or range.

@@ -5,8 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnuc.io.rle import decode_coco, decode_kaggle, encode_coco, encode_kaggle
-
 
 class RunLengths(NamedTuple):
     """The instances of one image, each on its own, so that they may overlap.
@@ -85,7 +83,7 @@ def run_lengths(instances: Instances, shape: tuple[int, int] | None = None) -> R
                 runs = (
                     decode_kaggle(instance)
                     if isinstance(instance, str)
-                    else decode_coco(instance["counts"], height * width)
+                    else _decode_coco(instance["counts"], height * width)
                 )
             except ValueError as error:
                 raise ValueError(f"instances[{n}]: {error}") from error
@@ -106,59 +104,47 @@ def run_lengths(instances: Instances, shape: tuple[int, int] | None = None) -> R
     )
 
 
-def masks(runs: RunLengths) -> np.ndarray:
-    """The instances as (N, H, W) bool masks: as many times the image as there are instances."""
-    (height, width), n = runs.shape, len(runs.ids)
-    changes = np.zeros((n, height * width + 1), np.int8)
-    changes[runs.instances, runs.starts] += 1
-    changes[runs.instances, runs.stops] -= 1
-    filled = np.cumsum(changes[:, :-1], axis=1, dtype=np.int8).astype(bool)
-    return np.ascontiguousarray(filled.reshape(n, width, height).transpose(0, 2, 1))
-
-
-def to_coco(runs: RunLengths, compressed: bool = True) -> list[dict[str, Any]]:
-    """COCO's run lengths of each instance.
-
-    Args:
-      runs: the instances.
-      compressed: a string of counts, as in COCO's results, instead of a list of integers.
-
-    Returns:
-      One `{"size": [H, W], "counts": ...}` per instance, ready for JSON.
+def to_coco(runs: RunLengths) -> list[dict[str, Any]]:
+    """COCO's compressed run lengths of each instance: `{"size": [H, W], "counts": ...}`.
 
     Example:
-      >>> to_coco(run_lengths(np.array([[1, 1, 0]])), compressed=False)
-      [{'size': [1, 3], 'counts': [0, 2, 1]}]
+      >>> to_coco(run_lengths(np.array([[1, 1, 0]])))
+      [{'size': [1, 3], 'counts': '021'}]
     """
-    size = runs.shape[0] * runs.shape[1]
-    return [
-        {"size": list(runs.shape), "counts": encode_coco(starts, stops, size, compressed)}
-        for starts, stops in _each(runs)
-    ]
+    cuts = np.searchsorted(runs.instances, np.arange(1, len(runs.ids)))
+    height, width = runs.shape
+    found = []
+    for starts, stops in zip(np.split(runs.starts, cuts), np.split(runs.stops, cuts), strict=True):
+        bounds = np.stack([starts, stops], axis=1).ravel()
+        counts = np.diff(bounds, prepend=0, append=height * width)
+        if counts[-1] == 0:
+            counts = counts[:-1]
+        found.append({"size": [height, width], "counts": _compressed(counts)})
+    return found if len(runs.ids) else []
 
 
-def to_kaggle(runs: RunLengths) -> list[str]:
-    """Kaggle's run lengths of each instance, as in the 2018 Data Science Bowl.
-
-    Args:
-      runs: the instances.
+def decode_kaggle(text: str) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of a string "start length start length ..." of pixels down the columns, from 1.
 
     Returns:
-      One string "start length start length ..." per instance; pixels are numbered down the
-      columns, from 1.
+      starts, stops: (R,) int64 each, the half-open runs in column-major order, from 0.
 
-    Example:
-      >>> to_kaggle(run_lengths(np.array([[0, 7], [0, 7], [7, 0]])))
-      ['3 3']
+    Raises:
+      ValueError: no pairs of whole numbers, or one is below 1.
     """
-    return [encode_kaggle(starts, stops) for starts, stops in _each(runs)]
+    try:
+        numbers = np.array(text.split(), np.int64)
+    except (ValueError, OverflowError):
+        numbers = np.zeros(1, np.int64)
+    if numbers.size % 2 or (numbers < 1).any():
+        raise ValueError(
+            f"run lengths must be pairs of a start and a length, both from 1, got {text[:40]!r}"
+        )
+    return numbers[::2] - 1, numbers[::2] - 1 + numbers[1::2]
 
 
 def image_shape(instances: Instances) -> tuple[int, int] | None:
     """(H, W) of the image the instances lie in, or None where they do not say.
-
-    Args:
-      instances: in any form that `run_lengths` takes.
 
     Raises:
       ValueError: masks of one image differ in size, or an instance has none of the known forms.
@@ -293,7 +279,52 @@ def _assembled(
     return RunLengths(shape, ids, instances[apart], starts[apart], stops[ends])
 
 
-def _each(runs: RunLengths) -> list[tuple[np.ndarray, np.ndarray]]:
-    cuts = np.searchsorted(runs.instances, np.arange(1, len(runs.ids)))
-    pieces = zip(np.split(runs.starts, cuts), np.split(runs.stops, cuts), strict=True)
-    return list(pieces)[: len(runs.ids)]
+def _decode_coco(counts: str | bytes | Sequence[int], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """(R,) int64 starts and stops of runs from COCO's counts of an image of `size` pixels."""
+    lengths = np.asarray(
+        _decompressed(counts) if isinstance(counts, str | bytes) else counts, np.int64
+    )
+    if lengths.sum() != size or (lengths < 0).any():
+        raise ValueError(
+            f"the counts of a mask must be lengths that add up to its {size} pixels, these add up "
+            f"to {lengths.sum()}"
+        )
+    bounds = np.cumsum(lengths)
+    stops = bounds[1::2]
+    starts = bounds[::2][: len(stops)]
+    return starts[stops > starts], stops[stops > starts]
+
+
+def _compressed(counts: np.ndarray) -> str:
+    """Each count less the last but one, in groups of 5 bits, the lowest first.
+
+    Bit 5 of a character says that another follows; the characters start at "0".
+    """
+    values = counts.copy()
+    values[3:] -= counts[1:-2]
+    characters = bytearray()
+    for value in values.tolist():
+        follows = True
+        while follows:
+            group, value = value & 31, value >> 5
+            follows = value != (-1 if group & 16 else 0)  # bit 4 of the last group is the sign
+            characters.append(48 + group + 32 * follows)
+    return characters.decode("ascii")
+
+
+def _decompressed(text: str | bytes) -> list[int]:
+    counts: list[int] = []
+    value = shift = 0
+    for character in text.encode("ascii") if isinstance(text, str) else text:
+        group = character - 48
+        if not 0 <= group < 64 or shift > 55:
+            raise ValueError(f"not a compressed string of counts: {text[:40]!r}")
+        value |= (group & 31) << shift
+        shift += 5
+        if not group & 32:
+            sign = 1 << shift if group & 16 else 0
+            counts.append(value - sign + (counts[-2] if len(counts) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise ValueError(f"not a compressed string of counts: {text[:40]!r}")
+    return counts

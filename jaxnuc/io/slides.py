@@ -49,7 +49,7 @@ class SlideImage(BlockImage):
         except openslide.OpenSlideError as error:
             raise ValueError(f"{path}: not a slide that OpenSlide reads ({error})") from error
         shapes = [(height, width) for width, height in self._slide.level_dimensions]
-        super().__init__(str(path), shapes, [_BLOCK] * len(shapes))
+        super().__init__(str(path), shapes, [_BLOCK] * len(shapes), _pixel_size(self._slide))
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
         with self._lock:
@@ -71,15 +71,16 @@ class SlideImage(BlockImage):
             if self._slide is failed:
                 self._slide = self._openslide.OpenSlide(self.path)
 
-    def _pixel_size(self) -> tuple[float, float] | None:
-        properties = self._slide.properties
-        try:
-            sides = float(properties["openslide.mpp-y"]), float(properties["openslide.mpp-x"])
-        except (KeyError, ValueError):
-            return None
-        plain = properties.get("openslide.vendor") == _PLAIN_TIFF
-        return None if min(sides) <= 0 or (plain and not plausible(sides)) else sides
-
     def close(self) -> None:
         """Closes the slide."""
         self._slide.close()
+
+
+def _pixel_size(slide: Any) -> tuple[float, float] | None:
+    properties = slide.properties
+    try:
+        sides = float(properties["openslide.mpp-y"]), float(properties["openslide.mpp-x"])
+    except (KeyError, ValueError):
+        return None
+    plain = properties.get("openslide.vendor") == _PLAIN_TIFF
+    return None if min(sides) <= 0 or (plain and not plausible(sides)) else sides

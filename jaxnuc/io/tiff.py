@@ -9,11 +9,17 @@ import numpy as np
 import tifffile
 
 from jaxnuc.io import pixel_size
+from jaxnuc.io.image_files import check_black
 from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
 from jaxnuc.io.rgb import check_type, to_rgb
-from jaxnuc.io.tiff_checks import check_black
 
 _WHITE = 255  # as a viewer shows the glass of which a scanner stored nothing
+_COLORS = {
+    tifffile.PHOTOMETRIC.MINISWHITE,
+    tifffile.PHOTOMETRIC.MINISBLACK,
+    tifffile.PHOTOMETRIC.PALETTE,
+    tifffile.PHOTOMETRIC.RGB,
+}
 # Their decoders make RGB of YCbCr.
 _DECODED_TO_RGB = {
     tifffile.COMPRESSION.JPEG,
@@ -51,9 +57,9 @@ class TiffImage(BlockImage):
             if not 0 <= series < len(images):
                 raise ValueError(f"{path}: series {series}, but it has {len(images)} from 0")
             found = [_stored_level(each, str(path)) for each in images[series].levels]
-            self._mpp = pixel_size.of_tiff(self._file, series, found[0].page)
-            shapes = [each.shape for each in found]
-            super().__init__(str(path), shapes, [each.block for each in found])
+            sides = pixel_size.of_tiff(self._file, series, found[0].page)
+            shapes, blocks = [each.shape for each in found], [each.block for each in found]
+            super().__init__(str(path), shapes, blocks, sides)
         except (ValueError, ImportError):
             self._file.close()
             raise
@@ -94,9 +100,6 @@ class TiffImage(BlockImage):
             raise ValueError(f"the file ends {count - len(data)} bytes before its end")
         header = page.keyframe.jpegheader
         return page.keyframe.decode(data, number, jpegtables=page.jpegtables, jpegheader=header)[0]
-
-    def _pixel_size(self) -> tuple[float, float] | None:
-        return self._mpp
 
     def close(self) -> None:
         """Closes the file."""
@@ -157,25 +160,13 @@ def _stored_level(series: tifffile.TiffPageSeries, where: str) -> _StoredLevel:
 
 
 def _check_colors(page: Any, where: str) -> None:
-    try:
-        codec = page.compression == 1 or tifffile.TIFF.DECOMPRESSORS[page.compression]
-    except KeyError:
-        codec = None
-    if not codec:
+    if page.compression != 1 and page.compression not in tifffile.TIFF.DECOMPRESSORS:
         raise ImportError(
             f"{where}: the compression {page.compression!r} needs imagecodecs: "
             "pip install jaxnuc[slides]"
         )
-    known = (
-        tifffile.PHOTOMETRIC.MINISWHITE,
-        tifffile.PHOTOMETRIC.MINISBLACK,
-        tifffile.PHOTOMETRIC.PALETTE,
-        tifffile.PHOTOMETRIC.RGB,
-    )
-    decoded = page.compression in _DECODED_TO_RGB
-    if page.photometric not in known and not (
-        page.photometric == tifffile.PHOTOMETRIC.YCBCR and decoded
-    ):
+    decoded = page.photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression in _DECODED_TO_RGB
+    if page.photometric not in _COLORS and not decoded:
         colors = tifffile.PHOTOMETRIC(page.photometric).name
         raise ValueError(f"{where}: an image of {colors} colors; convert it to RGB")
     if page.bitspersample not in (1, 8, 16, 32, 64):

@@ -48,7 +48,7 @@ def ordered_map(
         yield from (function(*task) for task in tasks)
         return
     spawn = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_follow_parent)
+    executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=follow_parent)
     waiting: deque[Future[T]] = deque()
     try:
         for task in tasks:
@@ -66,7 +66,7 @@ def ordered_map(
         executor.shutdown(cancel_futures=True)
 
 
-def _follow_parent() -> None:
+def follow_parent() -> None:
     """Ends this worker where the process that it works for is killed and cannot say so."""
     # A terminal sends Ctrl-C to all processes; this one is ended by the one that it works for.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

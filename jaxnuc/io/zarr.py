@@ -43,30 +43,21 @@ class ZarrImage(LargeImage):
             if isinstance(node, zarr.Array):
                 if series:
                     raise ValueError(f"series {series}, but it is one array")
-                axes, arrays, self._mpp = _plain_axes(node), [node], None
+                if node.ndim not in (2, 3):
+                    raise ValueError(f"an array of shape {node.shape}, expected (H, W[, 1 to 4])")
+                axes, arrays, sides = list("yxc"[: node.ndim]), [node], None
             else:
                 group, image = _multiscales(node, series)
                 names = [str(axis["name"]) for axis in image["axes"]]
                 arrays = [group[each["path"]] for each in image["datasets"]]
-                axes, self._mpp = names, _physical_size(image, names)
-            self._axes = axes
-            self._check(arrays)
+                axes, sides = names, _physical_size(image, names)
+            for array in arrays:
+                _check(dict(zip(axes, array.shape, strict=True)), array.dtype)
         except Exception as error:  # bad metadata is of any type
             raise ValueError(f"{path}: not a readable Zarr image ({error!s:.300})") from error
         shapes = [tuple(array.shape[axes.index(axis)] for axis in "yx") for array in arrays]
-        super().__init__(str(path), [(rows, cols) for rows, cols in shapes])
-        self._arrays = [arrays[stored] for stored in self._stored]
-
-    def _check(self, arrays: Sequence[Any]) -> None:
-        axes = self._axes
-        for array in arrays:
-            sides = dict(zip(axes, array.shape, strict=True))
-            if not {"y", "x"} <= set(axes) or any(
-                n > 1 for axis, n in sides.items() if axis not in "cyx"
-            ):
-                raise ValueError(f"axes {sides}, expected one image with y, x and c")
-            shape = sides["y"], sides["x"], sides.get("c", 1)
-            check_type(shape, np.dtype(array.dtype), "it")
+        super().__init__(str(path), [(rows, cols) for rows, cols in shapes], sides)
+        self._axes, self._arrays = axes, [arrays[stored] for stored in self._stored]
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         slices = {"y": slice(box.row, box.row + box.height)}
@@ -80,14 +71,11 @@ class ZarrImage(LargeImage):
         order = [kept.index(axis) for axis in "yxc" if axis in kept]
         return to_rgb(region.transpose(order), self.path).copy()
 
-    def _pixel_size(self) -> tuple[float, float] | None:
-        return self._mpp
 
-
-def _plain_axes(array: Any) -> list[str]:
-    if array.ndim not in (2, 3):
-        raise ValueError(f"an array of shape {array.shape}, expected (H, W[, 1 to 4])")
-    return list("yxc"[: array.ndim])
+def _check(sides: Mapping[str, int], dtype: Any) -> None:
+    if not {"y", "x"} <= sides.keys() or any(n > 1 for a, n in sides.items() if a not in "cyx"):
+        raise ValueError(f"axes {sides}, expected one image with y, x and c")
+    check_type((sides["y"], sides["x"], sides.get("c", 1)), np.dtype(dtype), "it")
 
 
 def _multiscales(group: Any, series: int) -> tuple[Any, Mapping[str, Any]]:

@@ -125,12 +125,9 @@ def lizard(separate: bool = False, tree: LabelTree = NUCLEI) -> LabelSet:
     Plasma cells and eosinophils are both `other immune`, and `NUCLEI` does not separate them: they
     are one group here, `plasma/eosinophil`, also in the ground truth.
 
-    Args:
-      separate: keep the two apart; needs a tree with the nodes `plasma` and `eosinophil`.
-      tree: whose leaves the classes are.
-
     Raises:
-      ValueError: they are to be kept apart, and the tree has no such nodes.
+      ValueError: they are to be kept apart (`separate`), and the tree has no nodes `plasma` and
+        `eosinophil`.
     """
     return LabelSet.of(
         tree,

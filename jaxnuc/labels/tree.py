@@ -180,13 +180,9 @@ class LabelSet:
         return matrix
 
     def from_native(self, classes: ArrayLike) -> np.ndarray:
-        """Reads the data set's own class numbers.
+        """Reads the data set's own class numbers, of any shape, as int32 groups.
 
-        Args:
-          classes: integers of any shape: numbers of `labels`, 0 background, -1 ignored.
-
-        Returns:
-          int32 groups of the same shape; classes that are ignored become -1.
+        0 is background and -1 ignored; classes that are ignored become -1.
 
         Raises:
           ValueError: the data set has no class of some number, or the array holds no integers.
@@ -198,14 +194,9 @@ class LabelSet:
         return _looked_up(lookup, classes, "class of the data set")
 
     def from_leaves(self, classes: ArrayLike, outside: int = 0) -> np.ndarray:
-        """Reads leaf numbers as groups of this label set.
+        """Reads leaf numbers, of any shape, as int32 groups; 0 is background, -1 ignored.
 
-        Args:
-          classes: integers of any shape: leaf numbers, 0 background, -1 ignored.
-          outside: value of a leaf of no group: 0, none of these classes, or -1, ignored.
-
-        Returns:
-          int32 groups of the same shape.
+        A leaf of no group becomes `outside`: 0, none of these classes, or -1, ignored.
 
         Raises:
           ValueError: the tree has no leaf of some number, or the array holds no integers.
@@ -214,14 +205,9 @@ class LabelSet:
         return _looked_up(lookup, classes, "leaf of the tree")
 
     def from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
-        """Reads probabilities of the leaves as those of the groups, by summing them.
+        """Sums probabilities of leaves, (..., leaves + 1), to those of groups, (..., groups + 1).
 
-        Args:
-          probabilities: (..., leaves + 1) float, background first.
-
-        Returns:
-          (..., groups + 1) of the same dtype, background first; the sum over the groups is below 1
-          where some leaves belong to none.
+        Both have the background first; groups sum to less than 1 where leaves belong to none.
 
         Raises:
           ValueError: the last axis does not hold the background and the tree's leaves.

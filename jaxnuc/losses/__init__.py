@@ -5,7 +5,7 @@ devices of a pmapped axis, so that the value does not depend on how many devices
 """
 
 from jaxnuc.losses.boundary import band_cross_entropy, gradient_manifold
-from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy
+from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy, foreground_entropy
 from jaxnuc.losses.grouped import (
     FocalTversky,
     GroupLabels,
@@ -25,6 +25,7 @@ __all__ = [
     "band_cross_entropy",
     "binary_cross_entropy",
     "cross_entropy",
+    "foreground_entropy",
     "gradient_manifold",
     "group_table",
     "grouped_cross_entropy",

@@ -15,7 +15,7 @@ from jax import lax
 from jaxtyping import Float, Shaped
 
 from jaxnuc.losses.arrays import Array, Number, Scalar
-from jaxnuc.losses.region import weighted_mean
+from jaxnuc.losses.region import filtered, gaussian, weighted_mean
 
 _EPSILON = 1e-6
 
@@ -92,9 +92,11 @@ def gradient_manifold(
     """
     weights = _of_pixels(weights, probabilities)
     known = (weights > 0).astype(probabilities.dtype)
-    mass = _smooth(known, sigma)
-    smoothed = _smooth(targets * known, sigma) / jnp.where(mass > 0, mass, 1)
-    weights = weights * _all_neighbors(known)
+    taps = gaussian(int(4 * sigma + 0.5), sigma)
+    mass = filtered(filtered(known, taps, 1), taps, 2)
+    smoothed = filtered(filtered(targets * known, taps, 1), taps, 2) / jnp.where(mass > 0, mass, 1)
+    ones = np.ones(3)
+    weights = weights * (filtered(filtered(known, ones, 1), ones, 2) > 8.5)  # all 9 are known
 
     u, v = _sobel(probabilities), _sobel(smoothed)
     steep, truth = _norm(u), _norm(v)
@@ -108,9 +110,7 @@ def gradient_manifold(
 
 
 def _of_pixels(weights: Array | None, maps: Array) -> jax.Array:
-    if weights is None:
-        return jnp.ones_like(maps)
-    return jnp.broadcast_to(weights, maps.shape).astype(maps.dtype)
+    return jnp.broadcast_to(1 if weights is None else weights, maps.shape).astype(maps.dtype)
 
 
 def _near(region: Array, reach: int) -> jax.Array:
@@ -121,32 +121,10 @@ def _near(region: Array, reach: int) -> jax.Array:
     return near
 
 
-def _filtered(maps: Array, taps: np.ndarray, axis: int) -> jax.Array:
-    """Correlation along an axis, 0 outside."""
-    reach, size = len(taps) // 2, maps.shape[axis]
-    padded = jnp.pad(maps, [(reach, reach) if a == axis else (0, 0) for a in range(maps.ndim)])
-    # Sums of shifted maps: fused by XLA, and float32 on every device, which convolutions are not.
-    shifted = [lax.slice_in_dim(padded, k, k + size, axis=axis) for k in range(len(taps))]
-    return sum((float(tap) * x for tap, x in zip(taps, shifted, strict=True)), jnp.zeros_like(maps))
-
-
-def _smooth(maps: Array, sigma: float) -> jax.Array:
-    reach = int(4 * sigma + 0.5)
-    taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
-    taps /= taps.sum()
-    return _filtered(_filtered(maps, taps, 1), taps, 2)
-
-
 def _sobel(maps: Array) -> jax.Array:
     """(2, B, H, W, C) slopes along rows and columns."""
     blur, rise = np.array([1, 2, 1]) / 4, np.array([-1, 0, 1]) / 2
-    return jnp.stack([_filtered(_filtered(maps, rise, a), blur, 3 - a) for a in (1, 2)])
-
-
-def _all_neighbors(known: jax.Array) -> jax.Array:
-    """1 where the whole 3x3 square is known and in the image."""
-    ones = np.ones(3)
-    return _filtered(_filtered(known, ones, 1), ones, 2) > 8.5
+    return jnp.stack([filtered(filtered(maps, rise, a), blur, 3 - a) for a in (1, 2)])
 
 
 def _norm(vectors: jax.Array) -> jax.Array:

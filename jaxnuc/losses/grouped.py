@@ -27,18 +27,16 @@ from numpy.typing import ArrayLike
 
 from jaxnuc.losses.arrays import Array, Number, Scalar
 from jaxnuc.losses.region import pooled_sum, weighted_mean
+from jaxnuc.registry import one_of
 
 _NEVER = -1e30  # the logarithm of no probability at all, finite so that its gradient is 0
 
 
 def group_table(matrices: Sequence[ArrayLike]) -> np.ndarray:
-    """Stacks the group matrices of several label sets, padded with rows of zeros.
+    """Stacks the group matrices of several label sets, padded with rows of zeros: (K, G, L) uint8.
 
     Args:
       matrices: of each label set (groups, L), 1 where a group holds a leaf; group 0 is background.
-
-    Returns:
-      (K, G, L) uint8, G the largest number of groups.
 
     Raises:
       ValueError: the matrices have different numbers of leaves.
@@ -100,8 +98,7 @@ class FocalTversky:
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if self.form not in ("elementwise", "paper"):
-            raise ValueError(f"form={self.form!r}; known: elementwise, paper")
+        one_of("form", self.form, ("elementwise", "paper"))
 
 
 def grouped_cross_entropy(
@@ -123,9 +120,6 @@ def grouped_cross_entropy(
       focal_gamma: exponent of the factor `(1 - p)^gamma` of the focal loss, p the probability of
         the right group; class weights are its alpha.
       axis_name: pmapped axis that shares the batch.
-
-    Returns:
-      Scalar.
 
     Raises:
       ValueError: unknown reduction, or shapes that do not fit together.
@@ -152,19 +146,9 @@ def grouped_focal_tversky(
 ) -> Scalar:
     """Focal Tversky loss of every pixel, with t 1 for its group, 0 for others, y probabilities.
 
-    Args:
-      logits: (B, H, W, L) float of background and leaves.
-      labels: of the pixels; class weights are, elementwise, those of every group's term.
-      options: of the loss.
-      reduction: one of `grouped_cross_entropy`. Both means are over the pixels and, elementwise,
-        over the groups of a pixel's own label set; `"sum"` is over both.
-      axis_name: pmapped axis that shares the batch.
-
-    Returns:
-      Scalar.
-
-    Raises:
-      ValueError: unknown reduction, or shapes that do not fit together.
+    Arguments and errors are those of `grouped_cross_entropy`. Class weights are, elementwise, those
+    of every group's term; both means are over the pixels and, elementwise, over the groups of a
+    pixel's own label set; `"sum"` is over both.
 
     References:
       Parulekar et al., 2023, Eq. 4; Weigert and Schmidt, "Nuclei Instance Segmentation and
@@ -229,8 +213,7 @@ def grouped_tversky(
     Raises:
       ValueError: unknown `over_groups`, class weights, or shapes that do not fit together.
     """
-    if over_groups not in ("mean", "sum"):
-        raise ValueError(f"over_groups={over_groups!r}; known: mean, sum")
+    one_of("over_groups", over_groups, ("mean", "sum"))
     if labels.class_weights is not None:
         raise ValueError("the losses of whole groups take no class_weights; leave them out")
     x = _read(logits, labels)
@@ -258,40 +241,22 @@ def grouped_dice(
     smooth: Number = 1e-3,
     axis_name: str | None = None,
 ) -> Scalar:
-    """`grouped_tversky` of `1 - (2 sum(t y) + smooth) / (sum(t) + sum(y) + smooth)`.
-
-    Args:
-      logits: (B, H, W, L) float of background and leaves.
-      labels: of the pixels.
-      over_groups: `"mean"` or `"sum"` over the groups of a label set.
-      smooth: added to both sides of the ratio.
-      axis_name: pmapped axis that shares the batch.
-    """
+    """`grouped_tversky` of `1 - (2 sum(t y) + smooth) / (sum(t) + sum(y) + smooth)`."""
     return grouped_tversky(
         logits, labels, over_groups, alpha=0.5, smooth=smooth / 2, axis_name=axis_name
     )
 
 
 class _Pixels(NamedTuple):
-    """A batch read by its label sets.
+    """A batch read by its label sets."""
 
-    Attributes:
-      log_leaves: (B, H, W, L) logarithms of the probabilities of background and leaves.
-      groups: (B, H, W, G) probabilities of the groups, 0 for padding.
-      targets: (B, H, W, G), 1 for the right group.
-      own_leaves: (B, H, W, L) bool, the leaves of the right group.
-      present: (B, 1, 1, G), 0 for padding.
-      weights: (B, H, W), 0 for ignored pixels.
-      class_weights: (B, 1, 1, G).
-    """
-
-    log_leaves: jax.Array
-    groups: jax.Array
-    targets: jax.Array
-    own_leaves: jax.Array
-    present: jax.Array
-    weights: jax.Array
-    class_weights: jax.Array
+    log_leaves: jax.Array  # (B, H, W, L) of the probabilities of background and leaves
+    groups: jax.Array  # (B, H, W, G) their probabilities, 0 for padding
+    targets: jax.Array  # (B, H, W, G), 1 for the right group
+    own_leaves: jax.Array  # (B, H, W, L) bool, those of the right group
+    present: jax.Array  # (B, 1, 1, G), 0 for padding
+    weights: jax.Array  # (B, H, W), 0 for ignored pixels
+    class_weights: jax.Array  # (B, 1, 1, G)
 
 
 def _read(logits: Array, given: GroupLabels) -> _Pixels:
@@ -318,9 +283,8 @@ def _read(logits: Array, given: GroupLabels) -> _Pixels:
     known = jnp.where(targets.any(-1), 1, jnp.where(labels == -1, 0, jnp.nan))
     if weights is not None:
         known = known * jnp.broadcast_to(weights, labels.shape)
-    if class_weights is None:
-        own_weights = jnp.ones_like(present)
-    else:
+    own_weights = jnp.ones_like(present)
+    if class_weights is not None:
         of_sets = jnp.broadcast_to(jnp.asarray(class_weights, logits.dtype), (k, g))
         own_weights = jnp.take(of_sets, label_sets, axis=0)[:, None, None]
     log_leaves = jax.nn.log_softmax(logits)
@@ -340,8 +304,7 @@ def _read(logits: Array, given: GroupLabels) -> _Pixels:
 def _reduce(
     per_pixel: jax.Array, weights: jax.Array, reduction: str, axis_name: str | None
 ) -> Scalar:
-    if reduction not in ("mean", "mean_all", "sum"):
-        raise ValueError(f"reduction={reduction!r}; known: mean, mean_all, sum")
+    one_of("reduction", reduction, ("mean", "mean_all", "sum"))
     if reduction == "mean":
         return weighted_mean(per_pixel, weights, axis_name)
     total = pooled_sum(per_pixel * weights, axis_name)

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 from jaxtyping import Float, Shaped
 
 from jaxnuc.losses.arrays import Array, Number, Scalar
-from jaxnuc.losses.region import pooled_sum
+from jaxnuc.losses.region import weighted_mean
+from jaxnuc.registry import one_of
 
 _ERRORS = {"mae": jnp.abs, "mse": jnp.square}
 _EPSILON = 1e-7
@@ -36,9 +37,6 @@ def ray_distance(
         all weights are. None: all weigh the same.
       axis_name: pmapped axis that shares the batch.
 
-    Returns:
-      Scalar.
-
     Raises:
       ValueError: unknown error.
 
@@ -46,17 +44,14 @@ def ray_distance(
       Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018, section 2.1, in the
       normalized form of the published code.
     """
-    if error not in _ERRORS:
-        raise ValueError(f"error={error!r}; known: {', '.join(_ERRORS)}")
+    one_of("error", error, _ERRORS)
     wrong = _ERRORS[error](distances - targets).mean(-1, keepdims=True)
     # The published code takes absolute values here for both errors.
     size = jnp.abs(distances).mean(-1, keepdims=True)
     mask = mask.astype(wrong.dtype)
-    weights = jnp.ones_like(mask) if weights is None else weights.astype(wrong.dtype)
-    pixels = pooled_sum(weights, axis_name)
-    pixels = jnp.where(pixels > 0, pixels, 1)
+    weights = jnp.ones_like(mask) if weights is None else weights
 
-    def mean(x: Array) -> Array:
-        return pooled_sum(x * weights, axis_name) / pixels
+    def mean(x: Array) -> Scalar:
+        return weighted_mean(x, weights, axis_name)
 
     return mean(mask * wrong) / (mean(mask) + _EPSILON) + background * mean((1 - mask) * size)

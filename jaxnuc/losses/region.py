@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import lax
 from jaxtyping import Float, Shaped
 
@@ -17,12 +18,26 @@ def pooled_sum(x: Array, axis_name: str | None, axis: tuple[int, ...] | None = N
     return total if axis_name is None else lax.psum(total, axis_name)
 
 
-def weighted_mean(
-    x: Shaped[Array, "*shape"], weights: Shaped[Array, "*#shape"], axis_name: str | None
-) -> Scalar:
-    """`sum(w x) / sum(w)` over all elements and devices; 0 where all weights are."""
+def weighted_mean(x: Array, weights: Array, axis_name: str | None) -> Scalar:
+    """`sum(w x) / sum(w)` over all elements and devices, w broadcast; 0 where all weights are."""
+    weights = jnp.broadcast_to(weights, x.shape).astype(x.dtype)
     total = pooled_sum(weights, axis_name)
     return pooled_sum(x * weights, axis_name) / jnp.where(total == 0, 1, total)
+
+
+def gaussian(reach: int, sigma: float) -> np.ndarray:
+    """Weights of the 2 reach + 1 pixels nearest to each pixel along an axis; their sum is 1."""
+    taps = np.exp(-(np.arange(-reach, reach + 1) ** 2) / (2 * sigma**2))
+    return taps / taps.sum()
+
+
+def filtered(maps: Array, taps: np.ndarray, axis: int) -> jax.Array:
+    """Correlation along an axis, 0 outside."""
+    reach, size = len(taps) // 2, maps.shape[axis]
+    padded = jnp.pad(maps, [(reach, reach) if a == axis else (0, 0) for a in range(maps.ndim)])
+    # Sums of shifted maps: fused by XLA, and float32 on every device, which convolutions are not.
+    shifted = [lax.slice_in_dim(padded, k, k + size, axis=axis) for k in range(len(taps))]
+    return sum((float(tap) * x for tap, x in zip(taps, shifted, strict=True)), jnp.zeros_like(maps))
 
 
 def soft_dice(
@@ -74,17 +89,10 @@ def squared_ratio_dice(probabilities: Maps, targets: Targets) -> Scalar:
     return 1 - ratio.sum() / probabilities.shape[0]
 
 
-def ssim(probabilities: Maps, targets: Targets, *, window: int = 11, sigma: float = 1.5) -> Scalar:
-    """`1 - SSIM` of maps in [0, 1], Gaussian window, mean over the positions where it fits.
+def ssim(probabilities: Maps, targets: Targets) -> Scalar:
+    """`1 - SSIM`, in [0, 2], of maps (B, H, W, C) in [0, 1]; mean over where the window fits.
 
-    Args:
-      probabilities: (B, H, W, C), H and W at least `window`.
-      targets: the same shape.
-      window: side of the window in pixels.
-      sigma: standard deviation of the window in pixels.
-
-    Returns:
-      Scalar in [0, 2].
+    The window is a Gaussian of 11 pixels a side and sigma 1.5.
 
     Raises:
       ValueError: the maps are smaller than the window.
@@ -92,22 +100,13 @@ def ssim(probabilities: Maps, targets: Targets, *, window: int = 11, sigma: floa
     Source: Wang et al., "Image quality assessment: from error visibility to structural
     similarity", 2004, with its constants 0.01 and 0.03.
     """
-    b, h, w, c = probabilities.shape
-    if min(h, w) < window:
-        raise ValueError(f"SSIM's window of {window} px does not fit into maps of {h}x{w} px")
-    offsets = jnp.arange(window) - (window - 1) / 2
-    taps = jnp.exp(-(offsets**2) / (2 * sigma**2))
-    taps = taps / taps.sum()
+    _, h, w, _ = probabilities.shape
+    if min(h, w) < 11:
+        raise ValueError(f"SSIM's window of 11 px does not fit into maps of {h}x{w} px")
+    taps = gaussian(5, 1.5)
 
     def blur(x: Array) -> Array:
-        flat = jnp.asarray(x).transpose(0, 3, 1, 2).reshape(b * c, h, w, 1)
-        dims = ("NHWC", "HWIO", "NHWC")
-        down = lax.conv_general_dilated(
-            flat, taps.reshape(window, 1, 1, 1), (1, 1), "VALID", dimension_numbers=dims
-        )
-        return lax.conv_general_dilated(
-            down, taps.reshape(1, window, 1, 1), (1, 1), "VALID", dimension_numbers=dims
-        )
+        return filtered(filtered(x, taps, 1), taps, 2)[:, 5:-5, 5:-5]
 
     p, t = probabilities, targets
     mean_p, mean_t = blur(p), blur(t)

@@ -19,17 +19,11 @@ State = dict[str, Any]
 
 
 class LossSchedule(NamedTuple):
-    """A pair of pure functions.
+    """A pair of pure functions."""
 
-    Attributes:
-      init: the state before the first step.
-      update: `(parts, state) -> state`: what the loss's parts at this step make of it.
-      factors: the names that the states' `factors` have.
-    """
-
-    init: Callable[[], State]
-    update: Callable[[Mapping[str, Any], State], State]
-    factors: tuple[str, ...]
+    init: Callable[[], State]  # the state before the first step
+    update: Callable[[Mapping[str, Any], State], State]  # what a step makes of it
+    factors: tuple[str, ...]  # the names that the states' `factors` have
 
 
 class Schedule:
@@ -199,13 +193,5 @@ SCHEDULES = Registry(
 
 
 def make(section: Mapping[str, Any], length: TrainingLength) -> LossSchedule:
-    """Makes the loss schedule of a configuration.
-
-    Args:
-      section: `{"name": ..., **arguments}`, a name in `SCHEDULES` with the fields of its class.
-      length: of the training.
-
-    Raises:
-      ValueError: unknown schedule or argument, or one that is out of range.
-    """
+    """Makes the loss schedule of a configuration: `section` is a choice of `SCHEDULES`."""
     return SCHEDULES.build(section).start(length)

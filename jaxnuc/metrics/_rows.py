@@ -19,6 +19,11 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     return text.getvalue()
 
 
+def cell(value: Any) -> str:
+    """A figure with four digits, a count as it is."""
+    return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as aligned text; the first cell of a row stands to the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]

@@ -1,23 +1,12 @@
 """What every metric is: a name, a direction, and how it is computed.
 
-A metric is a file of `jaxnuc/metrics/definitions` or a class of any other package:
-
-    class Metric(base.Metric):
-        title = "Difference of the counts"
-        unit = "nuclei"
-        higher_is_better = False
-        best = 0.0
-        worst = math.nan
-
-        def value(self, image):
-            return abs(len(image.table.truth_ids) - len(image.table.prediction_ids))
-
-Nothing else has to be changed: evaluations, files, comparisons, reports and `evaluation.monitor`
-find it by its name.
+A metric is a file of `jaxnuc/metrics/definitions` or a class of any other package; docs/metrics.md
+has an example. Nothing else has to be changed: evaluations, files, comparisons, reports and
+`evaluation.monitor` find it by its name.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -94,11 +83,8 @@ class Metric:
     def pooled(self, counts: Counts) -> Any:
         """The figure of a data set, from counts summed over its images.
 
-        Args:
-          counts: by name, arrays of any one shape, such as one number for each resample.
-
-        Returns:
-          The figures, an array of this shape; NaN where there is nothing to score.
+        Counts are arrays of any one shape, such as one number for each resample, and so is the
+        figure; NaN where there is nothing to score.
         """
         raise NotImplementedError
 
@@ -124,6 +110,11 @@ class Metric:
         return ("px" if mpp is None else "µm") if self.unit == "length" else self.unit
 
 
+def ratio(part: Any, whole: Any) -> Any:
+    """`part / whole` of arrays of sums; NaN where the whole is 0."""
+    return np.where(np.asarray(whole) > 0, part / np.where(whole > 0, whole, 1), np.nan)
+
+
 REGISTRY = Registry("metric", "jaxnuc.metrics.definitions", "Metric", base=Metric)
 
 STANDARD = (
@@ -143,14 +134,11 @@ Entry = str | Mapping[str, Any] | Metric
 
 
 def make(entries: Iterable[Entry]) -> tuple[Metric, ...]:
-    """Metrics by name.
+    """Metrics by name, in this order, each once.
 
     Args:
       entries: names of the library's metrics, dotted names from other packages, or sections
         `{"name": ..., **arguments}`; `"standard"` stands for those of `STANDARD`.
-
-    Returns:
-      The metrics in this order, each once.
 
     Raises:
       ValueError: an unknown name or argument, or two metrics of one name.
@@ -212,24 +200,12 @@ def choose(
     return tuple(metric for metric in make(names) if available.issuperset(metric.needs))
 
 
-def check_needs(what: str, needs: Iterable[str], available: Iterable[str]) -> None:
+def check_needs(what: str, needs: Iterable[str], available: Collection[str]) -> None:
     """Refuses what needs more than there is.
 
     Raises:
       ValueError: names what is missing.
     """
     for need in needs:
-        if need not in set(available):
+        if need not in available:
             raise ValueError(f"{what} needs {NEEDS[need]}, which this data set or network lacks")
-
-
-def metric_of(figure: str, metrics: Iterable[Metric], groups: bool = False) -> Metric:
-    """The metric that a figure such as `"pq_image_mean"` belongs to.
-
-    Raises:
-      ValueError: none of the metrics has this figure; lists those they have.
-    """
-    known = {name: metric for metric in metrics for name in metric.figures(groups)}
-    if figure not in known:
-        raise unknown("figure", figure, known)
-    return known[figure]

@@ -14,8 +14,7 @@ def drop_border(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Leaves out the nuclei that the image border cuts: neither missed nor false.
 
-    What is left of a cut nucleus is often too little to tell what it is, and annotators differ in
-    whether they draw it. Left out are
+    Annotators differ in whether they draw what is left of a cut nucleus. Left out are
 
     * true instances with a pixel within `margin` pixels of the border;
     * predictions whose true instance of the greatest IoU is one of those (at equal IoUs, one that
@@ -29,12 +28,11 @@ def drop_border(
 
     Args:
       truth: (H, W) integer or bool label map, 0 is background.
-      prediction: (H, W) label map of the same shape.
+      prediction: (H, W) of the same shape.
       margin: pixels; 0 takes the instances with a pixel in the first or last row or column.
 
     Returns:
-      Copies of both maps (bool maps as uint8) in which the pixels of those instances are 0. Other
-      ids stay.
+      Copies of both maps (bool maps as uint8) in which those instances are 0.
 
     Raises:
       ValueError: the maps are no label maps of one shape, or the margin is negative.
@@ -78,7 +76,7 @@ def leave_out(
 
     Args:
       truth: (H, W) integer or bool label map, 0 is background.
-      prediction: (H, W) label map of the same shape.
+      prediction: (H, W) of the same shape.
       ignore: (H, W) bool, where nothing is annotated.
 
     Returns:
@@ -117,8 +115,7 @@ def ignore_outlines(
     """Leaves out the pixels about the true outlines, where annotators differ anyway.
 
     Two annotators of one nucleus differ by a pixel or two along its outline. For a nucleus of 10
-    pixels across, that alone brings the IoU down to about 1/2: without a band of tolerance, scores
-    of small nuclei depend more on the outline than on the nucleus.
+    pixels across, that alone brings the IoU down to about 1/2.
 
     A pixel is left out if a pixel of another true label (another nucleus, or background on the one
     side and nucleus on the other) lies within `tolerance`; so the band is as wide inside an outline
@@ -128,7 +125,7 @@ def ignore_outlines(
 
     Args:
       truth: (H, W) integer or bool label map, 0 is background.
-      prediction: (H, W) label map of the same shape.
+      prediction: (H, W) of the same shape.
       tolerance: pixels, between pixel centers: 1 leaves out the outermost pixels of each nucleus
         and their neighbors outside; below 1 nothing.
 
@@ -146,8 +143,7 @@ def ignore_outlines(
 
     References:
       Foucart, Debeir & Decaestecker, Panoptic quality should be avoided as a metric for assessing
-      cell nuclei segmentation and classification in digital pathology, Scientific Reports 2023 (on
-      the IoU of small nuclei).
+      cell nuclei segmentation and classification in digital pathology, Scientific Reports 2023.
     """
     if not 0 <= tolerance < math.inf:
         raise ValueError(f"tolerance is {tolerance} pixels; give 0 or more")
@@ -170,8 +166,7 @@ def ignore_outlines(
 def _band(labels: np.ndarray, tolerance: float) -> np.ndarray:
     """(H, W) bool: a pixel of another label lies within the tolerance.
 
-    Compares the map with itself at each offset. Up to some ten pixels, that is faster than a
-    distance transform; beyond, there is hardly an inside of a nucleus left to compare.
+    Compares the map with itself at each offset: up to some ten pixels faster than a transform.
     """
     height, width = labels.shape
     band = np.zeros(labels.shape, bool)

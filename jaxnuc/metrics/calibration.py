@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnuc.metrics._rows import csv_text
+from jaxnuc.metrics.base import ratio
 from jaxnuc.metrics.pair import ImagePair, present
 
 BINS = 10
@@ -54,13 +55,10 @@ class Scored(NamedTuple):
         return cls(scores.astype(np.float64), true[known] == predicted[known])
 
 
-def calibration_counts(image: Scored, prefix: str = "", bins: int = BINS) -> dict[str, float]:
+def calibration_counts(image: Scored, prefix: str = "") -> dict[str, float]:
     """What an image adds to a calibration, by name: sums over its nuclei, in bins of the score.
 
-    Args:
-      image: its nuclei.
-      prefix: of the names.
-      bins: of equal width in [0, 1]; a score at an edge belongs to the bin below, 0 to the first.
+    The ten bins have equal width; a score at an edge belongs to the bin below, 0 to the first.
 
     Raises:
       ValueError: scores and `right` are not as many, or a score is not in [0, 1].
@@ -76,12 +74,12 @@ def calibration_counts(image: Scored, prefix: str = "", bins: int = BINS) -> dic
             f"scores reach from {scores.min():g} to {scores.max():g}; only those in [0, 1] can be "
             "compared with a share of nuclei"
         )
-    cell = np.searchsorted(np.arange(1, bins) / bins, scores)
+    cell = np.searchsorted(np.arange(1, BINS) / BINS, scores)
     weights = {"nuclei": np.ones_like(scores), "score": scores, "right": right}
     return {
         f"{prefix}/{name}/{b}": value
         for name, of_nuclei in weights.items()
-        for b, value in enumerate(np.bincount(cell, of_nuclei, bins).tolist())
+        for b, value in enumerate(np.bincount(cell, of_nuclei, BINS).tolist())
     } | {f"{prefix}/squares": float(((scores - right) ** 2).sum())}
 
 
@@ -91,13 +89,13 @@ def expected_error(counts: Mapping[str, Any], prefix: str = "") -> np.ndarray:
     A bin's nuclei times |share that is right - mean score| is |the sum of right - score|.
     """
     gap = np.abs(_bins(counts, prefix, "right") - _bins(counts, prefix, "score"))
-    return _mean(gap.sum(axis=0), _bins(counts, prefix, "nuclei").sum(axis=0))
+    return ratio(gap.sum(axis=0), _bins(counts, prefix, "nuclei").sum(axis=0))
 
 
 def brier_score(counts: Mapping[str, Any], prefix: str = "") -> np.ndarray:
     """The mean of (score - right)^2 from summed counts; NaN without nuclei."""
     nuclei = _bins(counts, prefix, "nuclei").sum(axis=0)
-    return _mean(np.asarray(counts[f"{prefix}/squares"]), nuclei)
+    return ratio(np.asarray(counts[f"{prefix}/squares"]), nuclei)
 
 
 @dataclass(frozen=True)
@@ -130,29 +128,27 @@ class Calibration:
     brier: float
 
     @classmethod
-    def of(cls, images: Sequence[Scored], bins: int = BINS) -> "Calibration":
+    def of(cls, images: Sequence[Scored]) -> "Calibration":
         """The calibration of all nuclei of several images.
 
         Raises:
-          ValueError: there are no images or no bins, or as `calibration_counts` says.
+          ValueError: there are no images, or as `calibration_counts` says.
 
         Example:
           >>> image = Scored(np.array([0.9, 0.9, 0.9, 0.9]), np.array([True, False, True, False]))
           >>> round(Calibration.of([image]).expected_error, 3)
           0.4
         """
-        if bins < 1:
-            raise ValueError(f"bins is {bins}; it must be 1 or more")
         if not images:
             raise ValueError("no images; there is no calibration of none")
-        counts = [calibration_counts(image, bins=bins) for image in images]
+        counts = [calibration_counts(image) for image in images]
         return cls.from_counts({name: math.fsum(c[name] for c in counts) for name in counts[0]})
 
     @classmethod
     def from_counts(cls, counts: Mapping[str, float], prefix: str = "") -> "Calibration":
         """The calibration of a data set from counts that were summed over its images."""
         nuclei = _bins(counts, prefix, "nuclei")
-        scores, right = (_mean(_bins(counts, prefix, name), nuclei) for name in ("score", "right"))
+        scores, right = (ratio(_bins(counts, prefix, name), nuclei) for name in ("score", "right"))
         differences = np.abs(right - scores)[nuclei > 0]
         return cls(
             np.arange(len(nuclei) + 1) / len(nuclei),
@@ -166,16 +162,15 @@ class Calibration:
 
     def rows(self) -> list[dict[str, Any]]:
         """One mapping a bin."""
-        columns = zip(
-            self.edges.tolist(),
-            self.edges.tolist()[1:],
-            self.counts.tolist(),
-            self.mean_scores.tolist(),
-            self.precisions.tolist(),
-            strict=False,
-        )
-        names = ("low", "high", "count", "mean_score", "precision")
-        return [dict(zip(names, row, strict=True)) for row in columns]
+        columns = {
+            "low": self.edges[:-1],
+            "high": self.edges[1:],
+            "count": self.counts,
+            "mean_score": self.mean_scores,
+            "precision": self.precisions,
+        }
+        rows = zip(*(column.tolist() for column in columns.values()), strict=True)
+        return [dict(zip(columns, row, strict=True)) for row in rows]
 
     def csv(self) -> str:
         """The bins as comma-separated values; what is not a number is `nan`."""
@@ -183,19 +178,11 @@ class Calibration:
 
     def json(self) -> dict[str, Any]:
         """The figures and the bins as plain data."""
-        return {
-            "expected_error": self.expected_error,
-            "maximum_error": self.maximum_error,
-            "brier": self.brier,
-            "bins": self.rows(),
-        }
+        figures = ("expected_error", "maximum_error", "brier")
+        return {name: getattr(self, name) for name in figures} | {"bins": self.rows()}
 
 
 def _bins(counts: Mapping[str, Any], prefix: str, name: str) -> np.ndarray:
     """(B, ...) the counts of a name, bin by bin."""
     start = f"{prefix}/{name}/"
     return np.stack([np.asarray(v, float) for key, v in counts.items() if key.startswith(start)])
-
-
-def _mean(total: np.ndarray, nuclei: np.ndarray) -> np.ndarray:
-    return np.where(nuclei > 0, total / np.maximum(nuclei, 1), np.nan)

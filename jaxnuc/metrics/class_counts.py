@@ -11,7 +11,8 @@ import numpy as np
 
 from jaxnuc.labels import LabelSet
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
-from jaxnuc.metrics.matching import pairs_above
+from jaxnuc.metrics.conventions import DEFAULT, Conventions
+from jaxnuc.metrics.matching import matched_pairs
 from jaxnuc.postprocess.regions import class_votes
 
 
@@ -37,10 +38,7 @@ def class_counts(
     truth_classes: np.ndarray,
     prediction_classes: np.ndarray,
     classes: int | LabelSet,
-    *,
-    threshold: float = 0.5,
-    inclusive: bool = False,
-    matching: str = "iou",
+    conventions: Conventions = DEFAULT,
 ) -> ClassCounts:
     """Matches the instances of one image, class by class.
 
@@ -52,7 +50,7 @@ def class_counts(
 
     Args:
       truth: (H, W) integer label map, 0 is background.
-      prediction: (H, W) integer label map.
+      prediction: (H, W) of the same shape.
       truth_classes: (N,) integers, the class of each instance in ascending order of its id, or an
         (H, W) class map, of which the majority of an instance's pixels counts (see `class_votes`).
         Classes are 1..C, 0 none of them, -1 ignored.
@@ -60,16 +58,11 @@ def class_counts(
       classes: their number C; or a label set: both sides then hold leaves, which are read
         at this set, before a majority is taken. Where one side holds other numbers, read both with
         the methods of `LabelSet` first.
-      threshold: an IoU; see `pairs_above`.
-      inclusive: whether an IoU of exactly the threshold is a match.
-      matching: `"iou"` or `"count"`, among the pairs of one class; see `pairs_above`.
-
-    Returns:
-      The counts of each class.
+      conventions: the threshold and the rules of matching, among the pairs of one class.
 
     Raises:
       ValueError: the maps are no label maps of one shape, there is not one class for each instance
-        or a class out of range, the threshold is out of range, or `matching` is unknown.
+        or a class out of range, or the threshold is out of range.
 
     Example:
       >>> instances = np.array([[1, 1, 0, 2, 2]])
@@ -90,45 +83,23 @@ def class_counts(
         instance_classes(truth, truth_classes, classes, table.truth_ids.size),
         instance_classes(prediction, prediction_classes, classes, table.prediction_ids.size),
         classes,
-        threshold=threshold,
-        inclusive=inclusive,
-        matching=matching,
+        conventions,
     )
 
 
-def binary_counts(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    *,
-    threshold: float = 0.5,
-    inclusive: bool = False,
-    matching: str = "iou",
-) -> ClassCounts:
-    """The counts of one image with all nuclei in one class, of which bPQ is computed.
+def binary_counts(truth: np.ndarray, prediction: np.ndarray) -> ClassCounts:
+    """The counts (1,) of one image with all nuclei in one class, of which bPQ is computed.
 
     Args:
       truth: (H, W) integer label map, 0 is background.
-      prediction: (H, W) integer label map.
-      threshold: an IoU; see `pairs_above`.
-      inclusive: whether an IoU of exactly the threshold is a match.
-      matching: `"iou"` or `"count"`; see `pairs_above`.
-
-    Returns:
-      Counts of shape (1,).
+      prediction: (H, W) of the same shape.
 
     Raises:
-      ValueError: the maps are no label maps of one shape, the threshold is out of range, or
-        `matching` is unknown.
+      ValueError: the maps are no label maps of one shape.
     """
-    return counts_of_table(
-        table := contingency_table(truth, prediction),
-        np.ones(table.truth_ids.size, np.int64),
-        np.ones(table.prediction_ids.size, np.int64),
-        1,
-        threshold=threshold,
-        inclusive=inclusive,
-        matching=matching,
-    )
+    table = contingency_table(truth, prediction)
+    true, predicted = np.ones(len(table.truth_ids), int), np.ones(len(table.prediction_ids), int)
+    return counts_of_table(table, true, predicted, 1)
 
 
 def counts_of_table(
@@ -136,10 +107,7 @@ def counts_of_table(
     truth_classes: np.ndarray,
     prediction_classes: np.ndarray,
     n_classes: int,
-    *,
-    threshold: float = 0.5,
-    inclusive: bool = False,
-    matching: str = "iou",
+    conventions: Conventions = DEFAULT,
 ) -> ClassCounts:
     """`class_counts` of a table of overlaps that is at hand.
 
@@ -148,15 +116,10 @@ def counts_of_table(
       truth_classes: (T,) int64 in -1..n_classes, in the order of the table.
       prediction_classes: (P,) int64 in -1..n_classes.
       n_classes: their number C, without class 0.
-      threshold: an IoU; see `pairs_above`.
-      inclusive: whether an IoU of exactly the threshold is a match.
-      matching: `"iou"` or `"count"`; see `pairs_above`.
-
-    Returns:
-      The counts of each class.
+      conventions: the threshold and the rules of matching.
 
     Raises:
-      ValueError: the threshold is out of range, or `matching` is unknown.
+      ValueError: the threshold is out of range.
     """
     rows, columns = table.rows, table.columns
     void = truth_classes[rows] < 0
@@ -170,7 +133,7 @@ def counts_of_table(
         columns=columns[agree],
         intersections=table.intersections[agree],
     )
-    pairs = pairs_above(candidates, threshold, inclusive=inclusive, matching=matching)
+    pairs = matched_pairs(candidates, conventions)
     counted = 2 * lost <= table.prediction_areas
     counted[candidates.columns[pairs]] = True
 
@@ -187,16 +150,13 @@ def counts_of_table(
 def instance_classes(
     instances: np.ndarray, classes: np.ndarray, n_classes: int, n_instances: int
 ) -> np.ndarray:
-    """The class of each instance, from an array of them or by majority from a class map.
+    """(N,) int64, the class of each instance, from an array or by majority from a class map.
 
     Args:
       instances: (H, W) integer label map, 0 is background.
       classes: (N,) integers in ascending order of the ids, or an (H, W) class map.
       n_classes: their number; classes are in -1..n_classes.
       n_instances: how many instances the map has.
-
-    Returns:
-      (N,) int64.
 
     Raises:
       ValueError: there is not one class for each instance, or a class is out of range.

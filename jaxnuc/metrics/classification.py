@@ -5,15 +5,16 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 
-from jaxnuc.metrics.centroid_matching import match_centroids
-from jaxnuc.metrics.class_counts import instance_classes
-from jaxnuc.metrics.contingency import contingency_table
-from jaxnuc.metrics.matching import pairs_above
+from jaxnuc.metrics.pair import ImagePair, present
+from jaxnuc.postprocess.regions import regions
 from jaxnuc.registry import unknown
 
 EMPTY_IMAGES = ("count", "reference")
-WEIGHTS = (2.0, 2.0, 1.0, 1.0)  # of FPc, FNc, FPd and FNd in HoVer-Net's F_c
+RADIUS = 12.0  # pixels: within it HoVer-Net's evaluation matches centroids
+_MOST_DISTANCES = 40_000_000
 
 
 class ClassifiedPairs(NamedTuple):
@@ -32,8 +33,8 @@ class ClassifiedPairs(NamedTuple):
     false: np.ndarray
 
 
-class ClassificationCounts(NamedTuple):
-    """What classification scores are computed from; sums over images pool.
+class ClassificationScores(NamedTuple):
+    """Counts of nuclei by their classes, and the scores in [0, 1] that follow; sums pool.
 
     Attributes:
       confusion: (C, C) int64, matched nuclei by true class (row) and predicted class (column).
@@ -42,8 +43,7 @@ class ClassificationCounts(NamedTuple):
       missed: (C,) nuclei without a match, by true class (FNd).
       false: (C,) predictions without a match, by predicted class (FPd).
       matched: nuclei that are matched, whatever their classes.
-      missed_nuclei: nuclei without a match.
-      false_nuclei: predictions without a match.
+      unmatched: nuclei and predictions without a match, whatever their classes.
       right: matched nuclei of a known true class that have the right one.
       known: matched nuclei of a known true class.
     """
@@ -54,8 +54,7 @@ class ClassificationCounts(NamedTuple):
     missed: np.ndarray
     false: np.ndarray
     matched: int
-    missed_nuclei: int
-    false_nuclei: int
+    unmatched: int
     right: int
     known: int
 
@@ -64,32 +63,73 @@ class ClassificationCounts(NamedTuple):
         """(C,) matched nuclei of which both classes are c."""
         return np.diagonal(self.confusion)
 
-    def whole(self, weights: tuple[float, float, float, float] = WEIGHTS) -> np.ndarray:
-        """(C,) the denominators of F_c: see `classification_scores`."""
-        parts = (self.wrong_prediction, self.wrong_truth, self.false, self.missed)
-        return 2 * self.tp + sum(w * part for w, part in zip(weights, parts, strict=True))
+    @property
+    def whole(self) -> np.ndarray:
+        """(C,) the denominators of F_c, with HoVer-Net's weights."""
+        wrong = 2 * self.wrong_prediction + 2 * self.wrong_truth
+        return 2 * self.tp + wrong + self.false + self.missed
+
+    @property
+    def detection_f1(self) -> float:
+        """F_d, F1 of the nuclei whatever their class; NaN without any nucleus."""
+        n = 2 * self.matched + self.unmatched
+        return 2 * self.matched / n if n else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the matched nuclei that have the right class; NaN if none is matched."""
+        return self.right / self.known if self.known else math.nan
+
+    @property
+    def class_f1(self) -> np.ndarray:
+        """(C,) float64, F_c of each class; NaN for a class that occurs on neither side."""
+        whole = self.whole
+        return np.where(whole > 0, 2 * self.tp / np.where(whole > 0, whole, 1), math.nan)
 
 
-class ClassificationScores(NamedTuple):
-    """Detection and classification scores of a data set, in [0, 1].
+def match_centroids(
+    truth: np.ndarray, prediction: np.ndarray, radius: float = RADIUS
+) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs two sets of points one to one, none further apart than the radius.
 
-    Attributes:
-      detection_f1: F_d, F1 of the nuclei whatever their class; NaN without any nucleus.
-      accuracy: share of the matched nuclei that have the right class; NaN if none is matched.
-      class_f1: (C,) float64, F_c of each class; NaN for a class that occurs on neither side.
-      classes: the classes these arrays are about, in this order.
-      confusion: (C, C) int64, matched nuclei by true class (row) and predicted class (column).
-      missed: (C,) int64, nuclei without a match, by true class.
-      false: (C,) int64, predictions without a match, by predicted class.
+    Of the assignment of as many points as possible with the least total distance, over all pairs,
+    those beyond the radius are dropped afterwards (HoVer-Net's evaluation): a far point can so cost
+    two near ones their match. Time and memory grow with the product of the two numbers of points.
+
+    Args:
+      truth: (T, 2) finite coordinates.
+      prediction: (P, 2) finite coordinates.
+      radius: in the unit of the coordinates, at least 0; a distance of exactly the radius counts.
+
+    Returns:
+      (M,) int64 positions in `truth`, ascending, and (M,) int64 positions in `prediction`.
+
+    Raises:
+      ValueError: coordinates are not of this form, the radius is negative or not finite, or there
+        are more than 4e7 pairs.
+
+    Example:
+      >>> match_centroids(np.array([[0, 0], [0, 9]]), np.array([[0, 11]]))
+      (array([1]), array([0]))
     """
-
-    detection_f1: float
-    accuracy: float
-    class_f1: np.ndarray
-    classes: tuple[int, ...]
-    confusion: np.ndarray
-    missed: np.ndarray
-    false: np.ndarray
+    if not 0 <= radius < np.inf:
+        raise ValueError(f"radius {radius} is not finite and at least 0")
+    truth, prediction = np.asarray(truth, np.float64), np.asarray(prediction, np.float64)
+    for points, name in ((truth, "truth"), (prediction, "prediction")):
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise ValueError(f"{name} must be (N, 2) coordinates, got shape {points.shape}")
+        if not np.isfinite(points).all():
+            raise ValueError(f"{name} holds NaN or infinite coordinates")
+    if len(truth) * len(prediction) > _MOST_DISTANCES:
+        raise ValueError(
+            f"{len(truth)} true and {len(prediction)} predicted nuclei have "
+            f"{len(truth) * len(prediction):.1e} distances, which HoVer-Net's matching needs at "
+            "once; match tile by tile"
+        )
+    distances = cdist(truth, prediction)
+    rows, columns = linear_sum_assignment(distances)
+    near = distances[rows, columns] <= radius
+    return rows[near], columns[near]
 
 
 def pairs_by_centroid(
@@ -97,28 +137,19 @@ def pairs_by_centroid(
     truth_classes: np.ndarray,
     prediction_centroids: np.ndarray,
     prediction_classes: np.ndarray,
-    radius: float = 12.0,
     *,
-    matching: str = "assign_then_cut",
     empty_images: str = "count",
 ) -> ClassifiedPairs:
-    """Matches the nuclei of one image by the distance of their centroids.
+    """Matches the nuclei of one image by their centroids, at most 12 pixels apart.
 
     Args:
       truth_centroids: (T, 2) coordinates, such as `centroids` of `postprocess.regions`.
       truth_classes: (T,) integers.
       prediction_centroids: (P, 2) coordinates.
       prediction_classes: (P,) integers.
-      radius: the largest distance that counts, 12 pixels in HoVer-Net's evaluation at 40x.
-      matching: `"assign_then_cut"`, HoVer-Net's, with which published figures are made, or
-        `"cut_then_assign"`, which gives more pairs, for any number of nuclei; see
-        `match_centroids`.
       empty_images: what an image without nuclei on one side does. `"count"`: those of the other
         side are missed or false, as anywhere. `"reference"`: the empty side is given a nucleus of
         class 0 at (0, 0), as in HoVer-Net's code; it may be matched, also with its like.
-
-    Returns:
-      The classes of matched and unmatched nuclei.
 
     Raises:
       ValueError: coordinates or classes are not of this form, or an argument is out of range.
@@ -151,73 +182,34 @@ def pairs_by_centroid(
             points, classes = np.zeros((dummies, 2)), np.zeros(dummies, np.int64)
         sides.append((points, classes.astype(np.int64)))
     (true_points, true), (points, predicted) = sides
-    rows, columns = match_centroids(true_points, points, radius, matching=matching)
-    return _pairs(true, predicted, rows, columns)
+    rows, columns = match_centroids(true_points, points)
+    missed, false = np.delete(true, rows), np.delete(predicted, columns)
+    return ClassifiedPairs(true[rows], predicted[columns], missed, false)
 
 
-def pairs_by_iou(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    truth_classes: np.ndarray,
-    prediction_classes: np.ndarray,
-    n_classes: int,
-    threshold: float = 0.5,
-    *,
-    inclusive: bool = False,
-    matching: str = "iou",
-) -> ClassifiedPairs:
-    """Matches the nuclei of one image by their IoU, whatever their classes.
-
-    Args:
-      truth: (H, W) integer label map, 0 is background.
-      prediction: (H, W) integer label map.
-      truth_classes: (N,) integers in ascending order of the ids, or an (H, W) class map.
-      prediction_classes: the same for `prediction`.
-      n_classes: classes are in -1..n_classes.
-      threshold: an IoU; see `pairs_above`.
-      inclusive: whether an IoU of exactly the threshold is a match.
-      matching: `"iou"` or `"count"`; see `pairs_above`.
-
-    Returns:
-      The classes of matched and unmatched nuclei.
-
-    Raises:
-      ValueError: the maps are no label maps of one shape, there is not one class for each
-        instance or a class out of range, or an argument is out of range.
-    """
-    table = contingency_table(truth, prediction)
-    true = instance_classes(truth, truth_classes, n_classes, len(table.truth_ids))
-    predicted = instance_classes(
-        prediction, prediction_classes, n_classes, len(table.prediction_ids)
-    )
-    pairs = pairs_above(table, threshold, inclusive=inclusive, matching=matching)
-    return _pairs(true, predicted, table.rows[pairs], table.columns[pairs])
+def image_pairs(image: ImagePair, empty_images: str = "count") -> ClassifiedPairs:
+    """The nuclei of an image that are scored, as `pairs_by_centroid` matches them."""
+    truth, prediction = (regions(side).centroids for side in present(image.maps, "maps"))
+    true, predicted = present(image.classes, "classes")
+    return pairs_by_centroid(truth, true, prediction, predicted, empty_images=empty_images)
 
 
 def classification_scores(
-    images: Sequence[ClassifiedPairs],
-    classes: Sequence[int],
-    *,
-    exhaustive: bool = True,
-    weights: tuple[float, float, float, float] = WEIGHTS,
+    images: Sequence[ClassifiedPairs], classes: Sequence[int], *, exhaustive: bool = True
 ) -> ClassificationScores:
     """HoVer-Net's scores, pooled over the images.
 
-    F_c of a class is `2 TP / (2 TP + w0 FPc + w1 FNc + w2 FPd + w3 FNd)`: matched nuclei of which
+    F_c of a class is `2 TP / (2 TP + 2 FPc + 2 FNc + FPd + FNd)`: matched nuclei of which
     both classes are c (TP), only the predicted one (FPc) or only the true one is c (FNc), and
     predictions (FPd) and nuclei (FNd) of class c without a match. The paper's formula also has true
     negatives, which its code restricts to pairs with class c on either side: there are none.
 
     Args:
-      images: what `pairs_by_centroid` or `pairs_by_iou` returned for each image.
+      images: what `pairs_by_centroid` returned for each image.
       classes: the classes to score. Nuclei of other classes count for `detection_f1`, as wrong
         partners, and for `accuracy`.
       exhaustive: False where true nuclei of class -1 have no label: pairs with them then are
         neither right nor wrong. They count as detected all the same.
-      weights: of FPc, FNc, FPd and FNd.
-
-    Returns:
-      The scores, and the counts they are made of.
 
     Raises:
       ValueError: there are no images, or a class is named twice.
@@ -233,56 +225,21 @@ def classification_scores(
     """
     if not images:
         raise ValueError("no pairs to score; the data set has no images")
-    pooled = ClassifiedPairs(*map(np.concatenate, zip(*images, strict=True)))
-    found = classification_counts(pooled, classes, exhaustive=exhaustive)
-    whole, nuclei = found.whole(weights), 2 * found.matched + found.missed_nuclei
-    n = nuclei + found.false_nuclei
-    return ClassificationScores(
-        detection_f1=2 * found.matched / n if n else math.nan,
-        accuracy=found.right / found.known if found.known else math.nan,
-        class_f1=np.where(whole > 0, 2 * found.tp / np.where(whole > 0, whole, 1), math.nan),
-        classes=tuple(int(c) for c in classes),
-        confusion=found.confusion,
-        missed=found.missed,
-        false=found.false,
-    )
-
-
-def classification_counts(
-    pairs: ClassifiedPairs, classes: Sequence[int], *, exhaustive: bool = True
-) -> ClassificationCounts:
-    """The counts of one image, or of several whose pairs were put together.
-
-    Args:
-      pairs: from `pairs_by_centroid` or `pairs_by_iou`.
-      classes: C classes, in the order of the counts.
-      exhaustive: see `classification_scores`.
-
-    Raises:
-      ValueError: a class is named twice.
-    """
     if len(set(classes)) < len(classes):
         raise ValueError(f"classes {list(classes)} name one twice")
+    pairs = ClassifiedPairs(*map(np.concatenate, zip(*images, strict=True)))
     order = np.asarray(classes, np.int64)[:, None]
     truth, prediction = pairs.truth == order, pairs.prediction == order  # (C, M)
     known = pairs.truth != -1 if not exhaustive else np.ones(pairs.truth.shape, bool)
     same = pairs.truth == pairs.prediction
-    return ClassificationCounts(
+    return ClassificationScores(
         confusion=truth.astype(np.int64) @ prediction.T.astype(np.int64),
         wrong_prediction=np.count_nonzero(prediction & known & ~same, axis=1),
         wrong_truth=np.count_nonzero(truth & ~same, axis=1),
         missed=np.count_nonzero(pairs.missed == order, axis=1),
         false=np.count_nonzero(pairs.false == order, axis=1),
         matched=len(pairs.truth),
-        missed_nuclei=len(pairs.missed),
-        false_nuclei=len(pairs.false),
+        unmatched=len(pairs.missed) + len(pairs.false),
         right=int(np.count_nonzero(same & known)),
         known=int(np.count_nonzero(known)),
     )
-
-
-def _pairs(
-    truth: np.ndarray, prediction: np.ndarray, rows: np.ndarray, columns: np.ndarray
-) -> ClassifiedPairs:
-    missed, false = np.delete(truth, rows), np.delete(prediction, columns)
-    return ClassifiedPairs(truth[rows], prediction[columns], missed, false)

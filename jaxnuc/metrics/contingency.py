@@ -49,12 +49,11 @@ class ContingencyTable:
 def contingency_table(truth: np.ndarray, prediction: np.ndarray) -> ContingencyTable:
     """Counts the pixels that each pair of instances shares.
 
+    The size of the table grows with the instances, not with their product.
+
     Args:
       truth: (H, W) integer or bool label map, 0 is background; any non-negative ids.
-      prediction: (H, W) label map of the same shape; its dtype may differ.
-
-    Returns:
-      The table; its size grows with the instances, not with their product.
+      prediction: (H, W) of the same shape.
 
     Raises:
       ValueError: shapes differ, a map is not (H, W), not of integers, or holds a negative id.

@@ -3,19 +3,18 @@
 import math
 from dataclasses import dataclass
 
-from jaxnuc.metrics.matching import MATCHINGS
 from jaxnuc.registry import unknown
 
+MATCHINGS = {
+    "iou": "greatest total IoU, those below the threshold dropped afterwards",
+    "count": "most pairs above the threshold, then greatest total IoU",
+}
 EMPTY = {"skip": math.nan, "nan": math.nan, "one": 1.0, "zero": 0.0}
 _EMPTY_TEXT = {
     "skip": "left out of the means",
     "nan": "not a number, and so are the means with them",
     "one": "score 1",
     "zero": "score 0",
-}
-_MATCHING_TEXT = {
-    "iou": "greatest total IoU, those below the threshold dropped afterwards",
-    "count": "most pairs above the threshold, then greatest total IoU",
 }
 
 
@@ -60,7 +59,7 @@ class Conventions:
         sign = ">=" if self.inclusive else ">"
         text = {
             "match": f"one to one, IoU {sign} {self.threshold:g}",
-            "competing_pairs": _MATCHING_TEXT[self.matching],
+            "competing_pairs": MATCHINGS[self.matching],
             "images_empty_on_both_sides": f"{self.empty}: {_EMPTY_TEXT[self.empty]}",
         }
         if self.border is not None:

@@ -1,7 +1,7 @@
-"""Detection scores at IoU thresholds, in StarDist's form; the 2018 Data Science Bowl's score."""
+"""Detection scores at IoU thresholds, in StarDist's form."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from jaxnuc.metrics.contingency import ContingencyTable
@@ -19,15 +19,12 @@ class Detection(NamedTuple):
       threshold: IoU that a pair must reach.
       tp, fp, fn: matched, false and missed instances.
       iou_sum: sum of the IoU of the matched pairs.
-      precision: tp / (tp + fp).
-      recall: tp / (tp + fn).
+      precision, recall: tp / (tp + fp), tp / (tp + fn).
       f1: 2 tp / (2 tp + fp + fn).
       accuracy: tp / (tp + fp + fn), often called average precision (AP) at this threshold.
       mean_true_score: iou_sum / (tp + fn), the mean IoU of the true instances, missed ones as 0.
       mean_matched_score: iou_sum / tp.
       panoptic_quality: iou_sum / (tp + fp / 2 + fn / 2).
-      n_true: true instances, tp + fn.
-      n_pred: predicted instances, tp + fp.
     """
 
     threshold: float
@@ -42,11 +39,19 @@ class Detection(NamedTuple):
     mean_true_score: float
     mean_matched_score: float
     panoptic_quality: float
-    n_true: int
-    n_pred: int
+
+    @property
+    def n_true(self) -> int:
+        """True instances."""
+        return self.tp + self.fn
+
+    @property
+    def n_pred(self) -> int:
+        """Predicted instances."""
+        return self.tp + self.fp
 
 
-_RATIOS = Detection._fields[5:12]
+_RATIOS = Detection._fields[5:]
 
 
 def detections(
@@ -57,7 +62,7 @@ def detections(
     matching: str = "count",
     empty: str = "skip",
 ) -> tuple[Detection, ...]:
-    """The detection scores of one image at each of several thresholds.
+    """The detection scores of one image at each of several thresholds, in the order given.
 
     The defaults are StarDist's: a pair matches at an IoU of the threshold or above, and of all
     one-to-one assignments that with the most such pairs is taken, then that of the greatest total
@@ -70,9 +75,6 @@ def detections(
       matching: `"iou"` or `"count"`; see `pairs_above`.
       empty: all ratios of an image without instances on both sides: `"skip"` or `"nan"` NaN,
         `"one"` 1, `"zero"` 0 (StarDist).
-
-    Returns:
-      One record per threshold, in the order given.
 
     Raises:
       ValueError: a threshold is out of range, or `matching` or `empty` is unknown.
@@ -100,7 +102,7 @@ def detections(
 def aggregate_detections(
     images: Sequence[Sequence[Detection]], *, by_image: bool = False, empty: str = "skip"
 ) -> tuple[Detection, ...]:
-    """The detection scores of a data set.
+    """The detection scores of a data set at each threshold.
 
     Args:
       images: what `detections` returned, one per image, all with the same thresholds.
@@ -109,9 +111,6 @@ def aggregate_detections(
       empty: the ratios of images without instances on both sides, which matter `by_image` only:
         `"skip"` leaves them out, `"nan"` makes the means NaN, `"one"` and `"zero"` (StarDist)
         count them so. Also of a data set without any instance.
-
-    Returns:
-      One record per threshold.
 
     Raises:
       ValueError: there are no images, their thresholds differ, or `empty` is unknown.
@@ -134,54 +133,15 @@ def aggregate_detections(
         )
         iou_sum = math.fsum(r.iou_sum for r in records)
         pooled = _record(records[0].threshold, tp, n_true, n_pred, iou_sum, empty)
-        if by_image:
-            used = [r for r in records if r.n_true or r.n_pred or empty != "skip"]
-            means: dict[str, Any] = {
-                name: math.fsum(
-                    getattr(r, name) if r.n_true or r.n_pred else EMPTY[empty] for r in used
-                )
-                / len(used)
-                for name in (_RATIOS if used else ())
-            }
+        used = [r for r in records if r.n_true or r.n_pred or empty != "skip"]
+        if by_image and used:
+            means: dict[str, Any] = {}
+            for name in _RATIOS:
+                each = (getattr(r, name) if r.n_true or r.n_pred else EMPTY[empty] for r in used)
+                means[name] = math.fsum(each) / len(used)
             pooled = pooled._replace(**means)
         result.append(pooled)
     return tuple(result)
-
-
-def dsb2018_score(
-    tables: Iterable[ContingencyTable],
-    thresholds: Sequence[float] = THRESHOLDS,
-    *,
-    inclusive: bool = False,
-    empty: str = "skip",
-) -> float:
-    """The score of the 2018 Data Science Bowl, published as mean average precision.
-
-    For each image, tp / (tp + fp + fn) is averaged over the thresholds, then over the images. It
-    needs no confidence of the instances and is no area below a curve: `average_precision` is.
-
-    Args:
-      tables: the overlaps in each image.
-      thresholds: IoUs, 0.5 to 0.95 in steps of 0.05 as in the contest.
-      inclusive: the contest counted `IoU > threshold`; True counts `>=`.
-      empty: score of an image without instances on both sides: `"skip"` leaves it out, `"nan"`
-        makes the mean NaN, `"one"`, `"zero"`.
-
-    Returns:
-      The score in [0, 1]; NaN if no image counts.
-
-    Raises:
-      ValueError: there is no image or no threshold, one is out of range, or `empty` is unknown.
-
-    References:
-      Caicedo et al., Nucleus segmentation across imaging experiments: the 2018 Data Science Bowl,
-      2019.
-    """
-    if not len(thresholds):
-        raise ValueError("no thresholds to average over; give at least one")
-    images = [detections(table, thresholds, inclusive=inclusive, empty=empty) for table in tables]
-    found = aggregate_detections(images, by_image=True, empty=empty)
-    return math.fsum(record.accuracy for record in found) / len(found)
 
 
 def _record(
@@ -205,6 +165,4 @@ def _record(
         mean_true_score=ratio(iou_sum, n_true),
         mean_matched_score=ratio(iou_sum, tp),
         panoptic_quality=ratio(2 * iou_sum, n_true + n_pred),
-        n_true=n_true,
-        n_pred=n_pred,
     )

@@ -59,14 +59,7 @@ class Evaluation:
     @property
     def unavailable(self) -> dict[str, str]:
         """Why metrics could not be computed, by their name: for the first such image."""
-        found: dict[str, str] = {}
-        for scores in self.scores:
-            found = {**scores.unavailable, **found}
-        return found
-
-    def keys(self) -> list[str]:
-        """The keys that every image has a group for."""
-        return [key for key in self.groups[0] if all(key in g for g in self.groups)]
+        return {k: v for s in reversed(self.scores) for k, v in s.unavailable.items()}
 
     def summary(self, group: str | None = None, level: float | None = None) -> Summary:
         """The figures of the data set: see `summarize`.
@@ -95,10 +88,8 @@ class Evaluation:
 
     def counts(self) -> dict[str, float]:
         """The counts summed over the images."""
-        return {
-            name: math.fsum(column)
-            for name, column in columns(self.scores, "counts", counted(self.scores)).items()
-        }
+        found = columns(self.scores, "counts", counted(self.scores))
+        return {name: math.fsum(column) for name, column in found.items()}
 
     def by_class(self) -> list[dict[str, Any]]:
         """One mapping for each class, `{"class": name, figure: value, ...}`; empty without any."""
@@ -125,16 +116,15 @@ class Evaluation:
     ) -> dict[str, Comparison]:
         """Compares with other predictions for the same images: see `confidence.compare`.
 
+        Compared are every image mean and every pooled figure of the metrics that both evaluations
+        have. Images that either evaluation leaves out of its means (`empty="skip"`) are left out of
+        both; under `"nan"` they make the comparison of the means NaN.
+
         Args:
           other: the second evaluation; its images may be in another order.
           group: key (a patient, a slide) whose images are resampled and swapped together.
           level: of the intervals.
           resamples: of the interval and of the permutation test.
-
-        Returns:
-          The comparison of every image mean and every pooled figure of the metrics that both
-          evaluations have. Images that either evaluation leaves out of its means (`empty="skip"`)
-          are left out of both; under `"nan"` they make the comparison of the means NaN.
 
         Raises:
           ValueError: the images or the conventions differ, or no metric is in both.
@@ -147,12 +137,8 @@ class Evaluation:
         metrics = [metric for metric in self.metrics if metric in other.metrics]
         if not metrics:
             raise ValueError("the two evaluations have no metric in common; evaluate both alike")
-        options: dict[str, Any] = {
-            "names": (self.names, other.names),
-            "groups": None if group is None else self._group(group),
-            "level": level,
-            "resamples": resamples,
-        }
+        groups, names = None if group is None else self._group(group), (self.names, other.names)
+        options: Any = {"names": names, "groups": groups, "level": level, "resamples": resamples}
         per_image = [metric.name for metric in metrics if metric.per_image]
         compared: dict[str, Comparison] = {}
         if per_image:
@@ -167,26 +153,23 @@ class Evaluation:
                     n: c._replace(**nothing) if c.skipped else c for n, c in compared.items()
                 }
         if any(metric.pooled_as for metric in metrics):
-            names = [name for name in counted(self.scores) if name in counted(other.scores)]
-            a, b = (columns(e.scores, "counts", names) for e in (self, other))
+            counts = [name for name in counted(self.scores) if name in counted(other.scores)]
+            a, b = (columns(e.scores, "counts", counts) for e in (self, other))
             compared |= compare(a, b, pooled_figures(metrics), **options)
         lower = {f for m in metrics if not m.higher_is_better for f in m.figures()}
         return {n: c._replace(higher_is_better=n not in lower) for n, c in compared.items()}
 
     def _group(self, key: str) -> list[str]:
-        if key not in self.keys():
-            raise ValueError(
-                f"not every image has a {key!r}; they have {', '.join(self.keys()) or 'no group'}"
-            )
+        keys = [known for known in self.groups[0] if all(known in g for g in self.groups)]
+        if key not in keys:
+            known = ", ".join(keys) or "no group"
+            raise ValueError(f"not every image has a {key!r}; they have {known}")
         return [groups[key] for groups in self.groups]
 
     def write(self, folder: Path, summary: Summary, about: Mapping[str, Any]) -> None:
         """Writes `metrics.json`, `per_image.csv` and `counts.csv`, each whole or not at all.
 
-        Args:
-          folder: exists.
-          summary: of the data set.
-          about: what else `metrics.json` holds, such as the checkpoint.
+        `about` is what else `metrics.json` holds, such as the checkpoint.
         """
         values = [metric.name for metric in self.metrics if metric.per_image]
         keys = list(dict.fromkeys(key for groups in self.groups for key in groups))
@@ -199,7 +182,6 @@ class Evaluation:
             of_counts.append({"name": name} | {n: scores.counts[n] for n in counts})
         replace_file(folder / PER_IMAGE, csv_text(per_image).encode())
         replace_file(folder / COUNTS, csv_text(of_counts).encode())
-        mpp = self.conventions.mpp
         report = {
             **about,
             "images": len(self.names),
@@ -208,7 +190,7 @@ class Evaluation:
             "definitions": {
                 metric.name: {
                     "title": metric.title,
-                    "unit": metric.unit_of(mpp),
+                    "unit": metric.unit_of(self.conventions.mpp),
                     "higher_is_better": metric.higher_is_better,
                 }
                 for metric in self.metrics
@@ -260,7 +242,7 @@ class Evaluation:
             for row, of_counts in zip(rows, counts, strict=True):
                 true, predicted = (int(row.pop(name)) for name in _NUCLEI)
                 found = {name: float(row.pop(name)) for name in values}
-                summands = {name: _number(text) for name, text in of_counts.items()}
+                summands = {n: int(x) if x.isdigit() else float(x) for n, x in of_counts.items()}
                 scores.append(Scores(found, summands, true, predicted, metrics, conventions))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(
@@ -272,10 +254,6 @@ class Evaluation:
 def _rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def _number(text: str) -> float:
-    return int(text) if text.isdigit() else float(text)
 
 
 def _strict_json(value: Any) -> str:

@@ -6,9 +6,8 @@ import numpy as np
 
 from jaxnuc.metrics.assignment import assign
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
+from jaxnuc.metrics.conventions import MATCHINGS, Conventions
 from jaxnuc.registry import unknown
-
-MATCHINGS = ("iou", "count")
 
 
 class Matches(NamedTuple):
@@ -37,17 +36,14 @@ def match(
     inclusive: bool = False,
     matching: str = "iou",
 ) -> Matches:
-    """Matches instances one to one at an IoU above `threshold`.
+    """Matches instances one to one at an IoU above `threshold`; see `pairs_above`.
 
     Args:
       truth: (H, W) integer label map, 0 is background.
-      prediction: (H, W) integer label map.
-      threshold: an IoU; see `pairs_above`.
+      prediction: (H, W) of the same shape.
+      threshold: an IoU.
       inclusive: whether an IoU of exactly the threshold is a match.
-      matching: `"iou"` or `"count"`; see `pairs_above`.
-
-    Returns:
-      The matched, the missed and the false ids.
+      matching: `"iou"` or `"count"`.
 
     Raises:
       ValueError: the maps are no label maps of one shape, the threshold is out of range, or
@@ -68,6 +64,12 @@ def match(
         missed=np.delete(table.truth_ids, rows),
         false=np.delete(table.prediction_ids, columns),
     )
+
+
+def matched_pairs(table: ContingencyTable, conventions: Conventions) -> np.ndarray:
+    """(M,) int64 indices of the table's pairs that match by the conventions: see `pairs_above`."""
+    c = conventions
+    return pairs_above(table, c.threshold, inclusive=c.inclusive, matching=c.matching)
 
 
 def pairs_above(
@@ -110,28 +112,10 @@ def pairs_above(
     return pairs[above[pairs]]
 
 
-def optimal_pairs(table: ContingencyTable) -> np.ndarray:
-    """The one-to-one assignment with the greatest total IoU.
-
-    Args:
-      table: the overlaps of two sets of instances.
-
-    Returns:
-      (M,) int64 indices into the table's pairs, ascending. Where several assignments have the same
-      total, which one is taken depends on the order of the ids.
-    """
-    return assign(table.rows, table.columns, table.iou)
-
-
 def best_pairs(table: ContingencyTable) -> np.ndarray:
-    """For each true instance with any overlap, its pair of the greatest IoU.
+    """(M,) int64 ascending indices: of each true instance the pair of the greatest IoU.
 
-    Args:
-      table: the overlaps of two label maps.
-
-    Returns:
-      (M,) int64 indices into the table's pairs, ascending; a prediction may occur several times.
-      Among equal IoUs the lowest predicted id is taken.
+    A prediction may occur several times. Among equal IoUs the lowest predicted id is taken.
     """
     order = np.lexsort((table.columns, -table.iou, table.rows))
     return order[np.unique(table.rows[order], return_index=True)[1]]

@@ -23,9 +23,8 @@ def overlapping_table(
       shape: (H, W) of the image. Needed where neither side says it and one is Kaggle's strings.
 
     Returns:
-      The table. Intersections, areas and thereby IoU are those of the whole instances; the
-      foreground pixel counts are those of their unions. A prediction may have an IoU above 1/2
-      with several true instances.
+      The table. Intersections, areas and IoU are those of the whole instances; the foreground pixel
+      counts are those of their unions. A prediction may have an IoU above 1/2 with several.
 
     Raises:
       ValueError: sizes differ, an instance is empty or leaves the image, or cannot be read.
@@ -36,12 +35,11 @@ def overlapping_table(
       >>> table.intersections, table.truth_areas, table.truth_pixels
       (array([4, 4]), array([4, 4]), 6)
     """
-    sides = _at_one_shape(truth, prediction, shape)
+    true, predicted = map(_by_start, _at_one_shape(truth, prediction, shape))
     areas = [
         np.bincount(side.instances, side.stops - side.starts, len(side.ids)).astype(np.int64)
-        for side in sides
+        for side in (true, predicted)
     ]
-    true, predicted = (_by_start(side) for side in sides)
     first, second, shared = _meetings(true.starts, true.stops, predicted.starts, predicted.stops)
     # Sums over the runs of each pair of instances.
     sums = coo_array(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -11,7 +12,7 @@ from jaxnuc.metrics.border import drop_border, ignore_outlines, leave_out
 from jaxnuc.metrics.class_counts import instance_classes
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
-from jaxnuc.metrics.matching import pairs_above
+from jaxnuc.metrics.matching import Matches, match, matched_pairs
 
 T = TypeVar("T")
 Maps = tuple[np.ndarray, np.ndarray]
@@ -30,14 +31,10 @@ class Unavailable(ValueError):
 
 
 def present(value: T | None, need: str) -> T:
-    """A part of an image that a metric needs.
-
-    Args:
-      value: of an `ImagePair`, such as `image.maps`.
-      need: what it is, of `NEEDS`.
+    """`value`, a part of an image such as `image.maps`, that a metric needs.
 
     Raises:
-      Unavailable: the image lacks it.
+      Unavailable: the image lacks it; names the need, of `NEEDS`.
     """
     if value is None:
         raise Unavailable(f"needs {NEEDS[need]}")
@@ -65,14 +62,7 @@ class Classes:
 
 @dataclass(frozen=True)
 class Given:
-    """What was given of an image, before anything is left out.
-
-    Attributes:
-      truth: (H, W) label map.
-      prediction: (H, W) label map.
-      ignore: (H, W) bool or None.
-      classes: of the nuclei, or None.
-    """
+    """What was given to `ImagePair.of`, before anything is left out."""
 
     truth: np.ndarray
     prediction: np.ndarray
@@ -129,7 +119,7 @@ class ImagePair:
 
         Args:
           truth: (H, W) integer or bool label map, 0 is background.
-          prediction: (H, W) label map of the same shape.
+          prediction: (H, W) of the same shape.
           conventions: say what is left out, and how nuclei match.
           ignore: (H, W) bool, where nothing is annotated: see `leave_out`.
           scores: (N,) of the predicted ids 1..N.
@@ -140,12 +130,12 @@ class ImagePair:
           ValueError: the maps are no label maps of one shape, or there are fewer scores or classes
             than predicted ids.
         """
-        kept = outlines = kept_of(truth, prediction, conventions, ignore)
+        kept = outlines = kept_maps(truth, prediction, conventions, ignore)
         if conventions.tolerance:
             kept = ignore_outlines(*outlines, conventions.tolerance)
         table = contingency_table(*kept)
-        found: dict[str, Any] = {"maps": kept, "outlines": outlines, "groups": groups or {}}
-        found["given"] = Given(np.asarray(truth), np.asarray(prediction), ignore, classes)
+        given = Given(np.asarray(truth), np.asarray(prediction), ignore, classes)
+        found: dict[str, Any] = {"maps": kept, "outlines": outlines, "given": given}
         if scores is not None:
             found["scores"] = of_ids(table, np.asarray(scores, np.float64), "scores")
         if classes is not None:
@@ -161,7 +151,7 @@ class ImagePair:
             )
             if classes.probabilities is not None:
                 found["probabilities"] = of_ids(table, classes.probabilities, "probabilities")
-        return cls(table, conventions, **found)
+        return cls(table, conventions, groups=groups or {}, **found)
 
     def once(self, function: "Callable[[ImagePair], T]") -> T:
         """`function(self)`, computed the first time and kept for the metrics that come after."""
@@ -169,10 +159,10 @@ class ImagePair:
             self._computed[function] = function(self)
         return cast(T, self._computed[function])
 
-    @property
+    @cached_property
     def matched(self) -> np.ndarray:
         """(M,) indices into the table's pairs: the nuclei that match by the conventions."""
-        return self.once(_matched)
+        return matched_pairs(self.table, self.conventions)
 
     @property
     def empty(self) -> bool:
@@ -181,17 +171,11 @@ class ImagePair:
 
     def lacks(self, needs: tuple[str, ...]) -> str:
         """The first of the `needs` that this image has not; empty where it has all."""
-        known = {
-            "maps": self.maps is not None,
-            "scores": self.scores is not None,
-            "classes": self.classes is not None,
-            "probabilities": self.probabilities is not None,
-            "tissue": "tissue" in self.groups,
-        }
-        return next((need for need in needs if not known[need]), "")
+        known = {**vars(self), "tissue": self.groups.get("tissue")}
+        return next((need for need in needs if known[need] is None), "")
 
 
-def kept_of(
+def kept_maps(
     truth: np.ndarray,
     prediction: np.ndarray,
     conventions: Conventions,
@@ -205,15 +189,13 @@ def kept_of(
     return truth, prediction
 
 
-def scored_maps(
-    truth: np.ndarray,
-    prediction: np.ndarray,
-    conventions: Conventions,
-    ignore: np.ndarray | None = None,
-) -> Maps:
-    """Two label maps without all that is not scored: nuclei, and pixels near true outlines."""
-    maps = kept_of(truth, prediction, conventions, ignore)
-    return ignore_outlines(*maps, conventions.tolerance) if conventions.tolerance else maps
+def match_scored(truth: np.ndarray, prediction: np.ndarray, conventions: Conventions) -> Matches:
+    """`match` of two label maps without all that the conventions leave out."""
+    maps = kept_maps(truth, prediction, conventions)
+    if conventions.tolerance:
+        maps = ignore_outlines(*maps, conventions.tolerance)
+    c = conventions
+    return match(*maps, c.threshold, inclusive=c.inclusive, matching=c.matching)
 
 
 def of_ids(table: ContingencyTable, values: np.ndarray, name: str) -> np.ndarray:
@@ -225,8 +207,3 @@ def of_ids(table: ContingencyTable, values: np.ndarray, name: str) -> np.ndarray
             "give one for each of the ids 1..N"
         )
     return values[ids - 1]
-
-
-def _matched(image: ImagePair) -> np.ndarray:
-    c = image.conventions
-    return pairs_above(image.table, c.threshold, inclusive=c.inclusive, matching=c.matching)

@@ -2,65 +2,40 @@
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
-from jaxnuc.metrics.class_counts import ClassCounts
+from jaxnuc.metrics.class_counts import ClassCounts, counts_of_table
 from jaxnuc.metrics.conventions import EMPTY
+from jaxnuc.metrics.pair import ImagePair, present
 from jaxnuc.registry import unknown
 
 
-class PanopticScores(NamedTuple):
-    """Panoptic quality of a data set, each score in [0, 1], or NaN where nothing contributes.
+def image_counts(image: ImagePair) -> tuple[ClassCounts, ClassCounts]:
+    """The counts of the C classes, and those (1,) of all nuclei in one class, at an IoU above 1/2.
 
-    Attributes:
-      pq: (C,) float64, panoptic quality of class 1, 2, ...
-      dq: (C,) float64, detection quality, F1 of the instances.
-      sq: (C,) float64, segmentation quality, mean IoU of the matched pairs; 0 without any.
-      mpq: the mean of `pq` over the classes.
+    This threshold is fixed in every panoptic protocol.
     """
+    true, predicted = present(image.classes, "classes")
+    by_class = counts_of_table(image.table, true, predicted, len(image.class_names))
+    one = np.where(true < 0, -1, 1), np.ones(len(predicted), np.int64)
+    return by_class, counts_of_table(image.table, *one, 1)
 
-    pq: np.ndarray
-    dq: np.ndarray
-    sq: np.ndarray
-    mpq: float
 
-
-def pooled_pq(counts: Sequence[ClassCounts], empty: str = "skip") -> PanopticScores:
-    """Panoptic quality of each class from counts summed over all images.
+def pooled_pq(counts: Sequence[ClassCounts], empty: str = "skip") -> np.ndarray:
+    """(C,) float64, panoptic quality of each class from counts summed over all images.
 
     Args:
       counts: of each image.
-      empty: the score of a class without any instance on either side: `"skip"` NaN, left out of the
-        mean over classes; `"nan"` NaN, also as the mean; `"one"` 1; `"zero"` 0.
-
-    Returns:
-      The scores of each class and their mean.
+      empty: the score of a class without any instance on either side: see `qualities`.
 
     Raises:
       ValueError: there are no counts, or `empty` is unknown.
     """
-    dq, sq, pq = qualities(ClassCounts(*(part.sum(axis=0) for part in _stacked(counts))), empty)
-    return PanopticScores(pq, dq, sq, float(mean(pq, empty)))
-
-
-def image_mean_pq(counts: Sequence[ClassCounts], empty: str = "skip") -> PanopticScores:
-    """Panoptic quality of each class in each image, averaged over the images, then over classes.
-
-    Args:
-      counts: of each image.
-      empty: the scores of an image for a class that it has on neither side: `"skip"` NaN, left out
-        of all means; `"nan"` NaN, also as the means; `"one"` 1; `"zero"` 0.
-
-    Returns:
-      The mean scores of each class, and the mean of the PQ over classes.
-
-    Raises:
-      ValueError: there are no counts, or `empty` is unknown.
-    """
-    dq, sq, pq = (mean(part, empty) for part in qualities(_stacked(counts), empty))
-    return PanopticScores(pq, dq, sq, float(mean(pq, empty)))
+    if not counts:
+        raise ValueError("no counts to sum up; the data set has no images")
+    summed = ClassCounts(*(np.sum(part, axis=0) for part in zip(*counts, strict=True)))
+    return qualities(summed, empty)[2]
 
 
 def qualities(
@@ -70,7 +45,7 @@ def qualities(
 
     Args:
       counts: arrays of any one shape.
-      empty: the scores where all counts are 0; `"skip"` and `"nan"` give NaN.
+      empty: the scores where all counts are 0: `"skip"` and `"nan"` NaN, `"one"` 1, `"zero"` 0.
 
     Returns:
       DQ, SQ and PQ as float64 arrays of that shape.
@@ -94,9 +69,3 @@ def mean(values: np.ndarray, empty: str = "skip") -> np.ndarray:
     n = counted.sum(axis=0)
     total = np.where(counted, values, 0).sum(axis=0)
     return np.where(n > 0, total / np.maximum(n, 1), math.nan)
-
-
-def _stacked(counts: Sequence[ClassCounts]) -> ClassCounts:
-    if not counts:
-        raise ValueError("no counts to sum up; the data set has no images")
-    return ClassCounts(*map(np.stack, zip(*counts, strict=True)))

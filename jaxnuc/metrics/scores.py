@@ -1,11 +1,12 @@
 """The scores of one image."""
 
-import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 import numpy as np
 
+from jaxnuc.metrics._rows import aligned, cell
 from jaxnuc.metrics.base import STANDARD, Metric, make
 from jaxnuc.metrics.contingency import ContingencyTable
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
@@ -54,11 +55,8 @@ class Scores:
 
     def __str__(self) -> str:
         rows = {**self.values, **self.counts}
-        names = [name.replace("_", " ") for name in rows]
-        cells = [f"{x:.4f}" if isinstance(x, float) else str(x) for x in rows.values()]
-        first, second = max(map(len, names)), max(map(len, cells))
-        lines = [f"{n:{first}}  {c:>{second}}" for n, c in zip(names, cells, strict=True)]
-        return "\n".join([*lines, str(self.conventions)])
+        table = aligned([(name.replace("_", " "), cell(value)) for name, value in rows.items()])
+        return f"{table}\n{self.conventions}"
 
 
 def score(
@@ -74,26 +72,18 @@ def score(
 ) -> Scores:
     """Scores a predicted label map against the true one with the standard metrics.
 
-    They are Dice and IoU of the foreground, AJI, AJI+, DQ, SQ, PQ, precision and recall of the
-    nuclei, Dice2 and instance Dice: see the files of `jaxnuc.metrics.definitions`. `score_image`
-    computes others.
-
-    No epsilon is added anywhere: identical maps score exactly 1. If only one of the two maps is
-    empty, every score is 0.
+    They are those of `jaxnuc.metrics.STANDARD`; `score_image` computes others. No epsilon is added
+    anywhere: identical maps score exactly 1. If only one map is empty, every score is 0.
 
     Args:
       truth: (H, W) integer or bool label map, 0 is background; any non-negative ids.
-      prediction: (H, W) label map of the same shape; its dtype may differ.
+      prediction: (H, W) of the same shape.
       threshold: IoU above which instances match.
       empty: the scores if both maps are empty: `"skip"` or `"nan"` NaN, `"one"` 1, `"zero"` 0.
       inclusive: whether an IoU of exactly the threshold is a match.
       matching: the choice among competing pairs, `"iou"` or `"count"`: see `pairs_above`.
-      border: leaves out the instances within so many pixels of the image border: see
-        `drop_border`. None keeps them.
+      border: leaves out instances so near to the image border: see `drop_border`.
       tolerance: leaves out the pixels so near to a true outline: see `ignore_outlines`.
-
-    Returns:
-      The scores as Python floats, and the counts.
 
     Raises:
       ValueError: the maps are no label maps of one shape, the threshold is out of range, or
@@ -111,10 +101,7 @@ def score(
 def score_table(table: ContingencyTable, conventions: Conventions = DEFAULT) -> Scores:
     """The standard scores of a table of overlaps: also of instances that overlap each other.
 
-    Args:
-      table: from `contingency_table` or `overlapping_table`.
-      conventions: threshold, matching and rule for empty images; `border` and `tolerance` say
-        what was done to the maps before.
+    `border` and `tolerance` of the conventions only say what was done to the maps before.
 
     Raises:
       ValueError: the threshold is out of range.
@@ -163,6 +150,6 @@ def columns(scores: Sequence[Scores], field: str, names: Sequence[str]) -> dict[
     return {n: np.array([getattr(s, field)[n] for s in scores], np.float64) for n in names}
 
 
-@functools.cache
+@cache
 def _standard() -> tuple[Metric, ...]:
     return make(STANDARD)

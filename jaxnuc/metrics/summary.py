@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.metrics._resampling import Statistic
-from jaxnuc.metrics._rows import aligned, csv_text
-from jaxnuc.metrics.base import AGGREGATIONS, Metric
-from jaxnuc.metrics.confidence import Interval, bootstrap_interval
+from jaxnuc.metrics._rows import aligned, cell, csv_text
+from jaxnuc.metrics.base import AGGREGATIONS, Metric, ratio
+from jaxnuc.metrics.confidence import Interval, Statistic, bootstrap_interval
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
+from jaxnuc.metrics.panoptic import mean
 from jaxnuc.metrics.protocols.base import Result
 from jaxnuc.metrics.scores import Scores, columns
 
@@ -53,24 +53,20 @@ class Summary(Mapping[str, float]):
 
     def __str__(self) -> str:
         mpp = self.conventions.mpp
-        labels = {m.name: _with_remarks(m.name.replace("_", " "), m, mpp) for m in self.metrics}
+        labels = {m.name: labeled(m.name.replace("_", " "), m, mpp) for m in self.metrics}
         lines = [table(self.figures, self.intervals, labels)]
         for name, n in self.undefined.items():
             lines.append(f"{name.replace('_', ' ')}: without the {n} images that have none")
         parts = ["\n".join([*lines, str(self.conventions)]), *map(str, self.protocols)]
         if self.classes:
             head = [key.replace("_", " ") for key in self.classes[0]]
-            rows = [[_cell(value) for value in row.values()] for row in self.classes]
+            rows = [[cell(value) for value in row.values()] for row in self.classes]
             parts.insert(0, aligned([head, *rows]))
         return "\n\n".join(parts)
 
 
-def full_title(metric: Metric, mpp: float | None = None) -> str:
-    """The title of a metric with its unit and direction, where they are not the usual ones."""
-    return _with_remarks(metric.title, metric, mpp)
-
-
-def _with_remarks(name: str, metric: Metric, mpp: float | None) -> str:
+def labeled(name: str, metric: Metric, mpp: float | None) -> str:
+    """A name of a metric with its unit and direction, where they are not the usual ones."""
     remarks = [metric.unit_of(mpp), "" if metric.higher_is_better else "lower is better"]
     text = ", ".join(filter(None, remarks))
     return name + (f" ({text})" if text else "")
@@ -88,9 +84,6 @@ def table(
       intervals: of some of the figures, printed behind them.
       labels: of some of the metrics, in place of their names.
 
-    Returns:
-      Lines without a final newline.
-
     >>> print(table({"dice_image_mean": 0.91234, "aji_image_mean": 0.7, "dice_pooled": 0.9,
     ...              "images": 12, "images_skipped": 1}))
                     image mean  pooled
@@ -106,16 +99,12 @@ def table(
         for place, aggregation in enumerate(used):
             if name.endswith(f"_{aggregation}"):
                 metric, column = name.removesuffix(f"_{aggregation}"), place
-        cell = _cell(value)
+        text = cell(value)
         if intervals and name in intervals:
-            cell += f" [{intervals[name].low:.4f}, {intervals[name].high:.4f}]"
-        text = (labels or {}).get(metric, metric.replace("_", " "))
-        rows.setdefault(text, [""] * max(len(used), 1))[column] = cell
+            text += f" [{intervals[name].low:.4f}, {intervals[name].high:.4f}]"
+        label = (labels or {}).get(metric, metric.replace("_", " "))
+        rows.setdefault(label, [""] * max(len(used), 1))[column] = text
     return aligned([[name, *cells] for name, cells in rows.items()])
-
-
-def _cell(value: Any) -> str:
-    return f"{value:.4f}" if isinstance(value, float) else str(value)
 
 
 def aggregations(figures: Mapping[str, float]) -> list[str]:
@@ -142,6 +131,7 @@ def summarize(
       over all images.
 
     A figure that nothing contributes to is NaN. A metric that one image lacks has no figures.
+    `images` is how many were given, `images_skipped` how many are left out of the means.
 
     Args:
       scores: one per image, all with the same metrics and conventions.
@@ -149,16 +139,13 @@ def summarize(
       level: of the confidence intervals, by bootstrap over images, of every figure that is a
         number; None: no intervals.
 
-    Returns:
-      The figures, and `images` (how many were given) and `images_skipped` (left out of the means).
-
     Raises:
       ValueError: there are no scores, their metrics or conventions differ, there are not as many
         groups, or the level is not in (0, 1).
     """
     if not scores:
         raise ValueError("no scores to summarize; the data set has no images")
-    check_alike(scores)
+    _check_alike(scores)
     conventions, metrics = scores[0].conventions, available(scores)
     if groups is not None and len(groups) != len(scores):
         raise ValueError(f"{len(groups)} groups for {len(scores)} images; give one each")
@@ -168,7 +155,7 @@ def summarize(
     grouped = {} if groups is None else _by_group(values, groups)
     empty = np.array([s.empty for s in scores])
 
-    means = {f"{name}_image_mean": np.array(_mean(column)) for name, column in values.items()}
+    means = {f"{name}_image_mean": mean(column) for name, column in values.items()}
     means |= _group_means(_sums(grouped))
     if conventions.empty == "nan" and empty.any():
         means = dict.fromkeys(means, np.array(math.nan))
@@ -184,16 +171,13 @@ def summarize(
             intervals |= bootstrap_interval(counts, statistic, level=level)
         intervals = {name: i for name, i in intervals.items() if math.isfinite(figures[name])}
     missing = {name: int((np.isnan(column) & ~empty).sum()) for name, column in values.items()}
-    figures |= {
-        "images": len(scores),
-        "images_skipped": int(empty.sum()) if conventions.empty == "skip" else 0,
-    }
     undefined = {name: n for name, n in missing.items() if n}
+    skipped = int(empty.sum()) if conventions.empty == "skip" else 0
+    figures |= {"images": len(scores), "images_skipped": skipped}
     return Summary(figures, conventions, intervals, metrics, undefined)
 
 
-def check_alike(scores: Sequence[Scores]) -> None:
-    """Refuses scores of different metrics or conventions."""
+def _check_alike(scores: Sequence[Scores]) -> None:
     first = scores[0]
     for other in scores:
         if other.conventions != first.conventions:
@@ -231,12 +215,6 @@ def pooled_figures(metrics: Sequence[Metric]) -> Statistic:
     return figures
 
 
-def _mean(column: np.ndarray) -> float:
-    """The mean of the values that are numbers; NaN without any."""
-    known = column[~np.isnan(column)]
-    return float(known.mean()) if known.size else math.nan
-
-
 def _sums(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.array(math.fsum(column)) for name, column in columns.items()}
 
@@ -250,8 +228,8 @@ def _by_group(
         member = np.array([g == group for g in groups])
         for name, column in values.items():
             has = member & ~np.isnan(column)
-            found[f"{name}/{rank}/images"] = has.astype(float)
-            found[f"{name}/{rank}/sum"] = np.where(has, column, 0.0)
+            found[f"{name}/images/{rank}"] = has.astype(float)
+            found[f"{name}/sum/{rank}"] = np.where(has, column, 0.0)
     return found
 
 
@@ -259,11 +237,9 @@ def _group_means(sums: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Means over those groups that have images, of the mean of each."""
     figures = {}
     for name in dict.fromkeys(key.partition("/")[0] for key in sums):
-        own = [key.removesuffix("/sum") for key in sums if key.startswith(f"{name}/")]
-        own = [key for key in own if not key.endswith("/images")]
-        images = np.stack([sums[f"{key}/images"] for key in own])
-        totals = np.stack([sums[f"{key}/sum"] for key in own])
-        with np.errstate(invalid="ignore"):
-            means = np.where(images > 0, totals / np.maximum(images, 1), 0).sum(axis=0)
-            figures[f"{name}_group_mean"] = means / np.count_nonzero(images, axis=0)
+        totals, images = (
+            np.stack([of_group for key, of_group in sums.items() if key.startswith(prefix)])
+            for prefix in (f"{name}/sum/", f"{name}/images/")
+        )
+        figures[f"{name}_group_mean"] = mean(ratio(totals, images))
     return figures

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from jaxnuc.postprocess.components import binary
 from jaxnuc.registry import unknown
@@ -24,23 +23,11 @@ class Surfaces:
     points: np.ndarray
     weights: np.ndarray | None
 
-    def ranges(self, ids: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
-        """Where the elements of instances are.
-
-        Args:
-          ids: (N,) instances; one that the map lacks has no elements.
-
-        Returns:
-          (N,) int64 each: the first element, and how many there are.
-        """
-        first = np.searchsorted(self.ids, ids, "left")
-        return first, np.searchsorted(self.ids, ids, "right") - first
-
 
 def surfaces(
     instances: np.ndarray, surface: str = "pixels", mpp: float | Sequence[float] = 1.0
 ) -> Surfaces:
-    """Finds the surfaces of all instances in one pass over the image.
+    """Finds the surfaces of all instances, sorted by instance, in one pass over the image.
 
     What lies beyond the image counts as outside an instance, so an instance that the border cuts
     has a surface there. The elements of a surface are
@@ -56,9 +43,6 @@ def surfaces(
       surface: `"pixels"` or `"contour"`.
       mpp: size of a pixel, one number or (row, col); micrometers per pixel give positions in
         micrometers, 1 gives pixels.
-
-    Returns:
-      The elements, sorted by instance.
 
     Raises:
       ValueError: the map is no label map, `surface` is unknown, or `mpp` not positive and finite.

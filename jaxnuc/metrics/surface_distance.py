@@ -48,18 +48,14 @@ class GroupedDistances:
         return self._means(self.distances <= tolerance * (1 + _ROUNDING))
 
     def percentile(self, percentile: float) -> np.ndarray:
-        """The distance that `percentile` per cent of each group do not exceed.
+        """(N,) float64, the distance that `percentile` per cent of each group do not exceed.
 
-        Args:
-          percentile: in [0, 100]; 100 gives the greatest distance.
-
-        Returns:
-          (N,) float64, NaN for an empty group. Without weights, interpolated linearly between two
-          distances; with weights, the smallest distance such that this one and the smaller ones
-          hold at least the share of the weight.
+        NaN for an empty group. Without weights, interpolated linearly between two distances; with
+        weights, the smallest distance such that this one and the smaller ones hold at least the
+        share of the weight.
 
         Raises:
-          ValueError: the percentile is out of range.
+          ValueError: the percentile is not in [0, 100].
         """
         if not 0 <= percentile <= 100:
             raise ValueError(f"percentile {percentile} is not in [0, 100]")
@@ -120,15 +116,12 @@ class SurfaceDistances:
         )
 
     def hausdorff(self, percentile: float = 100, directions: str = "max") -> np.ndarray:
-        """The Hausdorff distance, or a percentile that ignores the outermost parts.
+        """(N,) float64, the Hausdorff distance, or a percentile that ignores the outermost parts.
 
         Args:
           percentile: in [0, 100]; 95 gives HD95.
           directions: `"max"`, the larger one of the two directed percentiles; `"pooled"`, the
             percentile of both directions' distances together. At 100 they are the same.
-
-        Returns:
-          (N,) float64, in the unit of the distances.
 
         Raises:
           ValueError: the percentile is out of range, or `directions` is unknown.
@@ -167,9 +160,6 @@ def surface_distances(
       truth_ids: (N,) the true instance of each pair; one without surface is empty.
       prediction_ids: (N,) the predicted instance of each pair.
 
-    Returns:
-      The distances in both directions.
-
     Raises:
       ValueError: the ids are not in pairs, or the surfaces are of different kinds.
 
@@ -203,7 +193,8 @@ def _gathered(
     surfaces: Surfaces, ids: ArrayLike, apart: float
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
     """Points (n, 3), weights and groups (n,) of the elements of each of the ids in turn."""
-    first, counts = surfaces.ranges(ids)
+    first = np.searchsorted(surfaces.ids, ids, "left")
+    counts = np.searchsorted(surfaces.ids, ids, "right") - first
     groups = np.repeat(np.arange(len(counts)), counts)
     taken = np.arange(len(groups)) + np.repeat(first + counts - np.cumsum(counts), counts)
     points = np.column_stack([groups * apart, surfaces.points[taken]])

@@ -1,13 +1,14 @@
-"""Context coding and attention learning: the blocks of CE-Net and AL-Net."""
+"""Attention: context coding and attention learning (CE-Net, AL-Net), and the additive gate."""
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jaxtyping import Float
 
-from jaxnuc.models._blocks import ConvNormAct, max_pool_ceil, upsample_nearest
-from jaxnuc.models.base import Dtype, FeatureMap
+from jaxnuc.models._blocks import ConvNormAct, batch_norm, conv, max_pool_ceil, upsample_nearest
+from jaxnuc.models.base import AnyArray, Block, FeatureMap
 
 
-class DenseAtrous(nn.Module):
+class DenseAtrous(Block):
     """Dense atrous convolution: four chains of dilated convolutions, added to their input.
 
     The chains share their convolutions, and only their ends are rectified.
@@ -17,42 +18,36 @@ class DenseAtrous(nn.Module):
       section II-B.
     """
 
-    dtype: Dtype = jnp.float32
-
     @nn.compact
     def __call__(self, x: FeatureMap) -> FeatureMap:
         c = x.shape[-1]
-        near, middle, far = (
-            nn.Conv(c, (3, 3), kernel_dilation=d, dtype=self.dtype, name=f"dilated{d}")
-            for d in (1, 3, 5)
-        )
-        point = nn.Conv(c, (1, 1), dtype=self.dtype, name="point")
+        near, middle, far = (conv(self, c, 3, f"dilated{d}", kernel_dilation=d) for d in (1, 3, 5))
+        point = conv(self, c, name="point")
         first = near(x)
         second = middle(first)
         ends = (first, point(middle(x)), point(second), point(far(second)))
         return x + sum(nn.relu(end) for end in ends)
 
 
-class ContextCode(nn.Module):
+class ContextCode(Block):
     """AL-Net's context coding: `x + s * w`, `s` the dense atrous convolution, `w` its excitation.
 
     `w = sigmoid(W2 relu(W1 mean(s)))`, one weight a channel.
     """
 
     reduction: int = 8
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap) -> FeatureMap:
         c = x.shape[-1]
-        coded = DenseAtrous(self.dtype, name="dense_atrous")(x)
+        coded = DenseAtrous(**self.common, name="dense_atrous")(x)
         hidden = nn.Dense(max(c // self.reduction, 1), use_bias=False, dtype=self.dtype)
         excite = nn.Dense(c, use_bias=False, dtype=self.dtype)
         weights = nn.sigmoid(excite(nn.relu(hidden(coded.mean(axis=(1, 2))))))
         return x + coded * weights[:, None, None, :]
 
 
-class AttentionLearn(nn.Module):
+class AttentionLearn(Block):
     """AL-Net's attention learning: `x + x * psi`, `psi` a saliency map learned by a small codec.
 
     The codec works from twice the resolution down to a quarter and back: `width` channels, twice
@@ -60,24 +55,54 @@ class AttentionLearn(nn.Module):
     """
 
     width: int = 16
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
-        def conv(y: FeatureMap, multiple: int) -> FeatureMap:
-            return ConvNormAct(
-                multiple * self.width, use_bias=True, axis_name=self.axis_name, dtype=self.dtype
-            )(y, train)
+        def convs(y: FeatureMap, multiple: int) -> FeatureMap:
+            return ConvNormAct(multiple * self.width, use_bias=True, **self.common)(y, train)
 
         skips = []
         y = upsample_nearest(x)
         for multiple in (1, 2, 4):
-            y = max_pool_ceil(conv(y, multiple))
+            y = max_pool_ceil(convs(y, multiple))
             skips.append(y)
         for multiple, skip in ((2, skips[1]), (1, skips[0])):
-            y = conv(upsample_nearest(y, skip), multiple)
-            y = conv(jnp.concatenate([skip, y], axis=-1), multiple)
-        y = conv(upsample_nearest(y), 1)
-        psi = nn.sigmoid(max_pool_ceil(nn.Conv(1, (1, 1), dtype=self.dtype)(y)))
-        return x + x * psi
+            y = convs(upsample_nearest(y, skip), multiple)
+            y = convs(jnp.concatenate([skip, y], axis=-1), multiple)
+        y = convs(upsample_nearest(y), 1)
+        return x + x * nn.sigmoid(max_pool_ceil(conv(self, 1)(y)))
+
+
+class AttentionGate(Block):
+    """The additive attention gate: weighs each pixel of a skip by how it agrees with the decoder.
+
+    `x * sigmoid(psi(relu(norm(conv(g)) + norm(conv(x)))))`, all convolutions 1x1.
+
+    Attributes:
+      features: inner width.
+      use_bias: biases in the convolutions before the sum; psi always has one.
+      norm_psi: a batch normalization between psi and the sigmoid.
+
+    References:
+      Oktay et al., "Attention U-Net: Learning Where to Look for the Pancreas", 2018, section 2.2.
+      There g is a level coarser and the gate resamples its weights; here both have one size.
+    """
+
+    features: int
+    use_bias: bool = False
+    norm_psi: bool = False
+
+    @nn.compact
+    def __call__(
+        self, x: Float[AnyArray, "b h w c"], g: Float[AnyArray, "b h w _"], train: bool
+    ) -> Float[AnyArray, "b h w c"]:
+        """Weighs the skip `x` by the decoder's map `g`."""
+
+        def conv_norm(y: FeatureMap, name: str) -> FeatureMap:
+            y = conv(self, self.features, name=f"conv_{name}", use_bias=self.use_bias)(y)
+            return batch_norm(self, train, f"norm_{name}")(y)
+
+        psi = conv(self, 1, name="psi")(nn.relu(conv_norm(g, "g") + conv_norm(x, "x")))
+        if self.norm_psi:
+            psi = batch_norm(self, train, "norm_psi")(psi)
+        return x * nn.sigmoid(psi)

@@ -1,5 +1,6 @@
 """Pieces that several networks share. Layout NHWC throughout."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -8,26 +9,38 @@ from flax import linen as nn
 from flax.typing import Initializer
 from jaxtyping import Float
 
-from jaxnuc.models.base import AnyArray, Dtype, FeatureMap, Maps, Network
+from jaxnuc.models.base import AnyArray, Block, FeatureMap, Maps, Network
+
+he_normal = nn.initializers.he_normal()
+fan_out_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
-def batch_norm(module: Any, train: bool, name: str | None = None) -> nn.BatchNorm:
-    """Batch normalization within `module`, whose `axis_name` and `dtype` it takes.
+def conv(
+    block: Block, features: int, kernel: int = 1, name: str | None = None, **arguments: Any
+) -> nn.Conv:
+    """A convolution within `block`, whose `dtype` it takes."""
+    return nn.Conv(features, (kernel, kernel), dtype=block.dtype, name=name, **arguments)
+
+
+def batch_norm(
+    block: Block, train: bool, name: str | None = None, momentum: float = 0.9, epsilon: float = 1e-5
+) -> nn.BatchNorm:
+    """Batch normalization within `block`, whose `axis_name` and `dtype` it takes.
 
     The statistics are taken over the whole batch of all devices when the axis is bound.
     """
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
-        epsilon=1e-5,
+        momentum=momentum,
+        epsilon=epsilon,
         # An axis name may be looked up only where it is bound, hence not while initializing.
-        axis_name=None if module.is_initializing() else module.axis_name,
-        dtype=module.dtype,
+        axis_name=None if block.is_initializing() else block.axis_name,
+        dtype=block.dtype,
         name=name,
     )
 
 
-class ConvNormAct(nn.Module):
+class ConvNormAct(Block):
     """Convolution, batch normalization if any, ReLU: `(B, H, W, C) -> (B, H, W, features)`.
 
     With `padding="valid"` the result is `dilation * (kernel - 1)` pixels smaller each way.
@@ -39,32 +52,28 @@ class ConvNormAct(nn.Module):
     use_bias: bool = False
     padding: str = "same"
     batch_norm: bool = True
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
-        x = nn.Conv(
+        x = conv(
+            self,
             self.features,
-            (self.kernel, self.kernel),
+            self.kernel,
             padding=self.padding.upper(),
             kernel_dilation=self.dilation,
             use_bias=self.use_bias,
-            kernel_init=nn.initializers.he_normal(),
-            dtype=self.dtype,
+            kernel_init=he_normal,
         )(x)
         return nn.relu(batch_norm(self, train)(x) if self.batch_norm else x)
 
 
-class DoubleConv(nn.Module):
+class DoubleConv(Block):
     """Twice `ConvNormAct` with a 3x3 kernel: `(B, H, W, C) -> (B, H, W, features)`."""
 
     features: int
     use_bias: bool = True
     padding: str = "same"
     batch_norm: bool = True
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
@@ -74,13 +83,12 @@ class DoubleConv(nn.Module):
                 use_bias=self.use_bias,
                 padding=self.padding,
                 batch_norm=self.batch_norm,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
+                **self.common,
             )(x, train)
         return x
 
 
-class Enlarge(nn.Module):
+class Enlarge(Block):
     """Transposed convolution whose kernel and stride are `factor`: `(B, factor H, factor W, ...)`.
 
     Because kernel and stride are equal, no outputs overlap and it is one matrix product a pixel
@@ -91,7 +99,6 @@ class Enlarge(nn.Module):
     factor: int = 2
     kernel_init: Initializer = nn.initializers.glorot_uniform(in_axis=2, out_axis=3)
     bias_init: Initializer = nn.initializers.zeros
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(
@@ -133,11 +140,15 @@ def logits(x: FeatureMap) -> FeatureMap:
     return x.astype(jnp.float32)
 
 
-def heads(network: Network, x: FeatureMap, kernel: int = 1) -> Maps:
+def heads(
+    network: Network,
+    x: FeatureMap,
+    kernel: int = 1,
+    suffix: str = "head",
+    make: Callable[..., nn.Conv] = conv,
+) -> Maps:
     """A convolution of its own for each map that a network is asked for: `(B, H, W, channels)`."""
     return {
-        name: logits(
-            nn.Conv(channels, (kernel, kernel), dtype=network.dtype, name=f"{name}_head")(x)
-        )
+        name: logits(make(network, channels, kernel, f"{name}_{suffix}")(x))
         for name, channels in network.outputs.items()
     }

@@ -9,11 +9,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnuc.models import _blocks, base
 from jaxnuc.models._blocks import batch_norm
-from jaxnuc.models.base import Dtype, FeatureMap
+from jaxnuc.models.base import FeatureMap
+from jaxnuc.registry import one_of
 
 RESNET18: dict[str, Any] = {"blocks": (2, 2, 2, 2), "block": "basic"}
 RESNET34: dict[str, Any] = {"blocks": (3, 4, 6, 3), "block": "basic"}
@@ -25,24 +26,23 @@ EXPANSION = {"basic": 1, "bottleneck": 4}
 
 
 def conv(
-    features: int, kernel: int, stride: int, dilation: int, dtype: Dtype, name: str
+    block: base.Block, name: str, features: int, kernel: int, stride: int = 1, dilation: int = 1
 ) -> nn.Conv:
     """Convolution without bias, padded alike on both sides whatever the stride."""
-    pad = dilation * (kernel // 2)
-    return nn.Conv(
+    return _blocks.conv(
+        block,
         features,
-        (kernel, kernel),
+        kernel,
+        name,
         strides=stride,
-        padding=((pad, pad), (pad, pad)),
+        padding=dilation * (kernel // 2),
         kernel_dilation=dilation,
         use_bias=False,
-        kernel_init=nn.initializers.variance_scaling(2.0, "fan_out", "normal"),
-        dtype=dtype,
-        name=name,
+        kernel_init=_blocks.fan_out_normal,
     )
 
 
-class Block(nn.Module):
+class Block(base.Block):
     """Residual block: two 3x3 (`basic`), or 1x1, 3x3, 1x1 (`bottleneck`), and the input added.
 
     The first 3x3 has the stride and a dilation of its own, `first_dilation`.
@@ -53,31 +53,28 @@ class Block(nn.Module):
     stride: int = 1
     first_dilation: int = 1
     dilation: int = 1
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         out = self.width * EXPANSION[self.block]
-        first = (self.width, 3, self.stride, self.first_dilation)
+        first: tuple[int, ...] = (self.width, 3, self.stride, self.first_dilation)
         if self.block == "basic":
             convs = [first, (out, 3, 1, self.dilation)]
         else:
             # The paper has the stride in the first 1x1, the published weights in the 3x3 ("v1.5").
-            convs = [(self.width, 1, 1, 1), first, (out, 1, 1, 1)]
+            convs = [(self.width, 1), first, (out, 1)]
         y = x
         for i, spec in enumerate(convs, start=1):
-            y = conv(*spec, self.dtype, f"conv{i}")(y)
-            y = batch_norm(self, train, f"bn{i}")(y)
+            y = batch_norm(self, train, f"bn{i}")(conv(self, f"conv{i}", *spec)(y))
             if i < len(convs):
                 y = nn.relu(y)
         if self.stride != 1 or x.shape[-1] != out:
-            x = conv(out, 1, self.stride, 1, self.dtype, "downsample_0")(x)
+            x = conv(self, "downsample_0", out, 1, self.stride)(x)
             x = batch_norm(self, train, "downsample_1")(x)
         return nn.relu(x + y)
 
 
-class ResNet(nn.Module):
+class ResNet(base.Block):
     """The convolutional part of a residual network.
 
     Attributes:
@@ -85,16 +82,12 @@ class ResNet(nn.Module):
       block: `"basic"` or `"bottleneck"`.
       base_width: channels of the stem and within the blocks of layer 1; they double a layer.
       output_stride: of the last layers: 32, or 16 or 8, by dilation in place of the strides beyond.
-      axis_name: pmapped axis over which batch statistics are taken.
-      dtype: of the computation; parameters are float32.
     """
 
     blocks: Sequence[int] = RESNET50["blocks"]
     block: str = RESNET50["block"]
     base_width: int = 64
     output_stride: int = 32
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(
@@ -115,16 +108,12 @@ class ResNet(nn.Module):
           The maps of the stem (stride 2, before the pool, not by way of `between`) and of layers 1
           to 4 (strides 4 to `output_stride`). Sides are rounded up.
 
-        Raises:
-          ValueError: unknown block or output stride, or not four layers.
         """
-        if self.block not in EXPANSION:
-            raise ValueError(f"block={self.block!r}; known: {', '.join(EXPANSION)}")
-        if self.output_stride not in (8, 16, 32):
-            raise ValueError(f"output_stride={self.output_stride}; known: 8, 16, 32")
+        one_of("block", self.block, EXPANSION)
+        one_of("output_stride", self.output_stride, (8, 16, 32))
         if len(self.blocks) != 4:
             raise ValueError(f"blocks={tuple(self.blocks)}; one number for each of the 4 layers")
-        x = conv(self.base_width, 7, 2, 1, self.dtype, "conv1")(images.astype(self.dtype))
+        x = conv(self, "conv1", self.base_width, 7, 2)(images.astype(self.dtype))
         x = nn.relu(batch_norm(self, train, "bn1")(x))
         features = [x]
         x = between(0, nn.max_pool(x, (3, 3), (2, 2), padding=((1, 1), (1, 1))))
@@ -144,8 +133,7 @@ class ResNet(nn.Module):
                     stride if i == 0 else 1,
                     first_dilation if i == 0 else dilation,
                     dilation,
-                    self.axis_name,
-                    self.dtype,
+                    **self.common,
                     name=f"layer{layer}_{i}",
                 )(x, train)
             if layer < len(self.blocks):

@@ -13,23 +13,19 @@ Segmentation in Pathological Images", Electronics 14(17):3507, 2025.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import (
-    ConvNormAct,
-    batch_norm,
-    heads,
-    max_pool_ceil,
-    resize_bilinear,
-)
-from jaxnuc.models._gates import AttentionGate
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models import _blocks
+from jaxnuc.models._attention import AttentionGate
+from jaxnuc.models._blocks import ConvNormAct, batch_norm, heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 
-class DilatedBlock(nn.Module):
+class DilatedBlock(Block):
     """A residual block that sees several scales at once: `(B, H, W, C) -> (B, H, W, features)`.
 
     `relu(norm(cat(dilated convolutions of y)) + x)`, `y` a convolution of `x`. Each dilation takes
@@ -39,35 +35,21 @@ class DilatedBlock(nn.Module):
 
     features: int
     dilations: Sequence[int]
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
-        def conv(x: FeatureMap, features: int, kernel: int, dilation: int, name: str) -> FeatureMap:
-            return nn.Conv(
-                features,
-                (kernel, kernel),
-                kernel_dilation=dilation,
-                use_bias=False,
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-                name=name,
-            )(x)
-
-        y = ConvNormAct(self.features, axis_name=self.axis_name, dtype=self.dtype, name="conv")(
-            x, train
-        )
+        conv = partial(_blocks.conv, self, use_bias=False, kernel_init=_blocks.he_normal)
+        y = ConvNormAct(self.features, name="conv", **self.common)(x, train)
         quarter = self.features // 4
         widths = [self.features - quarter * (len(self.dilations) - 1)]
         widths += [quarter] * (len(self.dilations) - 1)
         branches = [
-            conv(y, width, 3, dilation, f"dilated{i}")
+            conv(width, 3, f"dilated{i}", kernel_dilation=dilation)(y)
             for i, (width, dilation) in enumerate(zip(widths, self.dilations, strict=True))
         ]
         y = batch_norm(self, train, "norm")(jnp.concatenate(branches, axis=-1))
         if x.shape[-1] != self.features:
-            x = batch_norm(self, train, "norm_x")(conv(x, self.features, 1, 1, "project"))
+            x = batch_norm(self, train, "norm_x")(conv(self.features, name="project")(x))
         return nn.relu(y + x)
 
 
@@ -75,7 +57,6 @@ class Model(Network):
     """AL-Net, adaptive learning (reconstruction).
 
     Attributes:
-      outputs: channels of each map; one 1x1 head a map.
       widths: channels of each level, from full resolution down; multiples of 4.
       dilations: of the parallel convolutions in the encoder, 1 to 4 of them.
       bottom_dilations: the same, at the deepest level.
@@ -97,27 +78,6 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        self._check()
-        common = {"axis_name": self.axis_name, "dtype": self.dtype}
-        x = ((images - jnp.array(self.mean)) / jnp.array(self.std)).astype(self.dtype)
-        skips = []
-        for level, width in enumerate(self.widths):
-            deepest = level == len(self.widths) - 1
-            dilations = self.bottom_dilations if deepest else self.dilations
-            x = x if level == 0 else max_pool_ceil(x)
-            x = DilatedBlock(width, dilations, name=f"down{level}", **common)(x, train)
-            skips.append(x)
-        for level in reversed(range(len(self.widths) - 1)):
-            skip, width = skips[level], self.widths[level]
-            g = resize_bilinear(x, skip)
-            g = ConvNormAct(width, name=f"double{level}", **common)(g, train)
-            skip = AttentionGate(width // 2, name=f"gate{level}", **common)(skip, g, train)
-            x = jnp.concatenate([skip, g], axis=-1)
-            for i in range(2):
-                x = ConvNormAct(width, name=f"up{level}_{i}", **common)(x, train)
-        return heads(self, x)
-
-    def _check(self) -> None:
         for width in self.widths:
             if width % 4:
                 raise ValueError(f"widths={tuple(self.widths)}: {width} is no multiple of 4")
@@ -125,3 +85,21 @@ class Model(Network):
             given = tuple(getattr(self, field))
             if not 1 <= len(given) <= 4:
                 raise ValueError(f"{field}={given} has {len(given)} entries; 1 to 4 are possible")
+
+        x = ((images - jnp.array(self.mean)) / jnp.array(self.std)).astype(self.dtype)
+        skips = []
+        for level, width in enumerate(self.widths):
+            deepest = level == len(self.widths) - 1
+            dilations = self.bottom_dilations if deepest else self.dilations
+            x = x if level == 0 else max_pool_ceil(x)
+            x = DilatedBlock(width, dilations, name=f"down{level}", **self.common)(x, train)
+            skips.append(x)
+        for level in reversed(range(len(self.widths) - 1)):
+            skip, width = skips[level], self.widths[level]
+            g = resize_bilinear(x, skip)
+            g = ConvNormAct(width, name=f"double{level}", **self.common)(g, train)
+            skip = AttentionGate(width // 2, name=f"gate{level}", **self.common)(skip, g, train)
+            x = jnp.concatenate([skip, g], axis=-1)
+            for i in range(2):
+                x = ConvNormAct(width, name=f"up{level}_{i}", **self.common)(x, train)
+        return heads(self, x)

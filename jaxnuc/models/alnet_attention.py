@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._attention import AttentionLearn, ContextCode
-from jaxnuc.models._blocks import ConvNormAct, logits, upsample_nearest
+from jaxnuc.models._blocks import ConvNormAct, conv, logits, upsample_nearest
 from jaxnuc.models._resnet import RESNET34, ResNet
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
@@ -37,12 +37,7 @@ class Model(Network):
     VARIANTS: ClassVar = {
         "full": {},
         "small": {"blocks": (1, 1, 1, 1), "base_width": 16, "attention_width": 8},
-        "tiny": {
-            "blocks": (1, 1, 1, 1),
-            "base_width": 4,
-            "reduction": 1,
-            "attention_width": 4,
-        },
+        "tiny": {"blocks": (1, 1, 1, 1), "base_width": 4, "reduction": 1, "attention_width": 4},
     }
 
     attention_outputs: Sequence[str] = ("contour",)
@@ -56,36 +51,32 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        common = {"axis_name": self.axis_name, "dtype": self.dtype}
         # Made here, called within the encoder: the next layer takes the coded map.
         contexts = [
-            ContextCode(self.reduction, self.dtype, name=f"context{i}") for i in (1, 2, 3, 4)
+            ContextCode(self.reduction, name=f"context{i}", **self.common) for i in (1, 2, 3, 4)
         ]
-        x = images[..., ::-1] if self.bgr else images
-        *skips, x = ResNet(
-            self.blocks, RESNET34["block"], self.base_width, name="encoder", **common
-        )(
-            x * self.input_scale + self.input_offset,
-            train,
-            between=lambda level, y: contexts[level](y),
+        encoder = ResNet(
+            self.blocks, RESNET34["block"], self.base_width, name="encoder", **self.common
         )
+        x = (images[..., ::-1] if self.bgr else images) * self.input_scale + self.input_offset
+        *skips, x = encoder(x, train, between=lambda level, y: contexts[level](y))
         attended = [
-            AttentionLearn(self.attention_width, name=f"attention{i}", **common)(skip, train)
+            AttentionLearn(self.attention_width, name=f"attention{i}", **self.common)(skip, train)
             for i, skip in enumerate(skips, start=1)
         ]
 
-        def conv(y: FeatureMap, features: int, name: str) -> FeatureMap:
-            return ConvNormAct(features, use_bias=True, name=name, **common)(y, train)
+        def conv_norm(y: FeatureMap, features: int, name: str) -> FeatureMap:
+            return ConvNormAct(features, use_bias=True, name=name, **self.common)(y, train)
 
         for level in range(4, 0, -1):
             skip = attended[level - 1]
-            x = conv(upsample_nearest(x, skip), skip.shape[-1], f"up{level + 1}")
+            x = conv_norm(upsample_nearest(x, skip), skip.shape[-1], f"up{level + 1}")
             x = jnp.concatenate([skip, x], axis=-1)
-            x = conv(x, skip.shape[-1], f"decoder{level + 1}")
-        x = conv(upsample_nearest(x, images), self.base_width, "up1")
+            x = conv_norm(x, skip.shape[-1], f"decoder{level + 1}")
+        x = conv_norm(upsample_nearest(x, images), self.base_width, "up1")
 
         def head(y: FeatureMap, channels: int, name: str) -> FeatureMap:
-            return logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)(y))
+            return logits(conv(self, channels, name=name)(y))
 
         maps = {}
         for name, channels in self.outputs.items():

@@ -10,8 +10,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnuc.models._attention import AttentionGate
 from jaxnuc.models._blocks import ConvNormAct, DoubleConv, heads, max_pool_ceil, upsample_nearest
-from jaxnuc.models._gates import AttentionGate
 from jaxnuc.models.base import Images, Maps, Network
 
 
@@ -19,7 +19,6 @@ class Model(Network):
     """Attention U-Net.
 
     Attributes:
-      outputs: channels of each map; one 1x1 head a map.
       widths: channels of each level, from full resolution down.
       smallest_gate: a gate's inner width is half its level's, but at least this.
     """
@@ -35,24 +34,23 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        common = {"axis_name": self.axis_name, "dtype": self.dtype}
         x = images.astype(self.dtype)
         skips = []
         for level, width in enumerate(self.widths):
             x = x if level == 0 else max_pool_ceil(x)
-            x = DoubleConv(width, name=f"down{level}", **common)(x, train)
+            x = DoubleConv(width, name=f"down{level}", **self.common)(x, train)
             skips.append(x)
         for level in reversed(range(len(self.widths) - 1)):
             skip, width = skips[level], self.widths[level]
             g = upsample_nearest(x, skip)
-            g = ConvNormAct(width, use_bias=True, name=f"double{level}", **common)(g, train)
+            g = ConvNormAct(width, use_bias=True, name=f"double{level}", **self.common)(g, train)
             skip = AttentionGate(
                 max(width // 2, self.smallest_gate),
                 use_bias=True,
                 norm_psi=True,
                 name=f"gate{level}",
-                **common,
+                **self.common,
             )(skip, g, train)
             x = jnp.concatenate([skip, g], axis=-1)
-            x = DoubleConv(width, name=f"up{level}", **common)(x, train)
+            x = DoubleConv(width, name=f"up{level}", **self.common)(x, train)
         return heads(self, x)

@@ -19,7 +19,24 @@ FeatureMap = Float[AnyArray, "_ _ _ _"]
 Maps = dict[str, Any]  # by name: logits (B, H', W', channels); "side": lists of them by name
 
 
-class Network(nn.Module):
+class Block(nn.Module, kw_only=True):
+    """A network or a part of one.
+
+    Attributes:
+      axis_name: name of the pmapped axis over which batch statistics are taken; None: this batch.
+      dtype: of the computation; parameters and running statistics are float32 in any case.
+    """
+
+    axis_name: str | None = None
+    dtype: Dtype = jnp.float32
+
+    @property
+    def common(self) -> dict[str, Any]:
+        """What a block hands on to the blocks within it."""
+        return {"axis_name": self.axis_name, "dtype": self.dtype}
+
+
+class Network(Block):
     """Base class of the networks.
 
     A network is a subclass named `Model` in a module of its own. It adds its arguments as fields
@@ -36,13 +53,9 @@ class Network(nn.Module):
 
     Attributes:
       outputs: channels of each map that is asked for.
-      axis_name: name of the pmapped axis over which batch statistics are taken; None: this batch.
-      dtype: of the computation.
     """
 
     outputs: Mapping[str, int]
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     # Sets of arguments by name. "full" is the published network, "small" trains on a laptop in
     # minutes, "tiny" has the same graph with as few channels as tests need.

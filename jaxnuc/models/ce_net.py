@@ -11,9 +11,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._attention import DenseAtrous
-from jaxnuc.models._blocks import ConvNormAct, batch_norm, heads, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, batch_norm, conv, heads, resize_bilinear
 from jaxnuc.models._resnet import RESNET34, ResNet
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, Dtype, FeatureMap, Images, Maps, Network
 
 
 def double_by_transposed(features: int, kernel: int, dtype: Dtype) -> nn.ConvTranspose:
@@ -25,19 +25,18 @@ def double_by_transposed(features: int, kernel: int, dtype: Dtype) -> nn.ConvTra
     return nn.ConvTranspose(features, (kernel, kernel), (2, 2), padding=(pad, pad), dtype=dtype)
 
 
-class MultiKernelPooling(nn.Module):
+class MultiKernelPooling(Block):
     """Residual multi-kernel pooling: appends one channel a window to `x` (paper, section II-C).
 
     Maximum over windows of several sizes, one 1x1 convolution for all, and bilinear back.
     """
 
     windows: Sequence[int]
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap) -> FeatureMap:
         _, h, w, _ = x.shape
-        point = nn.Conv(1, (1, 1), dtype=self.dtype)
+        point = conv(self, 1)
         maps = []
         for window in self.windows:
             # The paper's maps are larger than any window; in small images a window is the map.
@@ -46,19 +45,15 @@ class MultiKernelPooling(nn.Module):
         return jnp.concatenate([*maps, x], axis=-1)
 
 
-class DecoderBlock(nn.Module):
+class DecoderBlock(Block):
     """1x1 to a quarter of the channels, transposed 3x3 of stride 2, 1x1; doubles both sides."""
 
     features: int
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         def point(y: FeatureMap, features: int) -> FeatureMap:
-            return ConvNormAct(
-                features, kernel=1, use_bias=True, axis_name=self.axis_name, dtype=self.dtype
-            )(y, train)
+            return ConvNormAct(features, kernel=1, use_bias=True, **self.common)(y, train)
 
         quarter = x.shape[-1] // 4
         x = double_by_transposed(quarter, 3, self.dtype)(point(x, quarter))
@@ -92,19 +87,18 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        common = {"axis_name": self.axis_name, "dtype": self.dtype}
         _, height, width, _ = images.shape
         stem, *skips, x = ResNet(
-            self.blocks, RESNET34["block"], self.base_width, name="encoder", **common
+            self.blocks, RESNET34["block"], self.base_width, name="encoder", **self.common
         )(images * self.input_scale + self.input_offset, train)
-        x = DenseAtrous(self.dtype, name="dense_atrous")(x)
-        x = MultiKernelPooling(self.windows, self.dtype, name="pooling")(x)
+        x = DenseAtrous(name="dense_atrous", **self.common)(x)
+        x = MultiKernelPooling(self.windows, name="pooling", **self.common)(x)
         for level, skip in zip((4, 3, 2), reversed(skips), strict=True):
             _, h, w, c = skip.shape
-            x = DecoderBlock(c, name=f"decoder{level}", **common)(x, train)[:, :h, :w] + skip
+            x = DecoderBlock(c, name=f"decoder{level}", **self.common)(x, train)[:, :h, :w] + skip
         _, h, w, c = stem.shape
-        x = DecoderBlock(c, name="decoder1", **common)(x, train)[:, :h, :w]
+        x = DecoderBlock(c, name="decoder1", **self.common)(x, train)[:, :h, :w]
         half = self.base_width // 2
         x = nn.relu(double_by_transposed(half, 4, self.dtype)(x))[:, :height, :width]
-        x = nn.relu(nn.Conv(half, (3, 3), dtype=self.dtype)(x))
+        x = nn.relu(conv(self, half, 3)(x))
         return heads(self, x, kernel=3)

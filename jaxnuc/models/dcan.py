@@ -10,7 +10,8 @@ from typing import ClassVar
 
 from flax import linen as nn
 
-from jaxnuc.models._blocks import batch_norm, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models import _blocks
+from jaxnuc.models._blocks import batch_norm, heads, max_pool_ceil, resize_bilinear
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
@@ -48,14 +49,8 @@ class Model(Network):
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
         def conv(x: FeatureMap, features: int, kernel: int, name: str) -> FeatureMap:
-            x = nn.Conv(
-                features,
-                (kernel, kernel),
-                # The reimplementation has Xavier's, which halves the variance at each ReLU.
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-                name=name,
-            )(x)
+            # The reimplementation has Xavier's, which halves the variance at each ReLU.
+            x = _blocks.conv(self, features, kernel, name, kernel_init=_blocks.he_normal)(x)
             return nn.relu(batch_norm(self, train, f"{name}_norm")(x) if self.batch_norm else x)
 
         x = images.astype(self.dtype)
@@ -69,19 +64,17 @@ class Model(Network):
         x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         scales = [conv(x, self.bottom, 1, "bottom_2"), scales[-1], scales[-2]]
 
-        maps: dict = {}
-        side: dict = {}
-        for name, channels in self.outputs.items():
-            # In the paper and the reimplementation the features are upsampled, then the 1x1
-            # follows. Both are linear and the weights of an interpolation sum to 1, so that the
-            # order does not matter to the numbers; it does to the cost, by a factor of hundreds.
-            # Half-pixel centers, where the reimplementation shifts by up to half a coarse pixel.
-            heads = [
-                nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_scale{i}")(x)
-                for i, x in zip((3, 2, 1), scales, strict=True)
-            ]
-            side[name] = [resize_bilinear(logits(head), images) for head in heads]
-            maps[name] = sum(side[name])
+        # In the paper and the reimplementation the features are upsampled, then the 1x1 follows.
+        # Both are linear and the weights of an interpolation sum to 1, so that the order does not
+        # matter to the numbers; it does to the cost, by a factor of hundreds. Half-pixel centers,
+        # where the reimplementation shifts by up to half a coarse pixel.
+        numbered = zip((3, 2, 1), scales, strict=True)
+        coarse = [heads(self, x, suffix=f"scale{i}") for i, x in numbered]
+        side = {
+            name: [resize_bilinear(scale[name], images) for scale in coarse]
+            for name in self.outputs
+        }
+        maps: dict = {name: sum(scales) for name, scales in side.items()}
         if train:
             maps["side"] = side
         return maps

@@ -10,31 +10,23 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import ConvNormAct, logits, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, heads, resize_bilinear
 from jaxnuc.models._resnet import RESNET18, RESNET50, RESNET101, ResNet
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 
-class PyramidPooling(nn.Module):
+class PyramidPooling(Block):
     """Atrous spatial pyramid pooling: a 1x1, a dilated 3x3 a rate and the image's mean, fused."""
 
     features: int
     rates: Sequence[int]
     dropout_rate: float
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         def conv(y: FeatureMap, name: str, kernel: int = 1, dilation: int = 1) -> FeatureMap:
-            return ConvNormAct(
-                self.features,
-                kernel,
-                dilation,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=name,
-            )(y, train)
+            block = ConvNormAct(self.features, kernel, dilation, name=name, **self.common)
+            return block(y, train)
 
         branches = [conv(x, "point")]
         branches += [conv(x, f"rate{rate}", 3, rate) for rate in self.rates]
@@ -65,12 +57,7 @@ class Model(Network):
         "full": {},
         "resnet101": RESNET101,
         "small": {**RESNET18, "base_width": 16, "features": 64, "low_features": 16},
-        "tiny": {
-            "blocks": (1, 1, 1, 1),
-            "base_width": 4,
-            "features": 4,
-            "low_features": 3,
-        },
+        "tiny": {"blocks": (1, 1, 1, 1), "base_width": 4, "features": 4, "low_features": 3},
     }
 
     blocks: Sequence[int] = RESNET50["blocks"]
@@ -86,19 +73,13 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        common = {"axis_name": self.axis_name, "dtype": self.dtype}
-        _, low, *_, x = ResNet(
-            self.blocks, self.block, self.base_width, self.output_stride, name="encoder", **common
-        )(images * self.input_scale + self.input_offset, train)
-        x = PyramidPooling(self.features, self.rates, self.dropout_rate, name="pyramid", **common)(
-            x, train
-        )
-        low = ConvNormAct(self.low_features, kernel=1, name="low", **common)(low, train)
+        layout = (self.blocks, self.block, self.base_width, self.output_stride)
+        encoder = ResNet(*layout, name="encoder", **self.common)
+        _, low, *_, x = encoder(images * self.input_scale + self.input_offset, train)
+        sizes = (self.features, self.rates, self.dropout_rate)
+        x = PyramidPooling(*sizes, name="pyramid", **self.common)(x, train)
+        low = ConvNormAct(self.low_features, kernel=1, name="low", **self.common)(low, train)
         x = jnp.concatenate([resize_bilinear(x, low), low], axis=-1)
         for i in (1, 2):
-            x = ConvNormAct(self.features, name=f"decoder{i}", **common)(x, train)
-        maps = {}
-        for name, channels in self.outputs.items():
-            head = nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_head")(x)
-            maps[name] = resize_bilinear(logits(head), images)
-        return maps
+            x = ConvNormAct(self.features, name=f"decoder{i}", **self.common)(x, train)
+        return {name: resize_bilinear(head, images) for name, head in heads(self, x).items()}

@@ -4,17 +4,18 @@ Sources: the TensorFlow projects "Slightly Flexible UNet" (variant `base`) and "
 Neoplastic Cell" (variant `neoplastic`) of antillia, which set kernel sizes and dilations by level.
 """
 
-from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Enlarge, heads, max_pool_ceil
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models import _blocks
+from jaxnuc.models._blocks import Enlarge, batch_norm, heads, max_pool_ceil
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 
-class RegularizedDoubleConv(nn.Module):
+class RegularizedDoubleConv(Block):
     """Convolution, ReLU, [norm], dropout, convolution, ReLU, [norm]."""
 
     features: int
@@ -23,28 +24,16 @@ class RegularizedDoubleConv(nn.Module):
     dropout_rate: float
     batch_norm: bool
     batch_norm_momentum: float
-    axis_name: str | None
-    dtype: Dtype
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
+        conv = partial(
+            _blocks.conv, self, kernel_dilation=self.dilation, kernel_init=_blocks.he_normal
+        )
         for first in (True, False):
-            x = nn.Conv(
-                self.features,
-                (self.kernel, self.kernel),
-                kernel_dilation=self.dilation,
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-            )(x)
-            x = nn.relu(x)
+            x = nn.relu(conv(self.features, self.kernel)(x))
             if self.batch_norm:  # after the activation, with Keras' epsilon, as in the source
-                x = nn.BatchNorm(
-                    use_running_average=not train,
-                    momentum=self.batch_norm_momentum,
-                    epsilon=1e-3,
-                    axis_name=None if self.is_initializing() else self.axis_name,
-                    dtype=self.dtype,
-                )(x)
+                x = batch_norm(self, train, momentum=self.batch_norm_momentum, epsilon=1e-3)(x)
             if first:
                 x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
         return x
@@ -54,7 +43,6 @@ class Model(Network):
     """The flexible U-Net.
 
     Attributes:
-      outputs: channels of each map; one 1x1 head a map.
       layers: number of levels.
       base_filters: channels of the first level; they double at each level.
       kernel: of the first level; each level takes 2 less, down to 3.
@@ -93,7 +81,9 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        kernels, dilations = self._kernels(), self._dilations()
+        kernels = [max(3, self.kernel - 2 * level) for level in range(self.layers)]
+        decay = 1 if self.decay_dilation else 0
+        dilations = [max(1, self.dilation - decay * level) for level in range(self.layers)]
         shift = {"level": 0, "shifted": 1}.get(self.decoder_kernels)
         if shift is None:
             raise ValueError(f"decoder_kernels={self.decoder_kernels!r}; known: level, shifted")
@@ -112,9 +102,8 @@ class Model(Network):
                 self.dropout_rate * level,
                 self.batch_norm,
                 self.batch_norm_momentum,
-                self.axis_name,
-                self.dtype,
                 name=name,
+                **self.common,
             )(x, train)
 
         x = images.astype(self.dtype)
@@ -125,14 +114,7 @@ class Model(Network):
         for level in reversed(range(self.layers - 1)):
             skip = skips[level]
             _, h, w, c = skip.shape
-            x = Enlarge(c, dtype=self.dtype, name=f"double{level}")(x)[:, :h, :w]
+            x = Enlarge(c, name=f"double{level}", **self.common)(x)[:, :h, :w]
             x = jnp.concatenate([x, skip], axis=-1)
             x = convs(x, level, kernels[level + shift], f"up{level}")
         return heads(self, x)
-
-    def _kernels(self) -> Sequence[int]:
-        return [max(3, self.kernel - 2 * level) for level in range(self.layers)]
-
-    def _dilations(self) -> Sequence[int]:
-        step = 1 if self.decay_dilation else 0
-        return [max(1, self.dilation - step * level) for level in range(self.layers)]

@@ -12,8 +12,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
+from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import ConvNormAct, DoubleConv, logits, max_pool_ceil, resize_bilinear
-from jaxnuc.models.base import AnyArray, Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import AnyArray, Block, FeatureMap, Images, Maps, Network
+from jaxnuc.registry import one_of
 
 # (height of the block, or "4f" for the dilated one; middle channels; output channels)
 Stage = tuple[int | str, int, int]
@@ -40,7 +42,7 @@ def uniform(stages: Sequence[Stage], middle: int, out: int) -> tuple[Stage, ...]
     return tuple((height, middle, out) for height, _, _ in stages)
 
 
-class ResidualUBlock(nn.Module):
+class ResidualUBlock(Block):
     """RSU-L: a U-Net of `height` levels within a residual block (paper, section 3.1).
 
     `height="4f"` is the block of the deepest stages, which dilates instead of pooling.
@@ -50,8 +52,6 @@ class ResidualUBlock(nn.Module):
     middle: int
     features: int
     use_bias: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(
@@ -61,13 +61,8 @@ class ResidualUBlock(nn.Module):
         height = 4 if dilated else int(self.height)
 
         def conv(x: FeatureMap, features: int, dilation: int = 1) -> FeatureMap:
-            return ConvNormAct(
-                features,
-                dilation=dilation,
-                use_bias=self.use_bias,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-            )(x, train)
+            block = ConvNormAct(features, 3, dilation, self.use_bias, **self.common)
+            return block(x, train)
 
         inner = conv(x, self.features)
         skips = [conv(inner, self.middle)]
@@ -82,11 +77,10 @@ class ResidualUBlock(nn.Module):
         return y + inner
 
 
-class ChannelGate(nn.Module):
+class ChannelGate(Block):
     """Channel attention: `x * sigmoid(MLP(mean) + MLP(max))` (paper, section 3.2)."""
 
     reduction: int
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[AnyArray, "b h w c"]:
@@ -98,18 +92,16 @@ class ChannelGate(nn.Module):
         return x * nn.sigmoid(weights)[:, None, None, :]
 
 
-class SpatialGate(nn.Module):
+class SpatialGate(Block):
     """Spatial attention: a 7x7 convolution over the maximum and the mean of the channels."""
-
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[AnyArray, "b h w c"]:
         pooled = jnp.stack([x.max(axis=-1), x.mean(axis=-1)], axis=-1)
-        return x * nn.sigmoid(nn.Conv(1, (7, 7), use_bias=False, dtype=self.dtype)(pooled))
+        return x * nn.sigmoid(_blocks.conv(self, 1, 7, use_bias=False)(pooled))
 
 
-class ContextFusion(nn.Module):
+class ContextFusion(Block):
     """CF-block: weighs the side maps by squeeze and excitation, then fuses them by a 1x1.
 
     The pooled vectors are added before the MLP; the published code fuses by 1x1 where the paper's
@@ -117,7 +109,6 @@ class ContextFusion(nn.Module):
     """
 
     features: int
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[AnyArray, "b h w _"]) -> Float[AnyArray, "b h w {self.features}"]:
@@ -125,7 +116,7 @@ class ContextFusion(nn.Module):
         pooled = x.mean(axis=(1, 2)) + x.max(axis=(1, 2))
         hidden = nn.relu(nn.Dense(c // self.features, dtype=self.dtype)(pooled))
         weights = nn.sigmoid(nn.Dense(c, dtype=self.dtype)(hidden))
-        return nn.Conv(self.features, (1, 1), dtype=self.dtype)(x * weights[:, None, None, :])
+        return _blocks.conv(self, self.features)(x * weights[:, None, None, :])
 
 
 class Model(Network):
@@ -166,16 +157,20 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        self._check()
-        common = {"use_bias": self.use_bias, "axis_name": self.axis_name, "dtype": self.dtype}
+        one_of("block", self.block, ("rsu", "double_conv"))
+        one_of("attention", self.attention, ("cbam", "none"))
+        one_of("fusion", self.fusion, ("context", "conv", "none"))
+        depth = len(self.encoder)
+        if len(self.decoder) != depth - 1:
+            raise ValueError(
+                f"{depth} encoder stages need {depth - 1} decoder stages, got {len(self.decoder)}"
+            )
 
         def stage(spec: Stage, name: str) -> nn.Module:
-            height, middle, features = spec
             if self.block == "double_conv":  # the U-Net row of the ablation table
-                return DoubleConv(features, name=name, **common)
-            return ResidualUBlock(height, middle, features, name=name, **common)
+                return DoubleConv(spec[-1], self.use_bias, name=name, **self.common)
+            return ResidualUBlock(*spec, self.use_bias, name=name, **self.common)
 
-        depth = len(self.encoder)
         skips = []
         x = images.astype(self.dtype)
         for level, spec in enumerate(self.encoder, start=1):
@@ -188,9 +183,9 @@ class Model(Network):
             if self.attention == "cbam":
                 deepest = level == depth - 1
                 reduction = self.reduction * (2 if deepest else 1)
-                skip = ChannelGate(reduction, self.dtype, name=f"channel_gate{level}")(skip)
+                skip = ChannelGate(reduction, name=f"channel_gate{level}", **self.common)(skip)
                 if not deepest:
-                    skip = SpatialGate(self.dtype, name=f"spatial_gate{level}")(skip)
+                    skip = SpatialGate(name=f"spatial_gate{level}", **self.common)(skip)
             x = jnp.concatenate([resize_bilinear(x, skip), skip], axis=-1)
             x = stage(spec, f"decoder{level}")(x, train)
             features.append(x)
@@ -199,17 +194,14 @@ class Model(Network):
         side: dict = {}
         for name, channels in self.outputs.items():
             side[name] = [  # from the deepest to the finest
-                resize_bilinear(
-                    nn.Conv(channels, (3, 3), dtype=self.dtype, name=f"{name}_side{level}")(f),
-                    images,
-                )
+                resize_bilinear(_blocks.conv(self, channels, 3, f"{name}_side{level}")(f), images)
                 for level, f in zip(range(depth, 0, -1), features, strict=True)
             ]
             stacked = jnp.concatenate(side[name], axis=-1)
             if self.fusion == "context":
-                fused = ContextFusion(channels, self.dtype, name=f"{name}_fusion")(stacked)
+                fused = ContextFusion(channels, name=f"{name}_fusion", **self.common)(stacked)
             elif self.fusion == "conv":
-                fused = nn.Conv(channels, (1, 1), dtype=self.dtype, name=f"{name}_fusion")(stacked)
+                fused = _blocks.conv(self, channels, name=f"{name}_fusion")(stacked)
             else:
                 fused = side[name][-1]
             maps[name] = logits(fused)
@@ -218,18 +210,3 @@ class Model(Network):
             last = -1 if self.fusion == "none" else None
             maps["side"] = {name: [logits(m) for m in side[name][:last]] for name in side}
         return maps
-
-    def _check(self) -> None:
-        choices = {
-            "block": ("rsu", "double_conv"),
-            "attention": ("cbam", "none"),
-            "fusion": ("context", "conv", "none"),
-        }
-        for field, known in choices.items():
-            if getattr(self, field) not in known:
-                raise ValueError(f"{field}={getattr(self, field)!r}; known: {', '.join(known)}")
-        if len(self.decoder) != len(self.encoder) - 1:
-            raise ValueError(
-                f"{len(self.encoder)} encoder stages need {len(self.encoder) - 1} decoder stages, "
-                f"got {len(self.decoder)}"
-            )

@@ -7,6 +7,7 @@ the baseline of the CoNIC challenge.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar, NamedTuple
 
 import jax
@@ -14,8 +15,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 
-from jaxnuc.models._blocks import batch_norm, logits, upsample_nearest
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models import _blocks
+from jaxnuc.models._blocks import batch_norm, fan_out_normal, logits, upsample_nearest
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
+from jaxnuc.registry import one_of
 
 # What the first phase of training leaves as it is, by the path below `params` joined by "/":
 # groups d1 to d3 and the units of d0, but neither d0's shortcut nor its closing normalization.
@@ -44,28 +47,8 @@ MODES = {
     "conic": Mode(kernel=3, padding="SAME", stem="SAME", preactivated=False),
 }
 
-kernel_init = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
-
-
-def conv(
-    features: int,
-    kernel: int,
-    dtype: Dtype,
-    name: str,
-    stride: int = 1,
-    padding: str | Sequence[tuple[int, int]] = "SAME",
-) -> nn.Conv:
-    """A convolution as all but the last of each decoder are: no bias, He normal by fan-out."""
-    return nn.Conv(
-        features,
-        (kernel, kernel),
-        strides=stride,
-        padding=padding,
-        use_bias=False,
-        kernel_init=kernel_init,
-        dtype=dtype,
-        name=name,
-    )
+# A convolution as all but the last of each decoder are: no bias, He normal by fan-out.
+conv = partial(_blocks.conv, use_bias=False, kernel_init=fan_out_normal)
 
 
 def center_crop(x: FeatureMap, height: int, width: int) -> FeatureMap:
@@ -82,7 +65,7 @@ def add_skip(x: FeatureMap, skip: FeatureMap) -> FeatureMap:
     return y + center_crop(skip, h, w)
 
 
-class Bottleneck(nn.Module):
+class Bottleneck(Block):
     """The residual of a unit, without its shortcut: 1x1, 3x3, 1x1 with 4 times the features.
 
     Pre-activated (original, fast), or with a normalization at the end (conic). The first unit of
@@ -93,8 +76,6 @@ class Bottleneck(nn.Module):
     stride: int = 1
     preactivated: bool = True
     first: bool = False
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
@@ -107,40 +88,33 @@ class Bottleneck(nn.Module):
             padding = [(0, 1 + h % 2), (0, 1 + w % 2)]
         if self.preactivated and not self.first:
             x = nn.relu(batch_norm(self, train, "norm0")(x))
-        x = conv(self.features, 1, self.dtype, "conv1")(x)
+        x = conv(self, self.features, name="conv1")(x)
         x = nn.relu(batch_norm(self, train, "norm1")(x))
-        x = conv(self.features, 3, self.dtype, "conv2", self.stride, padding)(x)
+        x = conv(self, self.features, 3, "conv2", strides=self.stride, padding=padding)(x)
         x = nn.relu(batch_norm(self, train, "norm2")(x))
-        x = conv(4 * self.features, 1, self.dtype, "conv3")(x)
+        x = conv(self, 4 * self.features, name="conv3")(x)
         return x if self.preactivated else batch_norm(self, train, "norm3")(x)
 
 
-class ResidualGroup(nn.Module):
+class ResidualGroup(Block):
     """Residual units of one size: `(B, H, W, C) -> (B, ceil(H / stride), ..., 4 * features)`."""
 
     features: int
     units: int
     stride: int = 1
     preactivated: bool = True
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
-        shortcut = conv(4 * self.features, 1, self.dtype, "shortcut", self.stride)(x)
+        shortcut = conv(self, 4 * self.features, name="shortcut", strides=self.stride)(x)
         if not self.preactivated:
             shortcut = batch_norm(self, train, "shortcut_norm")(shortcut)
         for i in range(self.units):
+            first, stride = i == 0, self.stride if i == 0 else 1
             residual = Bottleneck(
-                self.features,
-                self.stride if i == 0 else 1,
-                self.preactivated,
-                first=i == 0,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=f"unit{i}",
+                self.features, stride, self.preactivated, first, name=f"unit{i}", **self.common
             )(x, train)
-            x = residual + (shortcut if i == 0 else x)
+            x = residual + (shortcut if first else x)
             if not self.preactivated:
                 x = nn.relu(x)
         if self.preactivated:
@@ -148,7 +122,7 @@ class ResidualGroup(nn.Module):
         return x
 
 
-class GroupedConv(nn.Module):
+class GroupedConv(Block):
     """A convolution in groups: parameters and values of `nn.Conv(feature_group_count=groups)`.
 
     Written as one convolution a group: XLA on a CPU differentiates that 20 to 50 times faster.
@@ -158,12 +132,11 @@ class GroupedConv(nn.Module):
     kernel: int
     groups: int
     padding: str = "SAME"
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap) -> FeatureMap:
         shape = (self.kernel, self.kernel, x.shape[-1] // self.groups, self.features)
-        kernel = self.param("kernel", kernel_init, shape, jnp.float32).astype(self.dtype)
+        kernel = self.param("kernel", fan_out_normal, shape, jnp.float32).astype(self.dtype)
         inputs = jnp.split(x, self.groups, axis=-1)
         kernels = jnp.split(kernel, self.groups, axis=-1)
         parts = [
@@ -175,7 +148,7 @@ class GroupedConv(nn.Module):
         return jnp.concatenate(parts, axis=-1)
 
 
-class DenseBlock(nn.Module):
+class DenseBlock(Block):
     """Units that each add `growth` channels to the middle of what came before, and a closing norm.
 
     A unit: norm, ReLU, 1x1 to 4 times `growth`, norm, ReLU, a convolution in groups.
@@ -185,56 +158,43 @@ class DenseBlock(nn.Module):
     growth: int
     kernel: int
     padding: str
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
         for i in range(self.units):
             y = nn.relu(batch_norm(self, train, f"unit{i}_norm1")(x))
-            y = conv(4 * self.growth, 1, self.dtype, f"unit{i}_conv1")(y)
+            y = conv(self, 4 * self.growth, name=f"unit{i}_conv1")(y)
             y = nn.relu(batch_norm(self, train, f"unit{i}_norm2")(y))
             y = GroupedConv(
-                self.growth, self.kernel, GROUPS, self.padding, self.dtype, name=f"unit{i}_conv2"
+                self.growth, self.kernel, GROUPS, self.padding, name=f"unit{i}_conv2", **self.common
             )(y)
             _, h, w, _ = y.shape
             x = jnp.concatenate([center_crop(x, h, w), y], axis=-1)
         return nn.relu(batch_norm(self, train, "closing_norm")(x))
 
 
-class Decoder(nn.Module):
+class Decoder(Block):
     """From the encoder's maps to the logits of one map; `width` is that of its last features."""
 
     channels: int
     width: int
     dense_units: Sequence[int]
-    kernel: int
-    padding: str
-    axis_name: str | None = None
-    dtype: Dtype = jnp.float32
+    mode: Mode
 
     @nn.compact
     def __call__(self, x: FeatureMap, skips: Sequence[jax.Array], train: bool) -> FeatureMap:
         d0, d1, d2 = skips
+        kernel, padding = self.mode.kernel, self.mode.padding
         levels = (("u3", d2, 4 * self.width), ("u2", d1, 2 * self.width))
         for (level, skip, features), units in zip(levels, self.dense_units, strict=True):
-            x = add_skip(x, skip)
-            x = conv(features, self.kernel, self.dtype, f"{level}_in", padding=self.padding)(x)
+            x = conv(self, features, kernel, f"{level}_in", padding=padding)(add_skip(x, skip))
             x = DenseBlock(
-                units,
-                self.width // 2,
-                self.kernel,
-                self.padding,
-                self.axis_name,
-                self.dtype,
-                name=f"{level}_dense",
+                units, self.width // 2, kernel, padding, name=f"{level}_dense", **self.common
             )(x, train)
-            x = conv(2 * features, 1, self.dtype, f"{level}_out")(x)
-        x = conv(self.width, self.kernel, self.dtype, "u1")(add_skip(x, d0))
+            x = conv(self, 2 * features, name=f"{level}_out")(x)
+        x = conv(self, self.width, kernel, "u1")(add_skip(x, d0))
         x = nn.relu(batch_norm(self, train, "u0_norm")(x))
-        return nn.Conv(self.channels, (1, 1), kernel_init=kernel_init, dtype=self.dtype, name="u0")(
-            x
-        )
+        return _blocks.conv(self, self.channels, name="u0", kernel_init=fan_out_normal)(x)
 
 
 class Model(Network):
@@ -282,52 +242,36 @@ class Model(Network):
     def __call__(self, images: Images, train: bool = False) -> Maps:
         mode = self._mode()
         self._check(images.shape[1:3])
-        x = conv(self.width, 7, self.dtype, "conv0", padding=mode.stem)(images.astype(self.dtype))
+        x = conv(self, self.width, 7, "conv0", padding=mode.stem)(images.astype(self.dtype))
         x = nn.relu(batch_norm(self, train, "conv0_norm")(x))
         skips = []
         for level, (units, stride) in enumerate(zip(self.units, STRIDES, strict=True)):
+            features = self.width * 2**level
             x = ResidualGroup(
-                self.width * 2**level,
-                units,
-                stride,
-                mode.preactivated,
-                self.axis_name,
-                self.dtype,
-                name=f"d{level}",
+                features, units, stride, mode.preactivated, name=f"d{level}", **self.common
             )(x, train)
             skips.append(x)
-        x = conv(16 * self.width, 1, self.dtype, "conv_bot")(x)
+        x = conv(self, 16 * self.width, name="conv_bot")(x)
         maps = {}
         for name, channels in self.outputs.items():
             decoder = Decoder(
-                channels,
-                self.width,
-                self.dense_units,
-                mode.kernel,
-                mode.padding,
-                self.axis_name,
-                self.dtype,
-                name=f"{name}_decoder",
+                channels, self.width, self.dense_units, mode, name=f"{name}_decoder", **self.common
             )
             maps[name] = logits(decoder(x, skips[:3], train))
         return maps
 
     def _mode(self) -> Mode:
-        if self.mode not in MODES:
-            raise ValueError(f"mode={self.mode!r}; known: {', '.join(MODES)}")
+        one_of("mode", self.mode, MODES)
         return MODES[self.mode]
 
     def _check(self, sides: Sequence[int]) -> None:
         if self.width < 8 or self.width % 8:
             raise ValueError(f"width={self.width} must be a positive multiple of 8")
         if len(self.units) != len(STRIDES) or min(self.units) < 1:
-            raise ValueError(
-                f"units={tuple(self.units)} must be {len(STRIDES)} numbers, each at least 1"
-            )
+            raise ValueError(f"units={tuple(self.units)} must be 4 numbers, each at least 1")
         if len(self.dense_units) != 2 or min(self.dense_units) < 1:
-            raise ValueError(
-                f"dense_units={tuple(self.dense_units)} must be 2 numbers, each at least 1"
-            )
+            units = tuple(self.dense_units)
+            raise ValueError(f"dense_units={units} must be 2 numbers, each at least 1")
         if not self.margin:
             return
         for side in sides:

@@ -7,29 +7,22 @@ Analysis 58, 2019.
 """
 
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from functools import partial
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import Enlarge, batch_norm, logits, max_pool_ceil
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models import _blocks
+from jaxnuc.models._blocks import Enlarge, batch_norm, heads, max_pool_ceil
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 BIAS = nn.initializers.constant(0.1)
-
-
-def conv(features: int, kernel: int, dtype: Dtype, pad: int = 0, **arguments: Any) -> nn.Conv:
-    """An unpadded convolution; `pad=kernel - 1` adds to the sides what it would take."""
-    return nn.Conv(
-        features,
-        (kernel, kernel),
-        padding=pad,
-        kernel_init=nn.initializers.glorot_uniform(),
-        bias_init=BIAS,
-        dtype=dtype,
-        **arguments,
-    )
+# An unpadded convolution; `padding=kernel - 1` adds to the sides what it would take.
+conv = partial(
+    _blocks.conv, padding=0, kernel_init=nn.initializers.glorot_uniform(), bias_init=BIAS
+)
 
 
 def shrink(images: FeatureMap, height: int, width: int) -> FeatureMap:
@@ -42,49 +35,46 @@ def shrink(images: FeatureMap, height: int, width: int) -> FeatureMap:
     return jax.image.resize(images, (b, height, width, c), "cubic")
 
 
-def enlarge(features: int, factor: int, dtype: Dtype, name: str) -> Enlarge:
+def enlarge(block: Block, features: int, factor: int, name: str) -> Enlarge:
     """A transposed convolution; its kernel is drawn for one input pixel, whatever the factor."""
     init = nn.initializers.variance_scaling(
         1.0, "fan_in", "truncated_normal", in_axis=2, out_axis=3, batch_axis=(0, 1)
     )
-    return Enlarge(features, factor, init, BIAS, dtype, name=name)
+    return Enlarge(features, factor, init, BIAS, name=name, **block.common)
 
 
-class Down(nn.Module):
+class Down(Block):
     """Two convolutions and a maximum on the features, beside two convolutions on the image."""
 
     features: int
-    axis_name: str | None
-    dtype: Dtype
 
     @nn.compact
     def __call__(self, x: FeatureMap, image: FeatureMap, train: bool) -> FeatureMap:
         def convs(x: FeatureMap, name: str) -> FeatureMap:
-            x = conv(self.features, 3, self.dtype, use_bias=False, name=f"{name}_1")(x)
+            x = conv(self, self.features, 3, f"{name}_1", use_bias=False)(x)
             x = nn.relu(batch_norm(self, train, f"{name}_norm")(x))
-            return nn.relu(conv(self.features, 3, self.dtype, name=f"{name}_2")(x))
+            return nn.relu(conv(self, self.features, 3, f"{name}_2")(x))
 
         main, resized = max_pool_ceil(convs(x, "main")), convs(image, "resized")
         return jnp.concatenate([main, resized], axis=-1)
 
 
-class Up(nn.Module):
+class Up(Block):
     """Twice the size, two convolutions, and the skip beside, both padded to the level's size."""
 
     features: int
-    dtype: Dtype
 
     @nn.compact
     def __call__(self, x: FeatureMap, skip: FeatureMap) -> FeatureMap:
         _, h, w, _ = skip.shape  # four less than the level's, and `x` may have one too many
-        x = enlarge(self.features, 2, self.dtype, "double")(x)[:, : h + 4, : w + 4]
+        x = enlarge(self, self.features, 2, "double")(x)[:, : h + 4, : w + 4]
         for i in (1, 2):
-            x = nn.relu(conv(self.features, 3, self.dtype, name=f"conv{i}")(x))
+            x = nn.relu(conv(self, self.features, 3, f"conv{i}")(x))
         # A 5x5 transposed convolution of stride 1 is a convolution padded by 4.
-        x = conv(self.features, 5, self.dtype, pad=4, name="extend")(x)
-        skip = conv(self.features, 5, self.dtype, pad=4, name="extend_skip")(skip)
+        x = conv(self, self.features, 5, "extend", padding=4)(x)
+        skip = conv(self, self.features, 5, "extend_skip", padding=4)(skip)
         x = jnp.concatenate([x, skip], axis=-1)
-        return nn.relu(conv(self.features, 1, self.dtype, name="fuse")(x))
+        return nn.relu(conv(self, self.features, name="fuse")(x))
 
 
 class Model(Network):
@@ -132,34 +122,29 @@ class Model(Network):
         for level, features in enumerate(self.widths, start=1):
             h, w = (h + 1) // 2, (w + 1) // 2
             image = shrink(images, h, w).astype(self.dtype)
-            x = Down(features, self.axis_name, self.dtype, name=f"down{level}")(x, image, train)
+            x = Down(features, name=f"down{level}", **self.common)(x, image, train)
             skips.append(x)  # (B, h - 4, w - 4, 2 * features)
 
         h, w = (h + 1) // 2, (w + 1) // 2
         x = jax.image.resize(x, (b, h + 4, w + 4, x.shape[-1]), "linear")
         for i in (1, 2):
-            x = nn.relu(conv(self.bottom, 3, self.dtype, name=f"bottom{i}")(x))
+            x = nn.relu(conv(self, self.bottom, 3, f"bottom{i}")(x))
 
         branches = []
         branch_features = max(2, sum(self.outputs.values()))
         for level in range(len(self.widths), 0, -1):
-            x = Up(2 * self.widths[level - 1], self.dtype, name=f"up{level}")(x, skips[level - 1])
+            features, skip = 2 * self.widths[level - 1], skips[level - 1]
+            x = Up(features, name=f"up{level}", **self.common)(x, skip)
             if level == len(self.widths):
                 continue  # the deepest level has no auxiliary output
-            y = enlarge(x.shape[-1], 2**level, self.dtype, f"branch{level}_enlarge")(x)
+            y = enlarge(self, x.shape[-1], 2**level, f"branch{level}_enlarge")(x)
             y = y[:, : height + 4, : width + 4]
-            y = nn.relu(conv(branch_features, 3, self.dtype, name=f"branch{level}")(y))
+            y = nn.relu(conv(self, branch_features, 3, f"branch{level}")(y))
             branches.append(nn.Dropout(self.dropout_rate, deterministic=not train)(y))
 
-        maps: dict = {}
-        side: dict = {}
-        fused = jnp.concatenate(branches, axis=-1)
-        for name, channels in self.outputs.items():
-            maps[name] = logits(conv(channels, 3, self.dtype, name=f"{name}_head")(fused))
-            side[name] = [
-                logits(conv(channels, 3, self.dtype, name=f"{name}_side{level}")(branch))
-                for level, branch in zip(range(len(branches), 0, -1), branches, strict=True)
-            ]
+        maps = heads(self, jnp.concatenate(branches, axis=-1), 3, make=conv)
+        numbered = zip(range(len(branches), 0, -1), branches, strict=True)
+        sides = [heads(self, branch, 3, f"side{level}", make=conv) for level, branch in numbered]
         if train:
-            maps["side"] = side
+            maps["side"] = {name: [side[name] for side in sides] for name in self.outputs}
         return maps

@@ -5,36 +5,30 @@ of the published code; Weigert and Schmidt, "Nuclei instance segmentation and cl
 histopathology images with StarDist", ISBIC 2022, for the variant `conic`.
 """
 
+from functools import partial
 from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import batch_norm, logits, max_pool_ceil, upsample_nearest
-from jaxnuc.models.base import Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
+from jaxnuc.registry import one_of
 
-GRIDS = (1, 2, 4)
 
-
-class ResidualBlock(nn.Module):
+class ResidualBlock(Block):
     """Two 3x3 convolutions, added to their input, which a 1x1 brings to their width if need be."""
 
     features: int
-    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, x: FeatureMap) -> FeatureMap:
-        def conv(x: FeatureMap, kernel: int) -> FeatureMap:
-            return nn.Conv(
-                self.features,
-                (kernel, kernel),
-                kernel_init=nn.initializers.he_normal(),
-                dtype=self.dtype,
-            )(x)
-
-        y = conv(nn.relu(conv(x, 3)), 3)
-        return nn.relu(y + (x if x.shape[-1] == self.features else conv(x, 1)))
+        conv = partial(_blocks.conv, self, self.features, kernel_init=_blocks.he_normal)
+        y = conv(3)(x)  # made first: it is Conv_0
+        y = conv(3)(nn.relu(y))
+        return nn.relu(y + (x if x.shape[-1] == self.features else conv(1)(x)))
 
 
 class Model(Network):
@@ -72,17 +66,16 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        self._check()
-
-        def conv(x: FeatureMap, features: int, name: str, kernel: int = 3) -> FeatureMap:
-            init = nn.initializers.glorot_uniform()
-            return nn.Conv(
-                features, (kernel, kernel), kernel_init=init, dtype=self.dtype, name=name
-            )(x)
+        one_of("grid", self.grid, (1, 2, 4))
+        if self.in_channels not in (1, 3):
+            raise ValueError(f"in_channels={self.in_channels!r}; known: 1 (mean of the colors), 3")
+        if self.n_depth < 1:
+            raise ValueError(f"n_depth={self.n_depth} must be at least 1")
+        conv = partial(_blocks.conv, self, kernel_init=nn.initializers.glorot_uniform())
 
         def convs(x: FeatureMap, first: int, second: int, name: str) -> FeatureMap:
             for number, features in enumerate((first, second), start=1):
-                x = conv(x, features, f"{name}_conv{number}")
+                x = conv(features, 3, f"{name}_conv{number}")(x)
                 if self.batch_norm:
                     x = batch_norm(self, train, f"{name}_norm{number}")(x)
                 x = nn.relu(x)
@@ -110,18 +103,10 @@ class Model(Network):
         for name, channels in self.outputs.items():
             source = "class_features" if name == "class" else "features"
             if source not in shared:
-                shared[source] = nn.relu(conv(x, self.features, source))
+                shared[source] = nn.relu(conv(self.features, 3, source)(x))
             y = shared[source]
             for block in range(self.head_blocks):
                 features = channels if name == "dist" else self.base // 2
-                y = ResidualBlock(features, self.dtype, name=f"{name}_block{block}")(y)
-            maps[name] = logits(conv(y, channels, f"{name}_head", kernel=1))
+                y = ResidualBlock(features, name=f"{name}_block{block}", **self.common)(y)
+            maps[name] = logits(conv(channels, name=f"{name}_head")(y))
         return maps
-
-    def _check(self) -> None:
-        if self.grid not in GRIDS:
-            raise ValueError(f"grid={self.grid!r}; known: {', '.join(map(str, GRIDS))}")
-        if self.in_channels not in (1, 3):
-            raise ValueError(f"in_channels={self.in_channels!r}; known: 1 (mean of the colors), 3")
-        if self.n_depth < 1:
-            raise ValueError(f"n_depth={self.n_depth} must be at least 1")

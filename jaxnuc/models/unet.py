@@ -13,13 +13,13 @@ from flax import linen as nn
 
 from jaxnuc.models._blocks import DoubleConv, Enlarge, heads, max_pool_ceil
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
+from jaxnuc.registry import one_of
 
 
 class Model(Network):
     """U-Net.
 
     Attributes:
-      outputs: channels of each map; one 1x1 head a map.
       widths: channels of each level, from full resolution down.
       padding: `"same"`: maps have the size of the image; `"valid"`: convolutions see no padding and
         maps are `margin` px smaller. Any side above the margin fits; those of 16 k + 12 (five
@@ -59,17 +59,17 @@ class Model(Network):
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        self._check(images)
+        one_of("padding", self.padding, ("same", "valid"))
+        _, height, width, _ = images.shape
+        if min(height, width) <= self.margin:
+            raise ValueError(
+                f"an image of {height} x {width} px does not fit: the maps are {self.margin} px "
+                f"smaller; the nearest side that fits is {self.margin + 1}"
+            )
 
         def convs(x: FeatureMap, level: int, name: str) -> FeatureMap:
-            return DoubleConv(
-                self.widths[level],
-                padding=self.padding,
-                batch_norm=self.batch_norm,
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=name,
-            )(x, train)
+            options = {"padding": self.padding, "batch_norm": self.batch_norm, **self.common}
+            return DoubleConv(self.widths[level], name=name, **options)(x, train)
 
         x = images.astype(self.dtype)
         skips = []
@@ -81,8 +81,8 @@ class Model(Network):
         lost = 2 if self.padding == "valid" else 0  # by two convolutions, at the left and the top
         start = 0  # where x begins in the coordinates of the skip of its level
         for level in reversed(range(len(self.widths) - 1)):
-            width = self.widths[level] if self.halve_on_the_way_up else x.shape[-1]
-            x = Enlarge(width, dtype=self.dtype, name=f"double{level}")(x)
+            features = self.widths[level] if self.halve_on_the_way_up else x.shape[-1]
+            x = Enlarge(features, name=f"double{level}", **self.common)(x)
             start = 2 * (start + lost)
             skip = skips[level][:, start:, start:]
             # Padded, x can be a pixel larger than the skip; unpadded, the skip is the larger one.
@@ -91,15 +91,4 @@ class Model(Network):
             x = convs(x, level, f"up{level}")
             start += lost
         # Unpadded, a few px more than the margin allows come out where pooling met an odd side.
-        x = x[:, : images.shape[1] - self.margin, : images.shape[2] - self.margin]
-        return heads(self, x)
-
-    def _check(self, images: FeatureMap) -> None:
-        if self.padding not in ("same", "valid"):
-            raise ValueError(f"padding={self.padding!r}; known: same, valid")
-        _, h, w, _ = images.shape
-        if h <= self.margin or w <= self.margin:
-            raise ValueError(
-                f"an image of {h} x {w} px does not fit: the maps are {self.margin} px smaller; "
-                f"the nearest side that fits is {self.margin + 1}"
-            )
+        return heads(self, x[:, : height - self.margin, : width - self.margin])

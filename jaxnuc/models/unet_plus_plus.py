@@ -9,9 +9,10 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import linen as nn
 
-from jaxnuc.models._blocks import DoubleConv, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import DoubleConv, heads, max_pool_ceil, resize_bilinear
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
@@ -24,14 +25,10 @@ def resize_between_corners(x: FeatureMap, like: FeatureMap) -> FeatureMap:
     _, h, w, _ = like.shape
     if x.shape[1:3] == (h, w):
         return x
-    scale, shift = [], []
-    for before, after in zip(x.shape[1:3], (h, w), strict=True):
-        if before > 1:
-            scale.append((after - 1) / (before - 1))
-            shift.append((1 - scale[-1]) / 2)  # from the half-pixel centers that JAX assumes
-        else:  # a single pixel fills the side
-            scale.append(float(after))
-            shift.append(0.0)
+    before, after = np.array(x.shape[1:3]), np.array((h, w))
+    # A single pixel fills the side.
+    scale = np.where(before > 1, (after - 1) / np.maximum(before - 1, 1), after)
+    shift = np.where(before > 1, (1 - scale) / 2, 0)  # from half-pixel centers, which JAX assumes
     return jax.image.scale_and_translate(
         x, (b, h, w, c), (1, 2), jnp.array(scale), jnp.array(shift), "linear", antialias=False
     )
@@ -64,15 +61,8 @@ class Model(Network):
         resize = resize_between_corners if self.align_corners else resize_bilinear
 
         def node(x: FeatureMap, level: int, column: int) -> FeatureMap:
-            return DoubleConv(
-                self.widths[level],
-                axis_name=self.axis_name,
-                dtype=self.dtype,
-                name=f"node{level}_{column}",
-            )(x, train)
-
-        def head(x: FeatureMap, channels: int, name: str) -> FeatureMap:
-            return logits(nn.Conv(channels, (1, 1), dtype=self.dtype, name=name)(x))
+            name = f"node{level}_{column}"
+            return DoubleConv(self.widths[level], name=name, **self.common)(x, train)
 
         x = images.astype(self.dtype)
         rows: list[list[jax.Array]] = []  # the nodes of each level
@@ -86,12 +76,9 @@ class Model(Network):
                 row.append(node(jnp.concatenate([*row, below], axis=-1), level, column))
 
         *others, last = rows[0][1:]
-        maps: dict = {name: head(last, c, f"{name}_head") for name, c in self.outputs.items()}
+        maps = heads(self, last)
         if self.deep_supervision:
-            side = {
-                name: [head(x, c, f"{name}_side{i}") for i, x in enumerate(others, start=1)]
-                for name, c in self.outputs.items()
-            }
+            sides = [heads(self, x, suffix=f"side{i}") for i, x in enumerate(others, start=1)]
             if train:
-                maps["side"] = side
+                maps["side"] = {name: [side[name] for side in sides] for name in self.outputs}
         return maps

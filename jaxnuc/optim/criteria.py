@@ -16,39 +16,18 @@ SECTION = "optimizer.criterion"
 
 
 class LossStatistics(NamedTuple):
-    """A running mean of the loss.
+    """A running mean of the loss."""
 
-    Attributes:
-      means: (patience,) float32, the latest ones in a ring: that of loss k, from 0, is at k modulo
-        the length.
-      seen: () int32, how many losses there have been.
-    """
-
-    means: jax.Array
-    seen: jax.Array
-
-    @classmethod
-    def create(cls, patience: int) -> "LossStatistics":
-        return cls(jnp.zeros(patience, jnp.float32), jnp.int32(0))
+    means: jax.Array  # (patience,) float32, a ring: loss k, from 0, is at k modulo its length
+    seen: jax.Array  # () int32, how many losses there have been
 
 
 class RateStatistics(NamedTuple):
-    """Estimates gamma of the rate at which SGD would have gone as far as Lion did.
+    """Estimates gamma of the rate at which SGD would have gone as far as Lion did."""
 
-    Attributes:
-      gammas: (window,) float32, the latest ones in a ring: gamma k, from 0, is at k modulo the
-        length.
-      accepted: () int32, how many there have been.
-      average: () float32, their running average, which starts from 0.
-    """
-
-    gammas: jax.Array
-    accepted: jax.Array
-    average: jax.Array
-
-    @classmethod
-    def create(cls, window: int) -> "RateStatistics":
-        return cls(jnp.zeros(window, jnp.float32), jnp.int32(0), jnp.float32(0))
+    gammas: jax.Array  # (window,) float32, a ring: gamma k, from 0, is at k modulo its length
+    accepted: jax.Array  # () int32, how many there have been
+    average: jax.Array  # () float32, their running average, which starts from 0
 
 
 class Statistics(NamedTuple):
@@ -59,36 +38,25 @@ class Statistics(NamedTuple):
 
 
 class Observation(NamedTuple):
-    """What a criterion sees of one of Lion's steps.
+    """What a criterion sees of one of Lion's steps."""
 
-    Attributes:
-      step: () int32, number of the step, from 1.
-      value: () float32, its loss.
-      ready: () bool, whether the loss has reached its last stage.
-      increments: what Lion adds to the parameters.
-      gradients: of the loss.
-    """
+    step: jax.Array  # () int32, its number, from 1
+    value: jax.Array  # () float32, its loss
+    ready: jax.Array  # () bool, whether the loss has reached its last stage
+    increments: Any  # what Lion adds to the parameters
+    gradients: Any  # of the loss
 
-    step: jax.Array
-    value: jax.Array
-    ready: jax.Array
-    increments: Any
-    gradients: Any
+
+# Whether to switch after this step, () bool; SGD's first learning rate if so, () float32.
+Verdict = tuple[jax.Array, jax.Array, Statistics]
 
 
 class Rule(NamedTuple):
-    """A criterion in one training: a pair of pure functions.
+    """A criterion in one training: a pair of pure functions."""
 
-    Attributes:
-      init: the statistics before the first step.
-      update: `(statistics, observation) -> (due, rate, statistics)`: whether to switch after this
-        step, () bool, and SGD's first learning rate if so, () float32.
-      needs_loss: whether it looks at the loss.
-    """
-
-    init: Callable[[], Statistics]
-    update: Callable[[Statistics, Observation], tuple[jax.Array, jax.Array, Statistics]]
-    needs_loss: bool
+    init: Callable[[], Statistics]  # before the first step
+    update: Callable[[Statistics, Observation], Verdict]
+    needs_loss: bool  # whether it looks at the loss
 
 
 class Criterion:
@@ -103,14 +71,58 @@ class Criterion:
         raise NotImplementedError
 
 
+IsFlat = Callable[[Any, jax.Array], tuple[jax.Array, LossStatistics]]
+
+
 @dataclass(frozen=True, kw_only=True)
-class Dynamic(Criterion):
+class FlatLoss(Criterion):
+    """A criterion that waits until the loss is flat.
+
+    That is when its running mean is not better by `improvement`, relative to what it was `patience`
+    before.
+
+    Attributes:
+      improvement: share.
+      patience: length of time.
+      smoothing: time constant of the running mean.
+    """
+
+    improvement: float = 0.005
+    patience: str = "3 epochs"
+    smoothing: str = "1 epochs"
+
+    def flat(self, length: TrainingLength) -> tuple[Callable[[], LossStatistics], IsFlat]:
+        """The statistics before the first step, and `(statistics, loss) -> (flat, statistics)`."""
+        patience = length.steps(self.patience, f"{SECTION}.patience")
+        smoothing = length.steps(self.smoothing, f"{SECTION}.smoothing")
+        if min(patience, smoothing) < 1:
+            raise ValueError(
+                f"{SECTION}: patience={patience} and smoothing={smoothing} must each be at least "
+                "one step"
+            )
+
+        def empty() -> LossStatistics:
+            return LossStatistics(jnp.zeros(patience, jnp.float32), jnp.int32(0))
+
+        def is_flat(state: LossStatistics, value: jax.Array) -> tuple[jax.Array, LossStatistics]:
+            means, k = state
+            weight = jnp.where(k == 0, 0.0, jnp.exp(-1.0 / jnp.float32(smoothing)))
+            mean = weight * means[(k - 1) % patience] + (1 - weight) * value
+            before = means[k % patience]
+            flat = (k >= patience) & (before - mean < self.improvement * jnp.abs(before))
+            return flat, LossStatistics(means.at[k % patience].set(mean), k + 1)
+
+        return empty, is_flat
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dynamic(FlatLoss):
     """Switches when the rate that SGD would need is stable and the loss is flat, or `ready`.
 
     After the warm-up, at the first step k at which |average - gamma_k| is below `kappa` standard
     deviations of the latest `window` gammas. With the increment p_k and the gradient g_k, gamma_k =
     <p_k, p_k> / -<p_k, g_k>; steps where this is not positive and finite are left out. SGD starts
-    at the average, within `bounds`. For the loss see `Plateau`.
+    at the average, within `bounds`.
 
     Attributes:
       warmup: no switch before the end of this time.
@@ -118,9 +130,6 @@ class Dynamic(Criterion):
       window: number of gammas.
       decay: of the running average of gamma.
       bounds: smallest and largest first rate of SGD.
-      improvement: of the loss, as for `Plateau`.
-      patience: as for `Plateau`.
-      smoothing: as for `Plateau`.
     """
 
     warmup: str = "5 epochs"
@@ -128,9 +137,6 @@ class Dynamic(Criterion):
     window: int = 200
     decay: float = 0.999
     bounds: tuple[float, float] = (1e-4, 1e-1)
-    improvement: float = 0.005
-    patience: str = "3 epochs"
-    smoothing: str = "1 epochs"
 
     def rule(self, length: TrainingLength, latest: int) -> Rule:
         warmup = length.steps(self.warmup, f"{SECTION}.warmup")
@@ -145,11 +151,13 @@ class Dynamic(Criterion):
             raise ValueError(f"{SECTION}.decay={self.decay} must be between 0 and 1")
         if self.window < 1:
             raise ValueError(f"{SECTION}.window={self.window} must be at least 1")
-        patience, is_flat = flat_loss(self, length)
+        empty, is_flat = self.flat(length)
 
-        def update(
-            statistics: Statistics, seen: Observation
-        ) -> tuple[jax.Array, jax.Array, Statistics]:
+        def init() -> Statistics:
+            gammas = jnp.zeros(self.window, jnp.float32)
+            return Statistics(empty(), RateStatistics(gammas, jnp.int32(0), jnp.float32(0)))
+
+        def update(statistics: Statistics, seen: Observation) -> Verdict:
             flat, losses = is_flat(statistics.losses, seen.value)
             stable, average, rates = is_stable(
                 statistics.rates, seen.increments, seen.gradients, self.kappa, self.decay
@@ -158,42 +166,28 @@ class Dynamic(Criterion):
             # SWATS takes (1 - momentum) times this, Adam's momentum being SGD's; not so here.
             return due, jnp.clip(average, *self.bounds), Statistics(losses, rates)
 
-        create = lambda: Statistics(
-            LossStatistics.create(patience), RateStatistics.create(self.window)
-        )
-        return Rule(create, update, needs_loss=True)
+        return Rule(init, update, needs_loss=True)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plateau(Criterion):
+class Plateau(FlatLoss):
     """Switches when the loss is flat.
-
-    That is when its running mean is not better by `improvement`, relative to what it was `patience`
-    before.
 
     Attributes:
       sgd_learning_rate: SGD's first one.
-      improvement: share.
-      patience: length of time.
-      smoothing: time constant of the running mean.
     """
 
     sgd_learning_rate: float
-    improvement: float = 0.005
-    patience: str = "3 epochs"
-    smoothing: str = "1 epochs"
 
     def rule(self, length: TrainingLength, latest: int) -> Rule:
         rate = checked_rate(self.sgd_learning_rate)
-        patience, is_flat = flat_loss(self, length)
+        empty, is_flat = self.flat(length)
 
-        def update(
-            statistics: Statistics, seen: Observation
-        ) -> tuple[jax.Array, jax.Array, Statistics]:
+        def update(statistics: Statistics, seen: Observation) -> Verdict:
             flat, losses = is_flat(statistics.losses, seen.value)
             return flat, jnp.float32(rate), Statistics(losses)
 
-        return Rule(lambda: Statistics(LossStatistics.create(patience)), update, needs_loss=True)
+        return Rule(lambda: Statistics(empty()), update, needs_loss=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,29 +227,6 @@ def checked_rate(rate: float) -> float:
     return rate
 
 
-def flat_loss(
-    criterion: Dynamic | Plateau, length: TrainingLength
-) -> tuple[int, Callable[[Any, jax.Array], tuple[jax.Array, LossStatistics]]]:
-    """The patience in steps, and `(statistics, loss) -> (flat, statistics)`."""
-    patience = length.steps(criterion.patience, f"{SECTION}.patience")
-    smoothing = length.steps(criterion.smoothing, f"{SECTION}.smoothing")
-    if min(patience, smoothing) < 1:
-        raise ValueError(
-            f"{SECTION}: patience={patience} and smoothing={smoothing} must each be at least one "
-            "step"
-        )
-
-    def is_flat(state: LossStatistics, value: jax.Array) -> tuple[jax.Array, LossStatistics]:
-        means, k = state
-        weight = jnp.where(k == 0, 0.0, jnp.exp(-1.0 / jnp.float32(smoothing)))
-        mean = weight * means[(k - 1) % patience] + (1 - weight) * value
-        before = means[k % patience]
-        flat = (k >= patience) & (before - mean < criterion.improvement * jnp.abs(before))
-        return flat, LossStatistics(means.at[k % patience].set(mean), k + 1)
-
-    return patience, is_flat
-
-
 def is_stable(
     state: Any, increments: Any, gradients: Any, kappa: float, decay: float
 ) -> tuple[jax.Array, jax.Array, RateStatistics]:
@@ -265,10 +236,9 @@ def is_stable(
     gamma = optax.tree.norm(increments, squared=True) / jnp.where(positive, against, 1)
     accept = positive & jnp.isfinite(gamma)
     gammas, k, average = state
-    (window,) = gammas.shape
-    taken = RateStatistics(
-        gammas.at[k % window].set(gamma), k + 1, decay * average + (1 - decay) * gamma
-    )
+    window = len(gammas)
+    average = decay * average + (1 - decay) * gamma
+    taken = RateStatistics(gammas.at[k % window].set(gamma), k + 1, average)
     state = jax.tree.map(lambda new, old: jnp.where(accept, new, old), taken, state)
     # SWATS counts all steps here; those left out add nothing to the average, nor to its bias.
     number = jnp.maximum(state.accepted, 1)

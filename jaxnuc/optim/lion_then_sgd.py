@@ -1,7 +1,8 @@
-"""Lion first, SGD later: a transformation that decides by itself when to change."""
+"""Lion first, SGD later: an optimizer that decides by itself when to change."""
 
-from dataclasses import dataclass
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -9,16 +10,9 @@ import optax
 from jax import lax
 
 from jaxnuc.durations import TrainingLength
-from jaxnuc.optim.criteria import Criterion, Observation, Statistics
-
-
-@dataclass(frozen=True, kw_only=True)
-class LionPhase:
-    """Lion: weight of the momentum in the direction, its decay, and the decoupled weight decay."""
-
-    b1: float = 0.9
-    b2: float = 0.99
-    weight_decay: float = 1e-2
+from jaxnuc.optim.base import Chain, Optimizer
+from jaxnuc.optim.criteria import CRITERIA, Criterion, Observation, Statistics
+from jaxnuc.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,25 +25,15 @@ class SgdPhase:
 
 
 class LionThenSgdState(NamedTuple):
-    """Both methods and the decision between them.
+    """Both methods and the decision between them; numbers are () int32 or float32."""
 
-    Attributes:
-      count: () int32, updates made.
-      switched_at: () int32, how many of them were Lion's; -1 while they all are.
-      lion: state of Lion.
-      trace: SGD's momentum.
-      statistics: of the criterion.
-      sgd_rate: () float32, SGD's first rate; 0 before it is known.
-      rate: () float32, learning rate of the latest update, or of the first one before it is made.
-    """
-
-    count: jax.Array  # type: ignore[assignment]
-    switched_at: jax.Array
+    count: jax.Array  # type: ignore[assignment]  # updates made
+    switched_at: jax.Array  # how many of them were Lion's; -1 while they all are
     lion: optax.ScaleByLionState
-    trace: optax.TraceState
-    statistics: Statistics
-    sgd_rate: jax.Array
-    rate: jax.Array
+    trace: optax.TraceState  # SGD's momentum
+    statistics: Statistics  # of the criterion
+    sgd_rate: jax.Array  # SGD's first rate; 0 before it is known
+    rate: jax.Array  # of the latest update, or of the first one before it is made
 
 
 def renewed(state: LionThenSgdState, fresh: LionThenSgdState) -> LionThenSgdState:
@@ -57,39 +41,27 @@ def renewed(state: LionThenSgdState, fresh: LionThenSgdState) -> LionThenSgdStat
     return state._replace(lion=fresh.lion, trace=fresh.trace, statistics=fresh.statistics)
 
 
-def lion_then_sgd(
-    learning_rate: optax.Schedule,
-    length: TrainingLength,
-    latest: int,
-    *,
-    criterion: Criterion,
-    lion: LionPhase = LionPhase(),
-    sgd: SgdPhase = SgdPhase(),
-) -> optax.GradientTransformationExtraArgs:
+PHASES = Registry("phase of lion_then_sgd", table={"sgd": SgdPhase})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LionThenSgd(Optimizer):
     """Lion, and from some step on SGD, whose rate falls to 0 along a cosine.
 
-    The switch is decided within `update` and never undone.
+    `learning_rate` and `weight_decay` are Lion's; the schedule, best constant, ends at the switch,
+    which is decided within `update` and never undone.
 
     The paper's abstract says that Lion is followed by gradient fine-tuning past a dynamic threshold
     and no more: the rule is that of SWATS with Lion in Adam's place, and all numbers are choices
     made here.
 
-    Args:
-      learning_rate: Lion's, by step.
-      length: of the training, at whose end the cosine ends.
-      latest: the switch is at this step if it was not before.
-      criterion: when to switch: `Dynamic`, `Plateau` or `AtStep` of `jaxnuc.optim.criteria`.
-      lion: numbers of Lion.
-      sgd: numbers of SGD.
-
-    Returns:
-      A transformation that is complete: it scales by the learning rate. `update` takes `value`, the
-      loss of the step, () float32, which all criteria but `AtStep` need, and `ready`, () bool or
-      None: the loss has reached its last stage. On several devices all of them must be given the
-      same gradients, loss and `ready`.
-
-    Raises:
-      ValueError: a number out of range; on `update`, if `value` is missing.
+    Attributes:
+      criterion: when to switch: `{"name": "dynamic" | "plateau" | "step", ...}`, with the arguments
+        of `Dynamic`, `Plateau` and `AtStep` in `jaxnuc.optim.criteria`.
+      latest: share of the training after which the switch is in any case.
+      b1: Lion's weight of the momentum in the direction.
+      b2: Lion's decay of the momentum.
+      sgd: arguments of `SgdPhase`.
 
     References:
       Chen et al., "AL-Net: Adaptive Learning for Enhanced Cell Nucleus Segmentation in Pathological
@@ -98,79 +70,101 @@ def lion_then_sgd(
       Keskar and Socher, "Improving Generalization Performance by Switching from Adam to SGD", 2017
       (SWATS, Algorithm 1).
     """
-    if not 1 <= latest <= length.total:
-        raise ValueError(f"lion_then_sgd: latest={latest} is not one of {length.total} steps")
-    rule = criterion.rule(length, latest)
-    first = optax.chain(
-        optax.scale_by_lion(lion.b1, lion.b2), optax.add_decayed_weights(lion.weight_decay)
-    )
-    second = optax.chain(
-        optax.add_decayed_weights(sgd.weight_decay),
-        optax.trace(sgd.momentum, nesterov=sgd.nesterov),
-    )
 
-    def init(params: Any) -> LionThenSgdState:
-        return LionThenSgdState(
-            count=jnp.int32(0),
-            switched_at=jnp.int32(-1),
-            lion=first.init(params)[0],
-            trace=second.init(params)[1],
-            statistics=rule.init(),
-            sgd_rate=jnp.float32(0),
-            rate=jnp.asarray(learning_rate(0), jnp.float32),
+    criterion: Mapping[str, Any] = field(default_factory=lambda: {"name": "dynamic"})
+    latest: float = 0.6
+    weight_decay: float = 1e-2
+    b1: float = 0.9
+    b2: float = 0.99
+    sgd: Mapping[str, Any] = field(default_factory=dict)
+
+    own_rate: ClassVar[bool] = True
+
+    def chain(self, rate: optax.Schedule, length: TrainingLength) -> Chain:
+        """One transformation, which also scales by the learning rate.
+
+        Its `update` takes `value`, the loss of the step, () float32, which all criteria but
+        `AtStep` need, and `ready`, () bool or None: the loss has reached its last stage. On several
+        devices all of them must be given the same gradients, loss and `ready`.
+        """
+        if not 0 < self.latest <= 1:
+            raise ValueError(f"optimizer.latest={self.latest} is a share in (0, 1]")
+        latest = max(round(self.latest * length.total), 1)
+        criterion: Criterion = CRITERIA.build(self.criterion)
+        rule = criterion.rule(length, latest)
+        sgd: SgdPhase = PHASES.build({"name": "sgd", **self.sgd})
+        first = optax.chain(
+            optax.scale_by_lion(self.b1, self.b2), optax.add_decayed_weights(self.weight_decay)
+        )
+        second = optax.chain(
+            optax.add_decayed_weights(sgd.weight_decay),
+            optax.trace(sgd.momentum, nesterov=sgd.nesterov),
         )
 
-    def with_lion(
-        gradients: Any, state: LionThenSgdState, params: Any, value: Any, ready: Any
-    ) -> tuple[Any, LionThenSgdState]:
-        directions, (moments, _) = first.update(gradients, (state.lion, optax.EmptyState()), params)
-        rate = jnp.asarray(learning_rate(state.count), jnp.float32)
-        increments = _scaled(directions, -rate)
-        step = state.count + 1
-        due, sgd_rate, statistics = rule.update(
-            state.statistics, Observation(step, value, ready, increments, gradients)
-        )
-        due |= step >= latest
-        return increments, state._replace(
-            count=step,
-            switched_at=jnp.where(due, step, state.switched_at),
-            lion=moments,
-            statistics=statistics,
-            sgd_rate=jnp.where(due, sgd_rate, state.sgd_rate),
-            rate=rate,
-        )
-
-    def with_sgd(
-        gradients: Any, state: LionThenSgdState, params: Any, value: Any, ready: Any
-    ) -> tuple[Any, LionThenSgdState]:
-        directions, (_, trace) = second.update(gradients, (optax.EmptyState(), state.trace), params)
-        span = jnp.maximum(length.total - state.switched_at, 1)
-        gone = jnp.minimum(state.count - state.switched_at, span)
-        rate = state.sgd_rate * (0.5 * (1 + jnp.cos(jnp.pi * gone / span)))
-        return _scaled(directions, -rate), state._replace(
-            count=state.count + 1, trace=trace, rate=rate
-        )
-
-    def update(
-        updates: Any,
-        state: LionThenSgdState,
-        params: Any = None,
-        *,
-        value: jax.Array | None = None,
-        ready: jax.Array | None = None,
-        **extra_args: Any,
-    ) -> tuple[Any, LionThenSgdState]:
-        if value is None and rule.needs_loss:
-            raise ValueError(
-                f"lion_then_sgd: {type(criterion).__name__} needs the loss: update(..., value=loss)"
+        def init(params: Any) -> LionThenSgdState:
+            return LionThenSgdState(
+                count=jnp.int32(0),
+                switched_at=jnp.int32(-1),
+                lion=first.init(params)[0],
+                trace=second.init(params)[1],
+                statistics=rule.init(),
+                sgd_rate=jnp.float32(0),
+                rate=jnp.asarray(rate(0), jnp.float32),
             )
-        value = jnp.float32(0 if value is None else value)
-        ready = jnp.bool_(False if ready is None else ready)
-        return lax.cond(
-            state.switched_at < 0, with_lion, with_sgd, updates, state, params, value, ready
-        )
 
-    return optax.GradientTransformationExtraArgs(init, update)
+        def with_lion(
+            gradients: Any, state: LionThenSgdState, params: Any, value: Any, ready: Any
+        ) -> tuple[Any, LionThenSgdState]:
+            directions, (moments, _) = first.update(
+                gradients, (state.lion, optax.EmptyState()), params
+            )
+            now = jnp.asarray(rate(state.count), jnp.float32)
+            increments = _scaled(directions, -now)
+            step = state.count + 1
+            due, sgd_rate, statistics = rule.update(
+                state.statistics, Observation(step, value, ready, increments, gradients)
+            )
+            due |= step >= latest
+            return increments, state._replace(
+                count=step,
+                switched_at=jnp.where(due, step, state.switched_at),
+                lion=moments,
+                statistics=statistics,
+                sgd_rate=jnp.where(due, sgd_rate, state.sgd_rate),
+                rate=now,
+            )
+
+        def with_sgd(
+            gradients: Any, state: LionThenSgdState, params: Any, value: Any, ready: Any
+        ) -> tuple[Any, LionThenSgdState]:
+            directions, (_, trace) = second.update(
+                gradients, (optax.EmptyState(), state.trace), params
+            )
+            span = jnp.maximum(length.total - state.switched_at, 1)
+            gone = jnp.minimum(state.count - state.switched_at, span)
+            now = state.sgd_rate * (0.5 * (1 + jnp.cos(jnp.pi * gone / span)))
+            state = state._replace(count=state.count + 1, trace=trace, rate=now)
+            return _scaled(directions, -now), state
+
+        def update(
+            updates: Any,
+            state: LionThenSgdState,
+            params: Any = None,
+            *,
+            value: jax.Array | None = None,
+            ready: jax.Array | None = None,
+            **extra_args: Any,
+        ) -> tuple[Any, LionThenSgdState]:
+            if value is None and rule.needs_loss:
+                name = type(criterion).__name__
+                raise ValueError(f"lion_then_sgd: {name} needs the loss: update(..., value=loss)")
+            value = jnp.float32(0 if value is None else value)
+            ready = jnp.bool_(False if ready is None else ready)
+            return lax.cond(
+                state.switched_at < 0, with_lion, with_sgd, updates, state, params, value, ready
+            )
+
+        return {"lion_then_sgd": optax.GradientTransformationExtraArgs(init, update)}
 
 
 def _scaled(tree: Any, factor: jax.Array) -> Any:

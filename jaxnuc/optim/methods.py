@@ -5,62 +5,18 @@ decay, learning rate, plateau. Its state is a dict under these names.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import jax
 import optax
 
 from jaxnuc.durations import TrainingLength
-from jaxnuc.optim.criteria import CRITERIA
-from jaxnuc.optim.lion_then_sgd import LionPhase, SgdPhase, lion_then_sgd
+from jaxnuc.optim.base import Chain, Optimizer
+from jaxnuc.optim.lion_then_sgd import LionThenSgd
 from jaxnuc.optim.phases import frozen_at_first
 from jaxnuc.optim.schedules import current_scale, scale_on_plateau
 from jaxnuc.registry import Registry
-
-Chain = dict[str, optax.GradientTransformation]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Optimizer:
-    """A method with its arguments, as a section of the configuration gives them.
-
-    A method defines `direction`, or the whole `chain`.
-
-    Attributes:
-      learning_rate: the highest; the schedule says what it is at a step.
-      weight_decay: share of the parameters; added to the gradient (L2), as PyTorch's SGD, Adam and
-        RMSprop do, or to the direction where the method is `decoupled`.
-      frozen: regular expression of the paths of parameters that are held at first; see
-        `frozen_at_first`.
-      frozen_until: for how long, such as `"50 epochs"`.
-    """
-
-    learning_rate: float
-    weight_decay: float = 0.0
-    frozen: str = ""
-    frozen_until: str = ""
-
-    decoupled: ClassVar[bool] = False
-    own_rate: ClassVar[bool] = False
-    """Whether it sets the learning rate itself at some time, so that a plateau cannot lower it."""
-
-    def direction(self) -> Chain:
-        """The transformations from a gradient to the direction of the step."""
-        raise NotImplementedError
-
-    def chain(self, rate: optax.Schedule, length: TrainingLength) -> Chain:
-        """The transformations from a gradient to what is added to the parameters.
-
-        Args:
-          rate: learning rate by step.
-          length: of the training.
-        """
-        decay: Chain = {}
-        if self.weight_decay:
-            decay["weight_decay"] = optax.add_decayed_weights(self.weight_decay)
-        parts = self.direction() | decay if self.decoupled else decay | self.direction()
-        return parts | {"learning_rate": optax.scale_by_learning_rate(rate)}
 
 
 def _momentum(value: float, nesterov: bool = False) -> Chain:
@@ -126,47 +82,6 @@ class Lion(Optimizer):
         return {"lion": optax.scale_by_lion(self.b1, self.b2)}
 
 
-PHASES = Registry("phase of lion_then_sgd", table={"sgd": SgdPhase})
-
-
-@dataclass(frozen=True, kw_only=True)
-class LionThenSgd(Optimizer):
-    """Lion, and from some step on SGD; see `lion_then_sgd`.
-
-    `learning_rate` and `weight_decay` are Lion's; the schedule, best constant, ends at the switch.
-
-    Attributes:
-      criterion: when to switch: `{"name": "dynamic" | "plateau" | "step", ...}`, with the arguments
-        of `Dynamic`, `Plateau` and `AtStep` in `jaxnuc.optim.criteria`.
-      latest: share of the training after which the switch is in any case.
-      b1: Lion's weight of the momentum in the direction.
-      b2: Lion's decay of the momentum.
-      sgd: arguments of `SgdPhase`.
-    """
-
-    criterion: Mapping[str, Any] = field(default_factory=lambda: {"name": "dynamic"})
-    latest: float = 0.6
-    weight_decay: float = 1e-2
-    b1: float = 0.9
-    b2: float = 0.99
-    sgd: Mapping[str, Any] = field(default_factory=dict)
-
-    own_rate: ClassVar[bool] = True
-
-    def chain(self, rate: optax.Schedule, length: TrainingLength) -> Chain:
-        if not 0 < self.latest <= 1:
-            raise ValueError(f"optimizer.latest={self.latest} is a share in (0, 1]")
-        both = lion_then_sgd(
-            rate,
-            length,
-            max(round(self.latest * length.total), 1),
-            criterion=CRITERIA.build(self.criterion),
-            lion=LionPhase(b1=self.b1, b2=self.b2, weight_decay=self.weight_decay),
-            sgd=PHASES.build({"name": "sgd", **self.sgd}),
-        )
-        return {"lion_then_sgd": both}
-
-
 OPTIMIZERS = Registry(
     "optimizer",
     member="Optimizer",
@@ -194,8 +109,7 @@ def make(
     """Makes the optimizer.
 
     Args:
-      section: `{"name": ..., "learning_rate": ..., **arguments}`: a name in `OPTIMIZERS` with the
-        fields of its class.
+      section: `{"name": ..., "learning_rate": ..., **arguments}`, a choice of `OPTIMIZERS`.
       learning_rate: by step.
       length: of the training.
       plateau: whether `Schedule.observe` may lower the rate.
@@ -232,13 +146,7 @@ def make(
 
 
 def current_rate(opt_state: Any, learning_rate: optax.Schedule, step: int) -> jax.Array | float:
-    """The learning rate of the latest update, for the log.
-
-    Args:
-      opt_state: of a chain made by `make`, after the update.
-      learning_rate: the schedule that `make` was given.
-      step: the number of updates before that one.
-    """
+    """The learning rate of the latest update, for the log; `step` is the number of those before."""
     if "lion_then_sgd" in opt_state:
         return opt_state["lion_then_sgd"].rate
     return learning_rate(step) * current_scale(opt_state)
@@ -247,10 +155,6 @@ def current_rate(opt_state: Any, learning_rate: optax.Schedule, step: int) -> ja
 def switched_at(opt_state: Any) -> jax.Array | None:
     """How many updates were Lion's before SGD's began: () int32, -1 while there is no SGD.
 
-    Args:
-      opt_state: of a chain made by `make`.
-
-    Returns:
-      None for other methods than `lion_then_sgd`.
+    None for other methods than `lion_then_sgd`.
     """
     return opt_state["lion_then_sgd"].switched_at if "lion_then_sgd" in opt_state else None

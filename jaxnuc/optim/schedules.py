@@ -112,7 +112,7 @@ class Step(Schedule):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plateau(Schedule):
+class Plateau(Constant):
     """Lowers the rate when evaluations do not get better.
 
     Attributes:
@@ -126,9 +126,6 @@ class Plateau(Schedule):
     smallest: float = 0.0
 
     lowers_rate: ClassVar[bool] = True
-
-    def after_warmup(self, peak: float, length: TrainingLength, left: int) -> optax.Schedule:
-        return optax.constant_schedule(peak)
 
     def observe(self, opt_state: Any, value: float) -> Any:
         state: PlateauState = opt_state["plateau"]

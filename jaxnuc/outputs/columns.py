@@ -17,22 +17,15 @@ def probability_columns(table: NucleiTable, scene: Scene) -> dict[str, np.ndarra
 
 def confidence_columns(table: NucleiTable) -> dict[str, np.ndarray]:
     """`score`, and `agreement` where there is one."""
-    return {"score": table.scores} | (
-        {} if table.agreement is None else {"agreement": table.agreement}
-    )
+    agreement = {} if table.agreement is None else {"agreement": table.agreement}
+    return {"score": table.scores} | agreement
 
 
 def all_columns(table: NucleiTable, scene: Scene, first: int) -> dict[str, np.ndarray]:
-    """All columns of a table: number, class, score and measurements.
+    """All columns of a table, (N,) by name; `first` is the number of the first nucleus.
 
-    Args:
-      table: the nuclei.
-      scene: the image.
-      first: number of the first nucleus.
-
-    Returns:
-      (N,) by name: `id`; `class_id`, `class_name` (object, None for 0) and `probability_NAME`
-      where there are classes; `score`; `agreement` where there is one; then the measurements.
+    `id`; `class_id`, `class_name` (object, None for 0) and `probability_NAME` where there are
+    classes; `score`; `agreement` where there is one; then the measurements.
     """
     found: dict[str, np.ndarray] = {"id": np.arange(first, first + len(table))}
     if table.classes is not None:
@@ -44,19 +37,6 @@ def all_columns(table: NucleiTable, scene: Scene, first: int) -> dict[str, np.nd
     if twice:
         raise ValueError(f"measurements may not be called {', '.join(sorted(twice))}: rename them")
     return found | table.measurements
-
-
-def same_columns(expected: list[str], found: list[str]) -> None:
-    """Refuses a later table with other columns than the first.
-
-    Raises:
-      ValueError: names both lists.
-    """
-    if expected != found:
-        raise ValueError(
-            f"tables of different columns: {', '.join(expected)}; and {', '.join(found)}; they "
-            "come from different models or settings"
-        )
 
 
 def empty_table(scene: Scene) -> NucleiTable:

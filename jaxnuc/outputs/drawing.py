@@ -44,12 +44,7 @@ def brighten(image: np.ndarray) -> np.ndarray:
 def outlines(instances: np.ndarray, width: int = 1) -> np.ndarray:
     """The outermost pixels of every instance, against its neighbors too; not along the border.
 
-    Args:
-      instances: (H, W) integer or bool, 0 is background.
-      width: of the outlines in pixels.
-
-    Returns:
-      (H, W) bool.
+    Of (H, W) integer or bool instances, (H, W) bool; `width` pixels wide.
 
     Example:
       >>> outlines(np.array([[0, 1, 1, 1, 2, 2]])).astype(int)
@@ -77,9 +72,6 @@ def with_legend(picture: np.ndarray, items: Sequence[tuple[Color | None, str]]) 
     Args:
       picture: (H, W, 3) uint8, RGB.
       items: the color of a swatch, or None, and a text.
-
-    Returns:
-      (H + strip, W or more, 3) uint8.
     """
     scale = max(1, max(picture.shape) // 1024)
     size, pitch, gap, swatch, space, narrowest = (

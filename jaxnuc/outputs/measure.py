@@ -70,7 +70,10 @@ def measure(
 
     row, col = mean(pixels.row), mean(pixels.col)  # within the crop, for precision
     far_row, far_col = pixels.row - row[owner], pixels.col - col[owner]
-    major, minor = _axes(mean(far_row**2), mean(far_col**2), mean(far_row * far_col))
+    # The eigenvalues of the covariance of rows and columns.
+    rows, cols = mean(far_row**2), mean(far_col**2)
+    spread = np.hypot((rows - cols) / 2, mean(far_row * far_col))
+    major, minor = (rows + cols) / 2 + spread, np.maximum((rows + cols) / 2 - spread, 0)
     corners = np.array([mask[:2] for mask in masks], np.int64).reshape(-1, 2)
     low, high = _bounds(pixels, n)
     found = {
@@ -100,22 +103,14 @@ def measure(
 
 
 class _Pixels(NamedTuple):
-    """All pixels of all masks, row by row, one mask after the other.
+    """All P pixels of all masks, row by row, one mask after the other."""
 
-    Attributes:
-      owner: (P,) number of the mask.
-      row, col: (P,) within its crop.
-      at: (P,) where the pixel is in `flat`.
-      width: (P,) how much further the pixel below is in `flat`.
-      flat: bool, the crops one after the other, with a margin.
-    """
-
-    owner: np.ndarray
-    row: np.ndarray
-    col: np.ndarray
-    at: np.ndarray
-    width: np.ndarray
-    flat: np.ndarray
+    owner: np.ndarray  # (P,) number of the mask
+    row: np.ndarray  # (P,) within its crop
+    col: np.ndarray  # (P,) within its crop
+    at: np.ndarray  # (P,) where the pixel is in `flat`
+    width: np.ndarray  # (P,) how much further the pixel below is in `flat`
+    flat: np.ndarray  # bool, the crops one after the other, with a margin
 
 
 def _pixels(masks: Sequence[Mask]) -> _Pixels:
@@ -123,9 +118,7 @@ def _pixels(masks: Sequence[Mask]) -> _Pixels:
     stops = np.cumsum(sizes.prod(axis=1))
     starts = stops - sizes.prod(axis=1)
     flat = np.zeros(stops[-1] if len(masks) else 0, bool)
-    for mask, start, stop, size in zip(
-        masks, starts.tolist(), stops.tolist(), sizes.tolist(), strict=True
-    ):
+    for mask, start, stop, size in zip(masks, starts, stops, sizes.tolist(), strict=True):
         flat[start:stop].reshape(size)[1:-1, 1:-1] = mask.mask
     at = np.flatnonzero(flat)
     owner = np.searchsorted(stops, at, side="right")
@@ -141,12 +134,6 @@ def _bounds(pixels: _Pixels, n: int) -> tuple[np.ndarray, np.ndarray]:
     if not n:
         return places, places
     return np.minimum.reduceat(places, starts, axis=1), np.maximum.reduceat(places, starts, axis=1)
-
-
-def _axes(rows: np.ndarray, cols: np.ndarray, both: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The larger and the smaller eigenvalue of each covariance matrix."""
-    middle, spread = (rows + cols) / 2, np.hypot((rows - cols) / 2, both)
-    return middle + spread, np.maximum(middle - spread, 0)
 
 
 def _perimeters(pixels: _Pixels, n: int) -> np.ndarray:

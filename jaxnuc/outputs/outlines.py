@@ -9,30 +9,19 @@ from jaxnuc.postprocess.masks import Mask
 
 
 class Outline(NamedTuple):
-    """The outline of one nucleus, closed: the first corner is also the last.
+    """The outline of one nucleus, closed: the first corner is also the last."""
 
-    Attributes:
-      outer: (K, 2) int64 (row, col) of corners of pixels, (0, 0) being the image's.
-      holes: the same of each hole.
-    """
-
-    outer: np.ndarray
-    holes: list[np.ndarray]
+    outer: np.ndarray  # (K, 2) int64 (row, col) of corners of pixels, (0, 0) being the image's
+    holes: list[np.ndarray]  # the same of each hole
 
 
 def outline(mask: Mask) -> Outline:
-    """The polygon that covers the pixels of a mask and nothing else.
+    """The polygon that covers the pixels of a mask, at least one, and nothing else.
 
     Of a mask in pieces only the largest is kept, and of equal ones the first: a polygon cannot have
     two parts. Pixels that only touch at a corner are different pieces. The polygon is valid: its
     rings are simple, and meet in single points at most. The outer ring runs counter-clockwise if
     x is the column and y the row, holes clockwise, as GeoJSON has it.
-
-    Args:
-      mask: at least one pixel.
-
-    Returns:
-      The outline, in pixels of the image.
 
     Example:
       >>> outline(Mask(5, 7, np.ones((1, 2), bool))).outer.tolist()
@@ -60,9 +49,7 @@ def outline(mask: Mask) -> Outline:
 def rings(mask: Mask, scale: tuple[float, float] = (1, 1)) -> list[list[list[float]]]:
     """The outline of a nucleus as GeoJSON has it: rings of (x, y), the outer one first.
 
-    Args:
-      mask: at least one pixel.
-      scale: (row, col), by which the corners are multiplied.
+    The corners are multiplied by the scale (row, col).
     """
     outer, holes = outline(mask)
     corners = [ring[:, ::-1] for ring in (outer, *holes)]
@@ -74,11 +61,8 @@ def rings(mask: Mask, scale: tuple[float, float] = (1, 1)) -> list[list[list[flo
 def contour(mask: Mask) -> np.ndarray:
     """The outer border pixels of a mask in turn: corners of an 8-connected line through them.
 
-    Args:
-      mask: at least one pixel; of one in pieces, the largest is taken, as in `outline`.
-
-    Returns:
-      (K, 2) int64 (row, col) of pixels of the image, clockwise as one sees it, not closed.
+    (K, 2) int64 (row, col) of pixels of the image, clockwise as one sees it, not closed. Of a mask
+    in pieces, the largest is taken, as in `outline`.
 
     Example:
       >>> contour(Mask(5, 7, np.ones((3, 2), bool))).tolist()

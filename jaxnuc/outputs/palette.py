@@ -33,32 +33,19 @@ FALSE = VERMILION  # a prediction that matches no true nucleus
 MISSED = YELLOW  # a true nucleus that no prediction matches
 
 # Charts, on light and on dark paper. The names are those of the CSS variables of the reports.
-LIGHT = {
-    "paper": "#ffffff",
-    "ink": "#1b2430",
-    "faint": "#5b6675",
-    "line": "#d9dee5",
-    "panel": "#f5f7f9",
-    "s0": "#0072b2",
-    "s1": "#d55e00",
-    "s2": "#009e73",
-    "s3": "#aa4b80",
-    "s4": "#a06a00",
-    "s5": "#2b8cc4",
-    "s6": "#444444",
+_CHARTS = {
+    "paper": ("#ffffff", "#14181d"),
+    "ink": ("#1b2430", "#e4e8ed"),
+    "faint": ("#5b6675", "#9aa5b1"),
+    "line": ("#d9dee5", "#323a44"),
+    "panel": ("#f5f7f9", "#1d232a"),
+    "s0": ("#0072b2", "#56b4e9"),
+    "s1": ("#d55e00", "#f0813a"),
+    "s2": ("#009e73", "#2cc79a"),
+    "s3": ("#aa4b80", "#dd92bb"),
+    "s4": ("#a06a00", "#e69f00"),
+    "s5": ("#2b8cc4", "#8fd0f5"),
+    "s6": ("#444444", "#bbbbbb"),
 }
-DARK = {
-    "paper": "#14181d",
-    "ink": "#e4e8ed",
-    "faint": "#9aa5b1",
-    "line": "#323a44",
-    "panel": "#1d232a",
-    "s0": "#56b4e9",
-    "s1": "#f0813a",
-    "s2": "#2cc79a",
-    "s3": "#dd92bb",
-    "s4": "#e69f00",
-    "s5": "#8fd0f5",
-    "s6": "#bbbbbb",
-}
+LIGHT, DARK = ({name: pair[k] for name, pair in _CHARTS.items()} for k in (0, 1))
 SERIES = tuple(value for name, value in LIGHT.items() if name[0] == "s")

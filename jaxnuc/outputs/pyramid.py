@@ -39,21 +39,13 @@ def stored(folder: Path, tables: Iterable[NucleiTable], scene: Scene) -> Iterato
 
 
 class StoredMasks(NamedTuple):
-    """Masks in a file, to be had by place.
-
-    Attributes:
-      file: the packed bits of the masks.
-      shape: (H, W) of the image.
-      ids: (N,) uint32, their numbers, ascending.
-      boxes: (N, 4) int64, half-open: row_min, col_min, row_max, col_max.
-      offsets: (N + 1,) int64, start of each mask in the file, and end of the last.
-    """
+    """The packed bits of masks in a file, to be had by place."""
 
     file: IO[bytes]
-    shape: tuple[int, int]
-    ids: np.ndarray
-    boxes: np.ndarray
-    offsets: np.ndarray
+    shape: tuple[int, int]  # (H, W) of the image
+    ids: np.ndarray  # (N,) uint32, their numbers, ascending
+    boxes: np.ndarray  # (N, 4) int64, half-open: row_min, col_min, row_max, col_max
+    offsets: np.ndarray  # (N + 1,) int64, start of each mask in the file, and end of the last
 
     def levels(self) -> Iterator["StoredMasks"]:
         """These masks, then those of every further level of `level_shapes`.

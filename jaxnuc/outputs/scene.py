@@ -102,17 +102,14 @@ class Scene:
                 f"{self.image}: the scene names the classes {self.class_names}, but the nuclei "
                 f"have {'none' if table.classes is None else 'classes'}"
             )
-        n_classes = len(self.class_names or ("",))
-        if table.classes is not None and not 0 <= table.classes.min() <= table.classes.max() < (
-            n_classes
-        ):
+        n, found = len(self.class_names or ("",)), ""
+        classes, probabilities = table.classes, table.class_probabilities
+        if classes is not None and not 0 <= classes.min() <= classes.max() < n:
+            found = f"classes {classes.min()}..{classes.max()}"
+        if probabilities is not None and probabilities.shape[1] != n:
+            found = f"probabilities of {probabilities.shape[1]} classes"
+        if found:
             raise ValueError(
-                f"{self.image}: classes {table.classes.min()}..{table.classes.max()}, but the "
-                f"scene names {n_classes} with the background: {self.class_names}"
-            )
-        found = table.class_probabilities
-        if found is not None and found.shape[1] != n_classes:
-            raise ValueError(
-                f"{self.image}: probabilities of {found.shape[1]} classes, but the scene names "
-                f"{n_classes} with the background: {self.class_names}"
+                f"{self.image}: {found}, but the scene names {n} with the background: "
+                f"{self.class_names}"
             )

@@ -85,11 +85,7 @@ class NucleiTable:
             return NucleiTable((), np.zeros(0, np.float32))
         columns = [table._columns() for table in filled]
         for other in columns[1:]:
-            if other.keys() != columns[0].keys():
-                raise ValueError(
-                    f"tables of different columns: {', '.join(columns[0])}; and "
-                    f"{', '.join(other)}; they come from different models or settings"
-                )
+            same_columns(list(columns[0]), list(other))
         return _of_columns(
             tuple(mask for table in filled for mask in table.masks),
             {name: np.concatenate([c[name] for c in columns]) for name in columns[0]},
@@ -129,7 +125,7 @@ class NucleiTable:
                 )
             )
             return _of_columns(masks, columns)
-        except (ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except (TypeError, ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
             raise ValueError(
                 f"{path}: not a table of nuclei, or damaged ({error}); delete it, so that it is "
                 "made again"
@@ -137,28 +133,30 @@ class NucleiTable:
 
     def _columns(self) -> dict[str, np.ndarray]:
         """Everything but the masks."""
-        columns = {"scores": self.scores}
-        if self.classes is not None:
-            columns["classes"] = self.classes
-        if self.class_probabilities is not None:
-            columns["class_probabilities"] = self.class_probabilities
-        if self.agreement is not None:
-            columns["agreement"] = self.agreement
+        names = ("scores", "classes", "class_probabilities", "agreement")
+        columns = {name: getattr(self, name) for name in names if getattr(self, name) is not None}
         return columns | {_COLUMN + name: column for name, column in self.measurements.items()}
+
+
+def same_columns(expected: list[str], found: list[str]) -> None:
+    """Refuses a later table with other columns than the first.
+
+    Raises:
+      ValueError: names both lists.
+    """
+    if expected != found:
+        raise ValueError(
+            f"tables of different columns: {', '.join(expected)}; and {', '.join(found)}; they "
+            "come from different models or settings"
+        )
 
 
 def _of_columns(masks: tuple[Mask, ...], columns: dict[str, np.ndarray]) -> NucleiTable:
     """The inverse of `_columns`."""
-    measurements = {
-        name.removeprefix(_COLUMN): column
-        for name, column in columns.items()
-        if name.startswith(_COLUMN)
-    }
-    return NucleiTable(
-        masks,
-        columns["scores"],
-        columns.get("classes"),
-        columns.get("class_probabilities"),
-        measurements,
-        columns.get("agreement"),
-    )
+    fields: dict[str, Any] = {"measurements": {}}
+    for name, column in columns.items():
+        if name.startswith(_COLUMN):
+            fields["measurements"][name.removeprefix(_COLUMN)] = column
+        else:
+            fields[name] = column
+    return NucleiTable(masks, **fields)

@@ -13,11 +13,7 @@ REGISTRY = Registry("output format", "jaxnuc.outputs.formats", "Format")
 
 
 def create(name: str) -> Format:
-    """The format of a name.
-
-    Args:
-      name: a format of this package, such as `"geojson"`, or the dotted name of a module that
-        defines a class `Format`, such as `"my_package.my_format"`.
+    """The format of a name: of this package, or the dotted name of a module with a `Format`.
 
     Raises:
       ValueError: there is no such format.
@@ -56,7 +52,7 @@ def write(
     scene: Scene,
     overwrite: bool = False,
 ) -> dict[str, Path]:
-    """Writes the nuclei of one image in several formats.
+    """Writes the nuclei of one image in several formats; returns the path of each.
 
     A nucleus has the same number in all of them. Each file appears when it is complete.
 
@@ -67,9 +63,6 @@ def write(
       tables: the nuclei, or a function that yields their tables again for every format.
       scene: the image.
       overwrite: whether files that exist are replaced.
-
-    Returns:
-      The path of each format.
 
     Raises:
       FileExistsError: an output exists; nothing has been written then.

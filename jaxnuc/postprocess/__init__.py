@@ -22,9 +22,8 @@ from jaxnuc.postprocess.object_contour import (
 )
 from jaxnuc.postprocess.overlap_separation import separate_by_distance, separate_overlaps
 from jaxnuc.postprocess.polygon_nms import detect_polygons, non_maximum_suppression
-from jaxnuc.postprocess.polygon_render import render_polygons
 from jaxnuc.postprocess.regions import class_votes, fill_holes, regions, relabel
-from jaxnuc.postprocess.shape_refinement import refine_shapes
+from jaxnuc.postprocess.shape_refinement import refine_shapes, render_polygons
 
 __all__ = [
     "class_votes",

@@ -11,19 +11,12 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs of a label map, background included, in raster order.
+    """The runs of a label map, background included, in raster order; none crosses a row's end."""
 
-    Attributes:
-      ids: (N,) distinct ids above 0, ascending, in the map's dtype.
-      ranks: (R,) int64, position of each run's id in `ids`, from 1; 0 is background.
-      starts: (R,) int64, flat index of each run's first pixel; no run crosses the end of a row.
-      lengths: (R,) int64, pixels, at least 1.
-    """
-
-    ids: np.ndarray
-    ranks: np.ndarray
-    starts: np.ndarray
-    lengths: np.ndarray
+    ids: np.ndarray  # (N,) distinct ids above 0, ascending, in the map's dtype
+    ranks: np.ndarray  # (R,) int64, position of each run's id in `ids`, from 1; 0 is background
+    starts: np.ndarray  # (R,) int64, flat index of each run's first pixel
+    lengths: np.ndarray  # (R,) int64, pixels, at least 1
 
     def areas(self) -> np.ndarray:
         """(N,) int64, pixels of each id."""
@@ -67,29 +60,3 @@ def ranked(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return np.flatnonzero(used).astype(values.dtype), np.cumsum(used)[values]
     ids, ranks = np.unique(values, return_inverse=True)
     return (ids[1:], ranks) if ids[0] == 0 else (ids, ranks + 1)
-
-
-def label_map(array: np.ndarray, name: str) -> np.ndarray:
-    """A label map, checked.
-
-    Args:
-      array: (H, W) integer or bool, no number below 0.
-      name: of the argument, for the error.
-
-    Returns:
-      The array in C order, not copied where it is; bool as uint8.
-
-    Raises:
-      ValueError: the array is not (H, W), holds floats or a negative number.
-    """
-    array = np.asarray(array)
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be (H, W), got shape {array.shape}")
-    array = np.ascontiguousarray(array)
-    if array.dtype == bool:
-        return array.view(np.uint8)
-    if not np.issubdtype(array.dtype, np.integer):
-        raise ValueError(f"{name} must hold integers, got {array.dtype}; label or round it first")
-    if array.min(initial=0) < 0:
-        raise ValueError(f"{name} holds the negative number {array.min()}; set such pixels to 0")
-    return array

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from skimage.segmentation import watershed
 
+from jaxnuc.postprocess._runs import ranked
 from jaxnuc.postprocess.regions import regions
 
 _TILE = 128  # pixels; the queue of so much fits the processor's cache, that of an image does not
@@ -28,9 +29,7 @@ def watershed_by_part(relief: np.ndarray, markers: np.ndarray, parts: np.ndarray
       without a marker.
     """
     pixels = np.flatnonzero(np.logical_and(markers, parts))
-    used = np.zeros(int(markers.max(initial=0)) + 1, bool)
-    used[markers.ravel()[pixels]] = True
-    seeds = np.cumsum(used, dtype=np.int32)[markers.ravel()[pixels]]
+    _, seeds = ranked(markers.ravel()[pixels])
     owner = parts.ravel()[pixels]
 
     sole = np.zeros(int(parts.max(initial=0)) + 1, np.int32)

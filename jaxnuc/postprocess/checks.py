@@ -1,22 +1,35 @@
-"""Checks of the arguments of post-processing: float maps, ranges and sizes."""
+"""Checks of the arguments of post-processing: label maps, float maps, ranges and sizes."""
 
 import numpy as np
 
 
-def float_map(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
-    """A map of finite numbers.
-
-    Args:
-      array: a map of the shape asked for.
-      name: of the argument, for the error.
-      shape: of the map; None leaves a side free.
-
-    Returns:
-      The array in C order, not copied where it is; another dtype than float32 or float64 becomes
-      float64.
+def label_map(array: np.ndarray, name: str) -> np.ndarray:
+    """A checked label map (H, W) in C order, not copied where it is; bool as uint8.
 
     Raises:
-      ValueError: another shape, or NaN or infinite numbers.
+      ValueError: the array, an argument called `name`, is not (H, W), holds floats or a negative
+        number.
+    """
+    array = np.asarray(array)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be (H, W), got shape {array.shape}")
+    array = np.ascontiguousarray(array)
+    if array.dtype == bool:
+        return array.view(np.uint8)
+    if not np.issubdtype(array.dtype, np.integer):
+        raise ValueError(f"{name} must hold integers, got {array.dtype}; label or round it first")
+    if array.min(initial=0) < 0:
+        raise ValueError(f"{name} holds the negative number {array.min()}; set such pixels to 0")
+    return array
+
+
+def float_map(array: np.ndarray, name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+    """A checked map of finite numbers in C order, not copied where it is.
+
+    Another dtype than float32 or float64 becomes float64; None in `shape` leaves a side free.
+
+    Raises:
+      ValueError: another shape, or NaN or infinite numbers in the argument called `name`.
     """
     array = np.asarray(array)
     fits = [n in (None, m) for n, m in zip(shape, array.shape, strict=False)]

@@ -3,7 +3,8 @@
 import cc3d
 import numpy as np
 
-from jaxnuc.postprocess._runs import label_map, runs
+from jaxnuc.postprocess._runs import runs
+from jaxnuc.postprocess.checks import label_map
 
 
 def label_components(mask: np.ndarray, min_size: int = 0, connectivity: int = 2) -> np.ndarray:

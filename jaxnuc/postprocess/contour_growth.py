@@ -6,9 +6,8 @@ import numpy as np
 
 from jaxnuc.postprocess.checks import same_size
 from jaxnuc.postprocess.components import binary, label_components
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
-_SEEDLESS = ("keep", "drop")
 _ONE = np.uint32(1)
 _NONE = np.uint32(2**32 - 1)
 _BLOCK = 2**15  # pixels whose neighbors stay in the cache
@@ -54,8 +53,7 @@ def grow_from_contours(
     """
     mask, contour = binary(mask, "mask"), binary(contour, "contour")
     same_size(mask, contour, "mask", "contour")
-    if seedless not in _SEEDLESS:
-        raise unknown("rule for seedless components", seedless, _SEEDLESS)
+    check_known("rule for seedless components", seedless, ("keep", "drop"))
     if erosion < 0:
         raise ValueError(f"erosion {erosion} is negative; 0 leaves the seeds as they are")
     if sweeps is not None and sweeps < 0:
@@ -63,7 +61,11 @@ def grow_from_contours(
 
     seeds = mask & ~contour
     for _ in range(erosion):
-        seeds = _eroded(seeds)
+        # The paper erodes for CoNSeP but gives neither kernel nor count. Outside the image counts
+        # as inside, or nuclei cut by the border would lose more than the others.
+        padded = np.pad(seeds, 1, constant_values=True)
+        rows = padded[:-2] & padded[1:-1] & padded[2:]
+        seeds = rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
     # A margin of one pixel, so that no step looks outside.
     labels, mask = label_components(np.pad(seeds, 1)), np.pad(mask, 1)
     _grow(labels, mask, sweeps)
@@ -74,29 +76,14 @@ def grow_from_contours(
     return labels[1:-1, 1:-1].copy()
 
 
-def _eroded(seeds: np.ndarray) -> np.ndarray:
-    """One erosion with a 3x3 square.
-
-    The paper erodes for CoNSeP but gives neither kernel nor count. Outside the image counts as
-    inside, or nuclei cut by the border would lose more than the others.
-    """
-    padded = np.pad(seeds, 1, constant_values=True)
-    rows = padded[:-2] & padded[1:-1] & padded[2:]
-    return rows[:, :-2] & rows[:, 1:-1] & rows[:, 2:]
-
-
 def _grow(labels: np.ndarray, mask: np.ndarray, sweeps: int | None = None) -> None:
     """Grows the labels within the mask, in place, in 8-connected steps; the lowest id wins a tie.
 
     The paper dilates one id after the other, in ascending order and in place. As no id can pass
     through another within a sweep, this equals taking the lowest neighboring id. It repeats until
     the mask is covered, which never happens if a part has no seed (the published code stops after
-    a fixed number of sweeps and leaves the rest empty); here the end is when nothing changes.
-
-    Args:
-      labels: (H, W) int32 in C order, 0 where there is no seed.
-      mask: (H, W) bool, False in the outermost rows and columns.
-      sweeps: the most steps.
+    a fixed number of sweeps and leaves the rest empty); here the end is when nothing changes. The
+    mask is False in the outermost rows and columns.
     """
     # Unsigned, so that background less one is above every id and the minimum ignores it.
     flat = labels.reshape(-1).view(np.uint32)

@@ -86,16 +86,11 @@ def _settle(
     """Labels pixels of one ring in the order of their claims, the lowest id first.
 
     A pixel next to another label by then is on a line. Only the pixels next to a lower claim have
-    to wait, and those are few.
-
-    Args:
-      labels: (N,) int32 of the flattened image, changed in place.
-      claims: (N,) int32, the id each of the pixels would get, 0 elsewhere; 0 again afterwards.
-      pixels: (n,) positions of the ring.
-      around: (4, 1) offsets of the neighbors.
+    to wait, and those are few. Labels and claims, the id each of the pixels would get and 0
+    elsewhere, are of the flattened image and changed in place; claims are 0 again afterwards.
 
     Returns:
-      (m,) positions of the pixels that got a label.
+      The positions of the pixels that got a label.
     """
     settled = []
     while pixels.size:

@@ -5,14 +5,12 @@ from math import comb, exp
 import numpy as np
 from scipy import ndimage
 
-from jaxnuc.postprocess._filters import open_with_ellipse
 from jaxnuc.postprocess._watershed import watershed_by_part
 from jaxnuc.postprocess.checks import float_map, probability_map, same_size, within
 from jaxnuc.postprocess.components import label_components
+from jaxnuc.postprocess.filters import open_with_ellipse
 from jaxnuc.postprocess.regions import fill_holes
-from jaxnuc.registry import unknown
-
-_CONSTANT = ("ignore", "reference")
+from jaxnuc.registry import check_known
 
 
 def hover_watershed(
@@ -64,9 +62,8 @@ def hover_watershed(
       (array([1, 2], dtype=int32), array([400, 400]))
 
     References:
-      Graham et al., "HoVer-Net: Simultaneous segmentation and classification of nuclei in
-      multi-tissue histology images", Medical Image Analysis 58, 2019, section on post-processing,
-      and the code published with it.
+      Graham et al., "HoVer-Net", Medical Image Analysis 58, 2019, section on post-processing, and
+      the code published with it.
     """
     probability = probability_map(probability, "probability")
     hv = float_map(hv, "hv", (None, None, 2))
@@ -75,8 +72,7 @@ def hover_watershed(
     within(marker_threshold, "marker_threshold")
     if kernel < 3 or kernel % 2 == 0:
         raise ValueError(f"kernel {kernel} is not an odd number from 3; 21 is meant for 40x")
-    if constant not in _CONSTANT:
-        raise unknown("rule for constant maps", constant, _CONSTANT)
+    check_known("rule for constant maps", constant, ("ignore", "reference"))
 
     parts = label_components(probability >= threshold, min_size, connectivity=1)
     if not parts.any():
@@ -95,18 +91,12 @@ def hover_watershed(
 def hover_energy(hv: np.ndarray, kernel: int = 21, constant: str = "ignore") -> np.ndarray:
     """How far each pixel is from a fall of the horizontal or the vertical map.
 
+    It is (H, W) float64, the lower of both slopes, each scaled to [0, 1] over the image: 0 is the
+    steepest fall, 1 the steepest rise; arguments are those of `hover_watershed`.
+
     It is one minus what the published code calls `overall`. That code also scales the maps to
     [0, 1] before it filters them, which changes nothing: the filter is linear, and its result is
     scaled to [0, 1] in any case.
-
-    Args:
-      hv: (H, W, 2) finite float; channel 0 horizontal, 1 vertical.
-      kernel: side of the Sobel filters in pixels, odd.
-      constant: how to treat a map without slope, see `hover_watershed`.
-
-    Returns:
-      (H, W) float64, the lower of both slopes, each scaled to [0, 1] over the image: 0 is the
-      steepest fall, 1 the steepest rise.
     """
     energy = np.ones(hv.shape[:2])
     for channel, axis in ((0, 1), (1, 0)):
@@ -124,17 +114,9 @@ def hover_energy(hv: np.ndarray, kernel: int = 21, constant: str = "ignore") -> 
 def hover_markers(
     energy: np.ndarray, foreground: np.ndarray, marker_threshold: float = 0.4, min_size: int = 10
 ) -> np.ndarray:
-    """The parts of the foreground away from the falls.
+    """The parts of the foreground (H, W) away from the falls: a label map, ids in raster order.
 
-    Args:
-      energy: (H, W) float in [0, 1], see `hover_energy`.
-      foreground: (H, W) bool.
-      marker_threshold: markers are where 1 - energy is below this.
-      min_size: markers with fewer pixels are removed.
-
-    Returns:
-      (H, W) int32 label map, ids 1..n in raster order. A marker also covers the holes of the
-      foreground inside it.
+    A marker also covers the holes of the foreground inside it.
     """
     flat = foreground & (1 - energy < marker_threshold)
     filled = fill_holes(flat).view(bool)
@@ -142,16 +124,11 @@ def hover_markers(
 
 
 def sobel(values: np.ndarray, axis: int, kernel: int) -> np.ndarray:
-    """The derivative of a map by a Sobel filter of any size, as OpenCV defines it.
+    """The derivative of a map (H, W) by a Sobel filter of any odd size, as OpenCV defines it.
 
-    Args:
-      values: (H, W) float.
-      axis: along which to differentiate; the other one is smoothed.
-      kernel: side of the filter in pixels, odd.
-
-    Returns:
-      (H, W) float64, not scaled: binomial weights. The image is mirrored about its outermost
-      pixels. Where the map does not change along the axis the result is exactly 0.
+    The other axis is smoothed. The result is float64 and not scaled: binomial weights. The image is
+    mirrored about its outermost pixels. Where the map does not change along the axis the result is
+    exactly 0.
     """
     smooth = np.array([comb(kernel - 1, k) for k in range(kernel)], np.float64)
     shorter = np.array([comb(kernel - 2, k) for k in range(kernel - 1)], np.float64)

@@ -6,10 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy import ndimage
 
-from jaxnuc.postprocess._runs import label_map
-from jaxnuc.registry import unknown
-
-_OUTLINES = ("filled", "exact", "columns")
+from jaxnuc.postprocess.checks import label_map
+from jaxnuc.registry import check_known
 
 
 class Mask(NamedTuple):
@@ -58,9 +56,7 @@ def paint(masks: Sequence[Mask], shape: tuple[int, int]) -> np.ndarray:
 
 
 def region_masks(
-    regions: np.ndarray,
-    outline: str = "filled",
-    max_instances: int | None = None,
+    regions: np.ndarray, outline: str = "filled", max_instances: int | None = None
 ) -> tuple[Mask, ...]:
     """The regions of a label map as masks, the largest first.
 
@@ -76,9 +72,6 @@ def region_masks(
         neighbors, and drops regions of less than three columns.
       max_instances: how many to keep; None keeps all.
 
-    Returns:
-      A mask for each region that stays.
-
     Raises:
       ValueError: the map is not (H, W), holds floats or a negative id, `outline` is unknown,
         `max_instances` is negative, or a region whose column polygon is wanted is in pieces.
@@ -88,8 +81,7 @@ def region_masks(
       >>> region_masks(ring)[0].mask.sum(), region_masks(ring, "exact")[0].mask.sum()
       (np.int64(9), np.int64(8))
     """
-    if outline not in _OUTLINES:
-        raise unknown("outline", outline, _OUTLINES)
+    check_known("outline", outline, ("filled", "exact", "columns"))
     if max_instances is not None and max_instances < 0:
         raise ValueError(f"max_instances is {max_instances}; it must be 0 or more, or None for all")
 
@@ -123,23 +115,15 @@ def region_masks(
 
 
 class _Columns(NamedTuple):
-    """The column polygons of all regions, one column after the other, one region after the other.
+    """The column polygons of N regions, one column after the other, one region after the other."""
 
-    Attributes:
-      ids: (N,) of the regions, ascending.
-      starts, stops: (N,) the columns of each region are `starts:stops` of the arrays below.
-      open_columns: (N,) whether a column has pixels outside of the region between its own; without,
-        it has no hole.
-      col, top, bottom: (C,) number, first row and last row of each column.
-    """
-
-    ids: np.ndarray
-    starts: np.ndarray
+    ids: np.ndarray  # (N,) of the regions, ascending
+    starts: np.ndarray  # (N,) the columns of each region are `starts:stops` of the (C,) below
     stops: np.ndarray
-    open_columns: np.ndarray
-    col: np.ndarray
-    top: np.ndarray
-    bottom: np.ndarray
+    open_columns: np.ndarray  # (N,) whether a column has other pixels between its own: a hole?
+    col: np.ndarray  # (C,) number of each column
+    top: np.ndarray  # (C,) first row of the region in it
+    bottom: np.ndarray  # (C,) last row
 
     def check_whole(self) -> None:
         """Raises ValueError where a region leaves out columns: there is no line between them."""

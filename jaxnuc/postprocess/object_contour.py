@@ -2,18 +2,14 @@
 
 import numpy as np
 
-from jaxnuc.postprocess._runs import label_map
-from jaxnuc.postprocess.checks import probability_map, same_size, within
+from jaxnuc.postprocess.checks import label_map, probability_map, same_size, within
 from jaxnuc.postprocess.components import label_components
+from jaxnuc.postprocess.filters import over_cross
 from jaxnuc.postprocess.regions import fill_holes
 
 
 def label_probability(
-    probability: np.ndarray,
-    threshold: float = 0.5,
-    min_size: int = 10,
-    radius: int = 0,
-    connectivity: int = 1,
+    probability: np.ndarray, threshold: float = 0.5, min_size: int = 10, radius: int = 0
 ) -> np.ndarray:
     """Labels the components of a thresholded map: the post-processing of U-Net and Micro-Net.
 
@@ -25,14 +21,13 @@ def label_probability(
       threshold: foreground is where the probability is above this.
       min_size: components with fewer pixels, holes counted, are removed.
       radius: how far instances grow, in pixels of city-block distance; see `dilate_instances`.
-      connectivity: 1, neighbors share an edge; 2, neighbors share an edge or a corner.
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n in raster order.
 
     Raises:
       ValueError: the map is not (H, W), holds NaN or a number outside [0, 1], threshold is outside
-        [0, 1], connectivity is neither 1 nor 2, or the radius is negative.
+        [0, 1], or the radius is negative.
 
     Example:
       >>> label_probability(np.array([[0.9, 0.1, 0.6, 0.5]]), min_size=0)
@@ -44,7 +39,7 @@ def label_probability(
     """
     within(threshold, "threshold")
     mask = probability_map(probability, "probability") > threshold
-    return dilate_instances(label_components(fill_holes(mask), min_size, connectivity), radius)
+    return dilate_instances(label_components(fill_holes(mask), min_size, connectivity=1), radius)
 
 
 def label_inside_contours(
@@ -53,7 +48,6 @@ def label_inside_contours(
     threshold: float = 0.3,
     min_size: int = 20,
     radius: int = 3,
-    connectivity: int = 1,
 ) -> np.ndarray:
     """Labels the objects without their contours: the post-processing of DCAN.
 
@@ -69,14 +63,13 @@ def label_inside_contours(
       threshold: foreground is where the difference is above this.
       min_size: components with fewer pixels are removed, before they are dilated and filled.
       radius: how far instances grow, in pixels of city-block distance; see `dilate_instances`.
-      connectivity: 1, neighbors share an edge; 2, neighbors share an edge or a corner.
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n in raster order of the components.
 
     Raises:
       ValueError: the maps are not (H, W) of one size, hold NaN or a number outside [0, 1],
-        threshold is outside [-1, 1], connectivity is neither 1 nor 2, or the radius is negative.
+        threshold is outside [-1, 1], or the radius is negative.
 
     Example:
       >>> inside = np.array([[1.0, 1.0, 1.0, 1.0, 1.0]])
@@ -92,7 +85,7 @@ def label_inside_contours(
     outline = probability_map(contour_probability, "contour_probability")
     same_size(inside, outline, "object_probability", "contour_probability")
     within(threshold, "threshold", -1, 1)
-    instances = label_components(inside - outline > threshold, min_size, connectivity)
+    instances = label_components(inside - outline > threshold, min_size, connectivity=1)
     return fill_holes(dilate_instances(instances, radius))
 
 
@@ -127,10 +120,6 @@ def dilate_instances(instances: np.ndarray, radius: int) -> np.ndarray:
     grown = labels.astype(f"u{labels.itemsize}", order="C") - 1
     background = np.iinfo(grown.dtype).max
     for _ in range(min(radius, sum(labels.shape))):  # no pixel is farther away
-        lowest = np.full_like(grown, background)
-        for one, other in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-            np.minimum(lowest[one], grown[other], out=lowest[one])
-            np.minimum(lowest[other], grown[one], out=lowest[other])
-        np.copyto(grown, lowest, where=grown == background)
+        np.copyto(grown, over_cross(np.minimum, grown), where=grown == background)
     grown += 1
     return grown.view(f"{labels.dtype.kind}{labels.itemsize}")

@@ -2,17 +2,17 @@
 
 import math
 from dataclasses import dataclass
-from functools import reduce
 
 import numpy as np
 from edt import edt
 
 from jaxnuc.postprocess.checks import probability_map, same_size
 from jaxnuc.postprocess.components import label_components
+from jaxnuc.postprocess.filters import over_cross
 from jaxnuc.postprocess.flooding import flood
 from jaxnuc.postprocess.masks import Mask, paint, region_masks
 from jaxnuc.postprocess.regions import fill_holes
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
 
 @dataclass(frozen=True)
@@ -83,13 +83,11 @@ def separate_overlaps(
       nucleus segmentation, IEEE JBHI 26(6):2693, 2022, with the method published for the data set
       CNSeg.
     """
-    mask = probability_map(mask, "mask").astype(np.float32)
+    mask, shape = _checked(mask, shape, threshold)
     boundary = probability_map(boundary, "boundary").astype(np.float32)
     same_size(mask, boundary, "mask", "boundary")
     if not (math.isfinite(min_area_share) and min_area_share >= 0):
         raise ValueError(f"min_area_share is {min_area_share}; it must be 0 or more")
-    shape = _target(mask, shape)
-    _check_threshold(threshold)
     if not mask.size:
         return Separation(np.zeros(shape, np.int32), ())
     foreground = _binarize(mask, shape, threshold)
@@ -130,11 +128,9 @@ def separate_by_distance(
       >>> separate_by_distance(np.array([[0, 1, 1, 1, 0, 0, 1, 1, 1]]), lines=False)
       array([[0, 1, 1, 1, 0, 0, 2, 2, 2]], dtype=int32)
     """
-    mask = probability_map(mask, "mask").astype(np.float32)
+    mask, shape = _checked(mask, shape, threshold)
     if not 0 <= seed_share < 1:
         raise ValueError(f"seed_share is {seed_share}; it must be in [0, 1)")
-    shape = _target(mask, shape)
-    _check_threshold(threshold)
     if not mask.size:
         return np.zeros(shape, np.int32)
     foreground = _binarize(mask, shape, threshold)
@@ -145,19 +141,19 @@ def separate_by_distance(
     return flood(markers, foreground, lines)
 
 
-def _target(mask: np.ndarray, shape: tuple[int, int] | None) -> tuple[int, int]:
+def _checked(
+    mask: np.ndarray, shape: tuple[int, int] | None, threshold: float | str
+) -> tuple[np.ndarray, tuple[int, int]]:
+    """The mask as float32, and the shape of the image."""
+    mask = probability_map(mask, "mask").astype(np.float32)
     height, width = mask.shape if shape is None else shape
     if (height, width) != mask.shape and not (mask.size and height > 0 and width > 0):
         raise ValueError(f"maps of shape {mask.shape} cannot be resized to {(height, width)}")
-    return int(height), int(width)
-
-
-def _check_threshold(threshold: float | str) -> None:
     if isinstance(threshold, str):
-        if threshold != "otsu":
-            raise unknown("threshold", threshold, ["otsu"])
+        check_known("threshold", threshold, ["otsu"])
     elif not 0 <= threshold <= 1:
         raise ValueError(f'threshold is {threshold}; it must be in [0, 1], or "otsu"')
+    return mask, (int(height), int(width))
 
 
 def _binarize(
@@ -220,12 +216,7 @@ def _resized(values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 def _opened(seeds: np.ndarray) -> np.ndarray:
     """Erosion and dilation with a cross of 3x3 pixels; the image border does not erode."""
-    for combine in (np.logical_and, np.logical_or):
-        around = np.pad(seeds, 1, constant_values=combine is np.logical_and)
-        rows, cols = around[:, 1:-1], around[1:-1]
-        shifted = (rows[:-2], rows[2:], cols[:, :-2], cols[:, 2:])
-        seeds = reduce(combine, shifted, seeds)
-    return seeds
+    return over_cross(np.logical_or, over_cross(np.logical_and, seeds))
 
 
 def _large(seeds: np.ndarray, min_area_share: float) -> np.ndarray:
@@ -238,16 +229,10 @@ def _large(seeds: np.ndarray, min_area_share: float) -> np.ndarray:
 
 
 def _contour_areas(labels: np.ndarray) -> np.ndarray:
-    """Area inside the outer contour of each 8-connected component without holes.
+    """(n + 1,) areas inside the outer contours of 8-connected components 0..n without holes.
 
     Through the centers of the pixels, a square of four pixels of a component adds 1, one of three
     adds 1/2, all others nothing.
-
-    Args:
-      labels: (H, W) label map with ids 1..n.
-
-    Returns:
-      (n + 1,) float64, 0 for the background.
     """
     inside = (labels > 0).view(np.uint8)
     in_rows = inside[1:] + inside[:-1]

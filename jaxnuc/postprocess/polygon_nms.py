@@ -53,9 +53,6 @@ def non_maximum_suppression(
       scores: (N,).
       nms_thresh: in [0, 1]; the overlap above which the lower score is suppressed.
 
-    Returns:
-      `Suppression(kept, suppressed_by)`.
-
     Raises:
       ValueError: shapes that do not agree, NaN or infinite values, a threshold outside [0, 1].
 
@@ -92,26 +89,14 @@ def detect_polygons(
     *,
     prob_thresh: float,
     nms_thresh: float,
-    grid: int | tuple[int, int] = 1,
+    grid: int = 1,
     border: int = 2,
 ) -> StarPolygons:
-    """The polygons of a network's maps after non-maximum suppression.
+    """The polygons of a network's maps after non-maximum suppression, the most probable first.
 
-    Args:
-      prob: (h, w) float in [0, 1], object probability on the grid.
-      dist: (h, w, R) float distances in pixels of the image; those below 1e-3 are set to it.
-      prob_thresh: strictly exceeded by a candidate's probability.
-      nms_thresh: in [0, 1]; the overlap (intersection over the smaller area) above which the lower
-        probability is suppressed. Of equal ones the first in raster order stays.
-      grid: pixels of the image from one grid point to the next, one number or (row, col).
-      border: number of outer rows and columns of the grid without candidates.
-
-    Returns:
-      The survivors in descending order of score, points in pixels of the image.
-
-    Raises:
-      ValueError: shapes that do not agree, NaN or infinite values, a probability or threshold
-        outside [0, 1].
+    Arguments and errors are those of `candidates_from_maps`, and `nms_thresh` in [0, 1]: the
+    overlap (intersection over the smaller area) above which the lower probability is suppressed. Of
+    equal ones the first in raster order stays.
     """
     found = candidates_from_maps(prob, dist, prob_thresh=prob_thresh, grid=grid, border=border)
     kept = non_maximum_suppression(*found, nms_thresh=nms_thresh).kept
@@ -146,7 +131,9 @@ def _suppress(points: np.ndarray, distances: np.ndarray, thresh: float) -> np.nd
     """(N,) the survivor that suppresses each polygon, -1 for survivors; in order of precedence."""
     number = len(points)
     areas = polygon_areas(distances)
-    boxes = _bounding_boxes(points, distances)
+    rows, cols = (distances * step for step in ray_directions(distances.shape[1]))
+    low, high = (rows.min(axis=1), cols.min(axis=1)), (rows.max(axis=1), cols.max(axis=1))
+    boxes = points.T + np.array([low, high])  # (2, 2, N): lowest and highest, row and column
     # What overlaps also does so after it is clipped to the box of the centers, beyond which a few
     # huge polygons would make the cells of the grid larger than all others together.
     grid = _grid(np.clip(boxes, points.min(axis=0)[:, None], points.max(axis=0)[:, None]))
@@ -201,14 +188,6 @@ def _rivals(
     shared = sides.clip(0).prod(axis=0)
     near = shared > np.minimum(least[winners], least[rivals])
     return winners[near], rivals[near]
-
-
-def _bounding_boxes(points: np.ndarray, distances: np.ndarray) -> np.ndarray:
-    """(2, 2, N) float64: lowest and highest, row and column, of each polygon."""
-    rows, cols = (distances * step for step in ray_directions(distances.shape[1]))
-    low = points.T + np.stack([rows.min(axis=1), cols.min(axis=1)])
-    high = points.T + np.stack([rows.max(axis=1), cols.max(axis=1)])
-    return np.stack([low, high])
 
 
 def _grid(boxes: np.ndarray) -> _Grid:

@@ -1,6 +1,5 @@
 """Star-convex polygons: candidates from a network's maps, areas, areas of intersections."""
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -28,25 +27,17 @@ class StarPolygons(NamedTuple):
 
 
 def candidates_from_maps(
-    prob: np.ndarray,
-    dist: np.ndarray,
-    *,
-    prob_thresh: float,
-    grid: int | tuple[int, int] = 1,
-    border: int = 2,
+    prob: np.ndarray, dist: np.ndarray, *, prob_thresh: float, grid: int = 1, border: int = 2
 ) -> StarPolygons:
-    """The polygons of all grid points whose probability exceeds a threshold.
+    """The polygons of all grid points whose probability exceeds a threshold, in raster order.
 
     Args:
       prob: (h, w) float in [0, 1], object probability on the grid.
       dist: (h, w, R) float distances in pixels (of the image, not of the grid); those below 1e-3
         are set to it.
       prob_thresh: strictly exceeded by a candidate's probability.
-      grid: pixels of the image from one grid point to the next, one number or (row, col).
+      grid: pixels of the image from one grid point to the next, each way.
       border: number of outer rows and columns of the grid without candidates.
-
-    Returns:
-      `StarPolygons` in raster order, points (N, 2) int64 in pixels of the image.
 
     Raises:
       ValueError: shapes that do not agree, NaN or infinite values, a probability or threshold
@@ -64,12 +55,12 @@ def candidates_from_maps(
     within(prob_thresh, "prob_thresh")
     if border < 0:
         raise ValueError(f"border {border} is negative; 0 ignores no grid point")
-    steps = np.array(checked_grid(grid))
+    grid = checked_grid(grid)
     h, w = prob.shape
     inner = prob[border : max(h - border, 0), border : max(w - border, 0)]
     cells = np.argwhere(inner > prob_thresh) + border
     distances = _clipped(dist[cells[:, 0], cells[:, 1]])
-    return StarPolygons(cells * steps, distances, prob[cells[:, 0], cells[:, 1]])
+    return StarPolygons(cells * grid, distances, prob[cells[:, 0], cells[:, 1]])
 
 
 def checked_polygons(points: np.ndarray, distances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -85,23 +76,22 @@ def checked_polygons(points: np.ndarray, distances: np.ndarray) -> tuple[np.ndar
             f"points of shape {points.shape} and distances of shape {distances.shape} do not "
             "agree: they must be (N, 2) and (N, rays)"
         )
-    _refuse_non_finite("points", points)
-    _refuse_non_finite("distances", distances)
+    for name, values in (("points", points), ("distances", distances)):
+        if not np.isfinite(values).all():
+            number = np.count_nonzero(~np.isfinite(values))
+            raise ValueError(f"{name} holds {number} NaN or infinite values")
     return points.astype(np.float64), _clipped(distances).astype(np.float64)
 
 
-def checked_grid(grid: int | tuple[int, int]) -> tuple[int, int]:
-    """The pixels from one grid point to the next in rows and columns.
+def checked_grid(grid: int) -> int:
+    """The pixels from one grid point to the next, each way.
 
     Raises:
-      ValueError: neither one positive integer nor two.
+      ValueError: no positive integer.
     """
-    steps = tuple(grid) if isinstance(grid, Sequence) else (grid, grid)
-    if len(steps) != 2 or not all(
-        isinstance(step, (int, np.integer)) and step > 0 for step in steps
-    ):
-        raise ValueError(f"grid {grid} is neither a positive integer nor two, (row, col)")
-    return int(steps[0]), int(steps[1])
+    if not (isinstance(grid, (int, np.integer)) and grid > 0):
+        raise ValueError(f"grid {grid} is not a positive integer")
+    return int(grid)
 
 
 def ray_directions(n_rays: int) -> tuple[np.ndarray, np.ndarray]:
@@ -132,9 +122,6 @@ def intersection_areas(
       distances: (N, R) float64, positive, in pixels.
       first: (P,) positions of polygons.
       second: (P,) positions of the polygons to intersect them with.
-
-    Returns:
-      (P,) float64 in square pixels.
 
     Example:
       >>> points, distances = np.array([[0.0, 0.0], [0.0, 1.0]]), np.ones((2, 4))
@@ -222,10 +209,3 @@ def _clipped(distances: np.ndarray) -> np.ndarray:
     if distances.shape[-1] < 3:
         raise ValueError(f"{distances.shape[-1]} rays make no polygon; at least 3 are needed")
     return np.maximum(distances, MIN_DISTANCE)
-
-
-def _refuse_non_finite(name: str, values: np.ndarray) -> None:
-    if not np.isfinite(values).all():
-        raise ValueError(
-            f"{name} holds {np.count_nonzero(~np.isfinite(values))} NaN or infinite values"
-        )

@@ -1,11 +1,15 @@
-"""Area, box, centroid, class and holes of every instance of a label map."""
+"""Area, box, centroid, class and holes of every instance of a label map.
+
+Label maps are (H, W) integer or bool, 0 is background; any ids, gaps allowed. Of another shape,
+with floats or a negative id they raise a ValueError.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from jaxnuc.postprocess._runs import bounds, label_map, ranked, runs
-from jaxnuc.postprocess.checks import same_size
+from jaxnuc.postprocess._runs import bounds, ranked, runs
+from jaxnuc.postprocess.checks import label_map, same_size
 from jaxnuc.postprocess.components import label_components
 
 
@@ -27,17 +31,7 @@ class Regions:
 
 
 def regions(instances: np.ndarray) -> Regions:
-    """Measures every instance in one pass over the map.
-
-    Args:
-      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed. An
-        instance need not be connected.
-
-    Returns:
-      Ids, areas, boxes and centroids.
-
-    Raises:
-      ValueError: the map is not (H, W), holds floats or a negative id.
+    """Measures every instance, connected or not, in one pass over the map.
 
     Example:
       >>> found = regions(np.array([[7, 7, 0], [0, 7, 2]]))
@@ -122,16 +116,7 @@ def class_votes(
 
 
 def relabel(instances: np.ndarray) -> np.ndarray:
-    """Renumbers the instances from 1, in the order of their ids.
-
-    Args:
-      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
-
-    Returns:
-      (H, W) int32, a new array with ids 1..n.
-
-    Raises:
-      ValueError: the map is not (H, W), holds floats or a negative id.
+    """Renumbers the instances from 1, in the order of their ids: a new int32 label map.
 
     Example:
       >>> relabel(np.array([[9, 9, 0, 4]]))
@@ -149,14 +134,7 @@ def fill_holes(instances: np.ndarray) -> np.ndarray:
     instance but one. Background between an instance and another one inside it, or enclosed by
     several instances together, is no hole.
 
-    Args:
-      instances: (H, W) integer or bool label map, 0 is background; any ids, gaps allowed.
-
-    Returns:
-      (H, W) label map, a new array with the same ids; bool comes back as uint8.
-
-    Raises:
-      ValueError: the map is not (H, W), holds floats or a negative id.
+    The result is a new array with the same ids; bool comes back as uint8.
 
     Example:
       >>> fill_holes(np.array([[3, 3, 3, 4], [3, 0, 3, 0], [3, 3, 3, 4]]))

@@ -58,12 +58,8 @@ class Candidates:
         unique, which = np.unique(places, axis=0, return_inverse=True)
         grid = [tiling.at(row, col) for row, col in unique.tolist()]
         tile_boxes, cores, edges = (
-            np.array(values)[which]
-            for values in (
-                [tile.box for tile in grid],
-                [tile.core for tile in grid],
-                [tile.edges for tile in grid],
-            )
+            np.array([getattr(tile, name) for tile in grid])[which]
+            for name in ("box", "core", "edges")
         )
         boxes = boxes_of(table.masks)
         insets = _insets(boxes, tile_boxes)
@@ -99,9 +95,8 @@ class Candidates:
 
     def pairs(self) -> np.ndarray:
         """(P, 2) ascending numbers of candidates of different tiles whose boxes overlap."""
-        seen_twice = np.flatnonzero(
-            (_insets(self.boxes, self.tile_boxes) < self.shared).any(axis=1)
-        )
+        insets = _insets(self.boxes, self.tile_boxes)
+        seen_twice = np.flatnonzero((insets < self.shared).any(axis=1))
         boxes = self.boxes[seen_twice]
         pairs = seen_twice[overlapping(boxes, boxes)]
         a, b = pairs.T

@@ -46,13 +46,10 @@ class Decoder:
         shape: tuple[int, ...],
         members: Sequence[Mapping[str, np.ndarray]] = (),
     ) -> Nuclei:
-        """Decodes the maps of an image.
+        """Decodes the maps of an image of `shape` (H, W).
 
-        Args:
-          maps: of the image.
-          shape: (H, W) of the image.
-          members: the maps of each member of an average; each is decoded too, for the agreement of
-            the nuclei.
+        The maps of each of the `members` of an average are decoded too, for the agreement of the
+        nuclei.
         """
         nuclei = self.representation.decode(maps, shape)
         if self.label_set is not None:
@@ -73,13 +70,7 @@ class Decoder:
         tile: Tile,
         members: Sequence[Mapping[str, np.ndarray]] = (),
     ) -> NucleiTable:
-        """The nuclei of a tile, in coordinates of the image.
-
-        Args:
-          maps: of the tile's pixels in the image.
-          tile: starts on the grid of the maps.
-          members: as in the call.
-        """
+        """The nuclei of a tile, which starts on the grid of its maps, in pixels of the image."""
         top, left, bottom, right = tile.box
         nuclei = self(maps, (bottom - top, right - left), members)
         return as_table(nuclei).moved(top, left)
@@ -116,17 +107,7 @@ def as_table(nuclei: Nuclei) -> NucleiTable:
     Where a representation gives masks, nuclei may overlap. Without masks, a nucleus without a pixel
     left in the label map has no row.
     """
-    if nuclei.masks is not None:
-        masks, rows = nuclei.masks, np.arange(len(nuclei.masks))
-    else:
-        found = regions(nuclei.instances)
-        rows = found.ids - 1
-        masks = tuple(
-            Mask(top, left, nuclei.instances[top:bottom, left:right] == number)
-            for number, (top, left, bottom, right) in zip(
-                found.ids, found.boxes.tolist(), strict=True
-            )
-        )
+    masks, rows = _masks(nuclei)
     classes, probabilities = nuclei.classes, nuclei.class_probabilities
     return NucleiTable(
         masks,
@@ -137,12 +118,21 @@ def as_table(nuclei: Nuclei) -> NucleiTable:
     )
 
 
+def _masks(nuclei: Nuclei) -> tuple[tuple[Mask, ...], np.ndarray]:
+    """The masks of the nuclei that have pixels, and their numbers, from 0."""
+    if nuclei.masks is not None:
+        return nuclei.masks, np.arange(len(nuclei.masks))
+    found = regions(nuclei.instances)
+    masks = tuple(
+        Mask(top, left, nuclei.instances[top:bottom, left:right] == number)
+        for number, (top, left, bottom, right) in zip(found.ids, found.boxes.tolist(), strict=True)
+    )
+    return masks, found.ids - 1
+
+
 def _with_agreement(nuclei: Nuclei, members: Sequence[Nuclei]) -> Nuclei:
     """Nuclei with their agreement, which is 0 where the label map has no pixel left."""
-    if nuclei.masks is None:
-        rows = np.unique(nuclei.instances[nuclei.instances > 0]) - 1
-    else:
-        rows = np.arange(len(nuclei.masks))
+    masks, rows = _masks(nuclei)
     values = np.zeros(len(nuclei.scores), np.float32)
-    values[rows] = agreement(as_table(nuclei).masks, [as_table(each).masks for each in members])
+    values[rows] = agreement(masks, [_masks(each)[0] for each in members])
     return nuclei._replace(agreement=values)

@@ -8,7 +8,6 @@ import hashlib
 import importlib.util
 import json
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,6 @@ from jaxnuc.io.atomic import replacing
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.predictor import STRIDE, Predictor, TrainedNetwork
-from jaxnuc.representations import Representation
 
 MODEL, ABOUT = "model.jax_export", "model.json"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
@@ -83,10 +81,7 @@ def export(
 
 
 def load_exported(path: str | os.PathLike[str]) -> Predictor:
-    """A predictor of an exported network.
-
-    Args:
-      path: of a folder that `export` wrote.
+    """A predictor of the exported network in a folder that `export` wrote.
 
     Raises:
       FileNotFoundError: there is no export.
@@ -128,7 +123,12 @@ def load_exported(path: str | os.PathLike[str]) -> Predictor:
     config = configs.from_json(about["config"])
     network = TrainedNetwork(jax.jit(forward), {}, margin)  # the variables are in the program
     normalize = Normalize(about["normalize"])
-    return Predictor((network,), _representation(about), normalize, config)
+    representation = representations.create(  # with thresholds that were set after the training
+        classes=about["class_map"],
+        label_sets=tuple(map(LabelSet.from_json, about["label_sets"])),
+        **about["representation"],
+    )
+    return Predictor((network,), representation, normalize, config)
 
 
 def _traced(predictor: Predictor, size: tuple[int, int] | None) -> jax_export.Exported:
@@ -190,11 +190,3 @@ def _about(
 def _array(array: jax.core.ShapedArray) -> dict[str, Any]:
     shape = [side if isinstance(side, int) else str(side) for side in array.shape]
     return {"shape": shape, "dtype": str(array.dtype)}
-
-
-def _representation(about: Mapping[str, Any]) -> Representation:
-    """The representation, with thresholds that were set after the training."""
-    label_sets = tuple(LabelSet.from_json(label_set) for label_set in about["label_sets"])
-    return representations.create(
-        classes=about["class_map"], label_sets=label_sets, **about["representation"]
-    )

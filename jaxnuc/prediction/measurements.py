@@ -7,19 +7,16 @@ import numpy as np
 
 from jaxnuc.io import LargeImage
 from jaxnuc.outputs import NucleiTable, measure
+from jaxnuc.prediction.overlaps import boxes_of
 
 
 def measure_tables(
-    tables: Iterable[NucleiTable],
-    image: LargeImage,
-    mpp: float | None,
-    tile: int,
-    stains: bool,
+    tables: Iterable[NucleiTable], image: LargeImage, mpp: float | None, tile: int, stains: bool
 ) -> Iterator[NucleiTable]:
-    """The nuclei of an image with their measurements.
+    """The nuclei of tables, each from a band of the image, with their measurements.
 
     Args:
-      tables: of nuclei, each from a band of the image.
+      tables: of nuclei.
       image: on the grid of the masks.
       mpp: microns per pixel of it, None where unknown.
       tile: side in pixels of what is read at once, or a little more.
@@ -35,16 +32,14 @@ def measure_tables(
         order = np.argsort(columns, kind="stable")
         table = table.take(order)
         for rows in np.split(np.arange(len(table)), np.flatnonzero(np.diff(columns[order])) + 1):
-            yield _measure(table.take(rows), image, mpp, stains)
-
-
-def _measure(table: NucleiTable, image: LargeImage, mpp: float | None, stains: bool) -> NucleiTable:
-    # One region of the image is read for all nuclei of a tile, not one for each nucleus.
-    top = min(mask.row for mask in table.masks)
-    left = min(mask.col for mask in table.masks)
-    bottom = max(mask.row + mask.mask.shape[0] for mask in table.masks)
-    right = max(mask.col + mask.mask.shape[1] for mask in table.masks)
-    region = image.read(top, left, bottom - top, right - left) if stains else None
-    kind = "ruifrok" if stains else None
-    columns = measure(table.masks, region, corner=(top, left), mpp=mpp, stains=kind)
-    return replace(table, measurements=columns)
+            part = table.take(rows)
+            # One region of the image is read for all nuclei of a tile, not one for each nucleus.
+            boxes = boxes_of(part.masks)
+            (top, left), (bottom, right) = (
+                boxes[:, :2].min(0).tolist(),
+                boxes[:, 2:].max(0).tolist(),
+            )
+            region = image.read(top, left, bottom - top, right - left) if stains else None
+            kind = "ruifrok" if stains else None
+            found = measure(part.masks, region, corner=(top, left), mpp=mpp, stains=kind)
+            yield replace(part, measurements=found)

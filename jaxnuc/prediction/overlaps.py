@@ -20,17 +20,12 @@ def boxes_of(masks: Sequence[Mask]) -> np.ndarray:
 def overlapping(boxes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """(P, 2) ascending pairs of a box and another that have pixels in common."""
     # The tree also returns boxes that only touch, which have no pixel in common.
-    tree = shapely.STRtree(_shapes(others))
-    a, b = tree.query(_shapes(boxes))
+    tree = shapely.STRtree(shapely.box(*others.T))
+    a, b = tree.query(shapely.box(*boxes.T))
     first = np.maximum(boxes[a, :2], others[b, :2])
     stop = np.minimum(boxes[a, 2:], others[b, 2:])
     pairs = np.stack([a, b], axis=1)[(first < stop).all(axis=1)]
     return pairs[np.lexsort(pairs.T[::-1])]
-
-
-def _shapes(boxes: np.ndarray) -> np.ndarray:
-    rows_cols = boxes.T
-    return shapely.box(rows_cols[1], rows_cols[0], rows_cols[3], rows_cols[2])
 
 
 def common_pixels(one: Mask, other: Mask) -> int:
@@ -52,9 +47,8 @@ def within(one: Mask, box: np.ndarray) -> int:
 
 def union(masks: Sequence[Mask]) -> Mask:
     """The union of one mask or more."""
-    top, left = min(m.row for m in masks), min(m.col for m in masks)
-    bottom = max(m.row + m.mask.shape[0] for m in masks)
-    right = max(m.col + m.mask.shape[1] for m in masks)
+    boxes = boxes_of(masks)
+    (top, left), (bottom, right) = boxes[:, :2].min(0).tolist(), boxes[:, 2:].max(0).tolist()
     pixels = np.zeros((bottom - top, right - left), bool)
     for row, col, mask in masks:
         part = np.s_[row - top : row - top + mask.shape[0], col - left : col - left + mask.shape[1]]

@@ -18,12 +18,7 @@ _OUTPUTS = "outputs.json"
 
 
 class PartialResults:
-    """A folder with a file for every row of tiles that is done. Files appear when complete.
-
-    Attributes:
-      folder: is made where it is missing.
-      settings: on which the rows depend.
-    """
+    """A folder with a file for every row of tiles that is done. Files appear when complete."""
 
     def __init__(
         self,
@@ -35,7 +30,7 @@ class PartialResults:
         """Starts, or resumes where the folder has rows of the same settings.
 
         Args:
-          folder: of the rows.
+          folder: of the rows, made where it is missing.
           settings: on which they depend.
           outputs: files that will be written from all rows. The folder remembers them: a run that
             was killed while it wrote them may have left some.
@@ -69,7 +64,7 @@ class PartialResults:
 
     def save(self, row: Row) -> None:
         """Saves a row."""
-        row.candidates.save(self._path("row", row.row))
+        row.nuclei.save(self._path("row", row.row))
 
     def save_damage(self, row: int, damage: Sequence[str]) -> None:
         """Saves descriptions of the corrupt regions that were met up to a row, before `save`."""

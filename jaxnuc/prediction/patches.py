@@ -42,17 +42,16 @@ class Patch:
 
 
 def patches(tile: Tile, shape: tuple[int, int], side: int, overlap: int) -> list[Patch]:
-    """The patches of a tile, row by row.
+    """The patches of a tile, row by row: one or more.
+
+    They lie inside the image padded to multiples of 64, which is what one pass would see, unless
+    that is smaller than a patch.
 
     Args:
       tile: of the image.
       shape: (H, W) of the image.
       side: of a patch in pixels.
       overlap: of neighboring patches; their cores end in its middle.
-
-    Returns:
-      One patch or more. They lie inside the image padded to multiples of 64, which is what one pass
-      would see, unless that is smaller than a patch.
     """
     rows, cols = (
         _along(tile.origin[axis], tile.box[axis], tile.box[axis + 2], shape[axis], side, overlap)
@@ -84,14 +83,8 @@ def _along(
 def read(image: LargeImage, patch: Patch, side: int, margin: int = 0) -> np.ndarray:
     """The pixels of a patch, mirrored where the image ends.
 
-    Args:
-      image: of the patch.
-      patch: whose pixels are read.
-      side: of the patch.
-      margin: of the network, by which its maps are smaller than its input, in pixels.
-
     Returns:
-      (side + margin, side + margin, 3) uint8, half of the margin at each end.
+      (side + margin, side + margin, 3) uint8, half of the network's margin at each end.
     """
     rows, cols = (
         _mirrored(np.arange(side + margin) + corner - margin // 2, size)
@@ -126,7 +119,8 @@ def assemble(
         everyone = (maps, *members)
         tiles = tiles or [_empty(patch.tile, each, grid) for each in everyone]
         for whole, part in zip(tiles, everyone, strict=True):
-            into, out_of = _places(patch, grid)
+            into = _place(patch, patch.tile.box, grid)
+            out_of = _place(patch, patch.corner, grid)
             for name, values in part.items():
                 whole[name][into] = values[out_of]
         if patch.last:
@@ -140,32 +134,19 @@ def _empty(tile: Tile, maps: Maps, grid: int) -> dict[str, Any]:
     return {name: np.empty((*shape, m.shape[-1]), m.dtype) for name, m in maps.items()}
 
 
-def _places(patch: Patch, grid: int) -> tuple[tuple[slice, ...], tuple[slice, ...]]:
-    """Slices of the core of a patch in the maps of its tile, and in the maps of the patch."""
-
-    def cut(origin: tuple[int, ...]) -> tuple[slice, ...]:
-        return tuple(
-            slice((patch.core[axis] - origin[axis]) // grid,
-                  -(-(patch.core[axis + 2] - origin[axis]) // grid))
-            for axis in (0, 1)
-        )  # fmt: skip
-
-    return cut(patch.tile.box), cut(patch.corner)
+def _place(patch: Patch, origin: tuple[int, ...], grid: int) -> tuple[slice, slice]:
+    """The core of a patch in maps that start at a pixel of the image."""
+    top, left, bottom, right = patch.core
+    row, col = origin[:2]
+    rows = slice((top - row) // grid, -(-(bottom - row) // grid))
+    return rows, slice((left - col) // grid, -(-(right - col) // grid))
 
 
 def fitting(patch: int, overlap: int, shape: tuple[int, int]) -> int:
     """The side of the patches of an image: `patch`, halved as long as one patch holds the image.
 
     Small images are computed faster so, and images of all sizes share few shapes of patches, for
-    each of which the network is compiled.
-
-    Args:
-      patch: side of a patch in pixels, at most.
-      overlap: of neighboring patches; a side is twice as long or more.
-      shape: (H, W) of the image.
-
-    Returns:
-      The side in pixels, a multiple of 64 as `patch` is.
+    each of which the network is compiled. A side stays a multiple of 64, at least twice `overlap`.
 
     Example:
       >>> fitting(1024, 128, (250, 200)), fitting(1024, 128, (513, 10)), fitting(960, 128, (99, 99))

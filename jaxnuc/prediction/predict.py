@@ -68,16 +68,16 @@ def predict(
 ) -> Results:
     """Predicts the nuclei in image files and writes them to a folder.
 
-    For each image this writes the files of `options.files` and, last, `NAME.json` with the settings
-    behind them; an image that has it is not done again. Until then the nuclei are in `NAME.parts/`:
-    a run that was killed resumes there, with the same result. Where the images lie in the output
-    folder, pictures that were written for an image are not taken for images.
+    For each image this writes the files of `options.files` and, last, `NAME.json` with the
+    settings behind them; an image that has it is not done again. Until then the nuclei are in
+    `NAME.parts/`: a run that was killed resumes there, with the same result. Where the images lie
+    in the output folder, pictures that were written for an image are not taken for images.
 
     Args:
       inputs: image files, folders of them, or patterns.
       predictor: from `jaxnuc.load`.
       output: folder, made where it is missing.
-      options: formats, resolution, tiling, processes and the rest.
+      options: see `PredictionOptions`.
 
     Returns:
       The outcome for each image. An image that cannot be read, whose resolution is unknown, that
@@ -95,11 +95,8 @@ def predict(
     images = list_images(inputs)
     suffixes = [TISSUE, *(create(name).suffix for name in REGISTRY.names())]
     written = {(output / f"{image_name(path)}{s}").resolve() for path in images for s in suffixes}
-    logger.info(
-        "images: %d; writing to %s; the network is compiled when the first patch is there",
-        len(images),
-        output,
-    )
+    compiled = "the network is compiled when the first patch is there"
+    logger.info("images: %d; writing to %s; %s", len(images), output, compiled)
     done, failed = [], []
     for path in images:
         if path.resolve() in written:
@@ -170,15 +167,8 @@ def _predict_image(
         start, before = time.perf_counter(), dict(runner.seconds)
         if rows:
             has_tissue = _tissue(view, output / f"{name}{TISSUE}") if options.tissue else None
-            found = predict_rows(
-                view,
-                tiling,
-                rows,
-                runner,
-                patch=options.tiling.patch,
-                workers=options.processes.decoders,
-                wanted=has_tissue,
-            )
+            patch, workers = options.tiling.patch, options.processes.decoders
+            found = predict_rows(view, tiling, rows, runner, patch, workers, has_tissue)
             n_damaged = 0
             for row in tqdm(found, name, len(rows), unit="row", disable=not options.progress):
                 if isinstance(source, FilledImage):

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
+from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from jaxnuc import build, labels
 from jaxnuc import config as configs
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.io.rgb import check_type, to_rgb
+from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.symmetries import MapAverage, Maps
@@ -31,18 +32,8 @@ STRIDE = 64
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
-    """Any image array to (H, W, 3) uint8.
-
-    Args:
-      image: (H, W), or (H, W, C) with 1 to 4 channels, of which alpha is dropped; bool, uint8,
-        uint16 (full range), or float in [0, 1].
-
-    Raises:
-      ValueError: another shape, type or range.
-    """
-    image = np.asarray(image)
-    check_type(image.shape, image.dtype, "the image")
-    return to_rgb(image, "the image")
+    """Any image array, as `jaxnuc.io.rgb.to_rgb` takes it, to (H, W, 3) uint8."""
+    return to_rgb(np.asarray(image), "the image")
 
 
 @dataclass(frozen=True)
@@ -70,7 +61,7 @@ class Predictor:
       normalize: of the image, as in training.
       config: of the training of the first network.
       symmetries: of the square, over which maps are averaged as well (test-time augmentation).
-      merge: how maps are averaged, `"mean"` or `"median"`: see `symmetries.MapAverage`.
+      merge: how maps are averaged, `"mean"` or `"median"`: see `symmetries.augmented`.
       agreement: measure how far the members of the average agree on each nucleus, for which each
         member is decoded: see `agreement.agreement`.
       label_set: at which classes are read; None: that of the class map.
@@ -213,7 +204,9 @@ def load(
     for folder, member in zip(folders[1:], members[1:], strict=True):
         _check_same(members[0], folders[0], member, folder)
     if isinstance(label_set, str):
-        label_set = _label_set(label_set, members[0].representation)
+        predicted = members[0].representation.label_set
+        tree = {} if predicted is None else {"tree": predicted.tree}
+        label_set = labels.label_set(label_set, **tree)
     return replace(
         members[0],
         networks=tuple(network for member in members for network in member.networks),
@@ -222,14 +215,6 @@ def load(
         agreement=agreement,
         label_set=label_set,
     )
-
-
-def _label_set(label_set: str, representation: Representation) -> LabelSet:
-    """A label set by name, of the tree of the predicted classes where there are some."""
-    predicted = representation.label_set
-    if predicted is not None:
-        return labels.label_set(label_set, tree=predicted.tree)
-    return labels.label_set(label_set)
 
 
 def _restore(folder: Path) -> Predictor:
@@ -258,7 +243,8 @@ def _check_same(first: Predictor, first_folder: Path, other: Predictor, folder: 
 def _meaning(predictor: Predictor) -> dict[str, Any]:
     """The meaning of the maps by keys of the configuration, thresholds left out."""
     config, representation = predictor.config, predictor.representation
-    found = dict(_flat(representation.sections()))
+    sections = flatten_dict(representation.sections(), sep=".")
+    found = {key.removesuffix(".name"): value for key, value in sections.items()}
     predicted = representation.label_set
     if predicted is not None:
         found |= {"classes.tree": predicted.tree.paths, "classes.leaves": predicted.leaves}
@@ -266,12 +252,3 @@ def _meaning(predictor: Predictor) -> dict[str, Any]:
         found = {key: v for key, v in found.items() if not key.endswith(f".{threshold}")}
     found |= {"data.normalize": predictor.normalize.name, "data.mpp": config.data.mpp}
     return found | {"margin": predictor.margin}
-
-
-def _flat(sections: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Keys of nested sections, joined by dots, with their values; a section's name is its own."""
-    for key, value in sections.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield prefix.rstrip(".") if key == "name" else prefix + key, value

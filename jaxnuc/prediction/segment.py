@@ -1,4 +1,7 @@
-"""From an image array to its nuclei."""
+"""From an image array to its nuclei, patch by patch."""
+
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -6,7 +9,8 @@ from jaxnuc.io import ArrayImage
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.postprocess import masks
 from jaxnuc.prediction.batches import BatchRunner
-from jaxnuc.prediction.patches import OVERLAP, TILE, check_sizes
+from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.patches import OVERLAP, TILE, assemble, check_sizes, patches, read
 from jaxnuc.prediction.predictor import Predictor, as_rgb
 from jaxnuc.prediction.stitching import stitch
 from jaxnuc.prediction.stream import predict_rows
@@ -27,7 +31,7 @@ def segment(
     """Predicts the nuclei of an image.
 
     Args:
-      image: (H, W), (H, W, 3) or (H, W, 4); uint8, uint16 or float in [0, 1].
+      image: as `jaxnuc.io.rgb.to_rgb` takes it.
       predictor: from `load`.
       patch: side of what the network sees at once, a multiple of 64; None: all of the image, for
         which the device needs the memory.
@@ -54,7 +58,7 @@ def segment(
     runner = BatchRunner(predictor, batch_size)
     rows = predict_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), runner, patch=patch)
     # The candidates of all rows fit in memory here, as the image does.
-    table = stitch(tiling, NucleiTable.concatenated([row.candidates for row in rows]))
+    table = stitch(tiling, NucleiTable.concatenated([found for _, found in rows]))
     return Nuclei(
         masks.paint(table.masks, tiling.shape),
         table.classes,
@@ -63,3 +67,58 @@ def segment(
         masks=table.masks,
         agreement=table.agreement,
     )
+
+
+@dataclass(frozen=True)
+class PatchwisePredictor:
+    """A predictor whose networks see patches of an image, the maps of which are decoded whole.
+
+    Networks that weigh their features by means over all that they see give other maps in patches
+    (HARU-Net, AL-Net with attention learning, DeepLabV3+), and may be better so where they were
+    trained on crops. Images of all sizes share one compilation.
+
+    Attributes:
+      predictor: from `load`.
+      patch: side in pixels, a multiple of 64.
+      overlap: of neighboring patches, a multiple of 32.
+
+    Raises:
+      ValueError: the sizes are not possible, or the predictor measures agreement, which evaluation
+        does not use.
+    """
+
+    predictor: Predictor
+    patch: int
+    overlap: int = OVERLAP
+
+    def __post_init__(self) -> None:
+        check_sizes(self.patch, self.patch, self.overlap)
+        if self.predictor.agreement:
+            raise ValueError(
+                "agreement=True, which evaluation does not use; load the network without it"
+            )
+
+    @cached_property
+    def _runner(self) -> BatchRunner:
+        return BatchRunner(self.predictor)
+
+    def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """As `Predictor.maps`."""
+        large = ArrayImage(as_rgb(image))
+        normalize = self.predictor.normalize.fitted(large.read(0, 0, *large.shape))
+        tile = Tiling(large.shape, max(large.shape), 0).at(0, 0)
+        pixels = (
+            (each, normalize(read(large, each, self.patch, self.predictor.margin)))
+            for each in patches(tile, large.shape, self.patch, self.overlap)
+        )
+        ((_, maps, _),) = assemble(self._runner(pixels), self.decode.grid)
+        return maps
+
+    @property
+    def decode(self) -> Decoder:
+        """As `Predictor.decode`."""
+        return self.predictor.decode
+
+    def __call__(self, image: np.ndarray) -> Nuclei:
+        """The nuclei of an image."""
+        return self.decode(self.maps(image), np.shape(image)[:2])

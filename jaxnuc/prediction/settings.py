@@ -4,15 +4,13 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import jax
 import numpy as np
 
 from jaxnuc.prediction.options import PredictionOptions
 from jaxnuc.prediction.predictor import Predictor
-
-T = TypeVar("T")
 
 # A slide is too large to be hashed whole: so many places of its file, so many bytes in each.
 _PLACES, _BYTES = 16, 2**18
@@ -40,14 +38,7 @@ def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str
 
 
 def fingerprint(path: Path) -> str:
-    """Size and a hash of some of the bytes of an image file, which distinguish it from others.
-
-    Args:
-      path: a file, or a folder of files.
-
-    Returns:
-      The same wherever the file lies, and whenever it was written.
-    """
+    """Size and a hash of some of the bytes of a file or folder, wherever and however old it is."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     sizes = [file.stat().st_size for file in files]
     digest = hashlib.sha256()
@@ -61,7 +52,7 @@ def fingerprint(path: Path) -> str:
     return f"{sum(sizes)} bytes, {digest.hexdigest()[:16]}"
 
 
-def _spread(of: Sequence[T]) -> list[T]:
+def _spread(of: Sequence[Any]) -> list[Any]:
     """The first, the last and some in between, all of which if they are few."""
     n = len(of)
     if n <= _PLACES:
@@ -70,12 +61,7 @@ def _spread(of: Sequence[T]) -> list[T]:
 
 
 def check_same(settings: Mapping[str, Any], other: Mapping[str, Any], where: str) -> None:
-    """Refuses results of other settings.
-
-    Args:
-      settings: of now.
-      other: of the results, as read from JSON.
-      where: the results are, for the message.
+    """Refuses results, `where` they are, of `other` settings, as read from JSON.
 
     Raises:
       ValueError: names the first entry that differs, both values and the way out.

@@ -35,28 +35,17 @@ from jaxnuc.prediction.tiles import Tile, Tiling
 
 
 def gather(found: Iterable[tuple[Tile, NucleiTable]]) -> NucleiTable:
-    """The nuclei of several tiles as one table, from which they are stitched.
+    """The nuclei of tiles, in coordinates of the image, as one table, in the order of the tiles.
 
-    Args:
-      found: tiles in any order and all nuclei of each, in coordinates of the whole image.
-
-    Returns:
-      The nuclei in the order of their tiles. The measurements `tile_row` and `tile_col` are the
-      place of their tile in the grid; there are no others.
+    The measurements `tile_row` and `tile_col` are the place of a tile in the grid; there are no
+    others.
     """
-    by_tile = sorted(found, key=lambda each: (each[0].row, each[0].col))
-    return NucleiTable.concatenated(
-        [
-            replace(
-                nuclei,
-                measurements={
-                    "tile_row": np.full(len(nuclei), tile.row, np.int32),
-                    "tile_col": np.full(len(nuclei), tile.col, np.int32),
-                },
-            )
-            for tile, nuclei in by_tile
-        ]
-    )
+    tables = []
+    for tile, nuclei in sorted(found, key=lambda each: (each[0].row, each[0].col)):
+        place = {"tile_row": tile.row, "tile_col": tile.col}
+        columns = {name: np.full(len(nuclei), at, np.int32) for name, at in place.items()}
+        tables.append(replace(nuclei, measurements=columns))
+    return NucleiTable.concatenated(tables)
 
 
 def stitch(tiling: Tiling, candidates: NucleiTable) -> NucleiTable:
@@ -90,13 +79,7 @@ class Stitcher:
         self._row = 0
 
     def add(self, candidates: NucleiTable) -> NucleiTable:
-        """Adds the next row of tiles.
-
-        Args:
-          candidates: the nuclei of its tiles, from `gather`.
-
-        Returns:
-          The nuclei that no later row can change.
+        """Adds the next row of tiles, from `gather`; returns nuclei that no later row can change.
 
         Raises:
           ValueError: a tile is of another row than the next, or as `stitch`.

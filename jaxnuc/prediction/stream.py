@@ -27,15 +27,10 @@ _SQUARES, _SIDE = 16, 128  # at most, along each axis; in pixels
 
 
 class Row(NamedTuple):
-    """The nuclei of one row of tiles.
-
-    Attributes:
-      row: of the grid.
-      candidates: nuclei of its tiles, not yet stitched: see `stitching.gather`.
-    """
+    """A row of the grid of tiles, and the nuclei of its tiles, not yet stitched: see `gather`."""
 
     row: int
-    candidates: NucleiTable
+    nuclei: NucleiTable
 
 
 def predict_rows(
@@ -43,7 +38,6 @@ def predict_rows(
     tiling: Tiling,
     rows: Collection[int],
     runner: BatchRunner,
-    *,
     patch: int,
     workers: int = 0,
     wanted: Callable[[Tile], bool] | None = None,

@@ -61,11 +61,6 @@ class MapAverage:
     The members of the average are the maps of every network for every transformed image: all
     symmetries of the first network, then all of the second.
 
-    Attributes:
-      representation: of the maps.
-      symmetries: of 0..7; by default the image as it is.
-      merge: `"mean"` or `"median"`, see `augmented`.
-
     References:
       Lakshminarayanan, Pritzel and Blundell, "Simple and scalable predictive uncertainty estimation
       using deep ensembles", NeurIPS 2017.

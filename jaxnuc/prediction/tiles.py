@@ -1,7 +1,6 @@
 """An image of any size as a grid of overlapping tiles, all of one shape."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -108,20 +107,11 @@ class Tiling:
         """The tiles of one row of the grid, from left to right."""
         return [self.at(row, col) for col in range(self.grid[1])]
 
-    def rows(self) -> Iterator[list[Tile]]:
-        """The rows of tiles, from top to bottom."""
-        return map(self.row, range(self.grid[0]))
-
     def shard(self, index: int, count: int) -> range:
-        """The rows of tiles that one of several processes does.
+        """The rows of tiles that process `index` of `count`, counted from 1, does.
 
-        Args:
-          index: of the process, 1 to `count`.
-          count: number of processes.
-
-        Returns:
-          A contiguous range of rows; the sizes differ by one at most, and the ranges of all
-          processes follow on each other. It is empty where there are more processes than rows.
+        The ranges of all processes follow on each other, and their sizes differ by one at most;
+        some are empty where there are more processes than rows.
 
         Raises:
           ValueError: `index` is not between 1 and `count`.
@@ -146,13 +136,7 @@ class Tiling:
 
 
 def parse_shard(text: str) -> tuple[int, int]:
-    """Reads which of several processes this is.
-
-    Args:
-      text: "i/n", process i of n, counted from 1.
-
-    Returns:
-      (i, n), as `Tiling.shard` takes them.
+    """`"i/n"`, process i of n, counted from 1, as `Tiling.shard` takes it.
 
     Raises:
       ValueError: it is not of this form, or i is not between 1 and n.

@@ -13,6 +13,8 @@ _FAINTEST_TISSUE = 20
 # Share of the variance between two classes; that of a normal distribution cut in half is 0.64.
 _BIMODAL = 0.72
 _OUTLINE = (0, 170, 0)
+# Pixels of the mask by which a box is widened, so that none is missed where the scale is rounded.
+_MARGIN = 2
 
 
 def tissue_mask(thumbnail: np.ndarray, smallest: int = 16) -> np.ndarray:
@@ -64,40 +66,27 @@ def tissue_mask(thumbnail: np.ndarray, smallest: int = 16) -> np.ndarray:
     return label_components(~glass, smallest) > 0
 
 
-def covered(
-    mask: np.ndarray, box: tuple[int, int, int, int], scale: float, margin: float = 2.0
-) -> bool:
+def covered(mask: np.ndarray, box: tuple[int, int, int, int], scale: float) -> bool:
     """Whether a box of the image touches tissue.
 
     Args:
       mask: (h, w) bool of `tissue_mask`.
       box: half-open (row_min, col_min, row_max, col_max) in pixels of the image, as `Tile.box`.
       scale: pixels of the image in one pixel of the mask, along a side.
-      margin: by how many pixels of the mask the box is widened on each side; at least one, so that
-        no pixel is missed where `scale` is rounded.
 
     Raises:
-      ValueError: `scale` is not above 0, or `margin` below 1.
+      ValueError: `scale` is not above 0.
     """
     if not scale > 0:
         raise ValueError(f"scale is {scale}; it must be above 0")
-    if not margin >= 1:
-        raise ValueError(f"margin is {margin}; it must be 1 pixel of the mask or more")
     top, left, bottom, right = (at / scale for at in box)
-    rows = slice(max(0, int(top - margin)), max(0, int(np.ceil(bottom + margin))))
-    cols = slice(max(0, int(left - margin)), max(0, int(np.ceil(right + margin))))
+    rows = slice(max(0, int(top - _MARGIN)), max(0, int(np.ceil(bottom + _MARGIN))))
+    cols = slice(max(0, int(left - _MARGIN)), max(0, int(np.ceil(right + _MARGIN))))
     return bool(mask[rows, cols].any())
 
 
 def tissue_picture(thumbnail: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """A picture of the slide with the tissue outlined in green and the glass darkened.
-
-    Args:
-      thumbnail: (h, w, 3) uint8 RGB.
-      mask: (h, w) bool of `tissue_mask`.
-
-    Returns:
-      (h, w, 3) uint8.
+    """A thumbnail, (h, w, 3) uint8, with the tissue outlined in green and the glass darkened.
 
     Raises:
       ValueError: the thumbnail is not (h, w, 3) uint8, or the mask of another size.

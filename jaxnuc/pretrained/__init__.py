@@ -6,27 +6,26 @@ here and (out, in, H, W) there, those of convolutions in groups too; the weight,
 and running variance of a normalization are our scale, bias, mean and var.
 """
 
+import os
 import re
+import zipfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load_file
 
-from jaxnuc.pretrained import hovernet, resnet, u2net
-from jaxnuc.pretrained.files import Source, read
-from jaxnuc.pretrained.layout import Layout, shape_of_theirs
+from jaxnuc.pretrained.layouts import LAYOUTS, Layout, shape_of_theirs
 from jaxnuc.registry import unknown
 
 __all__ = ["LAYOUTS", "Match", "export", "load", "match", "read"]
 
-# "auto" takes the first whose sign is among the names.
-LAYOUTS: dict[str, Layout] = {
-    "hovernet": hovernet.LAYOUT,
-    "hovernet_encoder": hovernet.ENCODER,
-    "resnet": resnet.LAYOUT,
-    "u2net": u2net.LAYOUT,
-}
 COLLECTIONS = ("params", "batch_stats")
+PREFIX = "module."  # of networks that were trained on several devices
+
+Source = str | os.PathLike[str] | Mapping[str, Any]
 
 
 class Match(NamedTuple):
@@ -41,6 +40,34 @@ class Match(NamedTuple):
     layout: str
     filled: dict[str, str]
     kept: list[str]
+
+
+def read(source: Source) -> dict[str, np.ndarray]:
+    """Reads a checkpoint.
+
+    Args:
+      source: a `.safetensors` or `.npz` file, or a mapping from names to arrays, which may be under
+        the key `desc` of another, as HoVer-Net's are.
+
+    Returns:
+      Arrays by name, without the prefix `module.` that `torch.nn.DataParallel` gives.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: another kind of file, a damaged one, or entries that are no arrays.
+    """
+    found = source.get("desc", source) if isinstance(source, Mapping) else _read_file(Path(source))
+    for name, value in found.items():
+        if not hasattr(value, "shape"):
+            raise ValueError(
+                f"{name!r} is of type {type(value).__name__}; a mapping of weights has an array "
+                "for each name, and may itself be under the key 'desc' of another"
+            )
+    prefixed = all(name.startswith(PREFIX) for name in found)
+    return {
+        name.removeprefix(PREFIX) if prefixed else name: np.asarray(value)
+        for name, value in found.items()
+    }
 
 
 def load(
@@ -76,7 +103,7 @@ def load(
     """
     arrays = read(source)
     found = match(arrays, model, variables, layout, keep=keep, drop=drop)
-    types = {path: array.dtype for path, array in _flat(variables)}
+    types = {path: array.dtype for path, array in _flat(variables).items()}
     values = {
         path: LAYOUTS[found.layout].to_ours(path, arrays[name].astype(types[path]))
         for path, name in found.filled.items()
@@ -101,7 +128,7 @@ def match(
     layout = _detect(theirs) if layout == "auto" else layout
     chosen = _layout(layout)
     network = type(model).__module__.rpartition(".")[2]
-    ours = {path: tuple(array.shape) for path, array in _flat(variables)}
+    ours = {path: tuple(array.shape) for path, array in _flat(variables).items()}
     asked = {path for path in ours if re.fullmatch(keep, path)}
     usable = {name: shape for name, shape in theirs.items() if not re.fullmatch(drop, name)}
     if keep and not asked:
@@ -144,12 +171,29 @@ def export(variables: Mapping[str, Any], layout: str) -> dict[str, np.ndarray]:
       ValueError: unknown layout, or arrays for which it has no name.
     """
     chosen = _layout(layout)
-    ours = {path: array for path, array in _flat(variables) if _covers(chosen, path)}
+    ours = {path: array for path, array in _flat(variables).items() if _covers(chosen, path)}
     unnamed = (path for path in ours if not chosen.name(path))
     _refuse(f"layout {layout!r} has no name for", unnamed, chosen.advice)
     return {
         chosen.name(path): chosen.to_theirs(path, np.asarray(array)) for path, array in ours.items()
     }
+
+
+def _read_file(path: Path) -> dict[str, np.ndarray]:
+    if path.suffix not in (".safetensors", ".npz"):
+        raise ValueError(
+            f"{path}: weights are read from .safetensors and .npz; the three lines in "
+            "docs/pretrained.md make one from a .pth or .tar of PyTorch"
+        )
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file")
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with path.open("rb") as opened, np.load(opened) as file:
+            return dict(file)
+    except (SafetensorError, zipfile.BadZipFile, ValueError, EOFError) as error:
+        raise ValueError(f"{path} is damaged or no {path.suffix} file: {error}") from error
 
 
 def _layout(name: str) -> Layout:
@@ -170,8 +214,8 @@ def _covers(layout: Layout, path: str) -> bool:
     return re.fullmatch(layout.covers, path) is not None
 
 
-def _flat(variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Arrays and their paths below the collections; no path is in both."""
+def _flat(variables: Mapping[str, Any]) -> dict[str, Any]:
+    """Arrays by their paths below the collections; no path is in both."""
 
     def walk(tree: Any, path: tuple[str, ...]) -> Iterator[tuple[str, Any]]:
         if isinstance(tree, Mapping):
@@ -180,8 +224,7 @@ def _flat(variables: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
         else:
             yield "/".join(path), tree
 
-    for collection in COLLECTIONS:
-        yield from walk(variables.get(collection, {}), ())
+    return dict(pair for name in COLLECTIONS for pair in walk(variables.get(name, {}), ()))
 
 
 def _replace(tree: Any, values: Mapping[str, np.ndarray], path: tuple[str, ...] = ()) -> Any:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from jaxnuc.metrics import Scores, match
-from jaxnuc.metrics.pair import scored_maps
+from jaxnuc.metrics import Scores
 from jaxnuc.outputs.drawing import brighten, enlarge, enlargement, outlines
 from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH, Color
 from jaxnuc.reports import pictures
+from jaxnuc.reports.overlay import by_outcome
 
 COLORS: dict[str, Color] = {
     "truth, matched": TRUTH,
@@ -22,24 +22,14 @@ COLORS: dict[str, Color] = {
 
 @dataclass(frozen=True)
 class Compared:
-    """An image with its true and predicted nuclei, as the page shows it.
+    """An image with its true and predicted nuclei, as the page shows it."""
 
-    Attributes:
-      kind: `"worst"` or `"best"`.
-      name: of the image.
-      scores: of the image.
-      size: (height, width) of the pictures.
-      image: address of the image.
-      truth: address of the outlines of the true nuclei, transparent elsewhere.
-      prediction: address of those of the predicted nuclei.
-    """
-
-    kind: str
+    kind: str  # "worst" or "best"
     name: str
     scores: Scores
-    size: tuple[int, int]
-    image: str
-    truth: str
+    size: tuple[int, int]  # (height, width) of the pictures
+    image: str  # its address
+    truth: str  # address of the outlines, transparent elsewhere
     prediction: str
 
 
@@ -53,32 +43,19 @@ def compared(
 ) -> Compared:
     """Draws an image and the outlines of two label maps, in the colors of the overlays.
 
-    An image with a side of more than 1000 pixels is made smaller by a whole factor.
-
-    Args:
-      kind: `"worst"` or `"best"`.
-      name: of the image.
-      scores: of the image; by their conventions nuclei match.
-      image: (H, W, 3) uint8.
-      truth: (H, W) integer instances.
-      prediction: (H, W) integer instances.
+    Nuclei match by the conventions of the scores. An image (H, W, 3) uint8 with a side of more than
+    1000 pixels is made smaller by a whole factor.
     """
-    c = scores.conventions
-    found = match(
-        *scored_maps(truth, prediction, c), c.threshold, inclusive=c.inclusive, matching=c.matching
-    )
-    missed, false = np.isin(truth, found.missed), np.isin(prediction, found.false)
+    true, predicted, missed, false = by_outcome(truth, prediction, scores.conventions)
     step = math.ceil(max(truth.shape) / pictures.SIDE)
-    small_truth, small_prediction = truth[::step, ::step], prediction[::step, ::step]
-    height, width = small_truth.shape
-    scale = enlargement(small_truth.shape)
+    height, width = truth[::step, ::step].shape
+    scale = enlargement((height, width))
 
-    def outlined(instances: np.ndarray, wrong: np.ndarray, right: Color, error: Color) -> str:
+    def outlined(*layers: tuple[np.ndarray, Color]) -> str:
         levels = np.zeros((scale * height, scale * width), np.uint8)
-        for level, chosen in enumerate((~wrong, wrong), 1):
-            part = np.where(chosen[::step, ::step], instances, 0)
-            levels[outlines(enlarge(part, scale), 2)] = level
-        colors = [(0, 0, 0, 0), (*right, 255), (*error, 255)]
+        for level, (instances, _) in enumerate(layers, 1):
+            levels[outlines(enlarge(instances[::step, ::step], scale), 2)] = level
+        colors = [(0, 0, 0, 0), *((*color, 255) for _, color in layers)]
         return pictures.drawing(levels, np.array(colors, np.uint8))
 
     whole = Image.fromarray(brighten(image))
@@ -89,6 +66,6 @@ def compared(
         scores,
         (scale * height, scale * width),
         pictures.photograph(small),
-        outlined(small_truth, missed, TRUTH, MISSED),
-        outlined(small_prediction, false, MATCHED, FALSE),
+        outlined(true, missed),
+        outlined(predicted, false),
     )

@@ -2,17 +2,17 @@
 
 import math
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.metrics import Evaluation, Scores, Summary
+from jaxnuc.metrics import Evaluation, Summary
 from jaxnuc.metrics.base import AGGREGATIONS
 from jaxnuc.metrics.calibration import Calibration
-from jaxnuc.metrics.summary import aggregations, full_title
+from jaxnuc.metrics.summary import aggregations, labeled
 from jaxnuc.reports import page, pictures, plots
 from jaxnuc.reports.compared import COLORS, Compared
 from jaxnuc.reports.page import Html, element
@@ -51,37 +51,27 @@ def write_evaluation_report(
 
     The page is one HTML file that needs nothing else, written whole or not at all.
 
-    Args:
-      path: of the page.
-      evaluation: the scores of the images.
-      summary: the figures of the data set.
-      about: other contents of `metrics.json`: `source`, `split`, ...
-      level: of the confidence intervals.
-      sizes: areas in pixels of the true and the predicted nuclei, by these names.
-      drawn: images to look at.
-      training: lines of the training's `metrics.jsonl`.
+    It holds what `about` holds as `metrics.json` does (`source`, `split`, ...), the areas in pixels
+    of the true and the predicted nuclei by these names, the images that were drawn, and the curves
+    of the lines of the training's `metrics.jsonl`.
     """
-    training = list(training)
+    evaluated = dict(about)
+    if evaluation.unavailable:
+        evaluated["not_computed"] = evaluation.unavailable
+    used = {name: AGGREGATIONS[name] for name in aggregations(summary)}
+    note = f"Means over the images; {level:.0%} confidence intervals (bootstrap over images)."
     sections = [
-        page.section(
-            "Main figures",
-            page.cards(_main(summary)),
-            element(
-                "p",
-                f"Means over the images; {level:.0%} confidence intervals (bootstrap over images).",
-                class_="note",
-            ),
-        ),
+        page.section("Main figures", page.cards(_main(summary)), element("p", note, class_="note")),
         page.section("All figures", _figures(summary, level)),
-        page.section("Conventions", page.facts(_conventions(summary))),
+        page.section("Conventions", page.facts({**used, **summary.conventions.describe()})),
         page.section("Scores and sizes", _charts(evaluation, sizes)),
         *_protocols(summary),
         *_groups(evaluation, summary),
         *_classes(summary),
-        *_calibration(evaluation),
+        *(_calibration(*item) for item in evaluation.calibrations().items()),
         *_pictures(drawn),
-        *_curves(training),
-        page.section("What was evaluated", page.facts({**about, **_not_computed(evaluation)})),
+        *_curves(list(training)),
+        page.section("What was evaluated", page.facts(evaluated)),
     ]
     split = f", split {about['split']}" if about.get("split") else ""
     checkpoint = about.get("checkpoint", "")
@@ -95,25 +85,17 @@ def write_evaluation_report(
     replace_file(Path(path), page.page(title, below, sections))
 
 
-def _main(summary: Summary) -> list[tuple[str, str, str]]:
-    found = []
+def _main(summary: Summary) -> Iterator[tuple[str, str, str]]:
     for name, title in _titles(summary, MAIN).items():
-        figure = f"{name}_image_mean"
-        interval = _interval(summary, figure)
+        interval = _interval(summary, f"{name}_image_mean")
         below = "{:.3f} to {:.3f}".format(*interval) if interval else ""
-        found.append((title, _number(summary[figure], 3), below))
-    return found
+        yield title, _number(summary[f"{name}_image_mean"], 3), below
 
 
 def _titles(summary: Summary, names: Sequence[str]) -> dict[str, str]:
     """The titles of those of these metrics that there are."""
     titles = {metric.name: metric.title for metric in summary.metrics}
     return {name: titles[name] for name in names if name in titles}
-
-
-def _not_computed(evaluation: Evaluation) -> dict[str, object]:
-    why = evaluation.unavailable
-    return {"not_computed": "; ".join(f"{k}: {v}" for k, v in why.items())} if why else {}
 
 
 def _interval(summary: Summary, name: str) -> tuple[float, float] | None:
@@ -129,7 +111,8 @@ def _number(value: float, digits: int = 4) -> str:
 def _figures(summary: Summary, level: float) -> list[Html]:
     """A table of metrics by aggregation, and below it the counts."""
     used = aggregations(summary)
-    titles = {m.name: full_title(m, summary.conventions.mpp) for m in summary.metrics}
+    mpp = summary.conventions.mpp
+    titles = {m.name: labeled(m.title, m, mpp) for m in summary.metrics}
     rows: dict[str, dict[str, str]] = {}
     counts: dict[str, object] = {}
     for name, value in summary.items():
@@ -152,11 +135,6 @@ def _figures(summary: Summary, level: float) -> list[Html]:
         ),
         page.facts(counts),
     ]
-
-
-def _conventions(summary: Summary) -> dict[str, object]:
-    used = {name: AGGREGATIONS[name] for name in aggregations(summary)}
-    return {**used, **summary.conventions.describe()}
 
 
 def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
@@ -187,15 +165,12 @@ def _groups(evaluation: Evaluation, summary: Summary) -> list[Html]:
         means = (_number(figures[f"{name}_image_mean"]) for name in titles)
         return [value, str(figures["images"]), *means]
 
-    return [
-        page.section(
-            f"By {key}",
-            page.table(
-                f"Image means by {key}", [key, *head], (row(*item) for item in values.items())
-            ),
-        )
-        for key, values in evaluation.by_group().items()
-    ]
+    sections = []
+    for key, values in evaluation.by_group().items():
+        rows = (row(*item) for item in values.items())
+        table = page.table(f"Image means by {key}", [key, *head], rows)
+        sections.append(page.section(f"By {key}", table))
+    return sections
 
 
 def _protocols(summary: Summary) -> list[Html]:
@@ -216,23 +191,17 @@ def _classes(summary: Summary) -> list[Html]:
         return []
     head = [key.replace("_", " ") for key in summary.classes[0]]
     rows = (
-        [v if isinstance(v, str) else str(v) if isinstance(v, int) else _number(v) for v in values]
-        for values in (row.values() for row in summary.classes)
+        [_number(value) if isinstance(value, float) else str(value) for value in row.values()]
+        for row in summary.classes
     )
     return [page.section("By class", page.table("Figures of each class", head, rows))]
 
 
-def _calibration(evaluation: Evaluation) -> list[Html]:
-    return [
-        page.section(CALIBRATIONS[name][0], _reliability(found, *CALIBRATIONS[name][1:]))
-        for name, found in evaluation.calibrations().items()
-    ]
-
-
-def _reliability(found: Calibration, axes: tuple[str, str], shown: str) -> Html:
+def _calibration(name: str, found: Calibration) -> Html:
+    title, axes, shown = CALIBRATIONS[name]
     bins = [b for b in found.rows() if b["count"]]
     if not bins:
-        return element("p", "There are no nuclei.")
+        return page.section(title, element("p", "There are no nuclei."))
     caption = (
         f"{shown}. Where the bars meet the dashed line both are equal. Expected calibration error "
         f"{found.expected_error:.4f}, largest of a bin {found.maximum_error:.4f}, Brier "
@@ -247,10 +216,10 @@ def _reliability(found: Calibration, axes: tuple[str, str], shown: str) -> Html:
         ]
         for b in bins
     )
-    score = axes[0]
-    table = page.table("Bins of the diagram", [score, "nuclei", f"mean {score}", "right"], rows)
+    head = [axes[0], "nuclei", f"mean {axes[0]}", "right"]
+    table = page.table("Bins of the diagram", head, rows)
     chart = plots.chart(plots.reliability(found.json(), *axes), caption)
-    return element("div", chart, table, class_="charts")
+    return page.section(title, element("div", chart, table, class_="charts"))
 
 
 def _pictures(drawn: Sequence[Compared]) -> list[Html]:
@@ -271,22 +240,18 @@ def _pictures(drawn: Sequence[Compared]) -> list[Html]:
 
 def _picture(c: Compared) -> Html:
     layers = {"truth": c.truth, "prediction": c.prediction}
+    titles = {metric.name: metric.title.split(",")[0] for metric in c.scores.metrics}
+    known = [name for name in SHORT if name in c.scores.values]
+    caption = ", ".join(f"{titles[n]} {_number(c.scores.values[n], 3)}" for n in known)
+    if "tp" in c.scores.counts:
+        caption += f"; {c.scores.tp} matched, {c.scores.fn} missed, {c.scores.fp} false"
     return element(
         "figure",
         element("h4", c.name),
         pictures.compare(c.name, c.size, ("image", c.image), layers, ("truth", "prediction")),
-        element("figcaption", _scored(c.scores)),
+        element("figcaption", caption),
         class_="compare",
     )
-
-
-def _scored(scores: Scores) -> str:
-    titles = {metric.name: metric.title.split(",")[0] for metric in scores.metrics}
-    values = {titles[n]: scores.values[n] for n in SHORT if n in scores.values}
-    figures = ", ".join(f"{title} {_number(value, 3)}" for title, value in values.items())
-    if "tp" not in scores.counts:
-        return figures
-    return f"{figures}; {scores.tp} matched, {scores.fn} missed, {scores.fp} false"
 
 
 def _curves(lines: Sequence[Mapping[str, Any]]) -> list[Html]:

@@ -44,36 +44,17 @@ def _escaped(text: str) -> str:
     return text if isinstance(text, Html) else html.escape(text)
 
 
-def table(
-    caption: str, head: Sequence[str], rows: Iterable[Sequence[str]], *, numbers: bool = True
-) -> Html:
-    """A table; the first cell of each row is its header.
-
-    Args:
-      caption: what the table shows.
-      head: headers of the columns.
-      rows: cells, as many as headers.
-      numbers: whether the other cells are figures, which stand to the right.
-    """
+def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
+    """A table; the first cell of each row is its header, the others stand to the right."""
+    heads = element("tr", (element("th", cell, scope="col") for cell in head))
+    body = (
+        element("tr", element("th", first, scope="row"), (element("td", cell) for cell in cells))
+        for first, *cells in rows
+    )
+    parts = element("caption", caption), element("thead", heads), element("tbody", body)
     return element(
         "div",
-        element(
-            "table",
-            element("caption", caption),
-            element("thead", element("tr", (element("th", cell, scope="col") for cell in head))),
-            element(
-                "tbody",
-                (
-                    element(
-                        "tr",
-                        element("th", first, scope="row"),
-                        (element("td", cell) for cell in cells),
-                    )
-                    for first, *cells in rows
-                ),
-            ),
-            class_="numbers" if numbers else None,
-        ),
+        element("table", parts, class_="numbers"),
         class_="scroll",
         tabindex=0,  # what scrolls must be reached by the keyboard
         role="region",
@@ -83,14 +64,11 @@ def table(
 
 def facts(pairs: Mapping[str, object]) -> Html:
     """Names and values; a mapping as a value is written in one line."""
-    return element(
-        "dl",
-        (
-            element("div", element("dt", name.replace("_", " ")), element("dd", _text(value)))
-            for name, value in pairs.items()
-        ),
-        class_="facts",
+    rows = (
+        element("div", element("dt", name.replace("_", " ")), element("dd", _text(value)))
+        for name, value in pairs.items()
     )
+    return element("dl", rows, class_="facts")
 
 
 def _text(value: object) -> str:
@@ -109,19 +87,12 @@ def _text(value: object) -> str:
 
 def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
     """The main figures, in large type: (name, figure, line below it)."""
-    return element(
-        "dl",
-        (
-            element(
-                "div",
-                element("dt", name),
-                element("dd", figure, class_="figure"),
-                element("dd", below, class_="below") if below else "",
-            )
-            for name, figure, below in figures
-        ),
-        class_="cards",
-    )
+    found = []
+    for name, figure, below in figures:
+        parts = [element("dt", name), element("dd", figure, class_="figure")]
+        parts += [element("dd", below, class_="below")] if below else []
+        found.append(element("div", parts))
+    return element("dl", found, class_="cards")
 
 
 def swatch(*color: int) -> Html:
@@ -141,9 +112,8 @@ def color_scale(colors: Sequence[tuple[int, int, int]], high: float, unit: str) 
     figures = [f"{float(f'{figure:.3g}'):,.10g}" for figure in (0, high / 2, high)]
     ends = [element("span", text) for text in (*figures[:2], f"{figures[2]} {unit}")]
     style = f"background: linear-gradient(to right, {stops})"
-    bar = element(
-        "div", style=style, role="img", aria_label=f"Colors from 0 to {figures[2]} {unit}"
-    )
+    label = f"Colors from 0 to {figures[2]} {unit}"
+    bar = element("div", style=style, role="img", aria_label=label)
     return element("div", bar, element("div", ends, class_="ends"), class_="scale")
 
 
@@ -153,16 +123,7 @@ def section(title: str, *children: Child) -> Html:
 
 
 def page(title: str, below: str, sections: Iterable[Html]) -> bytes:
-    """A whole page.
-
-    Args:
-      title: heading, and title of the window.
-      below: one line under it.
-      sections: from `section`.
-
-    Returns:
-      An HTML document in UTF-8.
-    """
+    """A whole page, an HTML document in UTF-8: a heading, one line below it, and sections."""
     head = element(
         "head",
         element("meta", charset="utf-8"),

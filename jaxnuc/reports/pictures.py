@@ -54,49 +54,24 @@ def compare(
       layers: addresses by name of pictures over it, transparent or opaque.
       start: names of the layers that show at first, left and right.
     """
-    names = [bottom[0], *layers]
     height, width = size
     pictures = [element("img", src=bottom[1], width=width, height=height, alt=f"{of}: {bottom[0]}")]
     for name, address in layers.items():
         sides = [side for side, at in zip(("left", "right"), start, strict=True) if at == name]
-        pictures.append(
-            element(
-                "img",
-                src=address,
-                alt=f"{of}: {name}",
-                class_=" ".join(["layer", *sides]),
-                data_layer=name,
-            )
-        )
-    wipe = element(
-        "input",
-        type="range",
-        min=0,
-        max=100,
-        value=50,
-        class_="wipe",
-        aria_label=f"{of}: where the left layer ends and the right one begins, in percent",
-    )
+        shown = {"class_": " ".join(["layer", *sides]), "data_layer": name}
+        pictures.append(element("img", src=address, alt=f"{of}: {name}", **shown))
+    label = f"{of}: where the left layer ends and the right one begins, in percent"
+    wipe = element("input", type="range", min=0, max=100, value=50, class_="wipe", aria_label=label)
     stage = element("div", pictures, wipe, element("span", class_="bar"), class_="stage")
-    choices = (
-        element(
-            "div",
-            (
-                element(
-                    "button",
-                    name,
-                    type="button",
-                    data_side=side,
-                    data_layer=name,
-                    aria_pressed="true" if name == at else "false",
-                )
-                for name in names
-            ),
-            role="group",
-            aria_label=f"{side} of the slider",
-        )
-        for side, at in zip(("left", "right"), start, strict=True)
-    )
+    choices = []
+    for side, at in zip(("left", "right"), start, strict=True):
+        buttons = []
+        for name in [bottom[0], *layers]:
+            pressed = "true" if name == at else "false"
+            data = {"data_side": side, "data_layer": name, "aria_pressed": pressed}
+            buttons.append(element("button", name, type="button", **data))
+        label = f"{side} of the slider"
+        choices.append(element("div", buttons, role="group", aria_label=label))
     shape = f"--shape: {width / height:.5g}"
     below = element("div", choices, class_="sides")
     return element("div", stage, below, class_="view", style=shape)

@@ -64,13 +64,7 @@ def panel(name: str) -> str:
 
 
 def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
-    """Gathers the lines of a log by name.
-
-    Args:
-      lines: one mapping a line: `step` and any figures; null is "not a number".
-
-    Returns:
-      name -> (steps, values), names in the order of their first appearance.
+    """Steps and values by name, of lines with `step` and any figures; null is "not a number".
 
     >>> series([{"step": 1, "loss": 2.0}, {"step": 2, "event": "switch"}, {"step": 3, "loss": 1.0}])
     {'loss': ([1, 3], [2.0, 1.0])}
@@ -96,13 +90,12 @@ def curves(lines: Iterable[Mapping[str, Any]], size: tuple[float, float] = (12, 
     panel, named on the first.
 
     Args:
-      lines: the lines of `metrics.jsonl`, as mappings.
+      lines: of `metrics.jsonl`, as mappings.
       size: (width, height) in inches of 100 pixels.
     """
     lines = list(lines)
     figure = Figure(figsize=size, dpi=100, layout="constrained")
-    heights = list(PANELS.values())
-    plots = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=heights)
+    plots = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=list(PANELS.values()))
     axes = dict(zip(PANELS, plots, strict=True))
     lowest = {"losses": math.inf, "norms": math.inf}
     for name, (steps, values) in series(lines).items():
@@ -194,14 +187,9 @@ def histogram(
     *,
     log: bool = False,
 ) -> Figure:
-    """Draws counts as steps, one outline for each series.
+    """Draws counts (n,) by name as steps over ascending edges (n + 1,), perhaps logarithmic.
 
-    Args:
-      edges: (n + 1,) of the bins, ascending.
-      counts: (n,) of each series by its name.
-      across: what the bins are of, with the unit.
-      up: what is counted.
-      log: whether the bins lie on a logarithmic axis.
+    `across` is what the bins are of, with the unit, `up` what is counted.
     """
     figure = Figure(figsize=(5, 2.8))
     axes = figure.add_axes((0.11, 0.16, 0.86, 0.8))
@@ -209,8 +197,8 @@ def histogram(
         axes.stairs(values, edges, fill=True, alpha=0.22, color=color)
         axes.stairs(values, edges, color=color, linewidth=1.5, label=name)
     axes.set(xlabel=across, ylabel=up, xlim=(edges[0], edges[-1]))
-    axes.set_xscale("log" if log else "linear")
     if log:
+        axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
         axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -232,9 +220,7 @@ def png(figure: Figure) -> bytes:
 def svg(figure: Figure, label: str) -> Html:
     """A figure as SVG within a page, in the colors of the page, light or dark.
 
-    Args:
-      figure: of this module.
-      label: the figure in words, for those who do not see it.
+    The label is the figure in words, for those who do not see it.
     """
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": label}):  # identifiers that no other figure has
@@ -242,12 +228,8 @@ def svg(figure: Figure, label: str) -> Html:
     _, _, drawn = text.getvalue().partition("<g ")
     drawn = "<g " + drawn.removesuffix("</svg>\n")
     # A page needs no clipping, since nothing is drawn beyond the axes, and no names of groups.
-    for pattern in (
-        r' id="[a-z]+[\d._a-z]*_\d+"',
-        r' clip-path="[^"]*"',
-        r"<clipPath.*?</clipPath>",
-    ):
-        drawn = re.sub(pattern, "", drawn, flags=re.DOTALL)
+    unneeded = r' id="[a-z]+[\d._a-z]*_\d+"| clip-path="[^"]*"|<clipPath.*?</clipPath>'
+    drawn = re.sub(unneeded, "", drawn, flags=re.DOTALL)
     drawn = re.sub(r"\s*\n\s*", " ", drawn)
     for name, color in LIGHT.items():
         drawn = drawn.replace(color, f"var(--{name})")

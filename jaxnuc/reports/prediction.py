@@ -35,16 +35,9 @@ def write_prediction_report(
     """Writes a page with the numbers, classes, sizes and places of the nuclei of an image.
 
     The page is one HTML file that needs nothing else, written whole or not at all. The nuclei are
-    read once; memory does not grow with their number.
-
-    Args:
-      path: of the page.
-      tables: returns the nuclei in parts.
-      scene: the image.
-      thumbnail: (h, w, 3) uint8, the whole image made small.
-      scale: pixels of the scene per pixel of the thumbnail, along a side.
-      about: what else is to be listed, by name; mappings in it become tables. `corrupt` lists the
-        regions that could not be read.
+    read once; memory does not grow with their number. The thumbnail (h, w, 3) uint8 is the whole
+    image made small: `scale` pixels of the scene are one of it, along a side. What is in `about` is
+    listed, mappings as tables; its `corrupt` are the regions that could not be read.
     """
     found = _Found(thumbnail.shape[:2], scale)
     for table in tables():
@@ -79,15 +72,7 @@ class _Found:
 
 
 def density(places: np.ndarray, sigma: float) -> np.ndarray:
-    """Nuclei per pixel, averaged around every pixel by a Gaussian that ends with the image.
-
-    Args:
-      places: (h, w) nuclei in each pixel.
-      sigma: standard deviation of the Gaussian in pixels.
-
-    Returns:
-      (h, w) float32.
-    """
+    """(h, w) float32 nuclei per pixel, averaged by a Gaussian that ends with the image."""
     smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
     within = ndimage.gaussian_filter(np.ones_like(smooth), sigma, mode="constant")
     return smooth / within
@@ -123,10 +108,9 @@ def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
     area = height * width * (1e-6 if scene.mpp is None else (scene.mpp / 1000) ** 2)
     size = f"{area:,.0f}" if area >= 100 else f"{area:.3g}"
     per, unit = ("", "px²") if scene.mpp is None else (f"of the whole image, {size} mm²", "µm²")
+    name = UNITS[scene.mpp is not None].capitalize()
     figures = [("Nuclei", f"{found.sizes.total:,}", "")]
-    figures.append(
-        (UNITS[scene.mpp is not None].capitalize(), f"{found.sizes.total / area:,.0f}", per)
-    )
+    figures.append((name, f"{found.sizes.total / area:,.0f}", per))
     if found.sizes.total:
         figures.append(("Mean area", f"{found.sizes.mean:.1f} {unit}", ""))
     return figures
@@ -151,22 +135,17 @@ def _map(found: _Found, scene: Scene, thumbnail: np.ndarray, scale: float) -> Ht
         f"Density, {UNITS[metric]}, smoothed by a Gaussian with a standard deviation of "
         f"{smoothed:.3g} {'µm' if metric else 'px'}. Drag over the picture, or use the arrow keys."
     )
-    return page.section(
-        "Density",
-        element(
-            "figure",
-            pictures.compare(
-                scene.image,
-                picture.shape[:2],
-                ("image", pictures.photograph(picture)),
-                {"density": pictures.drawing(levels, colors)},
-                ("image", "density"),
-            ),
-            page.color_scale(colors[:: LEVELS // 16, :3].tolist(), high, UNITS[metric]),
-            element("figcaption", caption),
-            class_="compare map",
-        ),
+    bottom = ("image", pictures.photograph(picture))
+    layers = {"density": pictures.drawing(levels, colors)}
+    size, start = picture.shape[:2], ("image", "density")
+    figure = element(
+        "figure",
+        pictures.compare(scene.image, size, bottom, layers, start),
+        page.color_scale(colors[:: LEVELS // 16, :3].tolist(), high, UNITS[metric]),
+        element("figcaption", caption),
+        class_="compare map",
     )
+    return page.section("Density", figure)
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
@@ -178,13 +157,13 @@ def _fitted(picture: Image.Image, side: int) -> Image.Image:
 
 def _classes(found: _Found, scene: Scene) -> Html:
     total = found.sizes.total
-    names = dict(enumerate(scene.class_names or ()))
-    names[0] = "without a class"
     rows = []
-    for number, name in [*list(names.items())[1:], (0, names[0])]:
+    for number, name in [*enumerate(scene.class_names or ()), (0, "")][1:]:
         count = found.classes.get(number, 0)
         if number or count:
-            head = Html(page.swatch(*scene.color(number)) + element("span", name))
+            head = Html(
+                page.swatch(*scene.color(number)) + element("span", name or "without a class")
+            )
             rows.append((head, f"{count:,}", f"{100 * count / total:.1f} %"))
     return page.table("Nuclei by predicted class", ("class", "nuclei", "share"), rows)
 

@@ -43,12 +43,7 @@ class Sizes:
 
 
 def histogram(sizes: Mapping[str, Sizes], unit: str) -> Figure:
-    """A histogram of areas by name, from the first to the last bin that is not empty.
-
-    Args:
-      sizes: with one area at least.
-      unit: of length.
-    """
+    """A histogram of areas, one at least, from the first to the last bin that is not empty."""
     used = np.flatnonzero(sum(found.counts for found in sizes.values()))
     bins = slice(int(used[0]), int(used[-1]) + 1)
     counts = {name: found.counts[bins] for name, found in sizes.items()}

@@ -22,7 +22,7 @@ from scipy import special
 from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.checks import float_map
 from jaxnuc.postprocess.masks import Mask
-from jaxnuc.registry import Registry
+from jaxnuc.registry import Registry, one_of
 
 VALID = "valid"  # target that is 0 where nothing is annotated
 
@@ -30,6 +30,8 @@ LabelMap = Integer[np.ndarray, "h w"]
 IgnoreMask = Bool[np.ndarray, "h w"]
 Maps = Mapping[str, Shaped[np.ndarray, "_ _ _"]]  # {name: (H, W, C)}
 Shape = tuple[int, ...]  # (H, W)
+Tree = Mapping[str, Any]  # arrays of a batch by name, and the side maps
+Loss = tuple[Any, dict[str, Any]]  # a scalar and its named parts, for the log
 
 
 class Nuclei(NamedTuple):
@@ -79,8 +81,7 @@ class OutputMap:
     undo: Callable[[np.ndarray, int], np.ndarray] | None = None
 
     def __post_init__(self) -> None:
-        if self.kind not in ("logits", "values", "directions"):
-            raise ValueError(f"kind={self.kind!r} of a map; known: logits, values, directions")
+        one_of("kind", self.kind, ("logits", "values", "directions"))
         if self.undo is not None and self.kind != "directions":
             raise ValueError(f"a map of {self.kind} has nothing to undo; its kind is 'directions'")
 
@@ -121,12 +122,8 @@ class Representation(abc.ABC):
 
     @abc.abstractmethod
     def loss(
-        self,
-        maps: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        axis_name: str | None = None,
-        factors: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
+        self, maps: Tree, targets: Tree, axis_name: str | None = None, factors: Tree | None = None
+    ) -> Loss:
         """The loss of a batch; JAX. May be a field that holds a `MapLoss`.
 
         Args:
@@ -136,9 +133,6 @@ class Representation(abc.ABC):
           axis_name: pmapped axis that shares the batch.
           factors: from a loss schedule (`jaxnuc.losses.schedules`), by name: `side`, which
             multiplies the weight of the side maps, and those of `self.factors`.
-
-        Returns:
-          A scalar and its named parts, for the log.
         """
 
     @abc.abstractmethod
@@ -232,10 +226,7 @@ class Representation(abc.ABC):
         return nuclei
 
     def sections(self) -> dict[str, Any]:
-        """The sections of a configuration that make this again, as plain data.
-
-        Returns:
-          `{"representation": {"name": ..., ...}, "classes": {"name": ..., ...}}`.
+        """The sections `representation` and `classes` of a configuration that make this again.
 
         Raises:
           TypeError: the representation is no dataclass.
@@ -292,19 +283,12 @@ class Wrapper(Representation):
 
 
 class Batch(NamedTuple):
-    """What the loss of a map may depend on besides the map.
+    """What the loss of a map may depend on besides the map."""
 
-    Attributes:
-      targets: `{target: (B, H, W, C)}`.
-      valid: (B, H, W, 1) float32, 0 where pixels do not count; None: all do.
-      axis_name: pmapped axis that shares the batch.
-      factors: of the loss schedule, by name.
-    """
-
-    targets: Mapping[str, Any]
-    valid: Any
-    axis_name: str | None
-    factors: Mapping[str, Any]
+    targets: Tree  # {target: (B, H, W, C)}
+    valid: Any  # (B, H, W, 1) float32, 0 where pixels do not count; None: all do
+    axis_name: str | None  # pmapped axis that shares the batch
+    factors: Tree  # of the loss schedule, by name
 
 
 @dataclass(frozen=True)
@@ -322,25 +306,12 @@ class MapLoss(abc.ABC):
     side_weight: float = field(default=1.0, kw_only=True)
 
     @abc.abstractmethod
-    def of_map(self, name: str, output: Any, batch: Batch) -> tuple[Any, dict[str, Any]]:
-        """The loss of one map.
-
-        Args:
-          name: of the map.
-          output: (B, H, W, C) of the network, the map itself or a side map.
-          batch: targets and all else.
-
-        Returns:
-          A scalar and its named parts.
-        """
+    def of_map(self, name: str, output: Any, batch: Batch) -> Loss:
+        """The loss of one map and its named parts; `output` (B, H, W, C) may be a side map."""
 
     def __call__(
-        self,
-        maps: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        axis_name: str | None = None,
-        factors: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
+        self, maps: Tree, targets: Tree, axis_name: str | None = None, factors: Tree | None = None
+    ) -> Loss:
         """See `Representation.loss`; parts are `map/part` of the outputs, and `side`."""
         valid = targets[VALID].astype(np.float32) if VALID in targets else None
         batch = Batch(targets, valid, axis_name, factors or {})
@@ -359,17 +330,30 @@ class MapLoss(abc.ABC):
         return total + side, parts
 
 
+class Decoder(abc.ABC):
+    """From the maps of an image, activated and checked, to its instances.
+
+    Attributes:
+      smallest: shapes of maps on which it is tried once, so that wrong arguments are refused when
+        it is made, and not after the first epoch.
+    """
+
+    smallest: ClassVar[tuple[tuple[int, ...], ...]] = ((2, 2),)
+
+    def __post_init__(self) -> None:
+        self(*map(np.zeros, self.smallest))
+
+    @abc.abstractmethod
+    def __call__(self, *maps: Any, **_: Any) -> Any: ...
+
+
 def foreground_probability(
     logits: Float[np.ndarray, "h w c"], name: str
 ) -> Float[np.ndarray, "h w"]:
     """The probability of the foreground, from a sigmoid of one channel or a softmax of two.
 
-    Args:
-      logits: the network's map.
-      name: of the map, for the error.
-
     Raises:
-      ValueError: the map holds NaN or infinite numbers.
+      ValueError: the map `name` holds NaN or infinite numbers.
     """
     logits = float_map(logits, f"map {name!r}", (None, None, None))
     if logits.shape[-1] == 1:
@@ -390,12 +374,6 @@ def mean_scores(
 def with_valid(targets: dict[str, np.ndarray], ignore: IgnoreMask | None) -> dict[str, np.ndarray]:
     """Adds the target `valid`, (H, W, 1) uint8 and 0 in ignored pixels, where there is a mask."""
     return targets if ignore is None else targets | {VALID: (~ignore).astype(np.uint8)[..., None]}
-
-
-def one_of(field: str, value: Any, known: tuple) -> None:
-    """Refuses a value that is none of the known ones."""
-    if value not in known:
-        raise ValueError(f"{field}={value!r}; known: {', '.join(map(str, known))}")
 
 
 REGISTRY = Registry(

@@ -8,7 +8,6 @@ Sources: Ronneberger et al., "U-Net", MICCAI 2015; Raza et al., "Micro-Net", Med
 Pathological Images", Electronics 14(17), 2025 (abstract).
 """
 
-import abc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -17,9 +16,9 @@ import numpy as np
 
 from jaxnuc.postprocess import label_components, label_probability, separate_by_distance
 from jaxnuc.postprocess.checks import within
-from jaxnuc.registry import Registry, choice
+from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.targets.border import border_weights, eroded
 
 
@@ -35,10 +34,13 @@ class Mask:
     erode: bool = False
 
     def __call__(self, instances: np.ndarray) -> dict[str, np.ndarray]:
-        return {"mask": self._kept(instances) > 0}
+        """The target maps (H, W)."""
+        kept = eroded(instances) if self.erode else instances
+        return {"mask": (kept > 0).astype(np.uint8), **self.further(kept)}
 
-    def _kept(self, instances: np.ndarray) -> np.ndarray:
-        return eroded(instances) if self.erode else instances
+    def further(self, kept: np.ndarray) -> dict[str, np.ndarray]:
+        """Maps beside the mask, of the instances as they are in it."""
+        return {}
 
 
 @dataclass(frozen=True)
@@ -60,11 +62,8 @@ class WeightedMask(Mask):
         if not (self.w0 >= 0 and self.sigma > 0):
             raise ValueError(f"w0={self.w0} must be 0 or more, sigma={self.sigma} px above 0")
 
-    def __call__(self, instances: np.ndarray) -> dict[str, np.ndarray]:
-        return {
-            **super().__call__(instances),
-            "weight": border_weights(self._kept(instances), self.w0, self.sigma),
-        }
+    def further(self, kept: np.ndarray) -> dict[str, np.ndarray]:
+        return {"weight": border_weights(kept, self.w0, self.sigma)}
 
 
 @dataclass(frozen=True)
@@ -78,19 +77,21 @@ class MaskLoss(base.MapLoss):
     maps: ClassVar[tuple[str, ...]] = ("mask",)
     regions: ClassVar[tuple[str, ...]] = ()
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         import jax
         import jax.numpy as jnp
+        import optax
 
         from jaxnuc import losses
+        from jaxnuc.losses.region import weighted_mean
 
         logits, t = _sigmoid_logits(output), batch.targets[name].astype(jnp.float32)
-        p = jax.nn.sigmoid(logits)
+        known = jnp.ones_like(t) if batch.valid is None else batch.valid
         # The Keras projects clip probabilities at 1e-7, which stops the gradient of saturated
-        # pixels; a cross entropy from logits keeps it.
-        parts = {"bce": _entropy(logits, t, batch)}
-        if batch.valid is not None:  # pixels without annotation are in neither region
-            p, t = p * batch.valid, t * batch.valid
+        # pixels; a cross entropy from logits keeps it. U-Net's weights do not divide the mean.
+        entropy = optax.sigmoid_binary_cross_entropy(logits, t) * batch.targets.get("weight", 1.0)
+        parts = {"bce": weighted_mean(entropy, known, batch.axis_name)}
+        p, t = jax.nn.sigmoid(logits) * known, t * known  # ignored pixels are in neither region
         of_region = {
             "dice": lambda: losses.soft_dice(p, t, smooth=1.0, axis_name=batch.axis_name),
             "ssim": lambda: losses.ssim(p, t),
@@ -136,7 +137,7 @@ class DiceBoundary(base.MapLoss):
     def __post_init__(self) -> None:
         within(self.boundary_weight, "boundary_weight")
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         import jax
         import jax.numpy as jnp
 
@@ -154,18 +155,8 @@ class DiceBoundary(base.MapLoss):
         return total, {"dice": dice, "band": band, "gradient": gradient}
 
 
-class MaskDecoder(abc.ABC):
-    """From the foreground's probability (H, W) to instances (H, W) int32."""
-
-    def __post_init__(self) -> None:
-        self(np.zeros((2, 2)))  # refuses wrong arguments now, and not after the first epoch
-
-    @abc.abstractmethod
-    def __call__(self, mask: np.ndarray) -> np.ndarray: ...
-
-
 @dataclass(frozen=True)
-class Components(MaskDecoder):
+class Components(base.Decoder):
     """The 8-connected components of the pixels above a threshold.
 
     Attributes:
@@ -182,7 +173,7 @@ class Components(MaskDecoder):
 
 
 @dataclass(frozen=True)
-class Fill(MaskDecoder):
+class Fill(base.Decoder):
     """4-connected components with holes filled, as U-Net's and Micro-Net's.
 
     Attributes:
@@ -200,7 +191,7 @@ class Fill(MaskDecoder):
 
 
 @dataclass(frozen=True)
-class Distance(MaskDecoder):
+class Distance(base.Decoder):
     """A watershed from the deepest pixels, the baseline of CNSeg.
 
     Attributes:
@@ -214,9 +205,7 @@ class Distance(MaskDecoder):
     lines: bool = True
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:
-        return separate_by_distance(
-            mask, threshold=self.threshold, seed_share=self.seed_share, lines=self.lines
-        )
+        return separate_by_distance(mask, **vars(self))
 
 
 TARGETS = Registry("targets of binary", table={"mask": Mask, "weighted_mask": WeightedMask})
@@ -249,10 +238,10 @@ class Representation(base.Representation):
     channels: int = 1
     targets: Mask = choice(Mask(), TARGETS)
     loss: base.MapLoss = choice(BceIou(), LOSSES)
-    decoder: MaskDecoder = choice(Components(), DECODERS)
+    decoder: base.Decoder = choice(Components(), DECODERS)
 
     def __post_init__(self) -> None:
-        base.one_of("channels", self.channels, (1, 2))
+        one_of("channels", self.channels, (1, 2))
         if isinstance(self.targets, WeightedMask) and isinstance(self.loss, DiceBoundary):
             raise ValueError(
                 "the loss 'dice_boundary' takes no weights; take the targets 'mask', or another "
@@ -267,10 +256,7 @@ class Representation(base.Representation):
         self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
     ) -> dict[str, np.ndarray]:
         """Makes `mask`, (H, W, 1) uint8, and with weights `weight`, (H, W, 1) float32."""
-        maps = self.targets(instances)
-        targets = {
-            k: (m.astype(np.uint8) if k == "mask" else m)[..., None] for k, m in maps.items()
-        }
+        targets = {name: values[..., None] for name, values in self.targets(instances).items()}
         return base.with_valid(targets, ignore)
 
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
@@ -282,19 +268,3 @@ class Representation(base.Representation):
 def _sigmoid_logits(output: Any) -> Any:
     """Logits of one channel; a softmax of two is a sigmoid of their difference."""
     return output if output.shape[-1] == 1 else output[..., 1:] - output[..., :1]
-
-
-def _entropy(logits: Any, t: Any, batch: base.Batch) -> Any:
-    """The binary cross entropy, weighted where the targets have weights."""
-    import jax.numpy as jnp
-
-    from jaxnuc import losses
-    from jaxnuc.losses.region import weighted_mean
-
-    weights, axis_name = batch.targets.get("weight"), batch.axis_name
-    if weights is None:
-        return losses.binary_cross_entropy(logits, t, weights=batch.valid, axis_name=axis_name)
-    known = jnp.ones_like(t) if batch.valid is None else batch.valid
-    mean = losses.binary_cross_entropy(logits, t, weights=known * weights, axis_name=axis_name)
-    # That mean is divided by the weights; U-Net's is divided by the number of pixels.
-    return mean * weighted_mean(weights, known, axis_name)

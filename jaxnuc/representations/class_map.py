@@ -12,11 +12,10 @@ from scipy import special
 
 from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.checks import float_map, within
-from jaxnuc.registry import Registry, choice
+from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss, Tree
 
-VOTES = ("majority", "mean", "center")
 CLASS = "class"  # name of the map, and of the target that holds groups
 LABEL_SET = "label_set"  # name of the target that says whose groups they are
 
@@ -40,7 +39,6 @@ class Term(abc.ABC):
         """The term, not weighted, of logits (B, H, W, L) and `losses.GroupLabels`."""
 
 
-@dataclass(frozen=True)
 class CrossEntropy(Term):
     """The mean grouped cross entropy."""
 
@@ -50,7 +48,6 @@ class CrossEntropy(Term):
         return losses.grouped_cross_entropy(logits, labels, axis_name=axis_name)
 
 
-@dataclass(frozen=True)
 class Dice(Term):
     """The grouped soft Dice loss, summed over classes with smoothing 1e-3, as HoVer-Net has."""
 
@@ -119,7 +116,7 @@ class FocalTversky(Tversky):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        base.one_of("form", self.form, ("elementwise", "paper"))
+        one_of("form", self.form, ("elementwise", "paper"))
         if not self.gamma > 0:
             raise ValueError(f"gamma={self.gamma} of the focal Tversky loss must be above 0")
 
@@ -170,11 +167,9 @@ class Groups:
     vote: str = "mean"
 
     def __post_init__(self) -> None:
-        base.one_of("classes.vote", self.vote, VOTES)
+        one_of("classes.vote", self.vote, ("majority", "mean", "center"))
         if not self.loss:
-            raise ValueError(
-                "classes.loss is empty; give a term, such as {'name': 'cross_entropy'}"
-            )
+            raise ValueError("classes.loss is empty; give a term: {'name': 'cross_entropy'}")
 
     def predicted(self, label_sets: tuple[LabelSet, ...]) -> LabelSet:
         """The label set of the map."""
@@ -189,7 +184,7 @@ class Groups:
     def added_to(
         self, representation: base.Representation, label_sets: tuple[LabelSet, ...]
     ) -> "ClassMap":
-        """Adds the class map to a representation.
+        """Adds the class map to a representation of the nuclei.
 
         Args:
           representation: of the nuclei.
@@ -233,7 +228,7 @@ class _ClassLoss(base.MapLoss):
     terms: tuple[Term, ...]
     table: np.ndarray
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         import jax.numpy as jnp
 
         from jaxnuc import losses
@@ -297,14 +292,12 @@ class ClassMap(base.Wrapper):
     @cached_property
     def table(self) -> np.ndarray:
         """(label sets, groups + 1, channels) uint8: which channels each group of each set sums."""
-        most = 1 + max(len(label_set.groups) for label_set in self.trained)
-        table = np.zeros((len(self.trained), most, self.outputs[CLASS]), np.uint8)
-        for rows, label_set in zip(table, self.trained, strict=True):
-            if self.predicted.leaves == label_set.leaves:
-                rows[: len(label_set.groups) + 1] = np.eye(len(label_set.groups) + 1)
-            else:
-                rows[: len(label_set.groups) + 1] = label_set.matrix
-        return table
+        from jaxnuc import losses
+
+        own = self.predicted.leaves
+        return losses.group_table(
+            [np.eye(1 + len(s.groups)) if s.leaves == own else s.matrix for s in self.trained]
+        )
 
     def encode(
         self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
@@ -316,20 +309,20 @@ class ClassMap(base.Wrapper):
         """
         if classes is None:  # nuclei of unknown class; what is no nucleus is known to be background
             classes = -(instances > 0).astype(np.int8)
-        # A filled hole has the class of the nucleus around it.
-        classes = _as_objects(classes, instances, self.base.target_instances(instances))
+        objects = self.base.target_instances(instances)
+        filled = objects != instances
+        if filled.any():  # a filled hole has the class of the nucleus around it
+            ids, first = np.unique(instances, return_index=True)
+            classes = classes.copy()
+            classes[filled] = classes.ravel()[first[np.searchsorted(ids, objects[filled])]]
         if ignore is not None:
             classes = np.where(ignore, -1, classes)
         groups = classes[:: self.grid, :: self.grid].astype(np.int8)[..., None]
         return {**self.base.encode(instances, classes, ignore), CLASS: groups}
 
     def loss(
-        self,
-        maps: Mapping[str, Any],
-        targets: Mapping[str, Any],
-        axis_name: str | None = None,
-        factors: Mapping[str, Any] | None = None,
-    ) -> tuple[Any, dict[str, Any]]:
+        self, maps: Tree, targets: Tree, axis_name: str | None = None, factors: Tree | None = None
+    ) -> Loss:
         """The base's loss and that of the class map, whose parts are `class/...`."""
         own_loss = _ClassLoss(self.options.loss, self.table, side_weight=self.options.side_weight)
         total, parts = self.base.loss(maps, targets, axis_name, factors)
@@ -347,45 +340,31 @@ class ClassMap(base.Wrapper):
             h, w, _ = logits.shape
             points = np.rint(nuclei.points).astype(int) // self.grid
             row, col = np.minimum(points, [h - 1, w - 1]).T
-            shares = special.softmax(logits[row, col], axis=-1)
-        else:
-            shares = self._shares(logits, nuclei.instances, len(nuclei.scores))
-        return _with_shares(nuclei, shares)
+            return _with_shares(nuclei, special.softmax(logits[row, col], axis=-1))
+        return _with_shares(nuclei, self._shares(logits, nuclei.instances, len(nuclei.scores)))
 
     def _shares(self, logits: np.ndarray, instances: np.ndarray, n: int) -> np.ndarray:
         """(n, channels): the mean over the pixels of each instance 1..n; 0 where it has none."""
-        w = instances.shape[1]
         place = np.flatnonzero(instances)
         owner = instances.ravel()[place]
-        row, col = np.divmod(place, w)
+        row, col = np.divmod(place, instances.shape[1])
         chosen = logits[row // self.grid, col // self.grid]
-        number = n + 1
         # A nucleus that others cover has no pixel.
-        areas = np.maximum(np.bincount(owner, minlength=number)[1:, None], 1)
+        areas = np.maximum(np.bincount(owner, minlength=n + 1)[1:, None], 1)
         if self.options.vote == "majority":
-            channels = logits.shape[-1]
-            votes = np.bincount(
-                owner * channels + chosen.argmax(axis=-1), minlength=number * channels
-            )
-            return votes.reshape(number, channels)[1:] / areas
+            shape = (n + 1, logits.shape[-1])
+            votes = np.bincount(owner * shape[1] + chosen.argmax(-1), minlength=np.prod(shape))
+            return votes.reshape(shape)[1:] / areas
         probabilities = special.softmax(chosen, axis=-1)
-        sums = [np.bincount(owner, p, minlength=number)[1:] for p in probabilities.T]
+        sums = [np.bincount(owner, p, minlength=n + 1)[1:] for p in probabilities.T]
         return np.stack(sums, axis=-1) / areas
 
     def read_at(self, nuclei: base.Nuclei, label_set: LabelSet) -> base.Nuclei:
-        """Nuclei with their classes at another label set of the same tree.
+        """Nuclei, from `decode`, with their classes at another label set of the same tree.
 
         The probability of a group is the sum over the predicted classes that it holds. What no
         group holds is left out: rows sum to less than 1 then, and a nucleus has the most probable
-        of the groups that there are.
-
-        Args:
-          nuclei: from `decode`.
-          label_set: at which to read.
-
-        Returns:
-          The nuclei with the groups of the label set as their classes, 0 where none of them has a
-          part in a nucleus, and (N, groups + 1) probabilities, background first.
+        of the groups that there are, or 0 where none has a part in it.
 
         Raises:
           ValueError: the trees differ, or a predicted class would have to be divided.
@@ -403,14 +382,3 @@ def _with_shares(nuclei: base.Nuclei, shares: Float[np.ndarray, "n c"]) -> base.
     # Where no pixel votes for any class, a nucleus has none.
     classes = np.where(shares[:, 1:].any(axis=1), best, 0).astype(np.int32)
     return nuclei._replace(classes=classes, class_probabilities=shares.astype(np.float32))
-
-
-def _as_objects(classes: np.ndarray, instances: np.ndarray, objects: np.ndarray) -> np.ndarray:
-    """The class map (H, W) with the class of its owner where an object is larger than before."""
-    new = objects != instances
-    if not new.any():
-        return classes
-    ids, first = np.unique(instances, return_index=True)
-    classes = classes.copy()
-    classes[new] = classes.ravel()[first[np.searchsorted(ids, objects[new])]]
-    return classes

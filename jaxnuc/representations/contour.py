@@ -20,14 +20,14 @@ from jaxnuc.postprocess import (
     separate_overlaps,
 )
 from jaxnuc.postprocess.checks import within
-from jaxnuc.postprocess.masks import Mask
 from jaxnuc.postprocess.overlap_separation import Separation
-from jaxnuc.registry import Registry, choice
+from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.targets.contours import alnet_maps, contour_map, dcan_contour
 
 
+@dataclass(frozen=True)
 class Targets(abc.ABC):
     """From instances (H, W) to mask and contour, (H, W) bool."""
 
@@ -35,7 +35,6 @@ class Targets(abc.ABC):
     def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
 
 
-@dataclass(frozen=True)
 class HaruNetTargets(Targets):
     """All nuclei, and a band about their outlines."""
 
@@ -63,7 +62,6 @@ class AlNetTargets(Targets):
         return alnet_maps(instances, self.max_instances, canny=self.canny)
 
 
-@dataclass(frozen=True)
 class DcanTargets(Targets):
     """All nuclei, and their dilations less their erosions by a diamond of 7 pixels."""
 
@@ -78,30 +76,20 @@ class CrossEntropy(base.MapLoss):
     maps: ClassVar[tuple[str, ...]] = ("mask", "contour")
     reduction: ClassVar[str] = "mean"
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
-        import jax
-        import jax.numpy as jnp
-
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         from jaxnuc import losses
 
-        target, valid = batch.targets[name], batch.valid
-        if output.shape[-1] == 1:
-            p, t = jax.nn.sigmoid(output), target.astype(jnp.float32)
-            entropy = losses.binary_cross_entropy(
-                output, t, self.reduction, weights=valid, axis_name=batch.axis_name
-            )
-        else:
-            p, t = jax.nn.softmax(output), jax.nn.one_hot(target[..., 0], 2)
-            weights = None if valid is None else valid[..., 0]
-            entropy = losses.cross_entropy(
-                output, target[..., 0], self.reduction, weights=weights, axis_name=batch.axis_name
-            )
-        if valid is not None:  # pixels without annotation are in neither region
-            p, t = p * valid, t * valid
+        entropy, p, t = losses.foreground_entropy(
+            output,
+            batch.targets[name],
+            self.reduction,
+            valid=batch.valid,
+            axis_name=batch.axis_name,
+        )
         region, parts = self.of_region(p, t, batch.axis_name)
         return entropy + region, {"ce": entropy, **parts}
 
-    def of_region(self, p: Any, t: Any, axis_name: str | None) -> tuple[Any, dict[str, Any]]:
+    def of_region(self, p: Any, t: Any, axis_name: str | None) -> Loss:
         """What is added, of probabilities and targets (B, H, W, C)."""
         return 0.0, {}
 
@@ -119,35 +107,29 @@ class CrossEntropyDice(CrossEntropy):
     dice_weight: float = 1.0
     dice_per_class: bool = False
 
-    def of_region(self, p: Any, t: Any, axis_name: str | None) -> tuple[Any, dict[str, Any]]:
+    def of_region(self, p: Any, t: Any, axis_name: str | None) -> Loss:
         from jaxnuc import losses
 
         dice = losses.soft_dice(p, t, per_class=self.dice_per_class, axis_name=axis_name)
         return self.dice_weight * dice, {"dice": dice}
 
 
-@dataclass(frozen=True)
 class PixelSum(CrossEntropy):
     """Cross entropy and squared ratio, summed over an image's pixels (HARU-Net, Eq. 4 and 5)."""
 
     reduction: ClassVar[str] = "image_sum"
 
-    def of_region(self, p: Any, t: Any, axis_name: str | None) -> tuple[Any, dict[str, Any]]:
+    def of_region(self, p: Any, t: Any, axis_name: str | None) -> Loss:
         from jaxnuc import losses
 
         dice = losses.squared_ratio_dice(p[..., -1:], t[..., -1:])
         return dice, {"dice": dice}
 
 
-class ContourDecoder(abc.ABC):
+class ContourDecoder(base.Decoder):
     """From probabilities of mask and contour (H, W) to instances, which may overlap."""
 
-    def __post_init__(self) -> None:
-        # Refuses wrong arguments now, and not after the first epoch.
-        self(np.zeros((2, 2)), np.zeros((2, 2)))
-
-    @abc.abstractmethod
-    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray | Separation: ...
+    smallest: ClassVar = ((2, 2), (2, 2))
 
 
 @dataclass(frozen=True)
@@ -244,7 +226,7 @@ class Representation(base.Representation):
     decoder: ContourDecoder = choice(Growth(), DECODERS)
 
     def __post_init__(self) -> None:
-        base.one_of("channels", self.channels, (1, 2))
+        one_of("channels", self.channels, (1, 2))
         per_class = isinstance(self.loss, CrossEntropyDice) and self.loss.dice_per_class
         if self.channels == 1 and per_class:
             raise ValueError("dice_per_class=True has no effect with channels=1; take channels=2")
@@ -267,16 +249,11 @@ class Representation(base.Representation):
         """Decodes; `masks` hold the whole nuclei where the decoder lets them overlap."""
         mask, contour = (base.foreground_probability(maps[n], n) for n in self.output_maps)
         found = self.decoder(mask, contour)
-        if isinstance(found, Separation):
-            scores = _mask_scores(mask, found.masks)
-            return base.Nuclei(found.instances, None, scores, masks=found.masks)
-        return base.Nuclei(found, None, base.mean_scores(mask, found))
-
-
-def _mask_scores(probability: np.ndarray, masks: tuple[Mask, ...]) -> np.ndarray:
-    """(N,) float32: the mean probability within each of the masks."""
-    means = [
-        probability[row : row + mask.shape[0], col : col + mask.shape[1]][mask].mean()
-        for row, col, mask in masks
-    ]
-    return np.array(means, np.float32)
+        if not isinstance(found, Separation):
+            return base.Nuclei(found, None, base.mean_scores(mask, found))
+        means = [
+            mask[row : row + own.shape[0], col : col + own.shape[1]][own].mean()
+            for row, col, own in found.masks
+        ]
+        scores = np.array(means, np.float32)
+        return base.Nuclei(found.instances, None, scores, masks=found.masks)

@@ -15,9 +15,9 @@ from scipy import ndimage
 
 from jaxnuc.postprocess import dynamic_watershed, remove_small
 from jaxnuc.postprocess.checks import float_map
-from jaxnuc.registry import Registry, choice
+from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
 
 
 def chessboard_distance(instances: LabelMap, of: str = "instance") -> Float32[np.ndarray, "h w"]:
@@ -53,7 +53,7 @@ class SquaredError(base.MapLoss):
 
     maps: ClassVar[tuple[str, ...]] = ("distance",)
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         from jaxnuc import losses
 
         error = losses.mean_squared_error(
@@ -63,7 +63,7 @@ class SquaredError(base.MapLoss):
 
 
 @dataclass(frozen=True)
-class Watershed:
+class Watershed(base.Decoder):
     """A watershed from the maxima of the distance, `postprocess.dynamic_watershed`.
 
     Attributes:
@@ -77,9 +77,6 @@ class Watershed:
     depth: int = 0
     lines: bool = True
     min_size: int = 0
-
-    def __post_init__(self) -> None:
-        self(np.zeros((2, 2)))  # refuses wrong arguments now, and not after the first epoch
 
     def __call__(self, distance: np.ndarray) -> np.ndarray:
         instances = dynamic_watershed(distance, self.threshold, self.depth, self.lines)
@@ -108,7 +105,7 @@ class Representation(base.Representation):
     decoder: Watershed = choice(Watershed(), DECODERS)
 
     def __post_init__(self) -> None:
-        base.one_of("of", self.of, ("instance", "foreground"))
+        one_of("of", self.of, ("instance", "foreground"))
 
     @property
     def output_maps(self) -> Mapping[str, base.OutputMap]:

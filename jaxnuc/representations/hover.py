@@ -12,9 +12,9 @@ import numpy as np
 
 from jaxnuc.postprocess import hover_watershed
 from jaxnuc.postprocess.checks import float_map
-from jaxnuc.registry import Registry, choice
+from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.symmetries import undo_vectors
 from jaxnuc.representations.targets.hover import hover_maps, separate_components
 
@@ -37,36 +37,25 @@ class HoverLoss(base.MapLoss):
     msge_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        base.one_of("msge_axis", self.msge_axis, ("compat", "paper"))
+        one_of("msge_axis", self.msge_axis, ("compat", "paper"))
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         """The loss of one map; its parts are not weighted."""
-        return self._pixels(output, batch) if name == "np" else self._distances(output, batch)
-
-    def _pixels(self, logits: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
-        import jax
-
         from jaxnuc import losses
 
-        target, valid = batch.targets["np"][..., 0], batch.valid
-        p, t = jax.nn.softmax(logits), jax.nn.one_hot(target, 2)
-        weights = None if valid is None else valid[..., 0]
-        # The published code clips probabilities at 1e-7: a pixel costs at most 16.1 and has no
-        # gradient beyond. From logits the cost goes on, and so does the gradient.
-        entropy = losses.cross_entropy(logits, target, weights=weights, axis_name=batch.axis_name)
-        if valid is not None:  # pixels without annotation are in neither region
-            p, t = p * valid, t * valid
-        ratio = losses.soft_dice(p, t, smooth=1e-3, per_class=True, axis_name=batch.axis_name)
-        dice = logits.shape[-1] * ratio  # the published code sums over the classes
-        return entropy + dice, {"ce": entropy, "dice": dice}
-
-    def _distances(self, hv: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
-        from jaxnuc import losses
-
-        target, axis_name = batch.targets["hv"], batch.axis_name
-        mse = losses.mean_squared_error(hv, target, weights=batch.valid, axis_name=axis_name)
+        target, axis_name = batch.targets[name], batch.axis_name
+        if name == "np":
+            # The published code clips probabilities at 1e-7: a pixel costs at most 16.1 and has no
+            # gradient beyond. From logits the cost goes on, and so does the gradient.
+            entropy, p, t = losses.foreground_entropy(
+                output, target, valid=batch.valid, axis_name=axis_name
+            )
+            ratio = losses.soft_dice(p, t, smooth=1e-3, per_class=True, axis_name=axis_name)
+            dice = output.shape[-1] * ratio  # the published code sums over the classes
+            return entropy + dice, {"ce": entropy, "dice": dice}
+        mse = losses.mean_squared_error(output, target, weights=batch.valid, axis_name=axis_name)
         msge = losses.mean_squared_gradient_error(
-            hv,
+            output,
             target,
             batch.targets["np"].astype(np.float32),
             msge_axis=self.msge_axis,
@@ -78,7 +67,7 @@ class HoverLoss(base.MapLoss):
 
 
 @dataclass(frozen=True)
-class Watershed:
+class Watershed(base.Decoder):
     """Markers away from the falls of the maps, and a watershed: `postprocess.hover_watershed`.
 
     Attributes:
@@ -95,9 +84,7 @@ class Watershed:
     kernel: int = 21
     constant: str = "ignore"
 
-    def __post_init__(self) -> None:
-        # Refuses wrong arguments now, and not after the first epoch.
-        self(np.zeros((2, 2)), np.zeros((2, 2, 2)))
+    smallest: ClassVar = ((2, 2), (2, 2, 2))
 
     def __call__(self, probability: np.ndarray, hv: np.ndarray) -> np.ndarray:
         return hover_watershed(probability, hv, **vars(self))

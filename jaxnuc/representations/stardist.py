@@ -21,13 +21,11 @@ from jaxnuc.postprocess import (
 )
 from jaxnuc.postprocess.checks import float_map, within
 from jaxnuc.postprocess.polygons import candidates_from_maps
-from jaxnuc.registry import Registry, choice
+from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap
+from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.symmetries import undo_rays
 from jaxnuc.representations.targets.stars import edt_probability, star_distances
-
-GRIDS = (1, 2, 4)
 
 
 @dataclass(frozen=True)
@@ -47,7 +45,7 @@ class RayLoss(base.MapLoss):
     dist_weight: float = 0.2
     background: float = 1e-4
 
-    def of_map(self, name: str, output: Any, batch: base.Batch) -> tuple[Any, dict[str, Any]]:
+    def of_map(self, name: str, output: Any, batch: base.Batch) -> Loss:
         """The loss of one map; its part is not weighted."""
         from jaxnuc import losses
 
@@ -57,14 +55,8 @@ class RayLoss(base.MapLoss):
             # The published code clips probabilities at 1e-7, which stops saturated gradients.
             entropy = losses.binary_cross_entropy(output, prob, **of_pixels)
             return self.prob_weight * entropy, {"bce": entropy}
-        error = losses.ray_distance(
-            output,
-            batch.targets["dist"],
-            prob,
-            error=self.error,
-            background=self.background,
-            **of_pixels,
-        )
+        options = {"error": self.error, "background": self.background, **of_pixels}
+        error = losses.ray_distance(output, batch.targets["dist"], prob, **options)
         return self.dist_weight * error, {self.error: error}
 
 
@@ -145,29 +137,23 @@ class Representation(base.Representation):
     def __post_init__(self) -> None:
         if self.n_rays < 3:
             raise ValueError(f"n_rays={self.n_rays} make no polygon; at least 3 are needed")
-        base.one_of("grid", self.grid, GRIDS)
+        one_of("grid", self.grid, (1, 2, 4))
 
     @property
     def output_maps(self) -> Mapping[str, base.OutputMap]:
+        prob = "object: 1 in the middle of nuclei, falling to 0 outside"
+        dist = (
+            "pixels of the image to the outline along rays; ray k of R goes to "
+            "(row, col) = (sin, cos)(2 pi k / R)"
+        )
         return {
-            "prob": base.OutputMap(
-                1, "logits", "object: 1 in the middle of nuclei, falling to 0 outside"
-            ),
-            "dist": base.OutputMap(
-                self.n_rays,
-                "directions",
-                "pixels of the image to the outline along rays; ray k of R goes to "
-                "(row, col) = (sin, cos)(2 pi k / R)",
-                undo_rays,
-            ),
+            "prob": base.OutputMap(1, "logits", prob),
+            "dist": base.OutputMap(self.n_rays, "directions", dist, undo_rays),
         }
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        return {
-            "prob_thresh": self.decoder.prob_thresh,
-            "nms_thresh": self.decoder.nms_thresh,
-        }
+        return {name: getattr(self.decoder, name) for name in ("prob_thresh", "nms_thresh")}
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> base.Representation:
         if thresholds.keys() - self.thresholds.keys():
@@ -187,11 +173,9 @@ class Representation(base.Representation):
     def encode(
         self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
     ) -> dict[str, np.ndarray]:
-        """Makes the distance to outside and the distances along the rays, 0 in the background.
+        """Makes `prob`, (h, w, 1) float32 in [0, 1], and `dist`, (h, w, n_rays) float32 in pixels.
 
-        Returns:
-          `{"prob": (h, w, 1) float32 in [0, 1], "dist": (h, w, n_rays) float32 in pixels}`, and
-          `valid` where there is `ignore`; (h, w) is (H, W) over the grid, rounded up.
+        Both are 0 in the background; (h, w) is (H, W) over the grid, rounded up.
         """
         instances = self.target_instances(instances)
         if ignore is not None:
@@ -203,11 +187,7 @@ class Representation(base.Representation):
         return base.with_valid(targets, ignore)
 
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
-        """Decodes; ids by descending score, with the centers of the polygons as points.
-
-        Raises:
-          ValueError: the maps are not those of an image of this shape, or no finite numbers.
-        """
+        """Decodes; ids by descending score, with the centers of the polygons as points."""
         probability = base.foreground_probability(maps["prob"], "prob")
         distances = float_map(maps["dist"], "map 'dist'", (None, None, self.n_rays))
         h, w = probability.shape

@@ -21,15 +21,10 @@ def transform_back(array: np.ndarray, k: int) -> np.ndarray:
 
 
 def undo_rays(distances: np.ndarray, k: int) -> np.ndarray:
-    """Distances along rays of a transformed image as those along the rays of the image.
+    """Distances (H, W, R) along rays of a transformed image as those along the rays of the image.
 
-    Args:
-      distances: (H, W, R), pixels already transformed back; ray j of R points to the angle
-        2 pi j / R: row + sin, column + cos.
-      k: the symmetry.
-
-    Returns:
-      (H, W, R).
+    Pixels are already transformed back; ray j of R points to the angle 2 pi j / R: row + sin,
+    column + cos.
 
     Raises:
       ValueError: the symmetry does not lead from rays to rays.
@@ -48,15 +43,9 @@ def undo_rays(distances: np.ndarray, k: int) -> np.ndarray:
 
 
 def undo_vectors(vectors: np.ndarray, k: int) -> np.ndarray:
-    """Vectors in a transformed image as vectors in the image.
+    """Vectors (H, W, 2) in a transformed image as vectors in the image.
 
-    Args:
-      vectors: (H, W, 2) horizontal (along columns) and vertical (along rows) components, pixels
-        already transformed back.
-      k: the symmetry.
-
-    Returns:
-      (H, W, 2).
+    Components are horizontal (along columns) and vertical; pixels are already transformed back.
     """
     horizontal, vertical = vectors[..., 0], vectors[..., 1]
     for _ in range(k % 4):

@@ -6,6 +6,7 @@ Below `workdir/checkpoints` one folder a step. The latest two and the best one a
 import json
 import logging
 import math
+import operator
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -29,32 +30,16 @@ State = TypeVar("State", bound=Any)  # a `TrainState`: a tree of arrays, with th
 
 
 class Checkpoints:
-    """Saves and restores what a training needs to go on to the bit.
-
-    Args:
-      workdir: of the run.
-    """
+    """Saves and restores what a training needs to go on to the bit, in the workdir of a run."""
 
     def __init__(self, workdir: str | os.PathLike[str]) -> None:
         self.folder = Path(workdir).absolute() / FOLDER
 
-        def figure(metrics: Mapping[str, float]) -> float:
-            return metrics["monitor"]
-
-        self._manager = ocp.CheckpointManager(
-            self.folder,
-            options=ocp.CheckpointManagerOptions(
-                best_fn=figure,
-                preservation_policy=keep.AnyPreservationPolicy(
-                    [
-                        keep.LatestN(2),
-                        keep.BestN(
-                            get_metric_fn=figure, n=1, keep_checkpoints_without_metrics=False
-                        ),
-                    ]
-                ),
-            ),
-        )
+        figure = operator.itemgetter("monitor")
+        best = keep.BestN(get_metric_fn=figure, n=1, keep_checkpoints_without_metrics=False)
+        policy = keep.AnyPreservationPolicy([keep.LatestN(2), best])
+        options = ocp.CheckpointManagerOptions(best_fn=figure, preservation_policy=policy)
+        self._manager = ocp.CheckpointManager(self.folder, options=options)
 
     def save(
         self,
@@ -82,9 +67,7 @@ class Checkpoints:
                 state=ocp.args.PyTreeSave(jax.device_get(state)),  # the same on every process
                 progress=ocp.args.JsonSave(dict(progress)),
                 config=ocp.args.JsonSave(dict(config)),
-                labels=ocp.args.JsonSave(
-                    {"label_sets": [label_set.to_json() for label_set in label_sets]}
-                ),
+                labels=ocp.args.JsonSave({"label_sets": [each.to_json() for each in label_sets]}),
             ),
             metrics=None if monitor is None else {"monitor": monitor},
             force=True,
@@ -102,7 +85,12 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         for index, step in enumerate(steps):
             try:
-                restored = self._read(step, template)
+                restored = self._manager.restore(
+                    step,
+                    args=ocp.args.Composite(
+                        state=_arguments(template), progress=ocp.args.JsonRestore()
+                    ),
+                )
             except Exception as error:
                 logger.warning(
                     "checkpoint %s cannot be read (%s: %s)",
@@ -113,23 +101,13 @@ class Checkpoints:
                 continue
             for damaged in steps[:index]:
                 self._set_aside(damaged)
-            return restored
+            return restored.state, restored.progress
         if steps:
             raise ValueError(
                 f"none of the checkpoints {steps[::-1]} in {self.folder} can be read, and they are "
                 "left as they are; start again in another workdir"
             )
         return None
-
-    def _read(self, step: int, template: State) -> tuple[State, dict[str, Any]]:
-        restored = self._manager.restore(
-            step,
-            args=ocp.args.Composite(
-                state=_arguments(template),
-                progress=ocp.args.JsonRestore(),
-            ),
-        )
-        return restored.state, restored.progress
 
     def _set_aside(self, step: int) -> None:
         if jax.process_index() == 0:

@@ -85,15 +85,10 @@ def compile_step(step: Step) -> Step:
 
 
 def compile_forward(forward: Callable[[Any, Any], Any], variables: Any) -> Callable[[Any], Any]:
-    """A network's evaluation on all devices of this process.
+    """A network's evaluation, `(variables, images) -> maps`, on all devices of this process.
 
-    Args:
-      forward: `(variables, images (B, ...)) -> {map: (B, ...)}`.
-      variables: put on every device once.
-
-    Returns:
-      The function of images (B, ...), B a multiple of the devices, which returns before the
-      devices have finished.
+    Images are (B, ...), B a multiple of the devices; the call returns before the devices have
+    finished. The variables are put on every device once.
     """
     mapped = _over_devices(forward)
     variables = replicate(variables)

@@ -11,13 +11,9 @@ LOG = "metrics.jsonl"
 
 
 def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Reads a `metrics.jsonl`.
+    """Reads a `metrics.jsonl`: of each line `step`, `time`, perhaps `epoch`, figures or an `event`.
 
-    Args:
-      path: the file. A last line that a killed process left unfinished is passed over.
-
-    Returns:
-      One mapping a line: `step`, `time`, perhaps `epoch`, and figures or an `event`.
+    A last line that a killed process left unfinished is passed over.
 
     Raises:
       ValueError: another line is not a JSON object with a step.

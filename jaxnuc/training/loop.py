@@ -45,43 +45,24 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Parts:
-    """What a training is made of, before anything is computed or written.
-
-    Attributes:
-      train_source: images to train on.
-      val_source: images to evaluate on.
-      label_sets: of the images to train on.
-      representation: between nuclei and maps.
-      model: the network, with batch statistics over all devices.
-      length: of the training.
-      evaluate_every: steps between evaluations; 0: only at the end.
-      checkpoint_every: steps between further checkpoints; 0: none.
-      schedule: of the learning rate.
-      learning_rate: by step, as the schedule has it.
-      optimizer: an Optax chain.
-      loss_schedule: weights of the loss's terms.
-      batches: of the images to train on.
-      predictor: as evaluations use it, without parameters.
-      scoring: what evaluations compute.
-      monitor: the figure that decides what is best.
-    """
+    """What a training is made of, before anything is computed or written."""
 
     train_source: Source
     val_source: Source
-    label_sets: tuple[LabelSet, ...]
+    label_sets: tuple[LabelSet, ...]  # of the images to train on
     representation: Representation
-    model: Network
+    model: Network  # with batch statistics over all devices
     length: TrainingLength
-    evaluate_every: int
-    checkpoint_every: int
+    evaluate_every: int  # steps; 0: only at the end
+    checkpoint_every: int  # steps between further checkpoints; 0: none
     schedule: optim.Schedule
-    learning_rate: optax.Schedule
+    learning_rate: optax.Schedule  # by step, as the schedule has it
     optimizer: optax.GradientTransformationExtraArgs
     loss_schedule: schedules.LossSchedule
-    batches: pipeline.Batches
-    predictor: Predictor
-    scoring: Scoring
-    monitor: Monitor
+    batches: pipeline.Batches  # of the images to train on
+    predictor: Predictor  # as evaluations use it, without parameters
+    scoring: Scoring  # what evaluations compute
+    monitor: Monitor  # the figure that decides what is best
 
 
 def build_parts(config: ConfigDict) -> Parts:
@@ -91,14 +72,9 @@ def build_parts(config: ConfigDict) -> Parts:
       ValueError: what is wrong with the configuration or the data, and the way out.
     """
     # --- data, representation, network
+    data, seed = config.data, config.seed
     train_source, val_source = (
-        open_split(
-            config.data.source,
-            config.data.root,
-            split,
-            mpp=config.data.mpp or None,
-            seed=config.seed,
-        )
+        open_split(data.source, data.root, split, mpp=data.mpp or None, seed=seed)
         for split in ("train", "val")
     )
     label_sets = build.label_sets_of(train_source)
@@ -133,12 +109,12 @@ def build_parts(config: ConfigDict) -> Parts:
     # --- batches to train on, and the predictor of the evaluations
     batches = pipeline.batches(
         train_source,
-        [Normalize(config.data.normalize), *transforms.parse(config.data.transforms)],
+        [Normalize(data.normalize), *transforms.parse(data.transforms)],
         representation.encode,
         config.batch_size,
-        config.seed,
+        seed,
         process=(jax.process_index(), jax.process_count()),
-        workers=config.data.workers,
+        workers=data.workers,
     )
     evaluated = build.make_model(config, representation)  # on one device: no axis
     predictor = make_predictor(config, evaluated, representation, None)
@@ -228,13 +204,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
         if step < total and not stop:
             logger.info("compiling the training step; the run is in %s", workdir)
 
-        with Reporter(
-            workdir,
-            total,
-            parts.length.per_epoch,
-            resumed_step=step,
-            active=jax.process_index() == 0,
-        ) as reporter:
+        active = jax.process_index() == 0
+        with Reporter(workdir, total, parts.length.per_epoch, step, active=active) as reporter:
             unchecked: dict[int, Any] = {}
             while step < total and not stop:
                 # --- one step
@@ -275,13 +246,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                 # --- save
                 if saves:
                     progress.data = parts.batches.get_state()
-                    checkpoints.save(
-                        current,
-                        progress.to_json(),
-                        configs.to_json(config),
-                        merit,
-                        parts.label_sets,
-                    )
+                    plain = progress.to_json(), configs.to_json(config)
+                    checkpoints.save(current, *plain, merit, parts.label_sets)
                 if preempted:
                     reporter.event(step, "stopped by SIGTERM")
                     logger.warning("SIGTERM: saved at step %d; run again to go on", step)
@@ -289,12 +255,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
 
             # --- the end
             if stop:
-                logger.info(
-                    "stopped at step %d: the best %s was %d evaluations ago",
-                    step,
-                    config.evaluation.monitor,
-                    progress.waited,
-                )
+                best = f"the best {config.evaluation.monitor} was {progress.waited} evaluations ago"
+                logger.info("stopped at step %d: %s", step, best)
             reporter.curves()
     if config.evaluation.optimize_thresholds and (step == total or stop):
         # In every process: reading a checkpoint waits for all of them.

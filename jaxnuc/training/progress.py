@@ -9,21 +9,13 @@ from typing import Any
 
 @dataclass
 class Progress:
-    """What a training has to know between two steps; saved with every checkpoint.
+    """What a training has to know between two steps; saved with every checkpoint."""
 
-    Attributes:
-      data: position in the training data, as the batches give it.
-      best: merit of the best evaluation so far: the monitored figure, larger is better.
-      waited: evaluations since then.
-      switches: what has been reported of the switches that happen within a step.
-      figures: of the latest evaluation.
-    """
-
-    data: Any
-    best: float | None = None
-    waited: int = 0
-    switches: list[str] = field(default_factory=list)
-    figures: dict[str, float] = field(default_factory=dict)
+    data: Any  # position in the training data, as the batches give it
+    best: float | None = None  # merit of the best evaluation so far: larger is better
+    waited: int = 0  # evaluations since then
+    switches: list[str] = field(default_factory=list)  # reported, of those within a step
+    figures: dict[str, float] = field(default_factory=dict)  # of the latest evaluation
 
     def observe(self, figures: Mapping[str, float], merit: float | None) -> None:
         """Takes note of an evaluation; `merit` is None where the figure is not finite."""

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, SupportsFloat
 
 from tensorboardX import SummaryWriter
@@ -82,15 +81,10 @@ class Reporter:
         self._images = 0
 
     def step(self, step: int, metrics: Mapping[str, SupportsFloat], images: int) -> None:
-        """Moves the progress bar: loss, images per second, time left.
+        """Moves the progress bar: loss, images per second of all devices, time left.
 
         The metrics may still be in computation on a device: they are waited for only when the
         bar is redrawn, so that steps stay queued ahead.
-
-        Args:
-          step: steps done.
-          metrics: the step's figures; `loss` is shown.
-          images: images of this step, over all devices.
         """
         if not self.active or self._bar.disable:
             return
@@ -105,12 +99,10 @@ class Reporter:
         self._shown, self._images = now, 0
 
     def log(self, step: int, values: Mapping[str, SupportsFloat]) -> None:
-        """Writes figures to `metrics.jsonl` and TensorBoard.
+        """Writes figures by name to `metrics.jsonl` and TensorBoard.
 
-        Args:
-          step: steps done.
-          values: name -> figure. Names are `train/...`, `validation/...` or `learning_rate`:
-            `curves` sorts by them. What is not finite is null in the JSON.
+        Names are `train/...`, `validation/...` or `learning_rate`: `curves` sorts by them. What is
+        not finite is null in the JSON.
 
         Raises:
           ValueError: a name is one of those that every line has.
@@ -126,17 +118,15 @@ class Reporter:
 
     def event(self, step: int, name: str) -> None:
         """Notes what happened, such as a switch of the optimizer: a mark on the curves."""
-        if not self.active:
-            return
-        self._append(step, {"event": name})
-        self._board.add_text("events", name, step)
+        if self.active:
+            self._append(step, {"event": name})
+            self._board.add_text("events", name, step)
 
     def curves(self) -> None:
         """Draws `curves.png` from `metrics.jsonl`."""
-        if not self.active:
-            return
-        picture = plots.png(plots.curves(read_log(self.workdir / LOG)))
-        replace_file(self.workdir / "curves.png", picture)
+        if self.active:
+            picture = plots.png(plots.curves(read_log(self.workdir / LOG)))
+            replace_file(self.workdir / "curves.png", picture)
 
     def close(self) -> None:
         """Ends the bar and closes the files; may be called twice."""
@@ -155,10 +145,5 @@ class Reporter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()

@@ -15,7 +15,7 @@ from jaxnuc.training.state import TrainState
 
 
 def with_weights(current: TrainState, model: Network, section: Mapping[str, Any]) -> TrainState:
-    """A first state with given parameters and running statistics.
+    """A first state with given parameters, which are also the averaged ones, and statistics.
 
     Args:
       current: the state with random ones; what a published file does not hold stays.
@@ -23,9 +23,6 @@ def with_weights(current: TrainState, model: Network, section: Mapping[str, Any]
       section: the configuration's `weights`: `file`, published weights or the workdir of a run, of
         which the best checkpoint is taken; `layout`, `keep` and `drop`: see
         `jaxnuc.pretrained.load`.
-
-    Returns:
-      The state; its averaged parameters are the same.
 
     Raises:
       FileNotFoundError: there is no such file or run.

@@ -12,23 +12,14 @@ from jaxnuc.models import Network
 
 
 class TrainState(struct.PyTreeNode):
-    """Everything that a step reads and writes, in natural shapes.
+    """Everything that a step reads and writes, in natural shapes."""
 
-    Attributes:
-      step: () int32, steps taken.
-      params: float32 parameters.
-      batch_stats: running statistics of the normalizations; empty where a network has none.
-      opt_state: of the Optax chain.
-      loss_state: of the loss schedule; empty where the loss stays the same.
-      ema: exponential moving average of the parameters, or None.
-    """
-
-    step: jax.Array
-    params: Any
-    batch_stats: Any
-    opt_state: Any
-    loss_state: Any = struct.field(default_factory=dict)
-    ema: Any = None
+    step: jax.Array  # () int32, steps taken
+    params: Any  # float32
+    batch_stats: Any  # running statistics of the normalizations; empty where a network has none
+    opt_state: Any  # of the Optax chain
+    loss_state: Any = struct.field(default_factory=dict)  # of the loss schedule; may be empty
+    ema: Any = None  # exponential moving average of the parameters, or None
 
     def variables(self) -> dict[str, Any]:
         """What `model.apply` takes to evaluate: the averaged parameters where there are some."""
@@ -45,12 +36,7 @@ def create(
 ) -> TrainState:
     """The state before the first step, a pure function of the seed.
 
-    Args:
-      model: the network.
-      optimizer: an Optax chain.
-      seed: of the parameters.
-      ema: whether to average the parameters.
-      loss_schedule: None where the loss stays the same.
+    `ema`: whether to average the parameters; without a loss schedule the loss stays the same.
     """
 
     def init(key: jax.Array) -> TrainState:

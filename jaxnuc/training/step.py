@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax import lax
 
@@ -25,17 +26,10 @@ def as_input(images: jax.Array) -> jax.Array:
 
 def central(targets: Batch, margin: int) -> Batch:
     """Crops target maps (B, H, W, C) to the center that a network of that margin gives maps of."""
-    if not margin:
-        return targets
-    first = margin // 2
-
-    def crop(x: jax.Array) -> jax.Array:
-        if x.ndim < 4:  # a number for each image
-            return x
-        _, h, w, _ = x.shape
-        return x[:, first : h - margin + first, first : w - margin + first]
-
-    return {name: crop(x) for name, x in targets.items()}
+    first, last = margin // 2, margin // 2 - margin or None
+    center = np.s_[:, first:last, first:last]
+    # What has fewer axes is a number for each image.
+    return {name: x[center] if x.ndim == 4 else x for name, x in targets.items()}
 
 
 def make_train_step(

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.affine import Affine
+from jaxnuc.data.transforms.geometry import Affine
 
 NONE = {"scale": (1, 1), "rotation": 0}
 

@@ -118,8 +118,6 @@ def conic(root):
     write_npy(root / "images.npy", np.stack([IMAGE, IMAGE]))
     write_npy(root / "labels.npy", np.stack([np.stack([IDS, IDS], -1)] * 2))
     write(root / "patch_info.csv", "patch_info\nx_1-0000\nx_2-0000\n")
-    names = "neutrophil,epithelial,lymphocyte,plasma,eosinophil,connective"
-    write(root / "counts.csv", f"{names}\n1,1,0,0,0,0\n1,1,0,0,0,0\n")
 
 
 def write_npy(path, array):
@@ -527,7 +525,6 @@ TARGETS = [
     ("dsb_split", "split.csv", FOREIGN | FLIPS | TABLE | ONCE | SPLIT),
     ("kumar", "parts.csv", FOREIGN | FLIPS | TABLE | ONCE),
     ("conic", "patch_info.csv", FOREIGN | FLIPS | TABLE | ONCE | PATCHES),
-    ("conic", "counts.csv", FOREIGN | FLIPS | TABLE | ONCE | COUNTS),
     ("conic_zip", "conic.zip", CUT | FOREIGN | FLIPS | ZIP),
     ("tnbc_zip", "TNBC.zip", CUT | FOREIGN | SAFE_FLIPS | ZIP),
     ("nucls", "NuCLS-mini/label_map.yaml", CUT | FOREIGN | YAML),

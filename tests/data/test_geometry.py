@@ -6,8 +6,15 @@ from scipy import ndimage
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms import geometry, parse
-from jaxnuc.data.transforms.foreground import ForegroundCrop
-from jaxnuc.data.transforms.geometry import CenterCrop, Elastic, FlipTurn, Pad, RandomCrop, Scale
+from jaxnuc.data.transforms.geometry import (
+    CenterCrop,
+    Elastic,
+    FlipTurn,
+    ForegroundCrop,
+    Pad,
+    RandomCrop,
+    Scale,
+)
 
 
 def rng(seed=0):

@@ -150,7 +150,7 @@ def test_refuses_a_meta_that_json_would_change(value, what):
     ],
 )
 def test_refuses_arrays_of_another_form(changes):
-    with pytest.raises(ValueError, match=r"sample 'a': .* is expected, and \(H, W\)"):
+    with pytest.raises(ValueError, match=r"sample 'a': .*(; expected|sizes differ)"):
         records.encode(small(**changes))
 
 

@@ -104,8 +104,8 @@ def test_from_a_configuration():
 @pytest.mark.parametrize(
     ("section", "message"),
     [
-        (0, "windows: size: size=0"),
-        ({"size": 4, "stride": 0}, "windows: stride: size=0"),
+        (0, "size of windows=0"),
+        ({"size": 4, "stride": 0}, "stride of windows=0"),
         ({"size": 4, "stride": 5}, r"stride \(5, 5\) is larger than the window \(4, 4\)"),
         ({"size": 4, "cache": 0}, "cache=0"),
         ({"size": 4, "cache": "all"}, "cache='all'"),

@@ -14,7 +14,7 @@ def test_npz(tmp_path):
     assert read("inst_map")["inst_map"].tolist() == [[1]]
     with pytest.raises(ValueError, match=r"a\.npz: no array 'type_map' in it; there are: inst_map"):
         read("inst_map", "type_map")
-    with pytest.raises(ValueError, match=r"a\.npz: cannot be read as npz"):
+    with pytest.raises(ValueError, match=r"a\.npz/pickled\.npy: holds pickled"):
         read("pickled")
     data = (tmp_path / "a.npz").read_bytes()
     for k in range(0, len(data), 40):

@@ -10,15 +10,11 @@ from hypothesis.extra.numpy import arrays as array_strategy
 from scipy.spatial.distance import cdist
 from skimage.measure import find_contours
 
-from jaxnuc.metrics.boundary import (
-    boundary_scores,
-    instance_boundary_scores,
-    instance_hausdorff,
-)
+from jaxnuc.metrics.boundary import CONVENTIONS, boundary_scores, matched_distances
+from jaxnuc.metrics.matching import match
 from jaxnuc.metrics.surface import surfaces
 from jaxnuc.metrics.surface_distance import surface_distances
 
-CONVENTIONS = ("monai", "medpy", "surface_distance")
 FILLED = (
     "touching_perturbed",
     "border_cut_gaps",
@@ -112,6 +108,16 @@ def flat(scores):
     return [*scores[:5], *scores.nsd]
 
 
+def scores_of_pairs(truth, prediction, found, convention="monai", mpp=1.0):
+    """(M, 7) of matched pairs in the order of `flat`, with tolerances of 1 and 2."""
+    pairs = found.truth, found.prediction
+    d = matched_distances(truth, prediction, *pairs, convention=convention, mpp=mpp)
+    hd95 = d.hausdorff(95, CONVENTIONS[convention][1])
+    averages = d.average(), d.truth.mean(), d.prediction.mean()
+    nsd = d.surface_dice(1), d.surface_dice(2)
+    return np.stack([d.hausdorff(), hd95, *averages, *nsd], axis=1)
+
+
 # ---- Reference values
 
 
@@ -189,16 +195,10 @@ def test_both_sides_empty():
     for shape in ((4, 5), (0, 0), (0, 7)):
         nothing = np.zeros(shape, np.uint8)
         for convention in CONVENTIONS:
-            skipped = boundary_scores(nothing, nothing, convention=convention)
-            assert all(map(math.isnan, flat(skipped)))
-            perfect = boundary_scores(nothing, nothing, convention=convention, empty="perfect")
-            assert flat(perfect) == [0, 0, 0, 0, 0, 1, 1]
-            matched = instance_boundary_scores(nothing, nothing, convention=convention)
-            assert matched.nsd.shape == (0, 2)
-            assert not matched.missed.size
-            assert not matched.false.size
-            assert all(map(math.isnan, flat(matched.mean())))
-            assert math.isnan(instance_hausdorff(nothing, nothing, convention=convention))
+            scores = boundary_scores(nothing, nothing, convention=convention)
+            assert all(map(math.isnan, flat(scores)))
+            found = match(nothing, nothing)
+            assert scores_of_pairs(nothing, nothing, found, convention).shape == (0, 7)
 
 
 # ---- Brute force
@@ -221,31 +221,11 @@ def test_masks_against_all_pairs_of_points(convention, maps, mpp):
 @quick(60)
 def test_each_matched_pair_is_scored_as_if_alone(convention, maps, threshold):
     truth, prediction = maps
-    found = instance_boundary_scores(*maps, threshold, convention=convention, tolerances=(1, 2))
-    for k, (t, p) in enumerate(zip(found.truth, found.prediction, strict=True)):
+    found = match(*maps, threshold)
+    rows = scores_of_pairs(*maps, found, convention)
+    for t, p, row in zip(found.truth, found.prediction, rows, strict=True):
         expected = literal_scores(truth == t, prediction == p, convention, (1, 2))
-        row = [figure[k] for figure in found[2:7]] + list(found.nsd[k])
         np.testing.assert_allclose(row, expected, rtol=1e-12, atol=1e-12)
-    assert sorted([*found.truth, *found.missed]) == sorted(set(truth.ravel()) - {0})
-    assert sorted([*found.prediction, *found.false]) == sorted(set(prediction.ravel()) - {0})
-
-
-@pytest.mark.parametrize("chunk", [4_000_000, 20])
-@pytest.mark.parametrize("convention", CONVENTIONS)
-def test_instance_hausdorff_against_all_overlapping_pairs(monkeypatch, golden, convention, chunk):
-    monkeypatch.setattr("jaxnuc.metrics.boundary._CHUNK", chunk)
-    arrays, _ = golden("metrics")
-    for case in ("border_cut_gaps", "split_and_merge", "multi_component_and_nested", "disjoint"):
-        truth, prediction = arrays[f"{case}__gt"][:50, :70], arrays[f"{case}__pred"][:50, :70]
-        worst = -math.inf
-        for p in set(prediction.ravel()) - {0}:
-            partners = set(truth[prediction == p]) - {0}
-            if partners:
-                masks = [(truth == t, prediction == p) for t in partners]
-                worst = max(worst, min(literal_scores(*m, convention, ())[1] for m in masks))
-        expected = worst if worst > -math.inf else math.nan
-        found = instance_hausdorff(truth, prediction, convention=convention)
-        assert found == pytest.approx(expected, nan_ok=True)
 
 
 @given(maps=label_maps(top=1), mpp=st.sampled_from([(1.0, 1.0), (0.3, 1.7)]))
@@ -337,29 +317,29 @@ def test_symmetries(convention, maps):
 def test_ids_and_dtypes_do_not_matter(golden, convention):
     arrays, _ = golden("metrics")
     truth, prediction = arrays["border_cut_gaps__gt"], arrays["border_cut_gaps__pred"]
-    expected = instance_boundary_scores(truth, prediction, convention=convention)
-    assert len(expected.truth) > 3
+    pairs = match(truth, prediction)
+    expected = scores_of_pairs(truth, prediction, pairs, convention)
+    assert len(expected) > 3
     for dtype, offset in ((np.uint16, 65000), (np.int64, 2**62), (np.uint64, 2**63)):
         large = [np.where(m > 0, m + dtype(offset), dtype(0)) for m in (truth, prediction)]
-        found = instance_boundary_scores(*large, convention=convention)
-        np.testing.assert_array_equal(found.truth, expected.truth + dtype(offset))
-        for a, b in zip(found[2:8], expected[2:8], strict=True):
-            np.testing.assert_array_equal(a, b)
+        found = match(*large)
+        np.testing.assert_array_equal(found.truth, pairs.truth + dtype(offset))
+        np.testing.assert_array_equal(scores_of_pairs(*large, found, convention), expected)
 
 
 def test_mixed_dtypes_and_memory_layouts():
     truth = np.array([[0, 1, 1, 0], [300, 1, 1, 0]], np.int64)
     prediction = np.array([[0, 1, 0, 0], [44, 1, 1, 0]], np.uint8)
-    expected = instance_boundary_scores(truth, prediction)
-    assert expected.truth.tolist() == [1, 300]
-    assert expected.prediction.tolist() == [1, 44]
-    assert expected.hd.tolist() == [1, 0]
-    assert expected.mean().hd == 0.5
+    pairs = match(truth, prediction)
+    assert pairs.truth.tolist() == [1, 300]
+    assert pairs.prediction.tolist() == [1, 44]
+    expected = scores_of_pairs(truth, prediction, pairs)
+    assert expected[:, 0].tolist() == [1, 0]
     strided = np.zeros((4, 8), np.int64)
     strided[::2, ::2] = truth
     strided.flags.writeable = False
-    found = instance_boundary_scores(strided[::2, ::2], np.asfortranarray(prediction))
-    np.testing.assert_array_equal(found.assd, expected.assd)
+    found = scores_of_pairs(strided[::2, ::2], np.asfortranarray(prediction), pairs)
+    np.testing.assert_array_equal(found, expected)
     assert boundary_scores(truth > 0, prediction) == boundary_scores(truth, prediction)
 
 
@@ -372,42 +352,21 @@ def test_a_hundred_thousand_nuclei():
     assert ids.size > 10**5
     truth[::2, ::2] = truth[::2, 1::2] = ids
     prediction[::2, ::2] = prediction[1::2, ::2] = ids
-    found = instance_boundary_scores(truth, prediction, 0.3)
+    found = match(truth, prediction, 0.3)
     assert len(found.truth) == ids.size
-    assert (found.hd == 1).all()
-    assert (found.assd == 0.5).all()
-    assert (found.nsd == 1).all()
+    scores = scores_of_pairs(truth, prediction, found)
+    assert (scores[:, [0, 2, 5, 6]] == [1, 0.5, 1, 1]).all()
 
 
 @pytest.mark.parametrize("convention", CONVENTIONS)
 def test_one_nucleus_over_the_whole_image(convention):
     truth = np.ones((700, 500), bool)
     prediction = np.pad(np.ones((698, 498), np.uint8), 1)
-    found = instance_boundary_scores(truth, prediction, convention=convention)
-    assert found.hd[0] == pytest.approx(math.sqrt(2))
-    assert found.hd95[0] == 1
-    assert 1 < found.assd[0] < 1.002
-    assert instance_hausdorff(truth, prediction, convention=convention) == 1
-    assert boundary_scores(truth, prediction, convention=convention).assd == found.assd[0]
-
-
-def test_missed_and_false_nuclei_have_no_distance():
-    truth = np.array([[5, 5, 0, 0, 7, 0]])
-    found = instance_boundary_scores(truth, np.array([[0, 0, 9, 9, 0, 2]]))
-    assert found.missed.tolist() == [5, 7]
-    assert found.false.tolist() == [2, 9]
-    assert found.hd.size == 0
-    assert math.isnan(found.mean().assd)
-    assert math.isnan(instance_hausdorff(truth, np.array([[0, 0, 9, 9, 0, 2]])))
-
-
-def test_rules_of_matching_reach_the_pairs():
-    truth = np.array([[1, 1]])
-    prediction = np.array([[3, 4]])  # both have an IoU of exactly 1/2
-    assert instance_boundary_scores(truth, prediction).truth.size == 0
-    for matching in ("iou", "count"):
-        found = instance_boundary_scores(truth, prediction, inclusive=True, matching=matching)
-        assert found.truth.tolist() == [1]
+    (found,) = scores_of_pairs(truth, prediction, match(truth, prediction), convention)
+    assert found[0] == pytest.approx(math.sqrt(2))
+    assert found[1] == 1
+    assert 1 < found[2] < 1.002
+    assert boundary_scores(truth, prediction, convention=convention).assd == found[2]
 
 
 # ---- Refusals
@@ -415,31 +374,28 @@ def test_rules_of_matching_reach_the_pairs():
 
 def test_refusals():
     mask = np.ones((3, 3), int)
-    for function in (boundary_scores, instance_boundary_scores, instance_hausdorff):
-        with pytest.raises(ValueError, match=r"\(3, 3\).*\(2, 3\)"):
-            function(mask, mask[:2])
+    with pytest.raises(ValueError, match=r"\(3, 3\).*\(2, 3\)"):
+        boundary_scores(mask, mask[:2])
+    pairs = lambda *maps, **options: matched_distances(*maps, [1], [1], **options)
+    for function in (boundary_scores, pairs):
         with pytest.raises(ValueError, match="float64"):
             function(mask, np.full((3, 3), np.nan))
         with pytest.raises(ValueError, match=r"\(9,\)"):
             function(mask.ravel(), mask.ravel())
         with pytest.raises(ValueError, match="did you mean 'medpy'"):
             function(mask, mask, convention="medpie")
+        with pytest.raises(ValueError, match="negative id -1"):
+            function(-mask, mask)
         for mpp in (0, -1, math.nan, math.inf, (1, 2, 3), (1, 0)):
             with pytest.raises(ValueError, match="mpp"):
                 function(mask, mask, mpp=mpp)
-    for function in (boundary_scores, instance_boundary_scores):
-        for tolerance in (-1, math.nan):
-            with pytest.raises(ValueError, match="tolerances"):
-                function(mask, mask, tolerances=(1, tolerance))
-    with pytest.raises(ValueError, match="rule for empty images 'one'; known: perfect, skip"):
-        boundary_scores(mask, mask, empty="one")
-    for function in (boundary_scores, instance_boundary_scores):
-        with pytest.raises(ValueError, match="negative id -1"):
-            function(-mask, mask)
+    for tolerance in (-1, math.nan):
+        with pytest.raises(ValueError, match="tolerances"):
+            boundary_scores(mask, mask, tolerances=(1, tolerance))
     with pytest.raises(ValueError, match="negative id -1"):
         surfaces(-mask)
     with pytest.raises(ValueError, match="percentile 101"):
-        instance_hausdorff(mask, mask, 101)
+        pairs(mask, mask).hausdorff(101)
     with pytest.raises(ValueError, match="known: contour, pixels"):
         surfaces(mask, "edge")
 

@@ -207,9 +207,9 @@ def test_many_images_in_bounded_memory(monkeypatch):
     """In several blocks the draws are the same."""
     x = np.random.default_rng(8).random(1000)
     once = bootstrap_interval({"x": x}, resamples=100)["x"]
-    monkeypatch.setattr("jaxnuc.metrics._resampling._CHUNK", 2500)
+    monkeypatch.setattr("jaxnuc.metrics.confidence._CHUNK", 2500)
     np.testing.assert_allclose(bootstrap_interval({"x": x}, resamples=100)["x"], once, rtol=1e-12)
-    monkeypatch.setattr("jaxnuc.metrics._resampling._CHUNK", 10)
+    monkeypatch.setattr("jaxnuc.metrics.confidence._CHUNK", 10)
     np.testing.assert_allclose(bootstrap_interval({"x": x}, resamples=100)["x"], once, rtol=1e-12)
     large = np.random.default_rng(9).normal(size=100_000)
     assert bootstrap_interval({"x": large}, resamples=20)["x"].low < large.mean()
@@ -302,7 +302,7 @@ def test_groups_are_swapped_whole():
 def test_random_swaps_come_close_to_the_exact_p(monkeypatch):
     a, b = np.random.default_rng(14).normal([[0.0], [0.5]], 1, (2, 14))
     exact = compare({"x": a}, {"x": b})["x"].p_value
-    monkeypatch.setattr("jaxnuc.metrics._resampling._EXACT", 0)
+    monkeypatch.setattr("jaxnuc.metrics.confidence._EXACT", 0)
     random = compare({"x": a}, {"x": b})["x"].p_value
     error = math.sqrt(exact * (1 - exact) / 10_000)
     assert random != exact

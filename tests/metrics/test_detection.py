@@ -5,14 +5,15 @@ import math
 import numpy as np
 import pytest
 
+from jaxnuc.metrics import ImagePair
 from jaxnuc.metrics.contingency import contingency_table
 from jaxnuc.metrics.detection import (
     THRESHOLDS,
     aggregate_detections,
     detections,
-    dsb2018_score,
 )
 from jaxnuc.metrics.overlapping import overlapping_table
+from jaxnuc.metrics.protocols.dsb2018 import Protocol
 
 RATIOS = (
     "precision",
@@ -110,8 +111,6 @@ def test_images_without_nuclei(empty, expected):
         aggregate_detections(images, by_image=True, empty=empty)[0].accuracy, mean
     )
     assert aggregate_detections(images, empty=empty)[0].accuracy == 1
-    np.testing.assert_equal(dsb2018_score([nothing, full], empty=empty), mean)
-    np.testing.assert_equal(dsb2018_score([nothing], empty=empty), expected)
 
 
 @pytest.mark.parametrize("swap", [False, True])
@@ -126,9 +125,16 @@ def test_the_score_of_the_data_science_bowl():
     # IoU 3/4 and 1: 2/2 at the five thresholds below 3/4, 1/3 at the others, 3/4 itself included.
     first = contingency_table(np.array([[1, 1, 1, 1, 2]]), np.array([[1, 1, 1, 0, 2]]))
     second = contingency_table(np.array([[1, 1]]), np.array([[1, 2]]))
-    assert dsb2018_score([first]) == pytest.approx((5 * 1 + 5 / 3) / 10)
-    assert dsb2018_score([first], inclusive=True) == pytest.approx((6 * 1 + 4 / 3) / 10)
-    assert dsb2018_score([first, second]) == pytest.approx((5 * 1 + 5 / 3) / 20)
+    nothing = contingency_table(EMPTY, EMPTY)  # skipped
+    for tables, expected in [
+        ([first], (5 * 1 + 5 / 3) / 10),
+        ([first, second], (5 * 1 + 5 / 3) / 20),
+        ([first, nothing], (5 * 1 + 5 / 3) / 10),
+        ([nothing], math.nan),
+    ]:
+        states = [Protocol().state(ImagePair(table)) for table in tables]
+        (figure,) = Protocol().figures(states, ())
+        assert figure.value == pytest.approx(expected, nan_ok=True)
 
 
 def test_a_flood_of_nuclei():
@@ -153,5 +159,3 @@ def test_mistakes_are_named():
         aggregate_detections([])
     with pytest.raises(ValueError, match=r"thresholds \[0.5\] of the first image, \[0.7\]"):
         aggregate_detections([detections(table, (0.5,)), detections(table, (0.7,))])
-    with pytest.raises(ValueError, match="no thresholds"):
-        dsb2018_score([table], ())

@@ -6,7 +6,8 @@ from hypothesis.extra.numpy import arrays
 
 from jaxnuc.labels import label_set
 from jaxnuc.metrics.class_counts import ClassCounts, binary_counts, class_counts, instance_classes
-from jaxnuc.metrics.panoptic import image_mean_pq, pooled_pq, qualities
+from jaxnuc.metrics.conventions import Conventions
+from jaxnuc.metrics.panoptic import mean, pooled_pq, qualities
 
 
 def slow_counts(truth, prediction, truth_classes, prediction_classes, n_classes, threshold=0.5):
@@ -50,7 +51,7 @@ def test_counts_are_those_of_the_slow_version(seed, threshold):
     truth, prediction = random_case(rng)
     true = rng.integers(-1, 3, np.unique(truth[truth > 0]).size)
     predicted = rng.integers(-1, 3, np.unique(prediction[prediction > 0]).size)
-    counts = class_counts(truth, prediction, true, predicted, 2, threshold=threshold)
+    counts = class_counts(truth, prediction, true, predicted, 2, Conventions(threshold))
     expected = slow_counts(truth, prediction, true, predicted, 2, threshold)
     np.testing.assert_allclose(as_array(counts), expected, rtol=1e-12)
 
@@ -157,11 +158,11 @@ def test_inclusive_threshold_and_assignment_within_the_class():
     truth, prediction = np.array([[1, 1, 1, 1]]), np.array([[1, 1, 2, 2]])
     same, one = np.array([1, 1]), np.array([1])
     assert class_counts(truth, prediction, one, same, 1).tp[0] == 0
-    half = class_counts(truth, prediction, one, same, 1, inclusive=True)
+    half = class_counts(truth, prediction, one, same, 1, Conventions(inclusive=True))
     assert (half.tp[0], half.fp[0], half.iou_sum[0]) == (1, 1, 0.5)
     # Below 1/2, the better partner of another class does not take the place of one of this class.
     prediction = np.array([[1, 2, 2, 2]])
-    found = class_counts(truth, prediction, one, np.array([1, 2]), 2, threshold=0.2)
+    found = class_counts(truth, prediction, one, np.array([1, 2]), 2, Conventions(0.2))
     assert (found.tp.tolist(), found.fp.tolist()) == ([1, 0], [0, 1])
 
 
@@ -171,18 +172,15 @@ def test_aggregations_and_rules_for_nothing():
     )
     other = ClassCounts(*(np.array(x) for x in ([1, 0, 0], [0, 0, 0], [3, 0, 0], [1.0, 0, 0])))
     pooled = pooled_pq([image, other])
-    np.testing.assert_allclose(pooled.pq, [2.5 / (3 + 0.5 + 2), np.nan, 0])
-    assert pooled.mpq == pytest.approx(pooled.pq[0] / 2)
-    np.testing.assert_allclose(pooled.dq * pooled.sq, pooled.pq)
+    np.testing.assert_allclose(pooled, [2.5 / (3 + 0.5 + 2), np.nan, 0])
+    assert mean(pooled) == pytest.approx(pooled[0] / 2)
 
-    means = image_mean_pq([image, other])
-    np.testing.assert_allclose(means.pq, [(1.5 / 3 + 1 / 2.5) / 2, np.nan, 0])
-    assert means.mpq == pytest.approx(0.225)
     for empty, value in [("one", 1.0), ("zero", 0.0)]:
-        assert pooled_pq([image, other], empty).pq[1] == value
-        assert image_mean_pq([image, other], empty).pq[1:].tolist() == [value, value / 2]
-    assert np.isnan(pooled_pq([image], "nan").mpq)
-    assert np.isnan(image_mean_pq([other], "skip").pq[1:]).all()
+        assert pooled_pq([image, other], empty)[1] == value
+        each = qualities(ClassCounts(*map(np.stack, zip(image, other, strict=True))), empty)[2]
+        assert each[:, 1:].tolist() == [[value, 0], [value, value]]
+    assert np.isnan(mean(pooled_pq([image], "nan"), "nan"))
+    assert np.isnan(pooled_pq([other], "skip")[1:]).all()
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
@@ -192,8 +190,8 @@ def test_a_perfect_prediction_scores_one_in_each_class_that_occurs(instances, n_
     classes = 1 + ids.astype(int) % n_classes
     counts = class_counts(instances, instances, classes, classes, n_classes)
     present = np.bincount(classes, minlength=n_classes + 1)[1:] > 0
-    assert (pooled_pq([counts]).pq[present] == 1).all()
-    assert np.isnan(pooled_pq([counts]).pq[~present]).all()
+    assert (pooled_pq([counts])[present] == 1).all()
+    assert np.isnan(pooled_pq([counts])[~present]).all()
 
 
 def test_empty_and_huge_images():
@@ -229,8 +227,8 @@ def test_other_mistakes_are_refused():
     with pytest.raises(ValueError, match=r"shape \(1, 2\), prediction \(2, 1\)"):
         class_counts(instances, instances.T, classes, classes, 1)
     with pytest.raises(ValueError, match="threshold 1"):
-        class_counts(instances, instances, classes, classes, 1, threshold=1)
+        class_counts(instances, instances, classes, classes, 1, Conventions(threshold=1))
     with pytest.raises(ValueError, match="no counts to sum up"):
         pooled_pq([])
     with pytest.raises(ValueError, match="rule for empty images 'none'"):
-        image_mean_pq([binary_counts(instances, instances)], "none")
+        pooled_pq([binary_counts(instances, instances)], "none")

@@ -7,8 +7,8 @@ import pytest
 
 from jaxnuc import models
 from jaxnuc.models import _blocks, alnet_adaptive
+from jaxnuc.models._attention import AttentionGate
 from jaxnuc.models._blocks import resize_bilinear
-from jaxnuc.models._gates import AttentionGate
 from jaxnuc.models.unet_plus_plus import resize_between_corners
 
 NETWORKS = ("unet", "unet_plus_plus", "attention_unet", "alnet_adaptive")

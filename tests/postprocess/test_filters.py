@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
-from jaxnuc.postprocess._filters import open_with_ellipse
+from jaxnuc.postprocess.filters import open_with_ellipse
 from jaxnuc.postprocess.regions import fill_holes
 
 ELLIPSE = np.array([[0, 0, 1, 0, 0], [1] * 5, [1] * 5, [1] * 5, [0, 0, 1, 0, 0]], bool)

@@ -18,9 +18,9 @@ DIAMOND = ndimage.iterate_structure(CROSS, 3)
 shapes = st.tuples(st.integers(1, 20), st.integers(1, 20))
 
 
-def components(mask, min_size, connectivity=1):
+def components(mask, min_size):
     """One component after the other."""
-    labels, n = ndimage.label(mask, ndimage.generate_binary_structure(2, connectivity))
+    labels, n = ndimage.label(mask, CROSS)
     for i in range(1, n + 1):
         if (labels == i).sum() < min_size:
             labels[labels == i] = 0
@@ -91,16 +91,15 @@ def test_dilation_keeps_large_ids_and_gaps():
     st.floats(0.2, 0.9),
     st.integers(0, 12),
     st.integers(0, 2),
-    st.sampled_from([1, 2]),
 )
-def test_probability(seed, shape, threshold, min_size, radius, connectivity):
+def test_probability(seed, shape, threshold, min_size, radius):
     probability = blurred(seed, shape, 0.7)
-    instances = label_probability(probability, threshold, min_size, radius, connectivity)
+    instances = label_probability(probability, threshold, min_size, radius)
     assert instances.dtype == np.int32
     filled = ndimage.binary_fill_holes(probability > threshold)
-    expected = literal_dilation(components(filled, min_size, connectivity), radius)
+    expected = literal_dilation(components(filled, min_size), radius)
     np.testing.assert_array_equal(instances, expected)
-    flipped = label_probability(probability[::-1], threshold, min_size, radius, connectivity)
+    flipped = label_probability(probability[::-1], threshold, min_size, radius)
     np.testing.assert_array_equal(flipped[::-1] > 0, instances > 0)
     assert set(np.unique(instances)) | {0} == set(range(instances.max() + 1))
 
@@ -207,8 +206,6 @@ def test_bad_maps_are_refused(inside, outline, message):
 
 
 def test_bad_arguments_are_refused():
-    with pytest.raises(ValueError, match="connectivity 3 is neither 1"):
-        label_probability(np.zeros((2, 3)), connectivity=3)
     with pytest.raises(ValueError, match=r"threshold 127 is not within \[0, 1\]"):
         label_probability(np.zeros((2, 3)), threshold=127)
     with pytest.raises(ValueError, match=r"threshold nan is not within \[-1, 1\]"):

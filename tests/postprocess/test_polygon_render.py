@@ -6,7 +6,7 @@ import shapely
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxnuc.postprocess.polygon_render import render_polygons
+from jaxnuc.postprocess.shape_refinement import render_polygons
 
 CASES = [
     "robust_grid1_rays32",

@@ -263,8 +263,8 @@ def test_candidates_from_maps():
     prob = np.full((7, 9), 0.5)
     prob[3, 4], prob[2, 6], prob[1, 4], prob[3, 7] = 0.7, 0.9, 1.0, 1.0
     dist = np.full((7, 9, 8), -1.0)
-    found = candidates_from_maps(prob, dist, prob_thresh=0.5, grid=(2, 4))
-    assert found.points.tolist() == [[4, 24], [6, 16]]
+    found = candidates_from_maps(prob, dist, prob_thresh=0.5, grid=2)
+    assert found.points.tolist() == [[4, 12], [6, 8]]
     assert found.scores.tolist() == [0.9, 0.7]
     assert (found.distances == 1e-3).all()
     everywhere = candidates_from_maps(prob, dist, prob_thresh=0.4, border=0)

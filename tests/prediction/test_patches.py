@@ -28,7 +28,7 @@ def one_pass(image, reach, grid=1):
 
 def by_patches(image, tiling, side, reach, grid=1):
     large = ArrayImage(image)
-    for row in tiling.rows():
+    for row in map(tiling.row, range(tiling.grid[0])):
         found = [
             (patch, blurred(read(large, patch, side), reach, grid), ())
             for tile in row

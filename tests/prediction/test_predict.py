@@ -114,7 +114,7 @@ def test_turned_patches_give_the_maps_of_one_pass(grid):
     tiling = Tiling((150, 210), 128, 32)
     pixels = (
         (patch, patches.read(ArrayImage(image), patch, 64))
-        for row in tiling.rows()
+        for row in map(tiling.row, range(tiling.grid[0]))
         for tile in row
         for patch in patches.patches(tile, tiling.shape, 64, 32)
     )

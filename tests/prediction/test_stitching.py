@@ -50,7 +50,7 @@ def label_set(labels, origin=(0, 0)):
 
 def found(tiling, labels, disturb=lambda labels, tile: labels):
     """What decoders see in each tile on its own."""
-    for row in tiling.rows():
+    for row in map(tiling.row, range(tiling.grid[0])):
         for tile in row:
             top, left, bottom, right = tile.box
             inside = disturb(labels[top:bottom, left:right], tile)

@@ -9,8 +9,8 @@ import pytest
 
 import jaxnuc
 from jaxnuc.data.synthetic import generate
-from jaxnuc.prediction.patchwise import PatchwisePredictor
 from jaxnuc.prediction.predictor import TrainedNetwork, make_predictor
+from jaxnuc.prediction.segment import PatchwisePredictor
 
 IMAGE = generate(0, size=384, style="he").image[:200, :330]
 SPREAD = {"dist": (8.0, 2.0), "distance": (2.0, 3.0)}  # of logits: (0, 3)

@@ -8,8 +8,9 @@ import pytest
 from PIL import Image
 
 from jaxnuc.metrics import Conventions
+from jaxnuc.outputs.drawing import save_png
 from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
-from jaxnuc.reports.overlay import overlay, write_overlay
+from jaxnuc.reports.overlay import overlay
 
 H, W = 60, 80
 
@@ -76,13 +77,6 @@ def test_the_threshold_decides_what_matches(threshold, color):
     assert painted(picture, MISSED).any() == (color == MISSED)
 
 
-def test_without_truth_all_outlines_are_alike():
-    prediction = rectangles((5, 5, 25, 25), (30, 30, 50, 50))
-    picture = overlay(gray(), None, prediction, scale=1)
-    np.testing.assert_array_equal(painted(picture, MATCHED), outline(prediction))
-    assert not any(painted(picture, color).any() for color in (TRUTH, MISSED, FALSE))
-
-
 def test_small_images_are_enlarged_by_a_whole_factor():
     rng = np.random.default_rng(0)
     image = rng.integers(0, 256, (200, 256, 3), dtype=np.uint8)
@@ -93,13 +87,14 @@ def test_small_images_are_enlarged_by_a_whole_factor():
     assert picture.shape[1] == 768
     np.testing.assert_array_equal(picture[:600], np.kron(image, np.ones((3, 3, 1), np.uint8)))
 
-    large = overlay(np.zeros((10, 1000, 3), np.uint8), None, np.zeros((10, 1000), np.int32))
+    flat = np.zeros((10, 1000), np.int32)
+    large = overlay(np.zeros((10, 1000, 3), np.uint8), flat, flat)
     assert large.shape[1] == 1000
 
 
 def test_enlarged_outlines_stay_within_the_enlarged_outline_pixels():
     prediction = rectangles((5, 5, 25, 25), (5, 25, 25, 45))
-    picture = overlay(gray(), None, prediction, scale=3)
+    picture = overlay(gray(), prediction, prediction, scale=3)
     blue = (picture[: 3 * H, : 3 * W] == MATCHED).all(axis=-1)
     thick = np.kron(outline(prediction), np.ones((3, 3), bool))
     assert not (blue & ~thick).any()
@@ -109,11 +104,11 @@ def test_enlarged_outlines_stay_within_the_enlarged_outline_pixels():
 def test_dark_images_are_brightened_in_proportion_and_bright_ones_are_left_alone():
     ramp = np.broadcast_to(np.arange(W, dtype=np.uint8)[None, :, None] // 2, (H, W, 3))
     nothing = np.zeros((H, W), np.int32)
-    shown = overlay(ramp.copy(), None, nothing, scale=1)[:H, :W].astype(float)
+    shown = overlay(ramp.copy(), nothing, nothing, scale=1)[:H, :W].astype(float)
     gain = shown[0, -1, 0] / ramp[0, -1, 0]
     assert gain > 2
     np.testing.assert_allclose(shown, ramp * gain, atol=1)
-    np.testing.assert_array_equal(overlay(gray(230), None, nothing, scale=1)[:H, :W], gray(230))
+    np.testing.assert_array_equal(overlay(gray(230), nothing, nothing, scale=1)[:H, :W], gray(230))
 
 
 def test_the_legend_shows_the_colors_and_grows_with_its_text():
@@ -128,8 +123,8 @@ def test_the_legend_shows_the_colors_and_grows_with_its_text():
 
 def test_the_legend_of_a_large_picture_is_as_large_when_both_are_seen_at_one_size():
     nothing = np.zeros((H, W), np.int32)
-    small = overlay(gray(), None, nothing, scale=10, caption="name")  # 800 pixels wide
-    large = overlay(gray(), None, nothing, scale=40, caption="name")
+    small = overlay(gray(), nothing, nothing, scale=10, caption="name")  # 800 pixels wide
+    large = overlay(gray(), nothing, nothing, scale=40, caption="name")
     heights = [len(picture) - H * scale for picture, scale in ((small, 10), (large, 40))]
     assert heights[1] == 3 * heights[0]
     assert (small.shape[1], large.shape[1]) == (10 * W, 40 * W)
@@ -138,15 +133,22 @@ def test_the_legend_of_a_large_picture_is_as_large_when_both_are_seen_at_one_siz
 def test_empty_maps_and_bool_predictions_are_drawn():
     nothing = np.zeros((H, W), np.int32)
     overlay(np.zeros((H, W, 3), np.uint8), nothing, nothing)
-    picture = overlay(gray(), None, rectangles((5, 5, 25, 25)) > 0, scale=1)
+    square = rectangles((5, 5, 25, 25)) > 0
+    picture = overlay(gray(), square, square, scale=1)
     np.testing.assert_array_equal(painted(picture, MATCHED), outline(rectangles((5, 5, 25, 25))))
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ((np.zeros((4, 4)), None, np.zeros((4, 4), int)), r"image is float64 \(4, 4\)"),
-        ((gray(), None, np.zeros((4, 4), int)), r"prediction is \(4, 4\).*\(60, 80\)"),
+        (
+            (np.zeros((4, 4)), np.zeros((4, 4), int), np.zeros((4, 4), int)),
+            r"image is float64 \(4, 4\)",
+        ),
+        (
+            (gray(), np.zeros((H, W), int), np.zeros((4, 4), int)),
+            r"prediction is \(4, 4\).*\(60, 80\)",
+        ),
         ((gray(), np.zeros((4, 4), int), np.zeros((H, W), int)), r"truth is \(4, 4\)"),
     ],
 )
@@ -157,14 +159,14 @@ def test_wrong_shapes_are_refused(arguments, words):
 
 def test_a_scale_below_one_is_refused():
     with pytest.raises(ValueError, match="scale is 0"):
-        overlay(gray(), None, np.zeros((H, W), int), scale=0)
+        overlay(gray(), np.zeros((H, W), int), np.zeros((H, W), int), scale=0)
 
 
 def test_the_written_picture_is_the_overlay(tmp_path):
     truth, prediction = rectangles((5, 5, 25, 25)), rectangles((6, 5, 26, 25), (40, 40, 50, 50))
     path = tmp_path / "picture.png"
     path.write_text("an older file")
-    write_overlay(path, gray(), truth, prediction, caption="name")
+    save_png(path, overlay(gray(), truth, prediction, caption="name"))
     with Image.open(path) as written:
         np.testing.assert_array_equal(
             np.asarray(written), overlay(gray(), truth, prediction, caption="name")

@@ -7,6 +7,7 @@ from scipy import ndimage
 from jaxnuc import representations
 from jaxnuc.data.synthetic import generate
 from jaxnuc.io.polygons import _fill, _line_pixels
+from jaxnuc.postprocess.filters import over_cross
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.representations.targets.contours import (
     alnet_maps,
@@ -15,7 +16,6 @@ from jaxnuc.representations.targets.contours import (
     dcan_contour,
     inner_line,
     largest_first,
-    over_cross,
     separated_mask,
 )
 

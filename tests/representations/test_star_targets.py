@@ -87,12 +87,6 @@ def test_distances_are_those_of_a_literal_walk(n_rays, grid, shape):
     np.testing.assert_allclose(star_distances(labels, n_rays, grid), expected, atol=1e-5)
 
 
-def test_unequal_grid_picks_the_same_distances():
-    labels = blobs((33, 50))
-    on_all = star_distances(labels, 16)
-    np.testing.assert_array_equal(star_distances(labels, 16, (2, 5)), on_all[::2, ::5])
-
-
 def test_long_ways_and_several_blocks():
     """A bar through more pixels than are worked on at a time, longer than a byte can count."""
     labels = np.zeros((400, 400), np.uint8)
@@ -146,14 +140,14 @@ def test_very_many_nuclei():
 def test_refusals():
     labels = np.ones((4, 5), int)
     for target in (edt_probability, star_distances):
-        with pytest.raises(ValueError, match=r"float64 of shape \(4, 5\)"):
+        with pytest.raises(ValueError, match="must hold integers, got float64"):
             target(labels * 0.5)
-        with pytest.raises(ValueError, match=r"int64 of shape \(4, 5, 1\)"):
+        with pytest.raises(ValueError, match=r"got shape \(4, 5, 1\)"):
             target(labels[..., None])
-        with pytest.raises(ValueError, match="negative id -1"):
+        with pytest.raises(ValueError, match="negative number -1"):
             target(-labels)
-        with pytest.raises(ValueError, match=r"grid \(1, 0\)"):
-            target(labels, grid=(1, 0))
+        with pytest.raises(ValueError, match="grid 0 is not a positive integer"):
+            target(labels, grid=0)
     with pytest.raises(ValueError, match="2 rays"):
         star_distances(labels, 2)
 

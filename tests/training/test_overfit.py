@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnuc import metrics, models, optim, representations
-from jaxnuc.data.normalize import percentile
+from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.sources import dsb2018
 from jaxnuc.durations import TrainingLength
 from jaxnuc.models import harunet
@@ -28,7 +28,7 @@ def test_one_real_image(shared_data, network):
     source = dsb2018.Source(shared_data("dsb2018"), cache=False)
     (index,) = [i for i, name in enumerate(source.ids) if name.startswith(IMAGE)]
     sample = source[index]
-    image = percentile(sample.image)[None, :96, :96]
+    image = Normalize("percentile").image(sample.image)[None, :96, :96]
     instances = sample.instances[:96, :96]
 
     bridge = representations.create("contour")

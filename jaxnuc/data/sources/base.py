@@ -1,13 +1,16 @@
 """What sources of images with a file of annotations each have in common."""
 
-from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from jaxnuc.data.annotations import check_size
-from jaxnuc.data.layouts import Pair
+from jaxnuc.data.layouts import Pair, find, pair
 from jaxnuc.data.sample import Sample, Source
+from jaxnuc.data.splitting import published_split, random_split
 from jaxnuc.io.files import File
 
 
@@ -27,36 +30,55 @@ class Annotation(NamedTuple):
     meta: Mapping[str, Any] = {}
 
 
+@dataclass(eq=False)
 class PairedSource(Source):
     """Images that each have annotations of their own.
 
-    A subclass finds its files (`jaxnuc.data.layouts`), chooses those of the split
-    (`jaxnuc.data.splitting`), and defines `read_annotation` and, where it can, `about`.
-
-    Args:
-      pairs: image and annotation file by the name of the image.
-      split: that was opened.
-      ids: names of the images in the split.
-      cache: keep the annotations in memory, in each process that reads.
+    A subclass derives from `RandomSplit` or `PublishedSplit`, says by `layouts`, `archives` and
+    `expected` where its files are, and defines `read_annotation` and, where it can, `about`.
+    Its own arguments are fields of a dataclass.
 
     Attributes:
+      layouts: of the files, see `jaxnuc.data.layouts.find`.
+      archives: the names of its zips in small letters, such as `"*tnbc*.zip"`.
+      expected: the layouts in words, and where the set is published.
+      pairs: image and annotation file by the name of the image.
+      cache: keep the annotations in memory, in each process that reads.
       cache_images: with the annotations, keep the images: for a set of many small ones.
     """
 
+    root: str | Path
+    split: str = "train"
+    seed: int = 0
+
+    layouts: ClassVar[Sequence[Mapping[str, str]]] = ()
+    archives = "*.zip"
+    expected = ""
+    cache = False
     cache_images = False
 
-    def __init__(
-        self, pairs: Mapping[str, Pair], split: str | None, ids: Iterable[str], cache: bool = False
-    ):
-        self.ids, self.split = list(ids), split
-        self.pairs = {name: pairs[name] for name in self.ids}
-        self._kept: dict[int, tuple[np.ndarray | None, Annotation]] | None = {} if cache else None
+    def __post_init__(self) -> None:
+        self.pairs = self.find_pairs()
+        self.ids = self.choose()
+        self.pairs = {name: self.pairs[name] for name in self.ids}
+        self._kept: dict[int, tuple[np.ndarray | None, Annotation]] | None = (
+            {} if self.cache else None
+        )
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+    def find_pairs(self) -> dict[str, Pair]:
+        """All images with their annotation files, by name."""
+        return pair(find(self.root, self.archives, self.expected, self.layouts))
+
+    def choose(self) -> list[str]:
+        """The names of the images in the split."""
+        raise NotImplementedError
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         """Reads the annotations of an image.
 
         Args:
           name: of the image, one of `ids`.
+          file: of the annotations.
           shape: (H, W) of the image.
         """
         raise NotImplementedError
@@ -80,14 +102,19 @@ class PairedSource(Source):
         if found is None:
             found = self._checked(name, pair, image.shape[:2])
             if self._kept is not None:
-                found = _packed(found)
+                found = found._replace(
+                    instances=_smallest(found.instances), classes=_smallest(found.classes)
+                )
                 self._kept[index] = _one_channel(image) if self.cache_images else None, found
-        instances, classes, ignore, meta = _unpacked(found)
-        about = {"name": name, "source": self.name, "mpp": None, **self.about(name), **meta}
+        about = {"name": name, "source": self.name, "mpp": None, **self.about(name), **found.meta}
+        # New arrays, which may be changed.
+        instances = found.instances.astype(np.int32)
+        classes = None if found.classes is None else found.classes.astype(np.int32)
+        ignore = None if found.ignore is None else found.ignore.copy()
         return Sample(image, instances, classes, about, ignore)
 
     def _checked(self, name: str, pair: Pair, shape: tuple[int, int]) -> Annotation:
-        found = self.read_annotation(name, shape)
+        found = self.read_annotation(name, pair.label, shape)
         check_size("labels", found.instances, shape, pair.label.where, pair.image.name)
         if found.classes is None or self.label_set is None:
             return found._replace(classes=None)
@@ -100,27 +127,43 @@ class PairedSource(Source):
         return {**self.__dict__, "_kept": None if self._kept is None else {}}
 
 
+@dataclass(eq=False)
+class RandomSplit(PairedSource):
+    """Images without a published split: permuted by `seed` and cut by `fractions`."""
+
+    fractions: Sequence[float] = (0.8, 0.1, 0.1)
+
+    def choose(self) -> list[str]:
+        return random_split(list(self.pairs), self.split, self.seed, self.fractions, self.group)
+
+    def group(self, name: str) -> str:
+        """What an image belongs to, such as its patient: all images of one are in one split."""
+        return name
+
+
+@dataclass(eq=False)
+class PublishedSplit(PairedSource):
+    """Images published for train and test; val is cut from those for training."""
+
+    val_fraction: float = 0.2
+
+    def choose(self) -> list[str]:
+        sides = {name: self.side(name) for name in self.pairs}
+        return published_split(sides, self.split, self.seed, self.val_fraction)
+
+    def side(self, name: str) -> str:
+        """`"train"` or `"test"`; by default the first group of the layout's patterns."""
+        return self.pairs[name].key[0]
+
+
 def _one_channel(image: np.ndarray) -> np.ndarray:
     """A copy, with a single channel where all are alike."""
     return image[..., : 1 if (image == image[..., :1]).all() else 3].copy()
 
 
-def _packed(found: Annotation) -> Annotation:
+def _smallest(array: np.ndarray | None) -> Any:
     """The same in the smallest integers that hold the numbers."""
-    classes = None if found.classes is None else _smallest(found.classes)
-    return found._replace(instances=_smallest(found.instances), classes=classes)
-
-
-def _smallest(array: np.ndarray) -> np.ndarray:
+    if array is None:
+        return None
     ends = array.min(initial=0), array.max(initial=0)
     return array.astype(np.result_type(*map(np.min_scalar_type, ends)))
-
-
-def _unpacked(found: Annotation) -> Annotation:
-    """The same in new arrays, which may be changed."""
-    classes, ignore = found.classes, found.ignore
-    return found._replace(
-        instances=found.instances.astype(np.int32),
-        classes=None if classes is None else classes.astype(np.int32),
-        ignore=None if ignore is None else ignore.copy(),
-    )

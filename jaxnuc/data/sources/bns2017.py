@@ -5,28 +5,19 @@ Published at http://members.cbio.mines-paristech.fr/~pnaylor/BNS.zip; no license
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jaxnuc.data.annotations import check_connectivity, equal_components, instance_map
-from jaxnuc.data.layouts import Pair, find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.io.files import File
 from jaxnuc.io.nifti import read_nifti
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
-EXPECTED = (
-    "expected images *.png, one folder or several, and label files of the same names, *.nii.gz, or "
-    "the zip of them: BNS of Naylor et al., ISBI 2017"
-)
-LAYOUTS = (
-    {"image": r"slide_(\d+)/([^/]+)\.png", "label": r"gt_(\d+)/([^/]+)\.nii(?:\.gz)?"},
-    {"image": r"([^/]+)\.png", "label": r"([^/]+)\.nii(?:\.gz)?"},
-)
 # Of the voxels (x, y) to rows and columns: the eight ways to lay a picture down.
 ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "transpose": lambda a: a.T,
@@ -41,7 +32,8 @@ ORIENTATIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 _SAMPLED = 8  # images whose contrast is compared; one alone may have few nuclei
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """Images of BNS, 512x512 pixels at 40x.
 
     The labels are NIfTI files of voxels (x, y), and must be turned to lie on the images. How is
@@ -59,55 +51,55 @@ class Source(PairedSource):
     """
 
     name = "bns2017"
+    archives = "*bns*.zip"
+    layouts = (
+        {"image": r"slide_(\d+)/([^/]+)\.png", "label": r"gt_(\d+)/([^/]+)\.nii(?:\.gz)?"},
+        {"image": r"([^/]+)\.png", "label": r"([^/]+)\.nii(?:\.gz)?"},
+    )
+    expected = (
+        "expected images *.png, one folder or several, and label files of the same names, "
+        "*.nii.gz, or the zip of them: BNS of Naylor et al., ISBI 2017"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        orientation: str = "transpose",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.6, 0.2, 0.2),
-        connectivity: int = 2,
-    ):
-        if orientation not in ORIENTATIONS:
-            raise unknown("orientation", orientation, ORIENTATIONS)
-        check_connectivity(connectivity)
-        self._orientation, self._connectivity = orientation, connectivity
-        pairs = pair(find(root, "*bns*.zip", EXPECTED, LAYOUTS))
-        _check_orientation(pairs, orientation)
-        ids = random_split(list(pairs), split, seed, fractions, _patient)
-        super().__init__(pairs, split, ids)
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)
+    orientation: str = "transpose"
+    connectivity: int = 2
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        labels = _oriented(self.pairs[name].label, self._orientation)
-        return Annotation(equal_components(labels, self._connectivity))
+    def find_pairs(self) -> dict[str, Pair]:
+        check_known("orientation", self.orientation, ORIENTATIONS)
+        check_connectivity(self.connectivity)
+        pairs = super().find_pairs()
+        self._check_orientation(list(pairs.values()))
+        return pairs
+
+    def group(self, name: str) -> str:
+        return re.sub(r"_\d+$", "", name)
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        return Annotation(equal_components(_oriented(file, self.orientation), self.connectivity))
 
     def about(self, name: str) -> dict[str, Any]:
-        return {"mpp": 0.25, "tissue": "Breast", "patient": _patient(name)}
+        return {"mpp": 0.25, "tissue": "Breast", "patient": self.group(name)}
 
-
-def _patient(name: str) -> str:
-    return re.sub(r"_\d+$", "", name)
+    def _check_orientation(self, pairs: list[Pair]) -> None:
+        """Refuses the orientation if the nuclei of some images are darker in another one."""
+        contrasts = dict.fromkeys(ORIENTATIONS, 0.0)
+        for _, image, label in pairs[:: max(1, len(pairs) // _SAMPLED)]:
+            gray = image.rgb().mean(axis=-1)
+            for orientation in ORIENTATIONS:
+                mask = _oriented(label, orientation) > 0
+                if mask.shape == gray.shape and 0 < mask.sum() < mask.size:
+                    contrasts[orientation] += gray[~mask].mean() - gray[mask].mean()
+        best = max(contrasts, key=lambda name: contrasts[name])
+        if contrasts[best] > contrasts[self.orientation]:
+            raise ValueError(
+                f"{pairs[0].label.where}: the labels lie wrong on the images with orientation="
+                f"{self.orientation!r}: nuclei are darker than the rest by "
+                f"{contrasts[self.orientation]:.0f} in sum over some images, with "
+                f"orientation={best!r} by {contrasts[best]:.0f}"
+            )
 
 
 def _oriented(file: File, orientation: str) -> np.ndarray:
     labels = instance_map(read_nifti(file.read(), file.where), file.where)
     return np.ascontiguousarray(ORIENTATIONS[orientation](labels))
-
-
-def _check_orientation(pairs: Mapping[str, Pair], chosen: str) -> None:
-    """Refuses an orientation if the nuclei of some images are darker in another one."""
-    contrasts = dict.fromkeys(ORIENTATIONS, 0.0)
-    for _, image, label in list(pairs.values())[:: max(1, len(pairs) // _SAMPLED)]:
-        gray = image.rgb().mean(axis=-1)
-        for orientation in ORIENTATIONS:
-            mask = _oriented(label, orientation) > 0
-            if mask.shape == gray.shape and 0 < mask.sum() < mask.size:
-                contrasts[orientation] += gray[~mask].mean() - gray[mask].mean()
-    best = max(contrasts, key=lambda name: contrasts[name])
-    if contrasts[best] > contrasts[chosen]:
-        raise ValueError(
-            f"{next(iter(pairs.values())).label.where}: the labels lie wrong on the images with "
-            f"orientation={chosen!r}: nuclei are darker than the rest by {contrasts[chosen]:.0f} "
-            f"in sum over some images, with orientation={best!r} by {contrasts[best]:.0f}"
-        )

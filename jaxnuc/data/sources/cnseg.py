@@ -14,15 +14,14 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.data.annotations import check_size, instance_map, paint
-from jaxnuc.data.layouts import Key, Pair, check_partners
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import published_split
+from jaxnuc.data.layouts import Key, Pair, add_file, check_partners
+from jaxnuc.data.sources.base import Annotation, PublishedSplit
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import IMAGE_SUFFIXES, natural_key
 from jaxnuc.io.labelme import read_labelme
 from jaxnuc.io.polygons import Polygon, check_convention
 from jaxnuc.postprocess import label_components
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known, unknown
 
 # The names of each part's folder, and of the folders of images in it; `_`, `-` and case are one.
 SUBSETS = {
@@ -40,12 +39,6 @@ FOLDERS = {
 LABELS = ("labels", "json")
 LABEL_SUFFIXES = (".json", ".png", ".tif", ".tiff", ".bmp", ".npy")  # not JPEG, which blurs ids
 NUCLEI = ("nuc", "nn", "nucleus", "b", "m")
-EXPECTED = (
-    "expected the archive or folder with PatchSeg/{train,test}-{images,labels}, clusteredCell/"
-    "{difficult,normal,sample}, each with ..._json and as test-..., TargetA/ and TargetB/ with "
-    "train_images, test_images and test_json, as published at "
-    "https://www.kaggle.com/datasets/zhaojing0522/cervical-nucleus-segmentation"
-)
 
 
 @dataclass(frozen=True)
@@ -70,14 +63,14 @@ class Outlines:
 
     def __post_init__(self) -> None:
         for label in self.nuclei:
-            if label not in NUCLEI:
-                raise unknown("label", label, NUCLEI)
+            check_known("label", label, NUCLEI)
         if self.min_points < 3:
             raise ValueError(f"min_points={self.min_points}: an outline needs 3 vertices or more")
         check_convention(self.convention)
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(PublishedSplit):
     """One part of CNSeg with its nuclei; its ids are such as `"train/12"`, `"test/difficult/12"`.
 
     PatchSeg has label images, the others outlines in LabelMe files; either is read wherever it is.
@@ -96,75 +89,71 @@ class Source(PairedSource):
     """
 
     name = "cnseg"
+    expected = (
+        "expected the archive or folder with PatchSeg/{train,test}-{images,labels}, "
+        "clusteredCell/{difficult,normal,sample}, each with ..._json and as test-..., TargetA/ "
+        "and TargetB/ with train_images, test_images and test_json, as published at "
+        "https://www.kaggle.com/datasets/zhaojing0522/cervical-nucleus-segmentation"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        subset: str = "patch",
-        split: str = "train",
-        seed: int = 0,
-        val_fraction: float = 0.2,
-        outlines: Mapping[str, Any] | None = None,
-        components: bool = False,
-        cache: bool = True,
-    ):
-        if subset not in SUBSETS:
-            raise unknown("subset", subset, SUBSETS)
+    subset: str = "patch"
+    outlines: Mapping[str, Any] | None = None
+    components: bool = False
+    cache: bool = True
+
+    def find_pairs(self) -> dict[str, Pair]:
+        check_known("subset", self.subset, SUBSETS)
         known = {field.name for field in dataclasses.fields(Outlines)}
-        for key in outlines or ():
-            if key not in known:
-                raise unknown("argument of outlines:", key, known)
-        self.ignores = split == "unlabeled"
-        self._subset, self._components = subset, components
-        self._rule = Outlines(**(outlines or {}))
-        found = _index(Path(root), subset)
-        ids = self._choose(found, split, seed, val_fraction, root)
-        pairs = {}
-        for name in ids:
-            image = found["image"][name,]
-            # Without a label file, as in the split "unlabeled", none is read.
-            pairs[name] = Pair((name,), image, found["label"].get((name,), image))
-        super().__init__(pairs, split, ids, cache)
-
-    def _choose(
-        self,
-        found: dict[str, dict[Key, File]],
-        split: str,
-        seed: int,
-        val_fraction: float,
-        root: str | Path,
-    ) -> list[str]:
-        target = self._subset.startswith("target")
-        known = ("test", "all", "unlabeled") if target else ("train", "val", "test", "all")
-        if split not in known:
-            error = unknown(f"split of {self._subset!r}", split, known)
+        for key in self.outlines or ():
+            check_known("argument of outlines:", key, known)
+        self._rule = Outlines(**(self.outlines or {}))
+        self.ignores = self.split == "unlabeled"
+        target = self.subset.startswith("target")
+        splits = ("test", "all", "unlabeled") if target else ("train", "val", "test", "all")
+        if self.split not in splits:
+            error = unknown(f"split of {self.subset!r}", self.split, splits)
             hint = "; its training images are without annotations: 'unlabeled'"
             raise ValueError(f"{error}{hint if target else ''}")
-        images, labels = found["image"], found["label"]
+        everything, labels = self._index(Path(self.root))
         side = {"val": "train", "unlabeled": "train", "all": "test" if target else ""}
-        chosen = {k: file for k, file in images.items() if k[0].startswith(side.get(split, split))}
-        if not chosen:
+        start = side.get(self.split, self.split)
+        images = {key: file for key, file in everything.items() if key[0].startswith(start)}
+        if not images:
             raise FileNotFoundError(
-                f"{root}: no images of {self._subset!r} of split {split!r}; {EXPECTED}"
+                f"{self.root}: no images of {self.subset!r} of split {self.split!r}; "
+                f"{self.expected}"
             )
         if not self.ignores:
-            check_partners(f"label file ({', '.join(LABEL_SUFFIXES)})", chosen, labels)
-            check_partners("image", labels, images)
-        names = sorted((key[0] for key in chosen), key=lambda name: name.startswith("test/"))
-        if split in ("train", "val"):
-            sides = dict.fromkeys(names, "train")
-            return published_split(sides, split, seed, val_fraction)
-        return names
+            check_partners(f"label file ({', '.join(LABEL_SUFFIXES)})", images, labels)
+            check_partners("image", labels, everything)
+        # Without a label file, as in the split "unlabeled", none is read.
+        return {key[0]: Pair(key, file, labels.get(key, file)) for key, file in images.items()}
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+    def choose(self) -> list[str]:
+        if self.split in ("train", "val"):
+            return super().choose()
+        return sorted(self.pairs, key=lambda name: name.startswith("test/"))
+
+    def side(self, name: str) -> str:
+        return "train"
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         if self.ignores:
             return Annotation(np.zeros(shape, np.int32), ignore=np.ones(shape, bool))
-        file = self.pairs[name].label
         return self._outlines(file, shape) if file.suffix == ".json" else self._ids(file, shape)
 
     def about(self, name: str) -> dict[str, Any]:
-        difficulty = {"difficulty": name.split("/")[1]} if self._subset == "cluster" else {}
-        return {"subset": self._subset, "modality": "cytology", **difficulty}
+        difficulty = {"difficulty": name.split("/")[1]} if self.subset == "cluster" else {}
+        return {"subset": self.subset, "modality": "cytology", **difficulty}
+
+    def _index(self, root: Path) -> tuple[dict[Key, File], dict[Key, File]]:
+        """The images and label files of the subset, of the first folder or zip that holds it."""
+        zips = [p for p in sorted(root.glob("*")) if p.suffix.lower() == ".zip" and p.is_file()]
+        for path in (root, *zips):
+            images, labels = _scan(Files(path), SUBSETS[self.subset])
+            if images:
+                return images, labels
+        raise FileNotFoundError(f"{root}: nothing of the subset {self.subset!r}; {self.expected}")
 
     def _outlines(self, file: File, shape: tuple[int, int]) -> Annotation:
         found = read_labelme(file.read(), file.where)
@@ -190,7 +179,7 @@ class Source(PairedSource):
             labels = labels[..., 0]  # gray, saved as colors
         check_size("labels", labels, shape, file.where)
         instances = instance_map(labels, file.where)
-        if self._components:
+        if self.components:
             return Annotation(label_components(instances))
         mask = instances > 0
         if mask.any() and (instances[mask] == instances.max()).all():
@@ -203,17 +192,8 @@ class Source(PairedSource):
         return Annotation(instances)
 
 
-def _index(root: Path, subset: str) -> dict[str, dict[Key, File]]:
-    """The images and label files of a subset by name, of the first folder or zip that holds it."""
-    zips = [p for p in sorted(root.glob("*")) if p.suffix.lower() == ".zip" and p.is_file()]
-    for path in (root, *zips):
-        found = _scan(Files(path), SUBSETS[subset])
-        if found["image"]:
-            return found
-    raise FileNotFoundError(f"{root}: nothing of the subset {subset!r}; {EXPECTED}")
-
-
-def _scan(files: Files, folders: tuple[str, ...]) -> dict[str, dict[Key, File]]:
+def _scan(files: Files, folders: tuple[str, ...]) -> tuple[dict[Key, File], dict[Key, File]]:
+    """The images and the label files below such a folder, by name, in natural order."""
     images: dict[Key, File] = {}
     labels: dict[Key, File] = {}
     readings = {f"{start}{kind}": prefix for prefix, start in FOLDERS.values() for kind in LABELS}
@@ -224,18 +204,11 @@ def _scan(files: Files, folders: tuple[str, ...]) -> dict[str, dict[Key, File]]:
         if not set(folders) & set(above):
             continue
         if folder in FOLDERS and suffix in IMAGE_SUFFIXES:
-            found, name = images, FOLDERS[folder][0] + path.stem
+            add_file(images, (FOLDERS[folder][0] + path.stem,), File(files, file))
         elif folder in readings and suffix in LABEL_SUFFIXES:
-            found, name = labels, readings[folder] + path.stem
-        else:
-            continue
-        if (name,) in found:
-            raise ValueError(
-                f"{files.path}: {found[name,].name} and {file} have the same stem; keep one"
-            )
-        found[name,] = File(files, file)
+            add_file(labels, (readings[folder] + path.stem,), File(files, file))
     by_name = lambda found: dict(sorted(found.items(), key=lambda item: natural_key(item[0][0])))
-    return {"image": by_name(images), "label": by_name(labels)}
+    return by_name(images), by_name(labels)
 
 
 def _plain(name: str) -> str:

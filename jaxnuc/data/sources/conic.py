@@ -20,17 +20,15 @@ from jaxnuc.io.files import File
 from jaxnuc.io.mapped_array import MappedArray
 from jaxnuc.labels import NUCLEI, LabelSet, LabelTree, label_set
 
-CLASSES = ("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
 EXPECTED = (
-    "expected images.npy, labels.npy, patch_info.csv and, for the counts, counts.csv, as published "
-    "at https://conic-challenge.grand-challenge.org"
+    "expected images.npy, labels.npy and patch_info.csv, as published at "
+    "https://conic-challenge.grand-challenge.org"
 )
 FILES = {
     "images.npy": r"images\.npy",
     "labels.npy": r"labels\.npy",
     "patch_info.csv": r"patch_info\.csv",
 }
-COUNTS = {"counts.csv": r"counts\.csv"}
 # The center, the number of its image in Lizard, the number of the patch: consep_1-0000.
 _PATCH = re.compile(r"(?P<image>(?P<center>[^-./\\]+)_[0-9]+)-[0-9]+")
 
@@ -45,10 +43,6 @@ class Source(sample.Source):
       separate: keep plasma cells and eosinophils apart, as the challenge counts them. The common
         label tree has one leaf for both, so the label set is then one of a tree of its own and not
         to be mixed with other data sets.
-
-    Attributes:
-      counts: (N, 6) int64, the nuclei of each of `CLASSES` that reach into the central 224x224
-        pixels, as in `counts.csv`; None where that file is missing.
     """
 
     name = "conic"
@@ -68,7 +62,7 @@ class Source(sample.Source):
             if separate
             else label_set("lizard")
         )
-        found = find(root, "*.zip", EXPECTED, [FILES | COUNTS, FILES])
+        found = find(root, "*.zip", EXPECTED, [FILES])
         files = {kind: next(iter(each.values())) for kind, each in found.items()}
         self._images = MappedArray(files["images.npy"])
         self._labels = MappedArray(files["labels.npy"])
@@ -89,9 +83,6 @@ class Source(sample.Source):
         self.ids = random_split(names, split, seed, fractions, image)
         places = {name: index for index, name in enumerate(names)}
         self._indices = [places[name] for name in self.ids]
-        self.counts: np.ndarray | None = None
-        if "counts.csv" in files:
-            self.counts = _counts(files["counts.csv"], len(self._images))[self._indices]
 
     def __getitem__(self, index: int) -> Sample:
         patch, name = self._indices[index], self.ids[index]
@@ -102,15 +93,8 @@ class Source(sample.Source):
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from error
         image, center = self._origins[name]
-        meta = {
-            "name": name,
-            "source": self.name,
-            "mpp": 0.5,
-            "tissue": "colon",
-            "modality": "H&E",
-            "center": center,
-            "image": image,
-        }
+        meta = {"name": name, "source": self.name, "mpp": 0.5, "tissue": "colon"}
+        meta |= {"modality": "H&E", "center": center, "image": image}
         return Sample(np.array(self._images[patch]), instances, classes, meta)
 
 
@@ -125,30 +109,16 @@ def separate_tree() -> LabelTree:
     )
 
 
-def _rows(file: File, columns: Sequence[str], n: int) -> list[list[str]]:
-    """The named columns of a table of `n` lines."""
-    table = read_csv(file.read(), file.where, columns)
-    rows = [[row[column].strip() for column in columns] for _, row in table]
-    if len(rows) != n:
-        raise ValueError(f"{file.where}: {len(rows)} patches, but {n} in images.npy")
-    return rows
-
-
 def _patches(file: File, n: int) -> dict[str, tuple[str, str]]:
     """Image and center of each patch, in the order of the arrays."""
     patches: dict[str, tuple[str, str]] = {}
-    for line, (patch,) in enumerate(_rows(file, ["patch_info"], n), 2):
+    for line, row in read_csv(file.read(), file.where, ["patch_info"]):
+        patch = row["patch_info"].strip()
         match = _PATCH.fullmatch(patch)
         if match is None or patch in patches:
             fault = "is there twice" if match else "is no name such as consep_1-0000"
-            raise ValueError(f"{file.where}, line {line}: {patch!r} {fault}")
+            raise ValueError(f"{line}: {patch!r} {fault}")
         patches[patch] = match["image"], match["center"]
+    if len(patches) != n:
+        raise ValueError(f"{file.where}: {len(patches)} patches, but {n} in images.npy")
     return patches
-
-
-def _counts(file: File, n: int) -> np.ndarray:
-    rows = _rows(file, CLASSES, n)
-    try:
-        return np.array(rows, np.int64).reshape(n, len(CLASSES))
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"{file.where}: counts that are no numbers ({error})") from error

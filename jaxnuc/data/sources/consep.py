@@ -6,30 +6,21 @@ https://warwick.ac.uk/fac/cross_fac/tia/data/hovernet/ for research, the paper t
 distributor states Apache-2.0.
 """
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jaxnuc import labels
 from jaxnuc.data.annotations import check_classes, instance_map
-from jaxnuc.data.layouts import find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import published_split
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources.base import Annotation, PublishedSplit
 from jaxnuc.io.files import File
 from jaxnuc.io.mat import mat_variables, read_mat
 
-EXPECTED = (
-    "expected `consep.zip` or the folder `CoNSeP/` with Train/Images/*.png, Train/Labels/*.mat and "
-    "the same in Test/, as published at https://warwick.ac.uk/fac/cross_fac/tia/data/hovernet/"
-)
-LAYOUT = {
-    "image": r"(train|test)/images/([^/]+)\.png",
-    "label": r"(train|test)/labels/([^/]+)\.(?:mat|npy)",
-}
 
-
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(PublishedSplit):
     """Images of CoNSeP, 1000x1000 pixels at 40x.
 
     Reads both forms of the labels: MAT files with `inst_map` and `type_map`, and the older array
@@ -43,23 +34,27 @@ class Source(PairedSource):
     """
 
     name = "consep"
+    archives = "*consep*.zip"
+    layouts = (
+        {
+            "image": r"(train|test)/images/([^/]+)\.png",
+            "label": r"(train|test)/labels/([^/]+)\.(?:mat|npy)",
+        },
+    )
+    expected = (
+        "expected `consep.zip` or the folder `CoNSeP/` with Train/Images/*.png, "
+        "Train/Labels/*.mat and the same in Test/, as published at "
+        "https://warwick.ac.uk/fac/cross_fac/tia/data/hovernet/"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        merge: bool = False,
-        other: str = "necrotic",
-        seed: int = 0,
-        val_fraction: float = 0.2,
-    ):
-        self.label_set = labels.label_set("consep", merge=merge, other=other)
-        pairs = pair(find(root, "*consep*.zip", EXPECTED, [LAYOUT]))
-        sides = {name: each.key[0] for name, each in pairs.items()}
-        super().__init__(pairs, split, published_split(sides, split, seed, val_fraction))
+    merge: bool = False
+    other: str = "necrotic"
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
+    def find_pairs(self) -> dict[str, Pair]:
+        self.label_set = labels.label_set("consep", merge=self.merge, other=self.other)
+        return super().find_pairs()
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         instances, classes = (instance_map(array, file.where) for array in _read(file))
         check_classes(instances, classes, file.where)
         return Annotation(instances, classes)

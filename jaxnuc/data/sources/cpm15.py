@@ -8,32 +8,24 @@ https://github.com/vqdang/hover_net. No license is stated.
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jaxnuc.data.annotations import instance_map, mat_instances
-from jaxnuc.data.layouts import Pair, find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.io.files import File
 from jaxnuc.io.image_files import image_size
 from jaxnuc.io.label_text import text_labels, text_size
 from jaxnuc.io.mat import mat_variables
 
-EXPECTED = (
-    "expected `imageNN.png` with `imageNN_mask.txt`, as the challenge of MICCAI 2015 published "
-    "them, or `Images/*.png` with `Labels/*.mat`, as redistributed with HoVer-Net"
-)
-LAYOUTS = (
-    {"image": r"(image_?\d+)\.png", "label": r"(image_?\d+)_mask\.txt"},
-    {"image": r"images/([^/]+)\.png", "label": r"labels/([^/]+)\.mat"},
-)
 _AT_20X = 7  # the first seven images; the others are at 40x
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """Images of CPM-15 with their nuclei.
 
     In copies of the set the labels of images 04 and 05 are exchanged. Sizes tell: an image whose
@@ -45,20 +37,25 @@ class Source(PairedSource):
     """
 
     name = "cpm15"
+    archives = "*cpm*15*.zip"
+    layouts = (
+        {"image": r"(image_?\d+)\.png", "label": r"(image_?\d+)_mask\.txt"},
+        {"image": r"images/([^/]+)\.png", "label": r"labels/([^/]+)\.mat"},
+    )
+    expected = (
+        "expected `imageNN.png` with `imageNN_mask.txt`, as the challenge of MICCAI 2015 "
+        "published them, or `Images/*.png` with `Labels/*.mat`, as redistributed with HoVer-Net"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.6, 0.2, 0.2),
-    ):
-        pairs = _matched_by_size(pair(find(root, "*cpm*15*.zip", EXPECTED, LAYOUTS)))
-        super().__init__(pairs, split, random_split(list(pairs), split, seed, fractions))
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)
+
+    def find_pairs(self) -> dict[str, Pair]:
+        pairs = _matched_by_size(super().find_pairs())
         self._first = min([1, *(n for n in map(_number, pairs) if n is not None)])
+        return pairs
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        return Annotation(read_instances(self.pairs[name].label))
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        return Annotation(read_instances(file))
 
     def about(self, name: str) -> dict[str, Any]:
         number = _number(name)

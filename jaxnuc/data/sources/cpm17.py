@@ -5,32 +5,16 @@ Frontiers in Bioengineering and Biotechnology 7, 2019; redistributed with HoVer-
 Medical Image Analysis 58, 2019), see https://github.com/vqdang/hover_net. No license is stated.
 """
 
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from jaxnuc.data.layouts import find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
+from jaxnuc.data.sources.base import Annotation, PublishedSplit
 from jaxnuc.data.sources.cpm15 import read_instances
-from jaxnuc.data.splitting import published_split
-
-EXPECTED = (
-    "expected the folder `cpm17/` with {train,test}/Images/*.png and {train,test}/Labels/*.mat, as "
-    "redistributed with HoVer-Net, or folders with `train` and `test` in their names that hold "
-    "imageNN.png with imageNN_mask.txt, as the challenge of MICCAI 2017 published them"
-)
-LAYOUTS = (
-    {
-        "image": r"(train|test)/images/([^/]+)\.png",
-        "label": r"(train|test)/labels/([^/]+)\.mat",
-    },
-    {
-        "image": r"[^/]*(train|test)[^/]*/(image_?\d+)\.png",
-        "label": r"[^/]*(train|test)[^/]*/(image_?\d+)_mask\.txt",
-    },
-)
+from jaxnuc.io.files import File
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(PublishedSplit):
     """Images of CPM-17, 500x500 to 600x600 pixels from scans at 20x and at 40x.
 
     32 images are published for training and 32 for the test; their ids are such as
@@ -38,22 +22,28 @@ class Source(PairedSource):
     """
 
     name = "cpm17"
+    archives = "*cpm*17*.zip"
+    layouts = (
+        {
+            "image": r"(train|test)/images/([^/]+)\.png",
+            "label": r"(train|test)/labels/([^/]+)\.mat",
+        },
+        {
+            "image": r"[^/]*(train|test)[^/]*/(image_?\d+)\.png",
+            "label": r"[^/]*(train|test)[^/]*/(image_?\d+)_mask\.txt",
+        },
+    )
+    expected = (
+        "expected the folder `cpm17/` with {train,test}/Images/*.png and "
+        "{train,test}/Labels/*.mat, as redistributed with HoVer-Net, or folders with `train` and "
+        "`test` in their names that hold imageNN.png with imageNN_mask.txt, as the challenge of "
+        "MICCAI 2017 published them"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        val_fraction: float = 0.2,
-        mpp: float | None = None,
-    ):
-        self._mpp = mpp
-        pairs = pair(find(root, "*cpm*17*.zip", EXPECTED, LAYOUTS))
-        sides = {name: each.key[0] for name, each in pairs.items()}
-        super().__init__(pairs, split, published_split(sides, split, seed, val_fraction))
+    mpp: float | None = None
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        return Annotation(read_instances(self.pairs[name].label))
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        return Annotation(read_instances(file))
 
     def about(self, name: str) -> dict[str, Any]:
-        return {"mpp": self._mpp}
+        return {"mpp": self.mpp}

@@ -6,15 +6,14 @@ CC BY-NC-SA 4.0 at https://www.kaggle.com/datasets/ipateam/segmentation-of-nucle
 """
 
 import re
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from jaxnuc.data.annotations import instance_map, lossless
-from jaxnuc.data.layouts import IMAGE, find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
-from jaxnuc.registry import unknown
+from jaxnuc.data.annotations import label_image
+from jaxnuc.data.layouts import IMAGE, Pair, find, pair
+from jaxnuc.data.sources.base import Annotation, RandomSplit
+from jaxnuc.io.files import File
+from jaxnuc.registry import check_known
 
 ANNOTATORS = {
     "biologist": "Annotator 1 (biologist)",
@@ -23,7 +22,8 @@ ANNOTATORS = {
 }
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """CryoNuSeg's tiles, 512x512 at a nominal 0.25 microns per pixel (40x).
 
     Args:
@@ -33,17 +33,11 @@ class Source(PairedSource):
 
     name = "cryonuseg"
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        annotator: str = "biologist",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    ):
-        if annotator not in ANNOTATORS:
-            raise unknown("annotator of CryoNuSeg", annotator, ANNOTATORS)
-        self._annotator, folder = annotator, ANNOTATORS[annotator]
+    annotator: str = "biologist"
+
+    def find_pairs(self) -> dict[str, Pair]:
+        check_known("annotator of CryoNuSeg", self.annotator, ANNOTATORS)
+        folder = ANNOTATORS[self.annotator]
         expected = (
             f"expected the folders `tissue images` and `{folder}/label masks modify`, as published "
             "at https://www.kaggle.com/datasets/ipateam/segmentation-of-nuclei-in-cryosectioned-he"
@@ -55,18 +49,13 @@ class Source(PairedSource):
             "image": rf"tissue images/([^/]+){IMAGE}",
             "label": rf"{own}/(?:{own}/)?label masks modify/([^/]+){IMAGE}",
         }
-        pairs = pair(find(root, "*.zip", expected, [layout]))
-        super().__init__(pairs, split, random_split(list(pairs), split, seed, fractions))
+        return pair(find(self.root, self.archives, expected, [layout]))
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
-        return Annotation(instance_map(lossless(file), file.where))
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        return Annotation(label_image(file))
 
     def about(self, name: str) -> dict[str, Any]:
         organ = re.fullmatch(r"Human_(.+)_[0-9]+", name)
-        return {
-            "mpp": 0.25,
-            "tissue": organ[1] if organ else None,
-            "modality": "H&E, frozen",
-            "annotator": self._annotator,
-        }
+        tissue = organ[1] if organ else None
+        known = {"mpp": 0.25, "tissue": tissue, "modality": "H&E, frozen"}
+        return {**known, "annotator": self.annotator}

@@ -6,10 +6,10 @@ https://polyp.grand-challenge.org/CVCClinicDB/.
 """
 
 from jaxnuc.data.layouts import IMAGE
-from jaxnuc.data.sources.masks import PAIRED, MaskSource
+from jaxnuc.data.sources.masks import PAIRED, SplitMaskSource
 
 
-class Source(MaskSource):
+class Source(SplitMaskSource):
     """CVC-ClinicDB: `Original/*.tif`, `Ground Truth/*.tif`, or `images`, `masks`.
 
     Frames of one video are much alike. The seeded split is by frame, so its test figures are those

@@ -5,10 +5,10 @@ Recognition 45, 2012. Published for research at http://mv.cvc.uab.es/projects/co
 """
 
 from jaxnuc.data.layouts import IMAGE
-from jaxnuc.data.sources.masks import PAIRED, MaskSource
+from jaxnuc.data.sources.masks import PAIRED, SplitMaskSource
 
 
-class Source(MaskSource):
+class Source(SplitMaskSource):
     """CVC-ColonDB: `images` and `masks`, or as first released, `1.bmp` with its mask `p1.bmp`.
 
     That release also has masks of what carries no information, `s1.bmp`, and contours, `c1.bmp`;

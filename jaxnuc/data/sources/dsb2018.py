@@ -4,26 +4,20 @@ Caicedo et al., "Nucleus segmentation across imaging experiments: the 2018 Data 
 Nature Methods 16, 2019. Published under CC0 at https://data.broadinstitute.org/bbbc/BBBC038/.
 """
 
-from collections import Counter
-from collections.abc import Container, Sequence
+from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from jaxnuc.data.annotations import check_size
 from jaxnuc.data.layouts import Pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.io.csv_table import read_csv
 from jaxnuc.io.files import File, Files
-from jaxnuc.io.rle import decode_kaggle
-from jaxnuc.registry import unknown
-
-EXPECTED = (
-    "expected `stage1_train.zip` or the folder `stage1_train/` with "
-    "<id>/images/<id>.png and <id>/masks/*.png, as published at "
-    "https://data.broadinstitute.org/bbbc/BBBC038/"
-)
+from jaxnuc.io.run_lengths import decode_kaggle
+from jaxnuc.registry import check_known
 
 LABELS = ("masks", "runs")
 # Folder or zip of the images, and the table of their nuclei, published after each stage.
@@ -34,7 +28,8 @@ TESTS = {
 TRAIN, TRAIN_TABLE = "stage1_train", "stage1_train_labels.csv"
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """Images of DSB2018 with their nuclei.
 
     Nuclei get the ids 1..N in the natural order of their mask files. Where masks overlap, which
@@ -61,65 +56,72 @@ class Source(PairedSource):
         `stage2_solution_final.csv`), which lie beside `stage1_train`. The training images held out
         for `"test"` are then in no split but `"all"`: with a random split take
         `fractions=(0.9, 0.1, 0)`.
-
-    Attributes:
-      not_scored: how many lines of the table of run lengths were left out as not scored.
     """
 
     name = "dsb2018"
     cache_images = True
+    expected = (
+        "expected `stage1_train.zip` or the folder `stage1_train/` with <id>/images/<id>.png and "
+        "<id>/masks/*.png, as published at https://data.broadinstitute.org/bbbc/BBBC038/"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.8, 0.1, 0.1),
-        modality: str | None = None,
-        cache: bool = True,
-        labels: str = "masks",
-        test: str = "held-out",
-    ):
-        if labels not in LABELS:
-            raise unknown("kind of labels", labels, LABELS)
-        if test not in ("held-out", *TESTS):
-            raise unknown("test set", test, ("held-out", *TESTS))
-        published = split == "test" and test != "held-out"
-        if published and modality is not None:
-            raise ValueError(f"modality={modality!r}: those of test={test!r} are not known")
-        files = Files(_find_test(Path(root), TESTS[test][0]) if published else _find(Path(root)))
-        images, self._masks = _index(files)
+    modality: str | None = None
+    cache: bool = True
+    labels: str = "masks"
+    test: str = "held-out"
+
+    def find_pairs(self) -> dict[str, Pair]:
+        check_known("kind of labels", self.labels, LABELS)
+        check_known("test set", self.test, ("held-out", *TESTS))
+        published = self.split == "test" and self.test != "held-out"
+        if published and self.modality is not None:
+            raise ValueError(f"modality={self.modality!r}: those of test={self.test!r} are unknown")
+        folder, table = TESTS[self.test] if published else (TRAIN, TRAIN_TABLE)
+        files = Files(self._find(Path(self.root), folder))
+        images, self._masks = self._index(files)
         self._runs: dict[str, list[Runs]] | None = None
-        self._modality: dict[str, str] = {}
-        self.not_scored = 0
-        if published or labels == "runs":
-            self._runs, self.not_scored = _table_of_runs(
-                files, images, TESTS[test][1] if published else TRAIN_TABLE
-            )
+        self._table: dict[str, dict[str, str]] | None = None
+        if published or self.labels == "runs":
+            self._runs = _table_of_runs(files, images, table)
         else:
             _require_masks(images, self._masks)
-        table = None if published else _read_split_table(files.path, images)
-        if published:
-            ids = sorted(self._runs or ())
-        elif table is not None:
-            ids = _listed(table, split, modality)
-            self._modality = {i: row["modality"] for i, row in table.items()}
-        elif modality is not None:
-            raise ValueError(
-                f"modality={modality!r} needs a split.csv with the columns image_id, split, "
-                f"modality beside {files.path}"
-            )
-        else:
-            ids = random_split(sorted(images), split, seed, fractions)
+        if not published:
+            self._table = _read_split_table(files.path, images)
+            if self._table is None and self.modality is not None:
+                raise ValueError(
+                    f"modality={self.modality!r} needs a split.csv with the columns image_id, "
+                    f"split, modality beside {files.path}"
+                )
         # There is no single label file: each mask is compared with its image when it is read.
-        pairs = {name: Pair((name,), image, image) for name, image in images.items()}
-        super().__init__(pairs, split, ids, cache)
+        names = self._runs if published and self._runs else images
+        return {name: Pair((name,), images[name], images[name]) for name in sorted(names)}
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+    def choose(self) -> list[str]:
+        """By `split.csv`, where there is one."""
+        if self.split == "test" and self.test != "held-out":
+            return list(self.pairs)
+        if self._table is None:
+            return super().choose()
+        check_known("split", self.split, {row["split"] for row in self._table.values()} | {"all"})
+        if self.modality is not None:
+            known = {row["modality"] for row in self._table.values()} - {""}
+            check_known("modality", self.modality, known)
+        chosen = [
+            name
+            for name, row in sorted(self._table.items())
+            if self.split in (row["split"], "all") and self.modality in (row["modality"], None)
+        ]
+        if not chosen:
+            raise ValueError(
+                f"split {self.split!r} of split.csv has no image of modality {self.modality!r}"
+            )
+        return chosen
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         if self._runs is not None:
             nuclei = [decode_runs(runs, shape) for runs in self._runs.get(name, [])]
         else:
-            nuclei = [self._pixels(file, name, shape) for file in self._masks[name]]
+            nuclei = [_pixels(mask, file, shape) for mask in self._masks[name]]
         instances = np.zeros(shape, np.int32)
         # Larger first, so that the smaller lies on top.
         for i in sorted(range(len(nuclei)), key=lambda i: -nuclei[i].size):
@@ -127,62 +129,51 @@ class Source(PairedSource):
         return Annotation(instances)
 
     def about(self, name: str) -> dict[str, Any]:
-        return {"modality": self._modality.get(name)}
+        return {"modality": self._table[name]["modality"] if self._table else None}
 
-    def _pixels(self, file: File, name: str, shape: tuple[int, int]) -> np.ndarray:
-        """The pixels of a mask of the image `name`, as indices into it."""
-        mask = file.array()
-        if mask.ndim == 3:
-            mask = mask[..., 0]
-        if mask.shape != shape:
-            raise ValueError(
-                f"{file.where}: a mask of {mask.shape} pixels for an image of {shape} "
-                f"({self.pairs[name].image.name})"
-            )
-        return np.flatnonzero(mask)
+    def _find(self, root: Path, folder: str) -> Path:
+        # The second place is for a root that is one of the data's folders.
+        for beside in (root,) if folder == TRAIN else (root, root.parent):
+            for path in (beside / f"{folder}.zip", beside / folder):
+                if path.exists():
+                    return path
+        if folder != TRAIN:
+            fault = f"no {folder} or {folder}.zip here; they are published beside the training set"
+        elif root.is_file() or any(root.glob("*/images/*.png")):
+            return root
+        else:
+            fault = "no images of it here" if root.exists() else "no such folder or zip file"
+        raise FileNotFoundError(f"{root}: {fault}; {self.expected}")
+
+    def _index(self, files: Files) -> tuple[dict[str, File], dict[str, list[File]]]:
+        """The image and the masks of each name."""
+        images: dict[str, File] = {}
+        masks: dict[str, list[File]] = {}
+        for file in files.names:
+            path = PurePosixPath(file)
+            if path.suffix.lower() != ".png" or len(path.parts) < 3:
+                continue
+            name, kind = path.parts[-3:-1]
+            if kind == "masks":
+                masks.setdefault(name, []).append(File(files, file))
+            elif kind == "images":
+                if name in images:
+                    raise ValueError(
+                        f"{files.path}: two images for {name!r}: {images[name].name} and {file}"
+                    )
+                images[name] = File(files, file)
+        if not images:
+            raise FileNotFoundError(f"{files.path}: no images in it; {self.expected}")
+        return images, masks
 
 
-def _find(root: Path) -> Path:
-    for path in (root / f"{TRAIN}.zip", root / TRAIN):
-        if path.exists():
-            return path
-    is_data = root.is_file() or any(root.glob("*/images/*.png"))
-    if not is_data:
-        found = "no images of it here" if root.exists() else "no such folder or zip file"
-        raise FileNotFoundError(f"{root}: {found}; {EXPECTED}")
-    return root
-
-
-def _find_test(root: Path, folder: str) -> Path:
-    for beside in (root, root.parent):  # the second where the root is one of the data's folders
-        for path in (beside / f"{folder}.zip", beside / folder):
-            if path.exists():
-                return path
-    raise FileNotFoundError(
-        f"{root}: no {folder} or {folder}.zip here, published at "
-        "https://data.broadinstitute.org/bbbc/BBBC038/"
-    )
-
-
-def _index(files: Files) -> tuple[dict[str, File], dict[str, list[File]]]:
-    images: dict[str, File] = {}
-    masks: dict[str, list[File]] = {}
-    for file in files.names:
-        path = PurePosixPath(file)
-        if path.suffix.lower() != ".png" or len(path.parts) < 3:
-            continue
-        name, kind = path.parts[-3:-1]
-        if kind == "masks":
-            masks.setdefault(name, []).append(File(files, file))
-        elif kind == "images":
-            if name in images:
-                raise ValueError(
-                    f"{files.path}: two images for {name!r}: {images[name].name} and {file}"
-                )
-            images[name] = File(files, file)
-    if not images:
-        raise FileNotFoundError(f"{files.path}: no images in it; {EXPECTED}")
-    return images, masks
+def _pixels(mask: File, image: File, shape: tuple[int, int]) -> np.ndarray:
+    """The pixels of a mask, as indices into its image."""
+    array = mask.array()
+    if array.ndim == 3:
+        array = array[..., 0]
+    check_size("a mask", array, shape, mask.where, image.name)
+    return np.flatnonzero(array)
 
 
 def _require_masks(images: dict[str, File], masks: dict[str, list[File]]) -> None:
@@ -225,24 +216,6 @@ def _read_split_table(data: Path, images: Container[str]) -> dict[str, dict[str,
     return table
 
 
-def _listed(table: dict[str, dict[str, str]], split: str, modality: str | None) -> list[str]:
-    """The images of a split, and of a modality if one is given."""
-    splits = {row["split"] for row in table.values()}
-    if split not in splits | {"all"}:
-        raise unknown("split", split, splits | {"all"})
-    modalities = {row["modality"] for row in table.values()} - {""}
-    if modality is not None and modality not in modalities:
-        raise unknown("modality", modality, modalities)
-    chosen = [
-        name
-        for name, row in sorted(table.items())
-        if split in (row["split"], "all") and modality in (row["modality"], None)
-    ]
-    if not chosen:
-        raise ValueError(f"split {split!r} of split.csv has no image of modality {modality!r}")
-    return chosen
-
-
 class Runs(NamedTuple):
     """One nucleus as run lengths.
 
@@ -258,10 +231,8 @@ class Runs(NamedTuple):
     shape: tuple[int, int] | None
 
 
-def _table_of_runs(
-    files: Files, images: dict[str, File], name: str
-) -> tuple[dict[str, list[Runs]], int]:
-    """The nuclei in the table of this name beside the images, and the number of lines not scored.
+def _table_of_runs(files: Files, images: dict[str, File], name: str) -> dict[str, list[Runs]]:
+    """The nuclei of the images that were scored, in the table of this name beside the images.
 
     The columns are ImageId, EncodedPixels and perhaps Height, Width, Usage. An image has a line for
     each nucleus; a line without pixels is an image without nuclei. Lines of which Usage is
@@ -274,10 +245,10 @@ def _table_of_runs(
             "is published with it"
         )
     nuclei: dict[str, list[Runs]] = {}
-    skipped: Counter[str] = Counter()
+    listed = set()
     for where, row in read_csv(path.read_bytes(), str(path), ("ImageId", "EncodedPixels")):
+        listed.add(row["ImageId"])
         if row.get("Usage", "").strip().lower() == "ignored":
-            skipped[row["ImageId"]] += 1
             continue
         shape = None
         if row.get("Height") and row.get("Width"):
@@ -291,7 +262,6 @@ def _table_of_runs(
         found = nuclei.setdefault(row["ImageId"], [])
         if row["EncodedPixels"].strip():
             found.append(Runs(where, row["EncodedPixels"], shape))
-    listed = {*nuclei, *skipped}
     for some, others, fault in (
         (images, listed, f"is not in {path}"),
         (sorted(listed), images, f"of {path} is not in {files.path}"),
@@ -304,26 +274,18 @@ def _table_of_runs(
             )
     if not nuclei:
         raise ValueError(f"{path}: no image that was scored")
-    return nuclei, skipped.total()
+    return nuclei
 
 
 def decode_runs(runs: Runs, shape: tuple[int, int]) -> np.ndarray:
-    """The pixels of a nucleus.
-
-    Args:
-      runs: the nucleus.
-      shape: height and width of its image.
-
-    Returns:
-      (N,) int64 row-major indices into the image.
+    """The pixels of a nucleus, (N,) int64 row-major indices into its image of this shape.
 
     Raises:
       ValueError: the table has another size for the image; numbers that are no pairs of start and
         length, or reach out of the image.
 
-    Example:
-      >>> decode_runs(Runs("table.csv, line 2", "2 2 5 1", None), (3, 2))
-      array([2, 4, 3])
+    >>> decode_runs(Runs("table.csv, line 2", "2 2 5 1", None), (3, 2))
+    array([2, 4, 3])
     """
     height, width = shape
     if runs.shape is not None and runs.shape != shape:

@@ -6,21 +6,18 @@ research at https://polyp.grand-challenge.org/ETISLarib/.
 """
 
 from jaxnuc.data.layouts import IMAGE
-from jaxnuc.data.sources.masks import PAIRED, MaskSource
+from jaxnuc.data.sources.masks import PAIRED, SplitMaskSource
 
 
-class Source(MaskSource):
+class Source(SplitMaskSource):
     """ETIS-Larib: `ETIS-LaribPolypDB/1.tif` with `Ground Truth/p1.tif`, or `images`, `masks`."""
 
     name = "etis"
     layouts = (
-        {
-            "image": rf"etis-laribpolypdb/([^/]+){IMAGE}",
-            "label": rf"ground truth/p([^/]+){IMAGE}",
-        },
+        {"image": rf"etis-laribpolypdb/([^/]+){IMAGE}", "label": rf"ground truth/p([^/]+){IMAGE}"},
         PAIRED,
     )
     expected = (
-        "expected `ETIS-LaribPolypDB` and `Ground Truth`, or `images` and `masks`, as published at "
-        "https://polyp.grand-challenge.org/ETISLarib/"
+        "expected `ETIS-LaribPolypDB` and `Ground Truth`, or `images` and `masks`, as published "
+        "at https://polyp.grand-challenge.org/ETISLarib/"
     )

@@ -1,19 +1,20 @@
 """A folder of images beside a folder of label images: the layout most tools can write."""
 
-from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 
 from jaxnuc.data.annotations import instance_map, lossless
-from jaxnuc.data.layouts import Key, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import SPLITS, random_split
+from jaxnuc.data.layouts import Key, Pair, add_file, pair
+from jaxnuc.data.sources.base import Annotation, RandomSplit
+from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import IMAGE_SUFFIXES
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """Images with instance-label images of the same stem, from a folder or a zip.
 
     In a label image each nucleus has its own integer, 0 is background. Gray images become RGB,
@@ -30,34 +31,24 @@ class Source(PairedSource):
       Source("cells", split="train") reads cells/train/images/a.png and cells/train/labels/a.tif.
     """
 
-    in_catalog = False
+    split: str | None = None  # type: ignore[assignment]
+    images: str = "images"
+    labels: str = "labels"
 
-    def __init__(
-        self,
-        root: str | Path,
-        images: str = "images",
-        labels: str = "labels",
-        split: str | None = None,
-        seed: int = 0,
-        fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    ):
-        files = Files(root)
+    def find_pairs(self) -> dict[str, Pair]:
+        files = Files(self.root)
         self.name = files.path.resolve().stem
         tops = {PurePosixPath(name).parts[0] for name in files.names}
-        folders = split is not None and not tops.isdisjoint({split, *SPLITS})
-        below = PurePosixPath(split if folders and split else "")
-        found = {
-            "image": _by_stem(files, below / images, IMAGE_SUFFIXES),
-            "label": _by_stem(files, below / labels, LABEL_SUFFIXES),
-        }
-        pairs = pair(found)
-        ids = list(pairs)
-        if split is not None and not folders:
-            ids = random_split(ids, split, seed, fractions)
-        super().__init__(pairs, split, ids)
+        self._by_folder = self.split is None or not tops.isdisjoint({self.split, *SPLITS})
+        below = PurePosixPath((self.split or "") if self._by_folder else "")
+        images = _by_stem(files, below / self.images, IMAGE_SUFFIXES)
+        labels = _by_stem(files, below / self.labels, LABEL_SUFFIXES)
+        return pair({"image": images, "label": labels})
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
+    def choose(self) -> list[str]:
+        return list(self.pairs) if self._by_folder else super().choose()
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         labels = lossless(file)
         if labels.dtype.kind == "f":
             raise ValueError(f"{file.where}: labels of {labels.dtype}, expected integer ids")
@@ -68,13 +59,8 @@ def _by_stem(files: Files, folder: PurePosixPath, suffixes: tuple[str, ...]) -> 
     found: dict[Key, File] = {}
     for file in files.names:
         path = PurePosixPath(file)
-        if path.parent != folder or path.suffix.lower() not in suffixes:
-            continue
-        if (path.stem,) in found:
-            raise ValueError(
-                f"{files.path}: {found[path.stem,].name} and {file} have the same stem; keep one"
-            )
-        found[path.stem,] = File(files, file)
+        if path.parent == folder and path.suffix.lower() in suffixes:
+            add_file(found, (path.stem,), File(files, file))
     if not found:
         raise FileNotFoundError(
             f"{files.where(str(folder))}: no files here; expected one or more of "

@@ -6,28 +6,23 @@ https://cs.adelaide.edu.au/~carneiro/isbi14_challenge, to be cited; no license i
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from jaxnuc.data.annotations import equal_components, instance_map
 from jaxnuc.data.layouts import Pair, find
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.io.files import File
 from jaxnuc.io.mat import read_mat
 from jaxnuc.postprocess import fill_holes, label_components
 
-EXPECTED = (
-    "expected the folder `EDF/` with EDF000.png ... and edfsetnuclei.mat, or the zip of it, as "
-    "published at https://cs.adelaide.edu.au/~carneiro/isbi14_challenge"
-)
-LAYOUT = {"image": r"edf(\d+)\.png", "label": r"edfsetnuclei\.mat"}
 KEY = "edfsetnuclei"
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """The real images, 1024x1024 gray, with their nuclei.
 
     `edfsetnuclei` holds a mask for each image: outlines in the first four, whose holes are filled
@@ -43,35 +38,34 @@ class Source(PairedSource):
     """
 
     name = "isbi2014"
+    archives = "*isbi*2014*.zip"
+    layouts = ({"image": r"edf(\d+)\.png", "label": r"edfsetnuclei\.mat"},)
+    expected = (
+        "expected the folder `EDF/` with EDF000.png ... and edfsetnuclei.mat, or the zip of it, "
+        "as published at https://cs.adelaide.edu.au/~carneiro/isbi14_challenge"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.5, 0.25, 0.25),
-        separate: bool = False,
-        mpp: float | None = None,
-    ):
-        found = find(root, "*isbi*2014*.zip", EXPECTED, [LAYOUT])
-        self._separate, self._mpp = separate, mpp
-        self._file = next(iter(found["label"].values()))
-        pairs = {
-            f"EDF{key[0]}": Pair(key, image, self._file) for key, image in found["image"].items()
-        }
-        self._names = list(pairs)
+    fractions: Sequence[float] = (0.5, 0.25, 0.25)
+    separate: bool = False
+    mpp: float | None = None
+
+    def find_pairs(self) -> dict[str, Pair]:
+        found = find(self.root, self.archives, self.expected, self.layouts)
+        (self._file,) = found["label"].values()
+        self._names = [f"EDF{key[0]}" for key in found["image"]]
         self._masks: dict[str, np.ndarray] | None = _masks(self._file, self._names)
-        super().__init__(pairs, split, random_split(self._names, split, seed, fractions))
+        images = zip(self._names, found["image"].items(), strict=True)
+        return {name: Pair(key, image, self._file) for name, (key, image) in images}
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         if self._masks is None:
-            self._masks = _masks(self._file, self._names)
+            self._masks = _masks(file, self._names)
         mask = self._masks[name]
-        parts = equal_components(mask) if self._separate else label_components(mask)
+        parts = equal_components(mask) if self.separate else label_components(mask)
         return Annotation(fill_holes(parts))
 
     def about(self, name: str) -> dict[str, Any]:
-        return {"mpp": self._mpp, "tissue": "Cervix"}
+        return {"mpp": self.mpp, "tissue": "Cervix"}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_masks": None}

@@ -7,37 +7,29 @@ split, with label maps, by the authors of HoVer-Net (Graham et al., Medical Imag
 2019).
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxnuc.data.annotations import mat_instances
-from jaxnuc.data.layouts import find, pair
+from jaxnuc.data.layouts import Pair
 from jaxnuc.data.sources.base import Annotation
 from jaxnuc.data.sources.tcga import OutlinedSource, find_outlined, patient
 from jaxnuc.data.splitting import published_split
 from jaxnuc.io.csv_table import read_csv
-from jaxnuc.registry import unknown
+from jaxnuc.io.files import File
+from jaxnuc.registry import check_known, unknown
 
 PARTS = ("train", "test_same", "test_diff")
 SPLITS = ("train", "val", "test", "test_same", "test_diff", "all")
 # Four images of each for training, two for the test; two images of each other organ for the test.
 SAME_ORGANS = ("breast", "kidney", "liver", "prostate")
 OTHER_ORGANS = ("bladder", "colon", "stomach")
-EXPECTED = (
-    "expected `kumar.zip` or the folder `kumar/` with train/, test_same/ and test_diff/, each with "
-    "Images/*.tif and Labels/*.mat, as redistributed with HoVer-Net. For the original images with "
-    "Aperio annotations (of MoNuSeg's training set) pass split_file, a CSV file with the columns "
-    "image_id and split (train, test_same, test_diff) or image_id and organ: their names do not "
-    "say which part they belong to"
-)
-LAYOUT = {
-    "image": r"(train|test_same|test_diff)/images/([^/]+)\.(?:tiff?|png)",
-    "label": r"(train|test_same|test_diff)/labels/([^/]+)\.mat",
-}
 
 
+@dataclass(eq=False)
 class Source(OutlinedSource):
     """Kumar's images with their nuclei: 16 for training, 8 of the same organs, 6 of others.
 
@@ -56,52 +48,56 @@ class Source(OutlinedSource):
     """
 
     name = "kumar"
+    archives = "kumar*.zip"
+    layouts = (
+        {
+            "image": r"(train|test_same|test_diff)/images/([^/]+)\.(?:tiff?|png)",
+            "label": r"(train|test_same|test_diff)/labels/([^/]+)\.mat",
+        },
+    )
+    expected = (
+        "expected `kumar.zip` or the folder `kumar/` with train/, test_same/ and test_diff/, each "
+        "with Images/*.tif and Labels/*.mat, as redistributed with HoVer-Net. For the original "
+        "images with Aperio annotations (of MoNuSeg's training set) pass split_file, a CSV file "
+        "with the columns image_id and split (train, test_same, test_diff) or image_id and organ: "
+        "their names do not say which part they belong to"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        split_file: str | Path | None = None,
-        seed: int = 0,
-        val_fraction: float = 0.2,
-        convention: str = "pixel_centers",
-        cache: bool = True,
-    ):
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
+    split_file: str | Path | None = None
+
+    def find_pairs(self) -> dict[str, Pair]:
+        check_known("split", self.split, SPLITS)
         self._organs: dict[str, str] = {}
-        if split_file is None:
-            pairs = pair(find(root, "kumar*.zip", EXPECTED, [LAYOUT]))
-            parts = {name: each.key[0] for name, each in pairs.items()}
-            twice = [name for name in parts if "/" in name]
-            if twice:
-                raise ValueError(f"{pairs[twice[0]].image.where}: is in two of {', '.join(PARTS)}")
-        else:
+        if self.split_file is not None:
             # Only those in the table matter, and each of them is asked for.
-            pairs, _ = find_outlined(root, ("kumar", "monuseg"), unmatched="skip")
-            parts, self._organs = _read_table(Path(split_file), list(pairs), seed)
-        ids = _split(parts, split, seed, val_fraction)
-        super().__init__(pairs, split, ids, convention, cache)
+            pairs, _ = find_outlined(self.root, ("kumar", "monuseg"), unmatched="skip")
+            self._parts, self._organs = _read_table(Path(self.split_file), list(pairs), self.seed)
+            return pairs
+        pairs = super().find_pairs()
+        self._parts = {name: each.key[0] for name, each in pairs.items()}
+        for name, each in pairs.items():
+            if "/" in name:
+                raise ValueError(f"{each.image.where}: is in two of {', '.join(PARTS)}")
+        return pairs
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
+    def choose(self) -> list[str]:
+        """The images of the split, the parts in the order of `PARTS`."""
+        parts = self._parts
+        if self.split in PARTS[1:]:
+            parts = {name: part for name, part in parts.items() if part in ("train", self.split)}
+        ordered = sorted(parts, key=lambda name: PARTS.index(parts[name]))
+        sides = {n: "train" if parts[n] == "train" else "test" for n in ordered}
+        split = "test" if self.split.startswith("test") else self.split
+        return published_split(sides, split, self.seed, self.val_fraction, patient)
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         if file.suffix == ".mat":
             return Annotation(mat_instances(file), meta={"mpp": 0.25})
-        return super().read_annotation(name, shape)
+        return super().read_annotation(name, file, shape)
 
     def about(self, name: str) -> dict[str, Any]:
         organ = {"tissue": self._organs[name].capitalize()} if self._organs else {}
         return {**super().about(name), **organ}
-
-
-def _split(parts: dict[str, str], split: str, seed: int, val_fraction: float) -> list[str]:
-    """The images of a split, the parts in the order of `PARTS`."""
-    if split in PARTS[1:]:
-        parts = {name: part for name, part in parts.items() if part in ("train", split)}
-    sides = {n: "train" if p == "train" else "test" for n, p in parts.items()}
-    ordered = {n: sides[n] for n in sorted(sides, key=lambda name: PARTS.index(parts[name]))}
-    side = "test" if split.startswith("test") else split
-    return published_split(ordered, side, seed, val_fraction, patient)
 
 
 def _read_table(path: Path, present: list[str], seed: int) -> tuple[dict[str, str], dict[str, str]]:

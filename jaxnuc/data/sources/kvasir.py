@@ -4,10 +4,10 @@ Jha et al., "Kvasir-SEG: a segmented polyp dataset", MMM 2020. Published for res
 at https://datasets.simula.no/kvasir-seg.
 """
 
-from jaxnuc.data.sources.masks import MaskSource
+from jaxnuc.data.sources.masks import SplitMaskSource
 
 
-class Source(MaskSource):
+class Source(SplitMaskSource):
     """Kvasir-SEG as distributed: `images/*.jpg`, `masks/*.jpg` (noisy, with three channels)."""
 
     name = "kvasir"

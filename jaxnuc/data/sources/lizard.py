@@ -5,36 +5,26 @@ classification", ICCV Workshops 2021. Published at https://warwick.ac.uk/fac/cro
 for non-commercial use (CC BY-NC-SA 4.0).
 """
 
-from pathlib import Path, PurePosixPath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 
 from jaxnuc import labels
 from jaxnuc.data.annotations import instance_map
-from jaxnuc.data.layouts import find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import published_split
+from jaxnuc.data.layouts import Pair, find, pair
+from jaxnuc.data.sources.base import Annotation, PublishedSplit
 from jaxnuc.io.csv_table import read_csv
 from jaxnuc.io.files import File
 from jaxnuc.io.mat import read_mat
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
-EXPECTED = (
-    "expected the folders Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/ with "
-    "info.csv and Labels/*.mat, or the zips of all three, as published at "
-    "https://warwick.ac.uk/fac/cross_fac/tia/data/lizard"
-)
-# Some distributors' folders lie in a folder of the same name each.
-LAYOUT = {
-    "image": r"(?:lizard_images[12]/)?lizard_images[12]/([^/]+)\.png",
-    "label": r"(?:lizard_labels/)?lizard_labels/labels/([^/]+)\.mat",
-    "table": r"(?:lizard_labels/)?lizard_labels/(info)\.csv",
-}
 COLUMNS = ("Filename", "Source", "Split")
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(PublishedSplit):
     """Images of Lizard with classified nuclei: a folder, a zip, or the three zips.
 
     The set is published in three folds, the column `Split` of `info.csv`. One of them is the test
@@ -49,30 +39,38 @@ class Source(PairedSource):
     """
 
     name = "lizard"
+    archives = "*lizard*.zip"
+    # Some distributors' folders lie in a folder of the same name each.
+    layouts = (
+        {
+            "image": r"(?:lizard_images[12]/)?lizard_images[12]/([^/]+)\.png",
+            "label": r"(?:lizard_labels/)?lizard_labels/labels/([^/]+)\.mat",
+            "table": r"(?:lizard_labels/)?lizard_labels/(info)\.csv",
+        },
+    )
+    expected = (
+        "expected the folders Lizard_Images1/*.png, Lizard_Images2/*.png and Lizard_Labels/ with "
+        "info.csv and Labels/*.mat, or the zips of all three, as published at "
+        "https://warwick.ac.uk/fac/cross_fac/tia/data/lizard"
+    )
+    label_set = labels.label_set("lizard")
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        fold: int = 3,
-        seed: int = 0,
-        val_fraction: float = 0.2,
-    ):
-        self.label_set = labels.label_set("lizard")
-        found = find(root, "*lizard*.zip", EXPECTED, [LAYOUT])
+    fold: int = 3
+
+    def find_pairs(self) -> dict[str, Pair]:
+        found = find(self.root, self.archives, self.expected, self.layouts)
         pairs = pair(found)
-        self._rows = _table(next(iter(found["table"].values())), [p.key[0] for p in pairs.values()])
+        (table,) = found["table"].values()
+        self._rows = _table(table, [p.key[0] for p in pairs.values()])
         folds = {row["Split"] for row in self._rows.values()}
-        if str(fold) not in folds:
-            raise unknown("fold of Lizard", str(fold), folds)
-        sides = {
-            name: "test" if self._rows[each.key[0]]["Split"] == str(fold) else "train"
-            for name, each in pairs.items()
-        }
-        super().__init__(pairs, split, published_split(sides, split, seed, val_fraction))
+        check_known("fold of Lizard", str(self.fold), folds)
+        return pairs
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
+    def side(self, name: str) -> str:
+        row = self._rows[self.pairs[name].key[0]]
+        return "test" if row["Split"] == str(self.fold) else "train"
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         arrays = read_mat(file.read(), file.where, ("inst_map", "id", "class"))
         instances = instance_map(arrays["inst_map"], file.where)
         ids, classes = (_vector(arrays[key], key, file) for key in ("id", "class"))

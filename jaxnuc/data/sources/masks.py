@@ -1,15 +1,13 @@
 """Images beside binary masks: data sets that mark pixels, not instances."""
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from jaxnuc.data.annotations import check_size
-from jaxnuc.data.layouts import IMAGE, find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.layouts import IMAGE
+from jaxnuc.data.sources.base import Annotation, PairedSource, RandomSplit
 from jaxnuc.io.files import File
 from jaxnuc.io.image_files import decode_colors
 from jaxnuc.postprocess import label_components
@@ -26,41 +24,23 @@ class MaskSource(PairedSource):
     Masks are white where the mark is: values from 128 on, which is right for JPEG masks too, or,
     in a lossless file without any value above 1, ones. Each 8-connected component of a mask is an
     instance; the data set itself does not tell apart those that touch. There are no classes.
-
-    Attributes:
-      layouts: of the files, see `jaxnuc.data.layouts.find`.
-      expected: the same in words, and where the set is published.
     """
 
-    layouts: tuple[Mapping[str, str], ...] = (PAIRED,)
-    expected = ""
+    layouts: ClassVar[Sequence[Mapping[str, str]]] = (PAIRED,)
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    ):
-        pairs = pair(find(root, "*.zip", self.expected, self.layouts))
-        super().__init__(pairs, split, random_split(list(pairs), split, seed, fractions))
-
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        return Annotation(label_components(read_mask(self.pairs[name].label, shape)))
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        return Annotation(label_components(read_mask(file, shape)))
 
     def about(self, name: str) -> dict[str, Any]:
         return {"tissue": "colon", "modality": "endoscopy"}
 
 
-def read_mask(file: File, shape: tuple[int, ...]) -> np.ndarray:
-    """Reads a mask in black and white.
+class SplitMaskSource(MaskSource, RandomSplit):
+    """The same without a published split."""
 
-    Args:
-      file: of the mask.
-      shape: height and width of its image.
 
-    Returns:
-      (H, W) bool, True where it is white.
+def read_mask(file: File, shape: tuple[int, int]) -> np.ndarray:
+    """A mask in black and white, (H, W) bool of the size of its image, True where it is white.
 
     Raises:
       ValueError: a damaged file, another size, colors, or no mask.

@@ -1,5 +1,6 @@
 """Several data sets as one: mixed for training, one after the other for evaluation."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -47,21 +48,11 @@ class Source(samples.Source):
       stream: whether to mix the sources endlessly, or to hold all their images one after the
         other; None: to mix them in the split `"train"`.
 
-    Attributes:
-      name: the names of the sources, joined by a plus sign.
-      parts: the sources, with the classes of `label_set`.
-      label_set: the classes of all samples, None where there are none or each source has its own.
-      label_sets: the different label sets of the sources, empty but for `label_set="own"`.
-      endless: whether this is the stream.
-      ignores: whether samples of any source have regions to ignore.
-
     Raises:
       ValueError: no sources; their classes differ or cannot be mapped to `label_set`; their microns
         per pixel differ by more than 10 % or are known of some only (on reading, where the first
         and the last image of a source did not show it); invalid weights, episodes or balance.
     """
-
-    in_catalog = False
 
     def __init__(
         self,
@@ -74,6 +65,7 @@ class Source(samples.Source):
         label_set: str | Mapping[str, Any] | LabelSet | None = None,
         stream: bool | None = None,
     ):
+        self.split, self.endless = split, split == "train" if stream is None else stream
         if not sources:
             raise ValueError("a mixture needs at least one source")
         for source in sources:
@@ -84,22 +76,25 @@ class Source(samples.Source):
                     f"mixture {source.name!r} within a mixture has several label sets; list its "
                     "sources in the outer one"
                 )
+            if source.endless and not self.endless:
+                raise ValueError(f"source {source.name!r} is endless: nothing can follow it")
         if not isinstance(seed, int) or seed < 0:
             raise ValueError(f"seed={seed!r} of a mixture: an integer of 0 or more is expected")
         weights = _for_each("weights", weights, 1.0, len(sources))
         balance = _for_each("balance", balance, None, len(sources))
-        own = label_set == "own"
         self._numbers: list[int | None] = [None] * len(sources)
-        if own:
+        self.parts: list[AnySource] = list(sources)
+        if label_set == "own":
             self.label_sets, self._numbers = _own_label_sets(sources)
-            self.parts = [_with_label_set(s, s.label_set or self.label_sets[0]) for s in sources]
+            self.parts = [_relabeled(s, s.label_set or self.label_sets[0]) for s in sources]
         else:
             common = self.label_set = _common_label_set(sources, label_set)
-            self.parts = [s if label_set is None else _with_label_set(s, common) for s in sources]
-        self.name = "+".join(source.name for source in sources)
+            if label_set is not None:
+                self.parts = [_relabeled(source, common) for source in sources]
+        names = [source.name for source in sources]
+        self.name = "+".join(names)
         self.ignores = any(source.ignores for source in sources)
-        self.split, self.endless = split, split == "train" if stream is None else stream
-        self._prefixes = _prefixes([source.name for source in sources])
+        self._prefixes = _prefixes(names)
         self._reference = None if len(sources) == 1 else self._about(0, self.parts[0][0].meta)
         for part, source in enumerate(self.parts):
             for sample in resolution.probes(source):
@@ -110,10 +105,6 @@ class Source(samples.Source):
                 _order(source, how, (seed, 1 + part))
                 for part, (source, how) in enumerate(zip(self.parts, balance, strict=True))
             ]
-        else:
-            for source in self.parts:
-                if source.endless:
-                    raise ValueError(f"source {source.name!r} is endless: nothing can follow it")
         self._ends = np.cumsum([len(part) for part in self.parts], dtype=np.int64)
 
     def __len__(self) -> int:
@@ -140,8 +131,8 @@ class Source(samples.Source):
     def _about(self, part: int, meta: Mapping[str, Any]) -> dict[str, Any]:
         """The meta of a sample, with its source, and a name unique in the mixture."""
         name = f"{self._prefixes[part]}{meta.get('name')}"
-        label_set = self._numbers[part]
-        own = {} if label_set is None else {"label_set": label_set}
+        number = self._numbers[part]
+        own = {} if number is None else {"label_set": number}
         return {"source": self.parts[part].name, **meta, "name": name, **own}
 
 
@@ -159,49 +150,39 @@ class _ReadAt:
         return replace(sample, classes=np.array(self.lookup, np.int32)[sample.classes])
 
 
-class _Relabeled(MappedSource):
-    """A source with the classes of another label set, by a lookup as `_ReadAt` has it."""
-
-    def __init__(
-        self, source: AnySource, lookup: tuple[int, ...] | None, label_set: LabelSet | None
-    ):
-        super().__init__(source, _ReadAt(lookup))
-        self.label_set = label_set
-
-
-def _with_label_set(source: AnySource, common: LabelSet | None) -> AnySource:
-    own = source.label_set
-    if common is None:
-        return _Relabeled(source, None, None)
-    if own is None:
-        return _Relabeled(source, (), common)
-    try:
-        # A nucleus outside of the label set is still a nucleus: ignored, not background.
-        lookup = own.to(common, outside=-1)
-    except ValueError as error:
-        raise ValueError(
-            f"classes of {source.name!r} in the label set of the mixture: {error}; "
-            'give another "label_set", or "none" to drop the classes'
-        ) from None
-    return _Relabeled(source, tuple(lookup.tolist()), common)
+def _relabeled(source: AnySource, common: LabelSet | None) -> AnySource:
+    """The source with the classes of a label set, or without any."""
+    lookup: tuple[int, ...] | None = None if common is None else ()
+    if common is not None and source.label_set is not None:
+        try:
+            # A nucleus outside of the label set is still a nucleus: ignored, not background.
+            lookup = tuple(source.label_set.to(common, outside=-1).tolist())
+        except ValueError as error:
+            raise ValueError(
+                f"classes of {source.name!r} in the label set of the mixture: {error}; "
+                'give another "label_set", or "none" to drop the classes'
+            ) from None
+    relabeled = MappedSource(source, _ReadAt(lookup))
+    relabeled.label_set = common
+    return relabeled
 
 
 def _common_label_set(
     sources: Sequence[AnySource], label_set: str | Mapping[str, Any] | LabelSet | None
 ) -> Any:
-    label_sets = [source.label_set for source in sources]
+    first = sources[0].label_set
     if label_set is None:
-        for source, own in zip(sources, label_sets, strict=True):
-            if not _same(label_sets[0], own):
+        for source in sources:
+            if _meaning(source.label_set) != _meaning(first):
                 raise ValueError(
                     f"{_classes(sources[0])}, but {_classes(source)}; give the mixture a "
                     '\'label_set\' for both, such as "superclasses", or "none" to drop the '
                     "classes"
                 )
-        return label_sets[0]
+        return first
     if label_set == "none":
         return None
-    if not any(label_sets):
+    if not any(source.label_set for source in sources):
         raise ValueError(
             f"label_set={label_set!r}, but no source of the mixture has classes; leave it out"
         )
@@ -219,33 +200,28 @@ def _own_label_sets(sources: Sequence[AnySource]) -> tuple[tuple[LabelSet, ...],
     The nuclei of a source without classes are all ignored, so that any will do for it.
     """
     label_sets: list[LabelSet] = []
-    numbers: list[int | None] = []
     for source in sources:
-        label_set = source.label_set
-        if label_set is not None and label_set not in label_sets:
-            if label_sets and label_set.tree != label_sets[0].tree:
+        own = source.label_set
+        if own is not None and own not in label_sets:
+            if label_sets and own.tree != label_sets[0].tree:
                 raise ValueError(
                     f"{_classes(source)} of another label tree than {label_sets[0].groups}; "
                     "a mixture needs classes of one tree"
                 )
-            label_sets.append(label_set)
-        numbers.append(0 if label_set is None else label_sets.index(label_set))
+            label_sets.append(own)
     if not label_sets:
         raise ValueError("label_set='own', but no source of the mixture has classes; leave it out")
-    return tuple(label_sets), numbers
+    return tuple(label_sets), [label_sets.index(s.label_set) if s.label_set else 0 for s in sources]
 
 
-def _same(a: LabelSet | None, b: LabelSet | None) -> bool:
-    """Whether group k means the same leaves in both, whatever its native number and name."""
-    if a is None or b is None:
-        return a is b
-    return a.tree == b.tree and a.leaves == b.leaves
+def _meaning(own: LabelSet | None) -> Any:
+    """What group k stands for: the leaves, whatever its native number and name."""
+    return own and (own.tree, own.leaves)
 
 
 def _classes(source: AnySource) -> str:
     own = source.label_set
-    classes = "no classes" if own is None else f"classes {own.groups}"
-    return f"{source.name!r} has {classes}"
+    return f"{source.name!r} has {f'classes {own.groups}' if own else 'no classes'}"
 
 
 def _for_each(key: str, values: Sequence[Any] | None, default: Any, count: int) -> list[Any]:
@@ -294,16 +270,11 @@ def _order(
     source: AnySource, balance: str | Mapping[str, Any] | None, seed: tuple[int, int]
 ) -> Callable[[int], int]:
     if source.endless and balance is None:
-        return _Onward(len(source))
+        return functools.partial(_onward, len(source))
     weights = None if balance is None else oversampling.image_weights(source, balance)
     return Epochs(len(source), seed, weights)
 
 
-@dataclass(frozen=True)
-class _Onward:
+def _onward(length: int, position: int) -> int:
     """The order of a source that is endless itself."""
-
-    length: int
-
-    def __call__(self, position: int) -> int:
-        return position % self.length
+    return position % length

@@ -6,30 +6,24 @@ https://monusac-2020.grand-challenge.org/Data/.
 """
 
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import numpy as np
 
 from jaxnuc import labels
 from jaxnuc.data.annotations import paint
-from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources import monuseg
 from jaxnuc.data.sources.base import Annotation
-from jaxnuc.data.sources.tcga import TIFF, OutlinedSource, find_outlined, outlined_split
+from jaxnuc.data.sources.tcga import TIFF
 from jaxnuc.io.aperio import Layer, read_aperio
 from jaxnuc.io.files import File
 from jaxnuc.io.polygons import Polygon, rasterize
-from jaxnuc.io.svs import read_svs
 from jaxnuc.registry import unknown
 
 AMBIGUOUS = "Ambiguous"
-EXPECTED = (
-    "expected `MoNuSAC_images_and_annotations.zip` (or the folder) for train and val, `MoNuSAC "
-    "Testing Data and Annotations.zip` (or the folder) for test, each with <patient>/<image>.tif, "
-    ".svs and .xml, as published at https://monusac-2020.grand-challenge.org/Data/"
-)
 
 
-class Source(OutlinedSource):
+class Source(monuseg.Source):
     """Images of MoNuSAC with their nuclei and classes.
 
     The classes are Epithelial, Lymphocyte, Macrophage and Neutrophil. Images have any size from
@@ -43,63 +37,52 @@ class Source(OutlinedSource):
     """
 
     name = "monusac"
+    label_set = labels.label_set("monusac")
     ignores = True
+    suffixes = (*TIFF, ".svs")
+    expected = (
+        "expected `MoNuSAC_images_and_annotations.zip` (or the folder) for train and val, "
+        "`MoNuSAC Testing Data and Annotations.zip` (or the folder) for test, each with "
+        "<patient>/<image>.tif, .svs and .xml, as published at "
+        "https://monusac-2020.grand-challenge.org/Data/"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        val_fraction: float = 0.2,
-        convention: str = "pixel_centers",
-        unmatched: str = "error",
-        cache: bool = True,
-    ):
-        self.label_set = labels.label_set("monusac")
-        self._numbers = {label.name: label.native for label in self.label_set.labels}
-        pairs, self.unmatched = find_outlined(root, ("monusac",), unmatched, (*TIFF, ".svs"))
-        sides = {name: "test" if _is_test(each) else "train" for name, each in pairs.items()}
-        ids = outlined_split(root, sides, split, seed, val_fraction, EXPECTED)
-        super().__init__(pairs, split, ids, convention, cache)
+    def side(self, name: str) -> str:
+        """What the innermost name of a folder or zip says that says it."""
+        label = self.pairs[name].label
+        folders = PurePosixPath(label.name).parts[-2::-1]
+        for part in map(str.casefold, (*folders, label.files.path.resolve().stem)):
+            if "test" in part:
+                return "test"
+            if "train" in part or "images_and" in part:
+                return "train"
+        raise ValueError(
+            f"{label.where}: neither the name of a folder above it nor of the zip says whether it "
+            f"is a training or a test image; {self.expected}"
+        )
 
     def read_image(self, file: File) -> np.ndarray:
-        return read_svs(file.read(), file.where) if file.suffix == ".svs" else file.rgb()
+        return file.rgb()
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         found = read_aperio(file.read(), file.where)
+        numbers = {label.name: label.native for label in self.label_set.labels}
         polygons: list[Polygon] = []
         ambiguous: list[Polygon] = []
         natives = [0]
         for layer in found.layers:
             if not layer.polygons:
                 continue
-            kind = _class(layer, self._numbers, file.where)
+            kind = _class(layer, numbers, file.where)
             if kind == AMBIGUOUS:
                 ambiguous += layer.polygons
             else:
                 polygons += layer.polygons
-                natives += [self._numbers[kind]] * len(layer.polygons)
+                natives += [numbers[kind]] * len(layer.polygons)
         instances, counts = paint(polygons, shape, self.convention, file.where)
         classes = np.array(natives, np.int32)[instances]
         ignore = rasterize(ambiguous, shape)[0] > 0 if ambiguous else None
         return Annotation(instances, classes, ignore, {"mpp": found.mpp, **counts})
-
-
-def _is_test(pair: Pair) -> bool:
-    """Whether the innermost name that says it says test."""
-    for part in (
-        *PurePosixPath(pair.label.name).parts[-2::-1],
-        pair.label.files.path.resolve().stem,
-    ):
-        if "test" in part.casefold():
-            return True
-        if "train" in part.casefold() or "images_and" in part.casefold():
-            return False
-    raise ValueError(
-        f"{pair.label.where}: neither the name of a folder above it nor of the zip says "
-        f"whether it is a training or a test image; {EXPECTED}"
-    )
 
 
 def _class(layer: Layer, numbers: Mapping[str, int], where: str) -> str:

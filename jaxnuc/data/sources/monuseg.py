@@ -4,9 +4,12 @@ Kumar et al., "A Multi-Organ Nucleus Segmentation Challenge", IEEE Transactions 
 39(5), 2020. Published under CC BY-NC-SA 4.0 at https://monuseg.grand-challenge.org/Data/.
 """
 
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
-from jaxnuc.data.sources.tcga import OutlinedSource, find_outlined, outlined_split
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources.tcga import TIFF, OutlinedSource, find_outlined, patient
+from jaxnuc.data.splitting import check_split, published_split
 
 # The 14 images of the test set; all others are training images.
 TEST = {
@@ -25,13 +28,9 @@ TEST = {
     "TCGA-IZ-8196-01A-01-BS1",
     "TCGA-ZF-A9R5-01A-01-TS1",
 }
-EXPECTED = (
-    "expected `MoNuSeg 2018 Training Data.zip` (or the folder, with Tissue Images/*.tif and "
-    "Annotations/*.xml) for train and val, `MoNuSegTestData.zip` (or the folder, with *.tif and "
-    "*.xml) for test, as published at https://monuseg.grand-challenge.org/Data/"
-)
 
 
+@dataclass(eq=False)
 class Source(OutlinedSource):
     """Images of MoNuSeg 2018 with their nuclei.
 
@@ -42,18 +41,32 @@ class Source(OutlinedSource):
     """
 
     name = "monuseg"
+    suffixes: ClassVar[tuple[str, ...]] = TIFF
+    expected = (
+        "expected `MoNuSeg 2018 Training Data.zip` (or the folder, with Tissue Images/*.tif and "
+        "Annotations/*.xml) for train and val, `MoNuSegTestData.zip` (or the folder, with *.tif "
+        "and *.xml) for test, as published at https://monuseg.grand-challenge.org/Data/"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        val_fraction: float = 0.2,
-        convention: str = "pixel_centers",
-        unmatched: str = "error",
-        cache: bool = True,
-    ):
-        pairs, self.unmatched = find_outlined(root, ("monuseg",), unmatched)
-        sides = {name: "test" if name in TEST else "train" for name in pairs}
-        ids = outlined_split(root, sides, split, seed, val_fraction, EXPECTED)
-        super().__init__(pairs, split, ids, convention, cache)
+    unmatched: Any = "error"  # then the files that were left out, see `jaxnuc.data.Source`
+
+    def find_pairs(self) -> dict[str, Pair]:
+        pairs, self.unmatched = find_outlined(
+            self.root, (self.name,), self.unmatched, self.suffixes
+        )
+        return pairs
+
+    def side(self, name: str) -> str:
+        return "test" if name in TEST else "train"
+
+    def choose(self) -> list[str]:
+        """`published_split` by patient, training images first."""
+        check_split(self.split)
+        sides = {name: self.side(name) for name in self.pairs}
+        side = "train" if self.split == "val" else self.split
+        if side not in ("all", *sides.values()):
+            raise FileNotFoundError(
+                f"{self.root}: no images of split {self.split!r}; {self.expected}"
+            )
+        ordered = {n: sides[n] for n in sorted(sides, key=lambda name: sides[name] == "test")}
+        return published_split(ordered, self.split, self.seed, self.val_fraction, patient)

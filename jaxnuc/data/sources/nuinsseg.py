@@ -5,19 +5,14 @@ histological images", Scientific Data 11, 2024. Published under CC BY 4.0 at
 https://zenodo.org/records/10518968 and https://www.kaggle.com/datasets/ipateam/nuinsseg.
 """
 
-from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
-from jaxnuc.data.annotations import check_size, foreground, instance_map, lossless
-from jaxnuc.data.layouts import IMAGE, check_partners, find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.annotations import check_size, foreground, label_image, lossless
+from jaxnuc.data.layouts import IMAGE, Pair, check_partners, find, pair
+from jaxnuc.data.sources.base import Annotation, RandomSplit
+from jaxnuc.io.files import File
 
-EXPECTED = (
-    "expected folders of organs such as `human bladder` with `tissue images/*.png` and "
-    "`label masks modify/*.tif`, as published at https://zenodo.org/records/10518968"
-)
 # Where nuclei overlap, the folder `label masks` has ids of their own; here they are resolved. The
 # vague areas have label images, too, in a folder of the same name.
 LAYOUT = {
@@ -27,7 +22,8 @@ LAYOUT = {
 VAGUE = {"vague": rf"([^/]+)/vague areas/mask binary/([^/]+){IMAGE}"}
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """NuInsSeg's tiles, 512x512. The size of a pixel is not stated with the data.
 
     Args:
@@ -36,36 +32,30 @@ class Source(PairedSource):
     """
 
     name = "nuinsseg"
+    layouts = (LAYOUT | VAGUE, LAYOUT)
+    expected = (
+        "expected folders of organs such as `human bladder` with `tissue images/*.png` and `label "
+        "masks modify/*.tif`, as published at https://zenodo.org/records/10518968"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        ignore_vague: bool = True,
-        seed: int = 0,
-        fractions: Sequence[float] = (0.8, 0.1, 0.1),
-    ):
-        found = find(root, "*.zip", EXPECTED, [LAYOUT | VAGUE, LAYOUT])
+    ignore_vague: bool = True
+
+    def find_pairs(self) -> dict[str, Pair]:
+        found = find(self.root, self.archives, self.expected, self.layouts)
         pairs, vague = pair(found), found.get("vague", {})
         check_partners("image", vague, found["image"])
-        self._vague = vague if ignore_vague else {}
+        self._vague = vague if self.ignore_vague else {}
         self.ignores = bool(self._vague)
-        super().__init__(pairs, split, random_split(list(pairs), split, seed, fractions))
+        return pairs
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        key, _, file = self.pairs[name]
-        instances, ignore = instance_map(lossless(file), file.where), None
-        if key in self._vague:
-            areas = self._vague[key]
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        areas, ignore = self._vague.get(self.pairs[name].key), None
+        if areas is not None:
             ignore = foreground(lossless(areas), areas.where)
             check_size("vague areas", ignore, shape, areas.where)
-        return Annotation(instances, ignore=ignore)
+        return Annotation(label_image(file), ignore=ignore)
 
     def about(self, name: str) -> dict[str, Any]:
         folder = self.pairs[name].key[0]
         species, _, organ = folder.partition(" ")
-        return {
-            "tissue": organ or folder,
-            "modality": "H&E",
-            "species": species if organ else None,
-        }
+        return {"tissue": organ or folder, "modality": "H&E", "species": species if organ else None}

@@ -1,7 +1,6 @@
 """Data sets that `jaxnuc pack` has written: ArrayRecord shards and a manifest."""
 
 import os
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ from array_record.python.array_record_module import ArrayRecordReader
 from tqdm import tqdm
 
 from jaxnuc.data import records, sample, shards
-from jaxnuc.data.manifests import MANIFEST, read_manifest
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.shards import AGAIN
+from jaxnuc.data.shards import AGAIN, MANIFEST
 from jaxnuc.labels import LabelSet
 
 
@@ -30,39 +28,27 @@ class Source(sample.Source):
         all files once.
 
     Attributes:
-      name: of the source that was packed.
-      ids: names of the samples.
-      split: as above.
-      label_set: of the classes, None if there are none.
-      ignores: whether some samples have regions to ignore.
       manifest: the whole manifest.
-
-    Raises:
-      FileNotFoundError: no manifest, as where the packing is not finished, or a shard is missing.
-      ValueError: another split or version; a shard that is not as the manifest says; on reading, a
-        damaged record. The message names the shard.
     """
-
-    in_catalog = False
 
     def __init__(self, root: str | Path, split: str = "train", verify: bool = False):
         self._folder = _find(Path(root), split)
-        self.manifest = read_manifest(self._folder)
+        self.manifest = shards.read_manifest(self._folder)
         if self.manifest["split"] != split:
             raise ValueError(
                 f"{self._folder / MANIFEST}: split {self.manifest['split']!r} was packed, not "
                 f"{split!r}; pack that one too, into {Path(root) / split}"
             )
-        label_set = self.manifest["label_set"]
         self.name, self.split = self.manifest["name"], split
         self.ids: list[str] = self.manifest["names"]
+        self.ignores: bool = self.manifest["ignores"]
         try:
+            label_set = self.manifest["label_set"]
             self.label_set = None if label_set is None else LabelSet.from_json(label_set)
         except (ValueError, TypeError, KeyError) as error:
             raise ValueError(
                 f"{self._folder / MANIFEST}: no readable classes ({error}); {AGAIN}"
             ) from error
-        self.ignores: bool = self.manifest["ignores"]
         self._shards: list[dict[str, Any]] = self.manifest["shards"]
         self._starts = np.cumsum([0, *(shard["records"] for shard in self._shards)])
         if self._starts[-1] != len(self.ids):
@@ -70,21 +56,19 @@ class Source(sample.Source):
                 f"{self._folder / MANIFEST}: {len(self.ids)} names for {self._starts[-1]} records; "
                 f"it was edited or is damaged: {AGAIN}"
             )
-        for number in range(len(self._shards)):
-            self._check(number)
-        if verify:
-            self._verify()
-        self._forget()
+        numbers = range(len(self._shards))
+        hidden = None if verify else True
+        for number in tqdm(numbers, desc="verify", unit="shard", disable=hidden):
+            self._check(number, verify)
+        self._readers: dict[tuple[int, int], ArrayRecordReader] = {}
 
     def __getitem__(self, index: int) -> Sample:
         if not 0 <= index < len(self):
             raise IndexError(f"sample {index} of {len(self)} in {self._folder}")
         number = int(np.searchsorted(self._starts, index, side="right")) - 1
         position = int(index - self._starts[number])
-        path = self._path(number)
-        where = f"{path}: record {position}"
-        record = shards.read_record(self._reader(number), position, where)
-        sample = records.decode(record, where)
+        where = f"{self._path(number)}: record {position}"
+        sample = records.decode(shards.read_record(self._reader(number), position, where), where)
         if sample.meta.get("name") != self.ids[index]:
             raise ValueError(
                 f"{where}: holds {sample.meta.get('name')!r}, the manifest has "
@@ -93,26 +77,16 @@ class Source(sample.Source):
         return sample
 
     def __getstate__(self) -> dict[str, Any]:
-        return {k: v for k, v in self.__dict__.items() if k not in ("_readers", "_lock")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state)
-        self._forget()
-
-    def _forget(self) -> None:
-        self._readers: dict[tuple[int, int], ArrayRecordReader] = {}
-        self._lock = threading.Lock()
+        return {**self.__dict__, "_readers": {}}
 
     def _path(self, number: int) -> Path:
         return self._folder / self._shards[number]["file"]
 
     def _reader(self, number: int) -> ArrayRecordReader:
-        """The shard's reader, opened once in each process; its reads are thread-safe."""
+        """The shard's reader, one for each process; its reads are thread-safe."""
         key = os.getpid(), number
         if key not in self._readers:
-            with self._lock:
-                if key not in self._readers:
-                    self._readers[key] = self._open(number)
+            self._readers.setdefault(key, self._open(number))
         return self._readers[key]
 
     def _open(self, number: int) -> ArrayRecordReader:
@@ -125,36 +99,28 @@ class Source(sample.Source):
             )
         return reader
 
-    def _check(self, number: int) -> None:
-        path, expected = self._path(number), self._shards[number]["bytes"]
+    def _check(self, number: int, verify: bool) -> None:
+        path, entry = self._path(number), self._shards[number]
         if not path.is_file():
             raise FileNotFoundError(f"{path}: this shard of {MANIFEST} is missing; {AGAIN}")
         size = path.stat().st_size
-        if size != expected:
-            raise ValueError(f"{path}: {size} bytes, the manifest has {expected}; {AGAIN}")
+        if size != entry["bytes"]:
+            raise ValueError(f"{path}: {size} bytes, the manifest has {entry['bytes']}; {AGAIN}")
+        if verify and (found := shards.sha256(path)) != entry["sha256"]:
+            raise ValueError(
+                f"{path}: SHA-256 {found[:8]}..., the manifest has "
+                f"{entry['sha256'][:8]}...; {AGAIN}"
+            )
         self._open(number).close()
-
-    def _verify(self) -> None:
-        for number in tqdm(range(len(self._shards)), desc="verify", unit="shard", disable=None):
-            path, expected = self._path(number), self._shards[number]["sha256"]
-            found = shards.sha256(path)
-            if found != expected:
-                raise ValueError(
-                    f"{path}: SHA-256 {found[:8]}..., the manifest has {expected[:8]}...; {AGAIN}"
-                )
 
 
 def _find(root: Path, split: str) -> Path:
     for folder in (root, root / split):
         if (folder / MANIFEST).is_file():
             return folder
-    unfinished = next(iter([*root.glob("*.arrayrecord"), *root.glob(f"{split}/*.arrayrecord")]), "")
+    parts = [*root.glob("*.arrayrecord"), *root.glob(f"{split}/*.arrayrecord")]
+    hint = f"; {parts[0]} is of a packing that has not finished: run it again" if parts else ""
     raise FileNotFoundError(
-        f"{root}: expected {MANIFEST} or {split}/{MANIFEST}, as `jaxnuc pack` "
-        f"writes at its end"
-        + (
-            f"; {unfinished} is of a packing that has not finished: run it again"
-            if unfinished
-            else ""
-        )
+        f"{root}: expected {MANIFEST} or {split}/{MANIFEST}, as `jaxnuc pack` writes at its "
+        f"end{hint}"
     )

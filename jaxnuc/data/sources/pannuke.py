@@ -19,7 +19,7 @@ from jaxnuc.data.splitting import SPLITS, check_split, random_split
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.mapped_array import MappedArray
 from jaxnuc.labels import label_set
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known, unknown
 
 # Training, validation and test fold of the three published splits; results are means over them.
 # No split trains on two folds, and fold 2 is never the test fold.
@@ -84,12 +84,11 @@ class Source(sample.Source):
         variant: str = "full",
         seed: int = 0,
     ):
-        if variant not in VARIANTS:
-            raise unknown("variant of PanNuke", variant, VARIANTS)
+        check_known("variant of PanNuke", variant, VARIANTS)
         self._variant, self.split = variant, split
         self.label_set = label_set("pannuke") if variant == "full" else None
         chosen = _folds_of(split, protocol, folds, variant)
-        self._folds = find_folds(Path(root), chosen)
+        self._folds = _open_folds(Path(root), chosen)
         tiles = [(f, i) for f in chosen for i in range(len(self._folds[f]))]
         self._items = [(fold, index, "") for fold, index in tiles]
         if variant != "full":
@@ -100,43 +99,31 @@ class Source(sample.Source):
     def __getitem__(self, index: int) -> Sample:
         number, tile, copy = self._items[index]
         fold = self._folds[number]
-        image = fold.image(tile)
+        image, ids = fold.image(tile), fold.ids(tile)
         classes: np.ndarray | None
         if self.label_set is not None:
-            instances, classes = nuclei(fold.ids(tile))
+            instances, classes = _nuclei(ids)
             classes = self.label_set.from_native(classes)
         else:
-            instances, classes = nuclei(fold.ids(tile)[..., :1])[0], None
+            instances, classes = _nuclei(ids[..., :1])[0], None
         if self._variant == "neoplastic_compat":
-            image, instances = as_published(image, instances, copy)
-        meta = {
-            "name": self.ids[index],
-            "source": self.name,
-            "mpp": 0.25,
-            "tissue": fold.types[tile],
-            "modality": "H&E",
-            "fold": number,
-        }
+            image, instances = _as_published(image, instances, copy)
+        meta = {"name": self.ids[index], "source": self.name, "mpp": 0.25}
+        meta |= {"tissue": fold.types[tile], "modality": "H&E", "fold": number}
         return Sample(image, instances, classes, meta)
 
 
-def nuclei(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Instances and classes of a stack of maps with ids of their own.
+def _nuclei(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Instances and classes, (H, W) int32 each, of ids (H, W, C) of which each channel has its own.
 
-    Args:
-      ids: (H, W, C) int64, 0 is no nucleus; an id means a nucleus within its channel only.
-
-    Returns:
-      (H, W) int32 instances and (H, W) int32 classes, channel + 1; nuclei are numbered by channel
-      and id. Of several in one pixel the smallest shows.
+    Nuclei are numbered by channel and id; of several in one pixel the smallest shows.
     """
     height, width, channels = ids.shape
     pixels, channel = np.nonzero(ids.reshape(-1, channels))
     pairs = channel * (ids.max(initial=0) + 1) + ids.reshape(-1, channels)[pixels, channel]
     _, number, areas = np.unique(pairs, return_inverse=True, return_counts=True)
     order = np.argsort(-areas[number], kind="stable")  # of equal indices the last one stays
-    instances = np.zeros(height * width, np.int32)
-    classes = np.zeros(height * width, np.int32)
+    instances, classes = np.zeros((2, height * width), np.int32)
     instances[pixels[order]] = number[order] + 1
     classes[pixels[order]] = channel[order] + 1
     return instances.reshape(height, width), classes.reshape(height, width)
@@ -146,8 +133,7 @@ def _folds_of(
     split: str, protocol: int, folds: Sequence[int] | None, variant: str
 ) -> tuple[int, ...]:
     check_split(split)
-    if protocol not in PROTOCOL:
-        raise unknown("protocol", str(protocol), map(str, PROTOCOL))
+    check_known("protocol", protocol, PROTOCOL)
     unfit = [fold for fold in folds or () if fold not in FOLDS]
     if unfit:
         raise unknown("fold", str(unfit[0]), map(str, FOLDS))
@@ -163,16 +149,8 @@ def _folds_of(
     return (PROTOCOL[protocol][SPLITS.index(split)],)
 
 
-class Fold:
-    """One fold: its images and masks mapped, its tissues in memory.
-
-    Args:
-      images: `images.npy`.
-      masks: `masks.npy`.
-      types: `types.npy`.
-
-    Attributes:
-      types: the tissue of each tile.
+class _Fold:
+    """One fold: its images and masks mapped, the tissue of each tile, `types`, in memory.
 
     Raises:
       ValueError: arrays that cannot be mapped, of other shapes, or of different lengths.
@@ -203,35 +181,28 @@ class Fold:
 
     def image(self, tile: int) -> np.ndarray:
         """(H, W, 3) uint8 of the floats 0 .. 255 in the file."""
-        values = self.images[tile]
-        with np.errstate(invalid="ignore"):  # what does not fit is found below
-            image = values.astype(np.uint8)
-        if (image != values).any():
-            raise ValueError(
-                f"{self.images.where}, tile {tile}: pixels in {values.min()} .. {values.max()}, "
-                "expected whole numbers in 0 .. 255"
-            )
-        return image
+        return _whole(self.images[tile], np.uint8, f"{self.images.where}, tile {tile}: pixels")
 
     def ids(self, tile: int) -> np.ndarray:
         """(H, W, 5) int64 ids, by channel; the sixth, background, is left out."""
-        values = self.masks[tile][..., :5]
-        with np.errstate(invalid="ignore"):
-            ids = values.astype(np.int64)
-        if (ids != values).any() or ids.min() < 0 or ids.max() > np.iinfo(np.int32).max:
-            raise ValueError(
-                f"{self.masks.where}, tile {tile}: ids in {values.min()} .. {values.max()}, "
-                "expected whole numbers from 0 on"
-            )
-        return ids
+        where = f"{self.masks.where}, tile {tile}: ids"
+        return _whole(self.masks[tile][..., :5], np.int32, where).astype(np.int64)
 
 
-def find_folds(root: Path, wanted: Sequence[int]) -> dict[int, Fold]:
-    """Opens the folds that are asked for.
+def _whole(values: np.ndarray, dtype: type[np.integer], what: str) -> np.ndarray:
+    """Numbers that are whole and not negative as integers."""
+    with np.errstate(invalid="ignore"):  # what does not fit is found below
+        whole = values.astype(dtype)
+    if (whole != values).any() or whole.min() < 0:
+        raise ValueError(
+            f"{what} in {values.min()} .. {values.max()}, expected whole numbers in 0 .. "
+            f"{np.iinfo(dtype).max}"
+        )
+    return whole
 
-    Args:
-      root: a folder or a zip, with folds at any depth.
-      wanted: the numbers of the folds.
+
+def _open_folds(root: Path, wanted: Sequence[int]) -> dict[int, _Fold]:
+    """Opens folds, at any depth below a folder or in a zip.
 
     Raises:
       FileNotFoundError: there is no fold, or one lacks a file.
@@ -253,7 +224,7 @@ def find_folds(root: Path, wanted: Sequence[int]) -> dict[int, Fold]:
             raise FileNotFoundError(
                 f"{root}: fold {number} has no {missing[0]}.npy (folds here: {present}); {EXPECTED}"
             )
-    return {number: Fold(**found[number]) for number in wanted}
+    return {number: _Fold(**found[number]) for number in wanted}
 
 
 def _arrays(files: Files) -> dict[int, dict[str, File]]:
@@ -282,23 +253,14 @@ def _fold_of(files: Files, name: str) -> int | None:
 def neoplastic_items(
     tiles: list[tuple[int, int]], split: str, seed: int, compat: bool
 ) -> list[tuple[int, int, str]]:
-    """The (fold, tile, copy) triples of a split.
+    """The (fold, tile, copy) of a split, in order; without `compat` the copy is empty.
 
-    Args:
-      tiles: (fold, tile) of the tiles with neoplastic nuclei.
-      split: `"train"`, `"val"`, `"test"` or `"all"`.
-      seed: of the permutation.
-      compat: split the six copies of the tiles, not the tiles. The published split was drawn after
-        copying, so that most tiles of val and test are in train too, turned: a leak, kept here
-        because the published figures have it.
-
-    Returns:
-      The triples, in the order of the tiles; without `compat` the copy is the empty string.
+    `compat` splits the six copies of the tiles, not the tiles. The published split was drawn after
+    copying, so that most tiles of val and test are in train too, turned: a leak, kept here because
+    the published figures have it.
     """
     copies = tuple(_COPIES) if compat else ("",)
-    triples = {
-        f"{fold} {tile} {copy}": (fold, tile, copy) for fold, tile in tiles for copy in copies
-    }
+    triples = {f"{f} {tile} {copy}": (f, tile, copy) for f, tile in tiles for copy in copies}
     # Rounded down, the rest is test: 6,969, 1,306 and 437 of the 8,712 copies, as published.
     n = len(triples)
     train, val = n * 80 // 100, n * 15 // 100
@@ -306,23 +268,15 @@ def neoplastic_items(
     return [triples[key] for key in random_split(list(triples), split, seed, shares)]
 
 
-def as_published(
+def _as_published(
     image: np.ndarray, instances: np.ndarray, copy: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """What the published training saw of a tile.
+    """A tile, turned, as the published training saw it.
 
     Its loader blurred the mask over 3x3 pixels and took every value above 0 for foreground, which
     is a dilation: each nucleus grows by a pixel in all eight directions, and nuclei two pixels
     apart merge in the mask. Here the ids stay apart; of two that reach one pixel the higher wins.
     What its JPEG files did is left out: ids 1 to 4 lost, specks around nuclei, blurred images.
-
-    Args:
-      image: (H, W, 3) uint8.
-      instances: (H, W) int32.
-      copy: which of the six copies.
-
-    Returns:
-      Image and instances, turned alike.
     """
     grown = ndimage.maximum_filter(instances, size=3, mode="constant")
     instances = np.where(instances > 0, instances, grown)

@@ -5,17 +5,17 @@ Published at https://github.com/DengPingFan/PraNet; the rights stay with those o
 Kvasir-SEG, CVC-ClinicDB, CVC-300 (EndoScene), CVC-ColonDB and ETIS-LaribPolypDB.
 """
 
-from pathlib import Path
+from dataclasses import dataclass
 
-from jaxnuc.data.layouts import IMAGE, Pair, find, pair
-from jaxnuc.data.sources.base import PairedSource
-from jaxnuc.data.sources.masks import MaskSource
+from jaxnuc.data.layouts import Pair, find, pair
+from jaxnuc.data.sources.masks import PAIRED, MaskSource
 from jaxnuc.data.splitting import check_split, random_split
 from jaxnuc.registry import unknown
 
 TEST_SETS = ("CVC-300", "CVC-ClinicDB", "CVC-ColonDB", "ETIS-LaribPolypDB", "Kvasir")
 
 
+@dataclass(eq=False)
 class Source(MaskSource):
     """PraNet's folders: `TrainDataset/{image,mask}`, `TestDataset/<set>/{images,masks}`.
 
@@ -29,36 +29,29 @@ class Source(MaskSource):
 
     name = "pranet"
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        test_set: str | None = None,
-        seed: int = 0,
-        val_fraction: float = 0.1,
-    ):
-        check_split(split)
-        if test_set not in (*TEST_SETS, None):
-            raise unknown("test set of PraNet", str(test_set), TEST_SETS)
-        if split == "test":
-            pairs: dict[str, Pair] = {}
-            for one in TEST_SETS if test_set is None else (test_set,):
-                found = _find(root, "TestDataset", f"/{one}")
-                pairs |= {name if test_set else f"{one}_{name}": p for name, p in found.items()}
-            ids = list(pairs)
-        else:
-            pairs = _find(root, "TrainDataset", "")
-            ids = random_split(list(pairs), split, seed, (1 - val_fraction, val_fraction, 0))
-        PairedSource.__init__(self, pairs, split, ids)
+    test_set: str | None = None
+    val_fraction: float = 0.1
 
+    def find_pairs(self) -> dict[str, Pair]:
+        check_split(self.split)
+        if self.test_set not in (*TEST_SETS, None):
+            raise unknown("test set of PraNet", str(self.test_set), TEST_SETS)
+        if self.split != "test":
+            return self._find("TrainDataset")
+        if self.test_set is not None:
+            return self._find("TestDataset", f"/{self.test_set}")
+        found = {each: self._find("TestDataset", f"/{each}") for each in TEST_SETS}
+        return {f"{each}_{name}": p for each, pairs in found.items() for name, p in pairs.items()}
 
-def _find(root: str | Path, folder: str, below: str) -> dict[str, Pair]:
-    expected = (
-        f"expected `{folder}{below}` or {folder}.zip, as published at "
-        "https://github.com/DengPingFan/PraNet"
-    )
-    layout = {
-        "image": rf"{folder}{below}/images?/([^/]+){IMAGE}",
-        "label": rf"{folder}{below}/masks?/([^/]+){IMAGE}",
-    }
-    return pair(find(root, f"{folder.lower()}.zip", expected, [layout]))
+    def choose(self) -> list[str]:
+        shares = (1 - self.val_fraction, self.val_fraction, 0)
+        names = list(self.pairs)
+        return names if self.split == "test" else random_split(names, self.split, self.seed, shares)
+
+    def _find(self, folder: str, below: str = "") -> dict[str, Pair]:
+        expected = (
+            f"expected `{folder}{below}` or {folder}.zip, as published at "
+            "https://github.com/DengPingFan/PraNet"
+        )
+        layout = {kind: f"{folder}{below}/{end}" for kind, end in PAIRED.items()}
+        return pair(find(self.root, f"{folder.lower()}.zip", expected, [layout]))

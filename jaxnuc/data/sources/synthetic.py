@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from jaxnuc.data import sample
 from jaxnuc.data.sample import ENDLESS, Sample
 from jaxnuc.data.synthetic import SPLITS, check_styles, generate
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
 HELD_OUT = 32
 
@@ -30,7 +30,6 @@ class Source(sample.Source):
     (32, (64, 64, 3))
     """
 
-    in_catalog = False
     name = "synthetic"
     split: str
 
@@ -42,8 +41,7 @@ class Source(sample.Source):
         styles: Sequence[str] = ("fluorescence", "he", "pap"),
         length: int | None = None,
     ) -> None:
-        if split not in SPLITS:
-            raise unknown("split", split, SPLITS)
+        check_known("split", split, SPLITS)
         self.endless = length is None and split == "train"  # every index a new picture
         if length is None:
             length = ENDLESS if split == "train" else HELD_OUT

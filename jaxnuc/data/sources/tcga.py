@@ -1,51 +1,39 @@
 """Images of The Cancer Genome Atlas beside their Aperio annotations, as several sets have them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from jaxnuc.data.annotations import paint
-from jaxnuc.data.layouts import Pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import check_split, published_split
+from jaxnuc.data.layouts import Pair, add_file
+from jaxnuc.data.sources.base import Annotation, PublishedSplit
 from jaxnuc.io.aperio import read_aperio
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import natural_key
 from jaxnuc.io.polygons import check_convention
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
 TIFF = (".tif", ".tiff")
 
 
-class OutlinedSource(PairedSource):
+@dataclass(eq=False)
+class OutlinedSource(PublishedSplit):
     """Images whose nuclei are outlined in Aperio files.
 
     The id of a nucleus is the position of its region in the file, from 1. The samples' `meta` holds
     `patient`, `modality`, `mpp` as annotated, and of the regions in the file the counts `regions`,
     `skipped_regions` (under 3 vertices) and `hidden_regions` (no pixel left).
-
-    Args:
-      pairs: see `PairedSource`.
-      split: see `PairedSource`.
-      ids: see `PairedSource`.
-      convention: how outlines become pixels, see `jaxnuc.io.polygons.rasterize`.
-      cache: see `PairedSource`.
     """
 
-    def __init__(
-        self,
-        pairs: Mapping[str, Pair],
-        split: str,
-        ids: Iterable[str],
-        convention: str,
-        cache: bool,
-    ):
-        check_convention(convention)
-        super().__init__(pairs, split, ids, cache)
-        self.convention = convention
+    convention: str = "pixel_centers"
+    cache: bool = True
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
+    def __post_init__(self) -> None:
+        check_convention(self.convention)
+        super().__post_init__()
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         found = read_aperio(file.read(), file.where)
         instances, counts = paint(found.polygons, shape, self.convention, file.where)
         return Annotation(instances, meta={"mpp": found.mpp, **counts})
@@ -60,28 +48,22 @@ def find_outlined(
     unmatched: str = "error",
     suffixes: Sequence[str] = TIFF,
 ) -> tuple[dict[str, Pair], list[str]]:
-    """Matches images and annotation files of the same stem.
+    """Matches images and annotation files of the same stem, see `OutlinedSource`.
 
     Where two of the zips and folders hold a pair, say a zip beside the folder unpacked from it, the
-    first counts: zips come first.
+    first counts: zips come first. Folders of overlays are left out.
 
     Args:
       root: a folder of downloads, or a folder or zip of data.
       prefixes: how the names of the set's zips and folders in a folder of downloads begin, in small
-        letters; where there are none, `root` itself is searched. Folders of overlays never are.
+        letters; where there are none, `root` itself is searched.
       unmatched: `"error"`, or `"skip"` to leave out files without a partner.
       suffixes: of the images, the preferred ones first.
 
     Returns:
       The pairs by stem in natural order, and the addresses of the files without a partner.
-
-    Raises:
-      FileNotFoundError: there is no `root`.
-      ValueError: unknown value of `unmatched`; two files of one kind and stem in an archive; a file
-        without a partner, unless they are to be skipped.
     """
-    if unmatched not in ("error", "skip"):
-        raise unknown("value of unmatched:", unmatched, ("error", "skip"))
+    check_known("value of unmatched:", unmatched, ("error", "skip"))
     pairs: dict[str, Pair] = {}
     alone: list[str] = []
     for files in _archives(Path(root), prefixes):
@@ -89,19 +71,15 @@ def find_outlined(
         for name in files.names:
             path = PurePosixPath(name)
             kind = kinds.get(path.suffix.casefold())
-            if kind is None or any(part.casefold().startswith("overlay") for part in path.parts):
-                continue
-            if path.stem in kind:
-                raise ValueError(
-                    f"{files.path}: {kind[path.stem].name} and {name} have the same stem; keep one"
-                )
-            kind[path.stem] = File(files, name)
+            overlay = any(part.casefold().startswith("overlay") for part in path.parts)
+            if kind is not None and not overlay:
+                add_file(kind, path.stem, File(files, name))
         labels = kinds.pop(".xml")
         images = {stem: file for kind in reversed(kinds.values()) for stem, file in kind.items()}
         for stem in images.keys() & labels.keys():
             pairs.setdefault(stem, Pair((stem,), images[stem], labels[stem]))
-        for files_, others in ((images, labels), (labels, images)):
-            alone += [file.where for stem, file in files_.items() if stem not in others]
+        for some, others in ((images, labels), (labels, images)):
+            alone += [file.where for stem, file in some.items() if stem not in others]
     if alone and unmatched == "error":
         partner = "image" if alone[0].lower().endswith(".xml") else "annotation file"
         names = ", ".join(PurePosixPath(name).name for name in alone)
@@ -112,35 +90,12 @@ def find_outlined(
     return dict(sorted(pairs.items(), key=lambda item: natural_key(item[0]))), alone
 
 
-def outlined_split(
-    root: str | Path,
-    sides: Mapping[str, str],
-    split: str,
-    seed: int,
-    val_fraction: float,
-    expected: str,
-) -> list[str]:
-    """`published_split` by patient, training images first.
-
-    Raises:
-      FileNotFoundError: there are no images of this split; says what is expected.
-    """
-    check_split(split)
-    side = "train" if split == "val" else split
-    if split != "all" and side not in sides.values():
-        raise FileNotFoundError(f"{root}: no images of split {split!r}; {expected}")
-    ordered = {n: sides[n] for n in sorted(sides, key=lambda name: sides[name] == "test")}
-    return published_split(ordered, split, seed, val_fraction, patient)
-
-
 def _archives(root: Path, prefixes: tuple[str, ...]) -> list[Files]:
-    if root.is_dir():
-        found = sorted(p for p in root.iterdir() if p.name.casefold().startswith(prefixes))
-        zips = [p for p in found if p.is_file() and p.suffix.casefold() == ".zip"]
-        folders = [p for p in found if p.is_dir()]
-        if zips or folders:
-            return [Files(p) for p in zips + folders]
-    return [Files(root)]
+    below = sorted(root.iterdir()) if root.is_dir() else []
+    found = [p for p in below if p.name.casefold().startswith(prefixes)]
+    zips = [p for p in found if p.is_file() and p.suffix.casefold() == ".zip"]
+    folders = [p for p in found if p.is_dir()]
+    return [Files(path) for path in zips + folders or [root]]
 
 
 def patient(barcode: str) -> str:

@@ -7,24 +7,20 @@ https://zenodo.org/records/3552674.
 """
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from jaxnuc.data.annotations import check_connectivity, foreground
-from jaxnuc.data.layouts import find, pair
-from jaxnuc.data.sources.base import Annotation, PairedSource
-from jaxnuc.data.splitting import random_split
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.sources.base import Annotation, RandomSplit
+from jaxnuc.io.files import File
 from jaxnuc.postprocess import label_components
 
-EXPECTED = (
-    "expected folders Slide_NN/*.png and GT_NN/*.png, or the zip of them, as published at "
-    "https://zenodo.org/records/1175282 or, with brain, https://zenodo.org/records/3552674"
-)
-LAYOUT = {"image": r"slide_(\d+)/([^/]+)\.png", "label": r"gt_(\d+)/([^/]+)\.png"}
 _PATIENTS = 11
 
 
-class Source(PairedSource):
+@dataclass(eq=False)
+class Source(RandomSplit):
     """Images of TNBC, 512x512 pixels at 40x.
 
     The annotations are masks; the annotators left a gap between nuclei, so that nuclei are the
@@ -37,33 +33,31 @@ class Source(PairedSource):
     """
 
     name = "tnbc"
+    layouts = ({"image": r"slide_(\d+)/([^/]+)\.png", "label": r"gt_(\d+)/([^/]+)\.png"},)
+    archives = "*tnbc*.zip"
+    expected = (
+        "expected folders Slide_NN/*.png and GT_NN/*.png, or the zip of them, as published at "
+        "https://zenodo.org/records/1175282 or, with brain, https://zenodo.org/records/3552674"
+    )
 
-    def __init__(
-        self,
-        root: str | Path,
-        split: str = "train",
-        seed: int = 0,
-        fractions: Sequence[float] = (0.6, 0.2, 0.2),
-        connectivity: int = 2,
-        others: bool = False,
-    ):
-        check_connectivity(connectivity)
-        self._connectivity = connectivity
-        pairs = {
-            name: each
-            for name, each in pair(find(root, "*tnbc*.zip", EXPECTED, [LAYOUT])).items()
-            if others or int(each.key[0]) <= _PATIENTS
-        }
-        patient = lambda name: pairs[name].key[0]
-        ids = random_split(list(pairs), split, seed, fractions, patient)
-        super().__init__(pairs, split, ids)
+    fractions: Sequence[float] = (0.6, 0.2, 0.2)
+    connectivity: int = 2
+    others: bool = False
 
-    def read_annotation(self, name: str, shape: tuple[int, int]) -> Annotation:
-        file = self.pairs[name].label
-        mask = foreground(file.array(), file.where)
-        return Annotation(label_components(mask, connectivity=self._connectivity))
+    def find_pairs(self) -> dict[str, Pair]:
+        check_connectivity(self.connectivity)
+        pairs = super().find_pairs()
+        return {n: p for n, p in pairs.items() if self.others or int(p.key[0]) <= _PATIENTS}
+
+    def group(self, name: str) -> str:
+        return self.pairs[name].key[0]
+
+    def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        return Annotation(
+            label_components(foreground(file.array(), file.where), 0, self.connectivity)
+        )
 
     def about(self, name: str) -> dict[str, Any]:
-        patient = self.pairs[name].key[0]
+        patient = self.group(name)
         tissue = "Breast" if int(patient) <= _PATIENTS else "Brain"
         return {"mpp": 0.25, "tissue": tissue, "patient": patient}

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.synthetic import styles
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
 STYLES: dict[str, Callable[[np.random.Generator, int], styles.Picture]] = {
     "fluorescence": styles.fluorescence,
@@ -50,8 +50,7 @@ def generate(
     ((64, 64, 3), 'synthetic-3')
     """
     choices = check_styles(style)
-    if split not in SPLITS:
-        raise unknown("split", split, SPLITS)
+    check_known("split", split, SPLITS)
     if index < 0:
         raise IndexError(f"index {index} of the synthetic pictures; the first is 0")
     rng = np.random.default_rng([seed, SPLITS[split], index])
@@ -69,6 +68,5 @@ def check_styles(style: str | Sequence[str] | None) -> tuple[str, ...]:
     if not choices:
         raise ValueError(f"no style given; known: {', '.join(STYLES)}")
     for name in choices:
-        if name not in STYLES:
-            raise unknown("style", name, STYLES)
+        check_known("style", name, STYLES)
     return choices

@@ -74,15 +74,12 @@ def outline(
     Args:
       rng: source of randomness.
       size: side of the image in pixels.
-      center: (row, column) in pixels, also outside of the image.
+      center: (row, column) in pixels, also outside of the image: None where no pixel lies in it.
       radius: of the disc of about the same area, in pixels.
       aspect: long over short axis.
       angle: of the long axis from the columns' axis, in radians.
       roughness: relative size of the bumps.
       bend: curvature of the long axis.
-
-    Returns:
-      The nucleus, or None where no pixel of it lies in the image.
     """
     long, short = radius * aspect**0.5, radius / aspect**0.5
     # Beyond the outline there is room for soft edges.
@@ -191,12 +188,7 @@ def populate(
     A nucleus is dropped as a whole (neither drawn nor labeled) if it shows fewer than
     `MIN_AREA` pixels or less than `MIN_SHARE` of itself, or if others cut it into pieces. So the
     map is made from the top down, where what hides a nucleus is known when its turn comes.
-
-    Args:
-      rng: source of randomness.
-      size: side of the image in pixels.
-      populations: kinds of nuclei; the last lies on top.
-      allowed: (size, size) bool, where centers may lie; None for everywhere.
+    Centers lie where `allowed` (size, size) is True; of the populations the last lies on top.
 
     Returns:
       The nuclei from the bottom up and the (size, size) int32 map in which the first is 1.
@@ -207,16 +199,9 @@ def populate(
         for row, column, radius in positions(rng, size, population, allowed):
             i, j = (int(np.clip(v, 0, size - 1)) for v in (row, column))
             angle = field[i, j] + rng.normal(0, 0.2) if population.aligned else rng.uniform(0, 7)
-            nucleus = outline(
-                rng,
-                size,
-                (row, column),
-                radius,
-                rng.uniform(*population.aspect),
-                angle,
-                population.roughness,
-                rng.uniform(-1, 1) * population.bend,
-            )
+            aspect = rng.uniform(*population.aspect)
+            rough, bend = population.roughness, rng.uniform(-1, 1) * population.bend
+            nucleus = outline(rng, size, (row, column), radius, aspect, angle, rough, bend)
             if nucleus is not None:
                 drawn.append(nucleus)
     kept: list[Nucleus] = []

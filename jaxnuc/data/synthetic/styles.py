@@ -274,19 +274,10 @@ def _unfocused(
     rng: np.random.Generator, size: int, radius: float, expected: float
 ) -> list[Nucleus]:
     """Nuclei far out of focus, which are not annotated."""
-    blobs = (
-        outline(
-            rng,
-            size,
-            _place(rng, size),
-            radius * rng.uniform(1, 2.5),
-            1.3,
-            rng.uniform(0, 7),
-            0.1,
-            0.0,
-        )
-        for _ in range(rng.poisson(expected))
-    )
+    blobs = []
+    for _ in range(rng.poisson(expected)):
+        place, reach, angle = _place(rng, size), radius * rng.uniform(1, 2.5), rng.uniform(0, 7)
+        blobs.append(outline(rng, size, place, reach, 1.3, angle, 0.1, 0.0))
     return [blob for blob in blobs if blob is not None]
 
 

@@ -26,17 +26,10 @@ def _spread(matrix: sparse.csr_array, field: np.ndarray) -> np.ndarray:
 
 
 def noise(rng: np.random.Generator, size: int, scale: float) -> np.ndarray:
-    """A smooth Gaussian field: cubic B-splines with random weights.
+    """A smooth Gaussian field (size, size) float32 of mean 0 and variance about 1.
 
-    It costs far less than filtering white noise.
-
-    Args:
-      rng: source of randomness.
-      size: side of the field in pixels.
-      scale: distance of the knots in pixels; structures are about twice as wide.
-
-    Returns:
-      (size, size) float32 of mean 0 and variance about 1.
+    Cubic B-splines with random weights, a knot every `scale` pixels, which costs far less than
+    filtering white noise; structures are about twice as wide.
     """
     splines, _ = _splines(size, scale)
     weights = rng.standard_normal((splines.shape[1],) * 2, dtype=np.float32)
@@ -56,7 +49,7 @@ def diffuse(field: np.ndarray, scale: float) -> np.ndarray:
 def fibers(
     rng: np.random.Generator, size: int, width: float, waviness: float, sharpness: float = 1.0
 ) -> np.ndarray:
-    """Wavy bundles in one main direction, as of collagen.
+    """Wavy bundles in one main direction, as of collagen: (size, size) float32 in [0, 1].
 
     A profile along one axis, looked up at a coordinate that smooth fields bend.
 
@@ -66,9 +59,6 @@ def fibers(
       width: thickness of a fiber in pixels.
       waviness: how far fibers leave their direction, in pixels.
       sharpness: the exponent on the ridges; more gives thinner fibers with wider gaps.
-
-    Returns:
-      (size, size) float32 in [0, 1].
     """
     angle = rng.uniform(0, np.pi)
     rows, columns = np.mgrid[:size, :size].astype(np.float32)

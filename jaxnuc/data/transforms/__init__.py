@@ -64,16 +64,7 @@ def parse(transforms: Iterable[str | Transform]) -> list[Transform]:
 
 
 def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Generator) -> Sample:
-    """Applies transforms in order.
-
-    Args:
-      transforms: as `parse` returns them.
-      sample: the input, which stays as it is.
-      rng: the source of all randomness.
-
-    Returns:
-      The transformed sample.
-    """
+    """Applies transforms in order; the sample given stays as it is."""
     for transform in transforms:
         sample = transform(sample, rng)
     return sample

@@ -2,6 +2,7 @@
 
 import io
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 from PIL import Image
@@ -9,27 +10,22 @@ from scipy.ndimage import gaussian_filter1d
 
 from jaxnuc.data.color_spaces import to_uint8
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.base import Transform, check_count, check_probability, check_spread
+from jaxnuc.data.transforms.base import Transform
 
 
 @dataclass(frozen=True)
 class Blur(Transform):
-    """Gaussian blur with a random width.
+    """Gaussian blur with a random width; reflects at the border.
 
     Attributes:
       sigma: greatest standard deviation, pixels; uniform from 0.
-      p: probability.
     """
 
     sigma: float = 1.5
     p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_spread("sigma", self.sigma)
-        check_probability(self.p)
+    limits: ClassVar = {"sigma": np.inf, "p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Reflects at the border."""
         if rng.random() >= self.p:
             return sample
         sigma = rng.uniform(0, self.sigma)
@@ -45,20 +41,18 @@ class Blur(Transform):
 class MedianBlur(Transform):
     """Replaces each value by the median of the 3 x 3 around it in its channel, once or more often.
 
+    The border is repeated.
+
     Attributes:
       passes: greatest number of repetitions, uniform from 1.
-      p: probability.
     """
 
     passes: int = 1
     p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_count("passes", self.passes)
-        check_probability(self.p)
+    counts = ("passes",)
+    limits: ClassVar = {"p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Repeats the border."""
         passes = int(rng.integers(1, self.passes + 1))
         if rng.random() >= self.p:
             return sample
@@ -93,18 +87,13 @@ class Noise(Transform):
 
     Attributes:
       sigma: greatest standard deviation, as a part of the range 0..255; uniform from 0.
-      p: probability.
     """
 
     sigma: float = 0.03
     p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_spread("sigma", self.sigma, 1)
-        check_probability(self.p)
+    limits: ClassVar = {"sigma": 1, "p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Clips to the range."""
         if rng.random() >= self.p:
             return sample
         sigma = 255 * rng.uniform(0, self.sigma)
@@ -114,25 +103,24 @@ class Noise(Transform):
 
 @dataclass(frozen=True)
 class Jpeg(Transform):
-    """Compresses the image as JPEG, as slide scanners do, and reads it back.
+    """Compresses the image as JPEG, as slide scanners do, colors at half the resolution.
 
     Attributes:
       low: least quality, 1 to 95.
       high: greatest quality; one is drawn uniformly.
-      p: probability.
     """
 
     low: int = 30
     high: int = 90
     p: float = 0.5
+    limits: ClassVar = {"p": 1}
 
     def __post_init__(self) -> None:
         if not 1 <= self.low <= self.high <= 95:
             raise ValueError(f"low={self.low}, high={self.high}: 1 <= low <= high <= 95 expected")
-        check_probability(self.p)
+        super().__post_init__()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """With the colors at half the resolution, as is usual."""
         quality = int(rng.integers(self.low, self.high + 1))
         if rng.random() >= self.p:
             return sample
@@ -144,7 +132,7 @@ class Jpeg(Transform):
 
 @dataclass(frozen=True)
 class CoarseDropout(Transform):
-    """Hides rectangles under the image's mean color.
+    """Hides rectangles, which may overlap or end at the border, under the image's mean color.
 
     What is hidden cannot be known, and a hole may hold whole nuclei; so neither loss nor scores
     count there. `ignore=False` keeps the nuclei in the holes as targets, as DeVries and Taylor,
@@ -155,26 +143,20 @@ class CoarseDropout(Transform):
       size: greatest side, pixels; each side is uniform from half of it.
       ignore: mark the holes in the sample's `ignore`. It is then never None, also where no hole
         is made, so that all samples of a batch hold the same maps.
-      p: probability.
     """
 
     count: int = 6
     size: int = 24
     ignore: bool = True
     p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_count("count", self.count)
-        check_count("size", self.size)
-        check_probability(self.p)
+    counts = ("count", "size")
+    limits: ClassVar = {"p": 1}
 
     @property
     def ignores(self) -> bool:
-        """Whether it makes regions to ignore."""
         return self.ignore
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Rectangles may overlap, and end at the border."""
         h, w = sample.instances.shape
         hidden = np.zeros((h, w), bool)
         if rng.random() < self.p:

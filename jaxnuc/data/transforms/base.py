@@ -1,6 +1,8 @@
 """What every transform is, and checks of the arguments of transforms."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,8 +17,25 @@ class Transform(ABC):
     is known in configurations by its name in small letters: `RandomCrop` is `"random_crop(128)"`.
 
     Attributes:
+      limits: the greatest values of arguments that must not be negative, `p` a probability.
+      counts: the names of arguments that must be integers of 1 or more.
+      p: where a transform has it, the probability with which it acts.
       ignores: it makes regions to ignore, so that all samples of a batch need the map `ignore`.
     """
+
+    limits: ClassVar[Mapping[str, float]] = {}
+    counts: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.counts:
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r}: an integer of 1 or more is expected")
+        for name, limit in self.limits.items():
+            value = getattr(self, name)
+            if not 0 <= value <= limit:
+                form = "a probability" if name == "p" else f"0 <= {name} <= {limit}"
+                raise ValueError(f"{name}={value}: {form} is expected")
 
     @property
     def ignores(self) -> bool:
@@ -32,19 +51,7 @@ class Transform(ABC):
         """
 
 
-def check_probability(p: float) -> None:
-    """Refuses, with a ValueError, what is not in [0, 1]."""
-    if not 0 <= p <= 1:
-        raise ValueError(f"p={p}: a probability is expected")
-
-
-def check_spread(name: str, value: float, limit: float = np.inf) -> None:
-    """Refuses, with a ValueError, what is not in [0, `limit`]."""
-    if not 0 <= value <= limit:
-        raise ValueError(f"{name}={value}: 0 <= {name} <= {limit} is expected")
-
-
-def check_count(name: str, value: int) -> None:
-    """Refuses, with a ValueError, what is no integer of 1 or more."""
-    if not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}={value!r}: an integer of 1 or more is expected")
+def check_classes(name: str, classes: Sequence[int]) -> None:
+    """Refuses, with a ValueError, what is no sequence of class groups."""
+    if isinstance(classes, int | str) or not all(isinstance(k, int) and k > 0 for k in classes):
+        raise ValueError(f"{name}={classes!r}: a tuple of class groups, from 1, is expected")

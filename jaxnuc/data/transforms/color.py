@@ -1,12 +1,13 @@
 """Transforms of color and brightness, which change the image alone."""
 
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
 from jaxnuc.data.color_spaces import mix, to_uint8
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.base import Transform, check_probability, check_spread
+from jaxnuc.data.transforms.base import Transform
 
 # Rec. 601: how much each channel gives to the gray value.
 LUMA = np.array([0.299, 0.587, 0.114])
@@ -24,7 +25,6 @@ class ColorJitter(Transform):
       contrast: so is the distance from the mean gray value.
       saturation: and the distance from each pixel's gray value.
       hue: greatest angle, in turns (0.5 reaches the complement).
-      p: probability.
     """
 
     brightness: float = 0.2
@@ -32,15 +32,9 @@ class ColorJitter(Transform):
     saturation: float = 0.2
     hue: float = 0.02
     p: float = 1.0
-
-    def __post_init__(self) -> None:
-        for name in ("brightness", "contrast", "saturation"):
-            check_spread(name, getattr(self, name), 1)
-        check_spread("hue", self.hue, 0.5)
-        check_probability(self.p)
+    limits: ClassVar = {"brightness": 1, "contrast": 1, "saturation": 1, "hue": 0.5, "p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Rounds and clips once, at the end."""
         spread = np.array([self.brightness, self.contrast, self.saturation, 2 * np.pi * self.hue])
         brightness, contrast, saturation, angle = rng.uniform(-spread, spread)
         if rng.random() >= self.p:
@@ -71,22 +65,15 @@ class HsvShift(Transform):
       hue: greatest shift, in turns (OpenCV counts 180 to the turn).
       saturation: greatest shift, as a part of its range.
       value: greatest shift, as a part of its range.
-      p: probability.
     """
 
     hue: float = 0.05
     saturation: float = 0.1
     value: float = 0.1
     p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_spread("hue", self.hue, 0.5)
-        check_spread("saturation", self.saturation, 1)
-        check_spread("value", self.value, 1)
-        check_probability(self.p)
+    limits: ClassVar = {"hue": 0.5, "saturation": 1, "value": 1, "p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """In floating point: no shift is the identity."""
         spread = np.array([self.hue, self.saturation, self.value])
         hue, saturation, value = rng.uniform(-spread, spread).tolist()
         if rng.random() >= self.p:
@@ -120,22 +107,20 @@ class Intensity(Transform):
       low: least factor.
       high: greatest factor.
       shift: greatest number added, as a part of the range 0..255, in either direction.
-      p: probability.
     """
 
     low: float = 0.6
     high: float = 2.0
     shift: float = 0.2
     p: float = 1.0
+    limits: ClassVar = {"shift": 1, "p": 1}
 
     def __post_init__(self) -> None:
         if not 0 <= self.low <= self.high:
             raise ValueError(f"low={self.low}, high={self.high}: 0 <= low <= high is expected")
-        check_spread("shift", self.shift, 1)
-        check_probability(self.p)
+        super().__post_init__()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Clips to the range."""
         factor = rng.uniform(self.low, self.high)
         shift = 255 * rng.uniform(-self.shift, self.shift)
         if rng.random() >= self.p:
@@ -149,12 +134,9 @@ class Invert(Transform):
     """Swaps dark and bright with probability `p`: fluorescence against bright field."""
 
     p: float = 0.5
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
+    limits: ClassVar = {"p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns 255 - image, or the sample."""
         return replace(sample, image=255 - sample.image) if rng.random() < self.p else sample
 
 
@@ -163,12 +145,9 @@ class Gray(Transform):
     """Replaces all channels by the gray value (Rec. 601) with probability `p`."""
 
     p: float = 0.1
-
-    def __post_init__(self) -> None:
-        check_probability(self.p)
+    limits: ClassVar = {"p": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns the gray image as RGB, or the sample."""
         if rng.random() >= self.p:
             return sample
         return replace(sample, image=to_uint8(mix(sample.image, np.tile(LUMA, (3, 1)))))

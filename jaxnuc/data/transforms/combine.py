@@ -1,5 +1,6 @@
 """Transforms made of others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -8,11 +9,25 @@ from jaxnuc.data import transforms
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms.base import Transform
 from jaxnuc.data.transforms.presets import PRESETS
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known
 
 
 @dataclass(frozen=True)
-class OneOf(Transform):
+class _Several(Transform):
+    """Transforms that are parsed once and not for each image."""
+
+    _parsed: tuple[Transform, ...] = field(init=False, repr=False, compare=False)
+
+    def _parse(self, choices: Sequence[str | Transform]) -> None:
+        object.__setattr__(self, "_parsed", tuple(transforms.parse(choices)))  # it is frozen
+
+    @property
+    def ignores(self) -> bool:
+        return any(transform.ignores for transform in self._parsed)
+
+
+@dataclass(frozen=True)
+class OneOf(_Several):
     """Applies exactly one of several transforms, each as likely as the others.
 
     Attributes:
@@ -20,27 +35,19 @@ class OneOf(Transform):
     """
 
     choices: tuple[str | Transform, ...]
-    _parsed: tuple[Transform, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.choices:
             raise ValueError("choices=[]: one transform at least is expected")
-        # Once and not for each image; frozen classes are set like this.
-        object.__setattr__(self, "_parsed", tuple(transforms.parse(self.choices)))
+        self._parse(self.choices)
         object.__setattr__(self, "choices", tuple(self.choices))
 
-    @property
-    def ignores(self) -> bool:
-        """Whether a choice makes regions to ignore."""
-        return any(transform.ignores for transform in self._parsed)
-
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Draws one and applies it."""
         return self._parsed[rng.integers(len(self._parsed))](sample, rng)
 
 
 @dataclass(frozen=True)
-class Preset(Transform):
+class Preset(_Several):
     """Applies the transforms of a named list in order.
 
     Attributes:
@@ -48,18 +55,10 @@ class Preset(Transform):
     """
 
     name: str
-    _parsed: tuple[Transform, ...] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        if self.name not in PRESETS:
-            raise unknown("preset", self.name, PRESETS)
-        object.__setattr__(self, "_parsed", tuple(transforms.parse(PRESETS[self.name])))
-
-    @property
-    def ignores(self) -> bool:
-        """Whether a transform of the list makes regions to ignore."""
-        return any(transform.ignores for transform in self._parsed)
+        check_known("preset", self.name, PRESETS)
+        self._parse(PRESETS[self.name])
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Applies them all."""
         return transforms.apply(self._parsed, sample, rng)

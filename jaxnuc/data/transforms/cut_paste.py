@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import ClassVar
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
 from jaxnuc.data.color_spaces import to_uint8
 from jaxnuc.data.sample import Sample, Source
-from jaxnuc.data.transforms.base import Transform, check_count, check_probability, check_spread
+from jaxnuc.data.sample_checks import class_pixels
+from jaxnuc.data.transforms.base import Transform, check_classes
 from jaxnuc.postprocess.regions import regions
 
 RIM = 2  # pixels over which a pasted nucleus fades into its new surroundings
@@ -33,7 +35,6 @@ class CutPaste(Transform):
       overlap: how much of a nucleus copies may cover, as a part of its area; 0 keeps them apart.
         What is left of it can be in pieces.
       tries: places tried for each copy.
-      p: probability.
       pool: samples (or a source) whose nuclei are copied in place of the image's own, one sample
         at a time; their classes, microns per pixel and intensities (`data.normalize` does not
         reach them) must mean the same. From Python only.
@@ -45,17 +46,13 @@ class CutPaste(Transform):
     tries: int = 50
     p: float = 0.5
     pool: Sequence[Sample] | Source = field(default=(), repr=False, compare=False)
+    counts = ("count", "tries")
+    limits: ClassVar = {"overlap": 1, "p": 1}
 
     def __post_init__(self) -> None:
-        if isinstance(self.only, int | str) or not all(
-            isinstance(k, int) and k > 0 for k in self.only
-        ):
-            raise ValueError(f"only={self.only!r}: a tuple of class groups, from 1, is expected")
+        check_classes("only", self.only)
         object.__setattr__(self, "only", tuple(self.only))
-        check_count("count", self.count)
-        check_count("tries", self.tries)
-        check_spread("overlap", self.overlap, 1)
-        check_probability(self.p)
+        super().__post_init__()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         """Returns the sample itself where there is nothing to copy or no place.
@@ -71,11 +68,12 @@ class CutPaste(Transform):
         nuclei = _whole_nuclei(donor, self.only)
         # Of rare classes there may be few nuclei: one can be copied several times.
         chosen = rng.integers(len(nuclei), size=count).tolist() if nuclei else []
-        canvas = _Canvas(sample, self.overlap)
+        canvas, pasted = _Canvas(sample, self.overlap), False
         for k in chosen:
             number, box = nuclei[k]
-            canvas.paste(_cut(donor, number, box, int(rng.integers(8))), rng, self.tries)
-        return canvas.sample() if canvas.pasted else sample
+            cutting = _cut(donor, number, box, int(rng.integers(8)))
+            pasted |= canvas.paste(cutting, rng, self.tries)
+        return canvas.sample if pasted else sample
 
 
 def _check_fit(sample: Sample, donor: Sample, by_class: bool) -> None:
@@ -99,8 +97,11 @@ def _whole_nuclei(sample: Sample, only: Sequence[int]) -> list[tuple[int, np.nda
     whole &= ~np.isin(found.ids, _touching(sample.instances))
     if sample.ignore is not None:
         whole &= ~np.isin(found.ids, sample.instances[sample.ignore])
-    nuclei = [(int(found.ids[k]), found.boxes[k]) for k in np.flatnonzero(whole)]
-    return [n for n in nuclei if _class(sample, *n) in only] if only else nuclei
+    if only:
+        assert sample.classes is not None
+        table = class_pixels(sample.instances, sample.classes, int(sample.classes.max()))
+        whole &= np.isin(table[1:].argmax(axis=1) - 1, only)
+    return [(int(found.ids[k]), found.boxes[k]) for k in np.flatnonzero(whole)]
 
 
 def _touching(instances: np.ndarray) -> np.ndarray:
@@ -115,15 +116,6 @@ def _touching(instances: np.ndarray) -> np.ndarray:
         contact = (here != there) & (here != 0) & (there != 0)
         ids += [here[contact], there[contact]]
     return np.unique(np.concatenate(ids))
-
-
-def _class(sample: Sample, number: int, box: np.ndarray) -> int:
-    """The class of most pixels of a nucleus."""
-    assert sample.classes is not None
-    window = np.s_[box[0] : box[2], box[1] : box[3]]
-    inside = sample.classes[window][sample.instances[window] == number]
-    values, counts = np.unique(inside, return_counts=True)
-    return int(values[counts.argmax()])
 
 
 @dataclass(frozen=True)
@@ -158,13 +150,10 @@ class _Canvas:
     """Copies of a sample's maps, that nuclei are pasted on."""
 
     def __init__(self, sample: Sample, overlap: float):
-        self.pasted = 0
-        self._sample = sample
-        self._image, self._instances = sample.image.copy(), sample.instances.copy()
-        self._classes = None if sample.classes is None else sample.classes.copy()
-        self._ignore = np.zeros_like(sample.instances, bool)
-        if sample.ignore is not None:
-            self._ignore = sample.ignore
+        classes = None if sample.classes is None else sample.classes.copy()
+        self.sample = replace(
+            sample, image=sample.image.copy(), instances=sample.instances.copy(), classes=classes
+        )
         self._next = int(sample.instances.max(initial=0)) + 1
         self._overlap = overlap
         # What cannot be pasted on, or only in part: the pixels that each nucleus can still lose.
@@ -172,50 +161,44 @@ class _Canvas:
         found = regions(sample.instances)
         self._spare = dict(zip(found.ids.tolist(), (overlap * found.areas).tolist(), strict=True))
 
-    def paste(self, cutting: _Cutting, rng: np.random.Generator, tries: int) -> None:
-        """Looks for a place and pastes the nucleus there, or not."""
+    def paste(self, cutting: _Cutting, rng: np.random.Generator, tries: int) -> bool:
+        """Looks for a place, and pastes the nucleus there if there is one."""
         h, w = cutting.mask.shape
-        height, width = self._instances.shape
+        height, width = self.sample.instances.shape
         if h > height or w > width:
-            return
+            return False
         for row, column in rng.integers(0, (height - h + 1, width - w + 1), (tries, 2)):
             window = np.s_[row : row + h, column : column + w]
             if self._fits(cutting.mask, window):
                 self._draw(cutting, window)
-                return
-
-    def sample(self) -> Sample:
-        """The sample with what was pasted."""
-        return replace(
-            self._sample, image=self._image, instances=self._instances, classes=self._classes
-        )
+                return True
+        return False
 
     def _fits(self, mask: np.ndarray, window: tuple[slice, slice]) -> bool:
-        if self._ignore[window][mask].any():
+        if self.sample.ignore is not None and self.sample.ignore[window][mask].any():
             return False
         if self._overlap == 0:
             return not self._taken[window][mask].any()
-        ids, lost = np.unique(self._instances[window][mask], return_counts=True)
+        ids, lost = np.unique(self.sample.instances[window][mask], return_counts=True)
         return all(
             n <= self._spare[i] for i, n in zip(ids.tolist(), lost.tolist(), strict=True) if i
         )
 
     def _draw(self, cutting: _Cutting, window: tuple[slice, slice]) -> None:
-        mask, instances = cutting.mask, self._instances[window]
+        mask, instances = cutting.mask, self.sample.instances[window]
         ids, lost = np.unique(instances[mask], return_counts=True)
         for i, n in zip(ids.tolist(), lost.tolist(), strict=True):
             if i:
                 self._spare[i] -= n
         self._spare[self._next] = self._overlap * np.count_nonzero(mask)
         opacity = np.where((instances != 0) & ~mask, 0, cutting.opacity)[..., None]
-        under = self._image[window]
+        under = self.sample.image[window]
         under[:] = to_uint8(under + opacity * (cutting.image.astype(np.float32) - under))
         instances[mask] = self._next
-        if self._classes is not None and cutting.classes is not None:
-            self._classes[window][mask] = cutting.classes[mask]
+        if self.sample.classes is not None and cutting.classes is not None:
+            self.sample.classes[window][mask] = cutting.classes[mask]
         self._taken[window] |= _grown(mask)
         self._next += 1
-        self.pasted += 1
 
 
 def _grown(mask: np.ndarray) -> np.ndarray:

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any, ClassVar
 
 import numpy as np
 from PIL import Image
@@ -10,9 +11,11 @@ from scipy.ndimage import map_coordinates
 from skimage.measure import label
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.base import Transform
+from jaxnuc.data.transforms.base import Transform, check_classes
+from jaxnuc.postprocess import class_votes, regions
 
 Size = int | tuple[int, int]
+NEAREST, LINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 
 
 def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
@@ -23,14 +26,14 @@ def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
     return replace(sample, image=image, instances=instances, classes=classes, ignore=ignore)
 
 
-def sides(size: Size) -> tuple[int, int]:
-    """(height, width) of a size; ValueError where it is none."""
+def sides(size: Any, name: str = "size") -> tuple[int, int]:
+    """(height, width) of a size of this name; ValueError where it is none."""
     match size:
         case int() if size > 0:
             return size, size
         case (int(height), int(width)) if min(height, width) > 0:
             return height, width
-    raise ValueError(f"size={size!r}: a positive int or (height, width) is expected")
+    raise ValueError(f"{name}={size!r}: a positive int or (height, width) is expected")
 
 
 def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
@@ -39,62 +42,41 @@ def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample
     return _moved(sample, lambda a: a[top : top + height, left : left + width].copy())
 
 
+def centers(full: int, resized: int) -> np.ndarray:
+    """The pixel under the center of each pixel of a resized axis."""
+    return ((np.arange(resized) + 0.5) * full / resized).astype(int)
+
+
 def resize(sample: Sample, height: int, width: int) -> Sample:
-    """Resizes a sample to another number of pixels.
+    """Resizes a sample; the sample itself where it has this size.
 
     The image is interpolated linearly, with antialiasing where it shrinks; the maps take the
     nearest pixel. Both use pixel centers, so that they stay registered.
-
-    Args:
-      sample: of any size.
-      height: of the result, pixels.
-      width: of the result, pixels.
-
-    Returns:
-      A sample of (height, width); the sample itself where it has this size.
     """
     h, w = sample.instances.shape
     if (height, width) == (h, w):
         return sample
-    rows = ((np.arange(height) + 0.5) * h / height).astype(int)
-    columns = ((np.arange(width) + 0.5) * w / width).astype(int)
-    resized = Image.fromarray(sample.image).resize((width, height), Image.Resampling.BILINEAR)
-    moved = _moved(sample, lambda a: a[rows[:, None], columns])
+    nearest = np.ix_(centers(h, height), centers(w, width))
+    resized = Image.fromarray(sample.image).resize((width, height), LINEAR)
+    moved = _moved(sample, lambda a: a[nearest])
     return replace(moved, image=np.array(resized))
 
 
-@dataclass(frozen=True)
-class Pad(Transform):
-    """Pads smaller images at all sides to `size` by reflection; larger sides stay.
+def padded(sample: Sample, size: Size) -> Sample:
+    """The sample of `Pad`, which draws nothing."""
+    h, w = sample.instances.shape
+    height, width = sides(size)
+    rows, columns = max(0, height - h), max(0, width - w)
+    if not rows and not columns:
+        return sample
+    margins = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
 
-    The border pixel is not repeated, so a nucleus at the border grows symmetrically and keeps its
-    id. A mirrored piece that is not connected to its original is a nucleus of its own and gets a
-    new id: otherwise two nuclei would share one.
+    def pad(a: np.ndarray) -> np.ndarray:
+        return np.pad(a, margins + ((0, 0),) * (a.ndim - 2), mode="reflect")
 
-    Attributes:
-      size: least side or (height, width), pixels.
-    """
-
-    size: Size
-
-    def __post_init__(self) -> None:
-        sides(self.size)
-
-    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Pads; `rng` is not used."""
-        h, w = sample.instances.shape
-        height, width = sides(self.size)
-        rows, columns = max(0, height - h), max(0, width - w)
-        if not rows and not columns:
-            return sample
-        margins = ((rows // 2, rows - rows // 2), (columns // 2, columns - columns // 2))
-
-        def pad(a: np.ndarray) -> np.ndarray:
-            return np.pad(a, margins + ((0, 0),) * (a.ndim - 2), mode="reflect")
-
-        padded = _moved(sample, pad)
-        inside = slice(rows // 2, rows // 2 + h), slice(columns // 2, columns // 2 + w)
-        return replace(padded, instances=_separate_copies(padded.instances, inside))
+    larger = _moved(sample, pad)
+    inside = slice(rows // 2, rows // 2 + h), slice(columns // 2, columns // 2 + w)
+    return replace(larger, instances=_separate_copies(larger.instances, inside))
 
 
 def _separate_copies(instances: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
@@ -107,46 +89,142 @@ def _separate_copies(instances: np.ndarray, inside: tuple[slice, slice]) -> np.n
 
 
 @dataclass(frozen=True)
-class RandomCrop(Transform):
-    """Crops a window at a uniformly random place; pads smaller images first, see `Pad`.
-
-    Attributes:
-      size: side or (height, width), pixels.
-    """
+class Sized(Transform):
+    """What needs a size, side or (height, width), pixels."""
 
     size: Size
 
     def __post_init__(self) -> None:
         sides(self.size)
+        super().__post_init__()
+
+
+class Pad(Sized):
+    """Pads smaller images at all sides to `size` by reflection; larger sides stay.
+
+    The border pixel is not repeated, so a nucleus at the border grows symmetrically and keeps its
+    id. A mirrored piece that is not connected to its original is a nucleus of its own and gets a
+    new id: otherwise two nuclei would share one.
+    """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns the window; ids of nuclei outside of it are missing, the others stay."""
-        height, width = sides(self.size)
-        sample = Pad(self.size)(sample, rng)
+        return padded(sample, self.size)
+
+
+class RandomCrop(Sized):
+    """Crops a window of `size` at a uniformly random place; pads smaller images first, see `Pad`.
+
+    Ids of nuclei outside of the window are missing, the others stay.
+    """
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        sample, (height, width) = padded(sample, self.size), sides(self.size)
         h, w = sample.instances.shape
         top, left = rng.integers(h - height + 1), rng.integers(w - width + 1)
         return crop(sample, int(top), int(left), height, width)
 
 
+class CenterCrop(Sized):
+    """Crops a window of `size` in the middle; pads smaller images first, see `Pad`."""
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        sample, (height, width) = padded(sample, self.size), sides(self.size)
+        h, w = sample.instances.shape
+        return crop(sample, (h - height) // 2, (w - width) // 2, height, width)
+
+
 @dataclass(frozen=True)
-class CenterCrop(Transform):
-    """Crops the middle; pads smaller images first, see `Pad`.
+class ForegroundCrop(Sized):
+    """Crops a window about a random nucleus, or at a uniformly random place.
+
+    The window never leaves the image, so it is not centered near the border; smaller images are
+    padded first, see `Pad`. It holds annotated pixels wherever the image has some: a nucleus is
+    chosen among those with annotated pixels, and a place among those windows that have some.
 
     Attributes:
       size: side or (height, width), pixels.
+      p: probability of a nucleus; an image without nuclei gets a random place.
+      rare: class groups whose nuclei are preferred: the nucleus is one of them where the image
+        has any. Empty: any nucleus, each with the same probability.
+      jitter: greatest shift of the nucleus from the center along each axis, as a part of the
+        window's side; below 0.5, so that the nucleus stays inside.
     """
 
-    size: Size
+    p: float = 0.5
+    rare: tuple[int, ...] = ()
+    jitter: float = 0.25
+    limits: ClassVar = {"p": 1}
 
     def __post_init__(self) -> None:
-        sides(self.size)
+        super().__post_init__()
+        if not 0 <= self.jitter < 0.5:
+            raise ValueError(f"jitter={self.jitter}: 0 <= jitter < 0.5 is expected")
+        check_classes("rare", self.rare)
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns the window; `rng` is not used."""
-        height, width = sides(self.size)
-        sample = Pad(self.size)(sample, rng)
+        """Returns the window; a ValueError if `rare` is given and the sample has no classes."""
+        sample, (height, width) = padded(sample, self.size), sides(self.size)
         h, w = sample.instances.shape
-        return crop(sample, (h - height) // 2, (w - width) // 2, height, width)
+        nucleus = _random_nucleus(sample, self.rare, rng) if rng.random() < self.p else None
+        if nucleus is None:
+            top, left = _random_corner(sample, height, width, rng)
+        else:
+            shift = rng.uniform(-self.jitter, self.jitter, 2)
+            top = _start(nucleus[0], height, h, shift[0])
+            left = _start(nucleus[1], width, w, shift[1])
+        return crop(sample, top, left, height, width)
+
+
+def _start(center: int, side: int, length: int, shift: float) -> int:
+    """Where a window begins that holds the pixel `center` and lies inside."""
+    start = round(center - (side - 1) / 2 + shift * side)
+    start = min(max(start, center - side + 1), center)
+    return int(min(max(start, 0), length - side))
+
+
+def _random_nucleus(
+    sample: Sample, rare: tuple[int, ...], rng: np.random.Generator
+) -> np.ndarray | None:
+    """(row, column) of the annotated pixel that is nearest to the centroid of a random nucleus."""
+    instances = sample.instances
+    if sample.ignore is not None:
+        instances = np.where(sample.ignore, 0, instances)
+    found = regions(instances)
+    chosen = np.arange(len(found.ids))
+    if rare:
+        if sample.classes is None:
+            raise ValueError(
+                f"rare={rare} of foreground_crop needs classes, and image "
+                f"{sample.meta.get('name')!r} has none"
+            )
+        classes, _ = class_votes(instances, np.maximum(sample.classes, 0))
+        preferred = np.flatnonzero(np.isin(classes, rare))
+        chosen = preferred if preferred.size else chosen
+    if not chosen.size:
+        return None
+    k = chosen[rng.integers(chosen.size)]
+    top, left, bottom, right = found.boxes[k]
+    # The centroid of a crescent lies outside of it, hence the nearest of its pixels.
+    pixels = np.argwhere(instances[top:bottom, left:right] == found.ids[k])
+    pixels += np.array([top, left])
+    return pixels[((pixels - found.centroids[k]) ** 2).sum(axis=1).argmin()]
+
+
+def _random_corner(
+    sample: Sample, height: int, width: int, rng: np.random.Generator
+) -> tuple[int, int]:
+    """Top left corner, uniform among the windows with an annotated pixel, or among all."""
+    h, w = sample.instances.shape
+    rows, columns = h - height + 1, w - width + 1
+    if sample.ignore is None or not sample.ignore.any() or sample.ignore.all():
+        return int(rng.integers(rows)), int(rng.integers(columns))
+    sums = np.zeros((h + 1, w + 1), np.int64)
+    sums[1:, 1:] = (~sample.ignore).cumsum(axis=0).cumsum(axis=1)
+    inside = sums[height:, width:] - sums[:rows, width:]
+    inside = inside - sums[height:, :columns] + sums[:rows, :columns]
+    corners = np.flatnonzero(inside)
+    row, column = divmod(int(corners[rng.integers(corners.size)]), columns)
+    return row, column
 
 
 @dataclass(frozen=True)
@@ -157,7 +235,6 @@ class FlipTurn(Transform):
     """
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Flips and turns by a multiple of 90 degrees, exactly."""
         flip, turns = divmod(int(rng.integers(8)), 4)
 
         def move(a: np.ndarray) -> np.ndarray:
@@ -183,7 +260,6 @@ class Scale(Transform):
             raise ValueError(f"low={self.low}, high={self.high}: 0 < low <= high is expected")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns (round(H * factor), round(W * factor)), at least one pixel."""
         factor = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
         h, w = sample.instances.shape
         return resize(sample, max(1, round(h * factor)), max(1, round(w * factor)))
@@ -195,7 +271,8 @@ class Elastic(Transform):
 
     With `4 * amount <= grid` the map cannot fold (the spline's slopes are at most
     `2 * amount / grid` along each axis), so that a nucleus stays in one piece; more is refused.
-    Pixels beyond the border repeat the border, hence no nucleus appears twice.
+    Pixels beyond the border repeat the border, hence no nucleus appears twice. The image is
+    interpolated linearly; the maps take the nearest pixel.
 
     After Simard et al., "Best practices for convolutional neural networks applied to visual
     document analysis", ICDAR 2003, with the spline in place of their Gaussian.
@@ -203,12 +280,12 @@ class Elastic(Transform):
     Attributes:
       amount: bound of the displacement along each axis, pixels.
       grid: spacing of the grid, pixels.
-      p: probability.
     """
 
     amount: float = 6.0
     grid: float = 32.0
     p: float = 1.0
+    limits: ClassVar = {"p": 1}
 
     def __post_init__(self) -> None:
         if not 0 < 4 * self.amount <= self.grid:
@@ -216,11 +293,9 @@ class Elastic(Transform):
                 f"amount={self.amount}, grid={self.grid}: 0 < amount <= grid / 4 is expected, "
                 "beyond which the map may fold"
             )
-        if not 0 <= self.p <= 1:
-            raise ValueError(f"p={self.p}: a probability is expected")
+        super().__post_init__()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Interpolates the image linearly; the maps take the nearest pixel."""
         if rng.random() >= self.p:
             return sample
         h, w = sample.instances.shape
@@ -254,3 +329,64 @@ def _spline(length: int, grid: float) -> tuple[np.ndarray, np.ndarray]:
         [(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3], axis=1
     )
     return first, (weights / 6).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Affine(Transform):
+    """A random affine map about the middle; the size stays, and the maps take the nearest pixel.
+
+    What comes from beyond the image is black background, as in the systems whose presets use it;
+    a larger crop before and a smaller one after it leave none of that.
+
+    Attributes:
+      scale: (least, greatest) factor, uniform.
+      aspect: width / height is changed by a factor in `1 +- aspect`, the area kept.
+      shear: greatest angle, degrees.
+      rotation: greatest angle, degrees.
+      translation: greatest shift, as a part of the side.
+      nearest: take the nearest pixel of the image too, rather than interpolate linearly.
+    """
+
+    scale: tuple[float, float] = (0.8, 1.25)
+    aspect: float = 0.0
+    shear: float = 0.0
+    rotation: float = 180.0
+    translation: float = 0.0
+    nearest: bool = False
+    p: float = 1.0
+    limits: ClassVar = {"aspect": 0.9, "shear": 80, "rotation": 180, "translation": 1, "p": 1}
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        if not 0 < low <= high:
+            raise ValueError(f"scale={self.scale}: (low, high) with 0 < low <= high is expected")
+        super().__post_init__()
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        h, w = sample.instances.shape
+        factor = rng.uniform(*self.scale)
+        aspect = np.sqrt(1 + rng.uniform(-self.aspect, self.aspect))
+        shear, angle = np.radians(rng.uniform(-1, 1, 2) * (self.shear, self.rotation))
+        shift = rng.uniform(-self.translation, self.translation, 2) * (w, h)
+        if rng.random() >= self.p:
+            return sample
+        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+        slant = np.array([[1, np.tan(shear)], [0, 1]])
+        # (x, y) of the result -> (x, y) of the input, as Pillow wants it.
+        back = np.linalg.inv(turn @ slant @ np.diag([factor * aspect, factor / aspect]))
+        middle = np.array([w, h]) / 2
+        offset = middle - back @ (middle + shift)
+        numbers = (*back[0].tolist(), float(offset[0]), *back[1].tolist(), float(offset[1]))
+
+        def move(array: np.ndarray, how: Image.Resampling = NEAREST) -> np.ndarray:
+            picture = Image.fromarray(array)
+            moved = picture.transform((w, h), Image.Transform.AFFINE, numbers, how)
+            return np.array(moved)
+
+        return replace(
+            sample,
+            image=move(sample.image, NEAREST if self.nearest else LINEAR),
+            instances=move(sample.instances),
+            classes=None if sample.classes is None else move(sample.classes),
+            ignore=None if sample.ignore is None else move(sample.ignore.astype(np.uint8)) > 0,
+        )

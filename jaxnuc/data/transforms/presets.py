@@ -55,10 +55,9 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "coarse_dropout(p=0.3)",
     ),
     # --- published systems ---
-    # Zhao et al., AL-Net, IEEE JBHI 2022: HSV shift (hue 30 of OpenCV's 180, saturation 5 and value
-    # 15 of 255), shift, scale and aspect, flips and quarter turns. Their hue wraps at 256 in place
-    # of 180, a fault that is not repeated. Inputs of 448 x 448. The stronger color set of their
-    # unsupervised phase is left out.
+    # Zhao et al., AL-Net, IEEE JBHI 2022: hue 30 of OpenCV's 180, saturation 5 and value 15 of 255.
+    # Their hue wraps at 256 in place of 180, a fault that is not repeated. Inputs of 448 x 448. The
+    # stronger color set of their unsupervised phase is left out.
     "alnet_attention": (
         "hsv_shift(0.1667, 0.0196, 0.0588, p=0.5)",
         "affine((0.9, 1.1), aspect=0.1, rotation=0, translation=0.1, p=0.5)",
@@ -67,18 +66,16 @@ PRESETS: dict[str, tuple[str, ...]] = {
     # Chen et al., AL-Net with adaptive learning, Electronics 2025: nothing is published on
     # augmentation. This is what similar papers on the same data do; end with a crop.
     "alnet_adaptive": ("scale(0.8, 1.2)", "flip_turn()", "color_jitter(0.2, 0.2, 0, 0)"),
-    # Chen et al., HARU-Net: the code stores 8 copies of each image, {as it is, mirrored} x quarter
-    # turns, and no change of color. (The paper says "random rotations within a specified range",
-    # and for CoNSeP "feature enhancement, denoising, filtering", neither specified.)
+    # Chen et al., HARU-Net: 8 copies of each image as in the code; the paper's "random rotations"
+    # and, for CoNSeP, "feature enhancement, denoising, filtering" are not specified.
     "harunet": ("flip_turn()",),
     # Antillia's flexible U-Net on PanNuke: 6 copies, quarter turns, mirror and flip. Here also the
     # two diagonal mirror images.
     "flexible_unet": ("flip_turn()",),
-    # Graham et al., HoVer-Net, Medical Image Analysis 2019, mode "original", with its crops: 540 to
-    # 270. Flips follow a turn by any angle, so quarter turns change nothing. Strengths of blur and
-    # noise are not known here. Hue is +-8 of 180, brightness +-26 of 255, always applied in this
-    # order and not in a random one. Contrast 0.75 to 1.25 is left out: the published function
-    # returns the image unchanged.
+    # Graham et al., HoVer-Net, Medical Image Analysis 2019, mode "original". Flips follow a turn by
+    # any angle, so quarter turns change nothing. Strengths of blur and noise are not known here.
+    # Hue is +-8 of 180, brightness +-26 of 255, always in this order and not in a random one.
+    # Contrast 0.75 to 1.25 is left out: the published function returns the image unchanged.
     "hovernet": (
         "random_crop(540)",
         "affine((0.8, 1.2), shear=5, rotation=179, translation=0.01, nearest=True)",
@@ -92,9 +89,8 @@ PRESETS: dict[str, tuple[str, ...]] = {
     # Schmidt et al., StarDist, MICCAI 2018, its examples. They change intensities after the
     # percentile normalization, in floating point without a limit; here they clip.
     "stardist": ("flip_turn()", "intensity(0.6, 2.0, shift=0.2)", "noise(0.02, p=1)"),
-    # Weigert and Schmidt, StarDist for CoNIC, ISBIC 2022. Five grid points across 256 pixels. Noise
-    # has a random strength up to theirs; whether their brightness adds or multiplies is not known
-    # here.
+    # Weigert and Schmidt, StarDist for CoNIC, ISBIC 2022. Noise has a random strength up to theirs;
+    # whether their brightness adds or multiplies is not known here.
     "stardist_conic": (
         "flip_turn()",
         "elastic(10, grid=64, p=0.8)",
@@ -103,14 +99,9 @@ PRESETS: dict[str, tuple[str, ...]] = {
         "noise(0.01, p=0.8)",
         "color_jitter(0.1, 0, 0, 0, p=0.9)",
     ),
-    # Parulekar et al., combining data sets with different label sets: brightness, hue, saturation,
-    # quarter turns, flips and elastic maps, these more often on rare classes (which is a matter of
-    # sampling). No strength is published; these are ours.
-    "combined_label_sets": (
-        "flip_turn()",
-        "elastic(6, p=0.5)",
-        "color_jitter(0.1, 0, 0.1, 0.02)",
-    ),
+    # Parulekar et al., combining data sets with different label sets. No strength is published;
+    # these are ours. Elastic maps are more frequent on rare classes there, by sampling.
+    "combined_label_sets": ("flip_turn()", "elastic(6, p=0.5)", "color_jitter(0.1, 0, 0.1, 0.02)"),
 }
 # The same with the size of mode "fast".
 PRESETS["hovernet_fast"] = tuple(

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from skimage.color import hed_from_rgb, rgb_from_hed
 
 from jaxnuc.data.color_spaces import from_density, mix, optical_density
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.stain_estimation import estimator
-from jaxnuc.data.stains import METHODS, Lab, Stains, normalize, resolve, restain
-from jaxnuc.data.transforms.base import Transform, check_probability, check_spread
+from jaxnuc.data.stains import ESTIMATORS, METHODS, Lab, Stains, normalize, resolve, restain
+from jaxnuc.data.transforms.base import Transform
 from jaxnuc.io.image_files import decode_colors
 from jaxnuc.io.rgb import to_rgb
+from jaxnuc.registry import check_known
 
 Numbers = tuple[tuple[float, ...], ...]
 
@@ -33,12 +33,9 @@ class StainJitter(Transform):
     """
 
     sigma: float = 0.05
-
-    def __post_init__(self) -> None:
-        check_spread("sigma", self.sigma, 1)
+    limits: ClassVar = {"sigma": 1}
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Clips what becomes lighter than white."""
         factor, shift = rng.uniform(-self.sigma, self.sigma, (2, 3))
         # Linear in optical density, so the way to the stains and back is one matrix.
         matrix = (hed_from_rgb * (1 + factor)) @ rgb_from_hed
@@ -61,27 +58,24 @@ class StainMatrixJitter(Transform):
       matrix: the factors of the entries are in `1 +- matrix`.
       amount: those of the amounts in `1 +- amount`.
       method: `macenko` or `vahadane`.
-      p: probability.
     """
 
     matrix: float = 0.15
     amount: float = 0.4
     method: str = "macenko"
     p: float = 0.9
+    limits: ClassVar = {"matrix": 1, "amount": 1, "p": 1}
 
     def __post_init__(self) -> None:
-        check_spread("matrix", self.matrix, 1)
-        check_spread("amount", self.amount, 1)
-        estimator(self.method)
-        check_probability(self.p)
+        check_known("stain estimation", self.method, ESTIMATORS)
+        super().__post_init__()
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Clips what becomes lighter than white."""
         entries = 1 + rng.uniform(-self.matrix, self.matrix, (2, 3))
         amounts = 1 + rng.uniform(-self.amount, self.amount, (2, 1))
         if rng.random() >= self.p:
             return sample
-        stains = estimator(self.method)(sample.image)
+        stains = ESTIMATORS[self.method](sample.image)
         if stains is None:
             return sample
         new = stains.matrix * entries * amounts
@@ -111,7 +105,6 @@ class StainNormalize(Transform):
         object.__setattr__(self, "_resolved", self._resolve())
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Normalizes; `rng` is not used."""
         return replace(sample, image=normalize(sample.image, self.method, self._resolved))
 
     def _resolve(self) -> Stains | Lab:

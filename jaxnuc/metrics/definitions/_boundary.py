@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jaxnuc.metrics.base import Counts, Metric
+from jaxnuc.metrics.base import Counts, Metric, ratio
 from jaxnuc.metrics.boundary import BoundaryScores, boundary_scores, matched_distances
 from jaxnuc.metrics.pair import ImagePair, Maps, present
 from jaxnuc.metrics.surface_distance import SurfaceDistances
@@ -36,19 +36,20 @@ class NucleusDistance(Metric):
     best, worst = 0.0, math.nan
     needs = ("maps",)
     pooled_as = ("pooled",)
+    figure: ClassVar[str]  # a method of `SurfaceDistances`, and its arguments
+    arguments: tuple[float, ...] = ()
 
     def of_pairs(self, distances: SurfaceDistances) -> np.ndarray:
         """(M,) the figure of each matched pair, from the distances of their outlines."""
-        raise NotImplementedError
+        found: np.ndarray = getattr(distances, self.figure)(*self.arguments)
+        return found
 
     def counts(self, image: ImagePair) -> dict[str, float]:
         values = self.of_pairs(image.once(_matched_nuclei))
         return {"nucleus_pairs": len(values), f"{self.name}_sum": float(values.sum())}
 
     def pooled(self, counts: Counts) -> Any:
-        pairs = counts["nucleus_pairs"]
-        mean = counts[f"{self.name}_sum"] / np.maximum(pairs, 1)
-        return np.where(np.asarray(pairs) > 0, mean, np.nan)
+        return ratio(counts[f"{self.name}_sum"], counts["nucleus_pairs"])
 
 
 def _maps(image: ImagePair) -> Maps:

@@ -1,9 +1,9 @@
 """Metrics of the agreement between probabilities and the share of nuclei that is right."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
-from jaxnuc.metrics.base import Metric
-from jaxnuc.metrics.calibration import Scored, calibration_counts
+from jaxnuc.metrics.base import Counts, Metric
+from jaxnuc.metrics.calibration import Scored, brier_score, calibration_counts, expected_error
 from jaxnuc.metrics.pair import ImagePair, Unavailable
 
 
@@ -45,3 +45,17 @@ class ClassCalibration(CalibrationMetric):
 
     def scored(self, image: ImagePair) -> Scored:
         return Scored.of_classes(image)
+
+
+class ExpectedError(CalibrationMetric):
+    """The expected calibration error (ECE)."""
+
+    def pooled(self, counts: Counts) -> Any:
+        return expected_error(counts, self.prefix)
+
+
+class Brier(CalibrationMetric):
+    """The Brier score."""
+
+    def pooled(self, counts: Counts) -> Any:
+        return brier_score(counts, self.prefix)

@@ -7,14 +7,11 @@ import numpy as np
 from jaxnuc.metrics.base import Counts
 from jaxnuc.metrics.class_counts import ClassCounts, counts_of_table
 from jaxnuc.metrics.classification import (
-    ClassificationCounts,
-    classification_counts,
-    pairs_by_centroid,
+    ClassificationScores,
+    classification_scores,
+    image_pairs,
 )
 from jaxnuc.metrics.pair import ImagePair, present
-from jaxnuc.postprocess.regions import regions
-
-RADIUS = 12.0  # pixels: within it HoVer-Net's evaluation matches centroids
 
 
 def by_name(name: str, class_names: Sequence[str], values: np.ndarray) -> dict[str, float]:
@@ -34,21 +31,11 @@ def class_names_of(counts: Counts, name: str) -> list[str]:
 
 def panoptic_counts(image: ImagePair) -> ClassCounts:
     """Matched, false and missed nuclei of each class, by IoU."""
-    c = image.conventions
-    return counts_of_table(
-        image.table,
-        *present(image.classes, "classes"),
-        len(image.class_names),
-        threshold=c.threshold,
-        inclusive=c.inclusive,
-        matching=c.matching,
-    )
+    classes = present(image.classes, "classes")
+    return counts_of_table(image.table, *classes, len(image.class_names), image.conventions)
 
 
-def centroid_counts(image: ImagePair) -> ClassificationCounts:
+def centroid_scores(image: ImagePair) -> ClassificationScores:
     """The classes of nuclei matched by centroids within 12 pixels, as in HoVer-Net's evaluation."""
-    truth, prediction = (regions(side).centroids for side in present(image.maps, "maps"))
-    true, predicted = present(image.classes, "classes")
-    pairs = pairs_by_centroid(truth, true, prediction, predicted, RADIUS)
     classes = range(1, len(image.class_names) + 1)
-    return classification_counts(pairs, classes, exhaustive=False)
+    return classification_scores([image_pairs(image)], classes, exhaustive=False)

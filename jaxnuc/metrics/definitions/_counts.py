@@ -1,6 +1,6 @@
 """Counts of pixels and of nuclei, and the ratios that follow from them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -8,42 +8,53 @@ from jaxnuc.metrics.base import Counts, Metric
 from jaxnuc.metrics.pair import ImagePair
 
 
-class PixelMetric(Metric):
-    """A metric of the foreground pixels: `pixel_tp`, `pixel_fp`, `pixel_fn`."""
+class RatioMetric(Metric):
+    """A sum of counts over another one; 0 where only the latter is 0, NaN where nothing counts.
+
+    Attributes:
+      part: how often each count is in the part, `{"tp": 2}`.
+      whole: how often each count is in the whole.
+      counted: the counts that are all 0 where there is nothing to score.
+    """
 
     pooled_as = ("pooled",)
+    part: ClassVar[dict[str, int]]
+    whole: ClassVar[dict[str, int]]
+    counted: ClassVar[tuple[str, ...]]
+
+    def pooled(self, counts: Counts) -> Any:
+        part, whole = (
+            sum(times * counts[name] for name, times in side.items())
+            for side in (self.part, self.whole)
+        )
+        something = sum(counts[name] for name in self.counted) > 0
+        return np.where(something, part / np.where(whole > 0, whole, 1), np.nan)
+
+
+class PixelMetric(RatioMetric):
+    """A metric of the foreground pixels that are right (tp), false (fp) and missed (fn)."""
+
+    counted = ("pixel_tp", "pixel_fp", "pixel_fn")
 
     def counts(self, image: ImagePair) -> dict[str, float]:
-        return image.once(pixel_counts)
+        table, tp = image.table, image.table.shared_pixels
+        return {
+            "pixel_tp": tp,
+            "pixel_fp": table.prediction_pixels - tp,
+            "pixel_fn": table.truth_pixels - tp,
+        }
 
 
-class InstanceMetric(Metric):
-    """A metric of the matched nuclei: `tp`, `fp`, `fn`, and `iou_sum`, the sum of their IoU."""
+class InstanceMetric(RatioMetric):
+    """A metric of matched (tp), false (fp) and missed (fn) nuclei and the IoU of the matched."""
 
-    pooled_as = ("pooled",)
+    counted = ("tp", "fp", "fn")
 
     def counts(self, image: ImagePair) -> dict[str, float]:
-        return image.once(instance_counts)
-
-    @staticmethod
-    def nothing(counts: Counts) -> Any:
-        """Where there is no nucleus on either side."""
-        return counts["tp"] + counts["fp"] + counts["fn"] == 0
+        return image.once(_instance_counts)
 
 
-def pixel_counts(image: ImagePair) -> dict[str, float]:
-    """Foreground pixels that are right (tp), false (fp) and missed (fn)."""
-    table = image.table
-    tp = table.shared_pixels
-    return {
-        "pixel_tp": tp,
-        "pixel_fp": table.prediction_pixels - tp,
-        "pixel_fn": table.truth_pixels - tp,
-    }
-
-
-def instance_counts(image: ImagePair) -> dict[str, float]:
-    """Nuclei that are matched (tp), false (fp) and missed (fn), and the IoU of the matched ones."""
+def _instance_counts(image: ImagePair) -> dict[str, float]:
     table, tp = image.table, len(image.matched)
     return {
         "tp": tp,
@@ -51,8 +62,3 @@ def instance_counts(image: ImagePair) -> dict[str, float]:
         "fn": len(table.truth_ids) - tp,
         "iou_sum": float(table.iou[image.matched].sum()),
     }
-
-
-def ratio(part: Any, whole: Any, undefined: Any) -> Any:
-    """`part / whole`, NaN where it is undefined, and else 0 where the whole is 0."""
-    return np.where(undefined, np.nan, part / np.where(whole > 0, whole, 1))

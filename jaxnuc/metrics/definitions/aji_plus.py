@@ -1,8 +1,8 @@
 """AJI+: the aggregated Jaccard index over a one-to-one assignment."""
 
 from jaxnuc.metrics import base
+from jaxnuc.metrics.assignment import assign
 from jaxnuc.metrics.definitions._aggregated import aggregated
-from jaxnuc.metrics.matching import optimal_pairs
 from jaxnuc.metrics.pair import ImagePair
 
 
@@ -13,4 +13,5 @@ class Metric(base.Metric):
 
     def value(self, image: ImagePair) -> float:
         table = image.table
-        return aggregated(table, optimal_pairs(table), table.intersections, table.unions)
+        pairs = assign(table.rows, table.columns, table.iou)
+        return aggregated(table, pairs, table.intersections, table.unions)

@@ -1,16 +1,9 @@
 """Brier score of the scores of nuclei."""
 
-from typing import Any
-
-from jaxnuc.metrics.base import Counts
-from jaxnuc.metrics.calibration import brier_score
-from jaxnuc.metrics.definitions._calibration import ScoreCalibration
+from jaxnuc.metrics.definitions._calibration import Brier, ScoreCalibration
 
 
-class Metric(ScoreCalibration):
+class Metric(ScoreCalibration, Brier):
     """The mean over the predicted nuclei of (score - matched)^2: see `Calibration`."""
 
     title = "Brier score"
-
-    def pooled(self, counts: Counts) -> Any:
-        return brier_score(counts, self.prefix)

@@ -1,26 +1,18 @@
 """Accuracy: the share of the nuclei found by centroid that have the right class."""
 
-from typing import Any
-
-from jaxnuc.metrics import base
-from jaxnuc.metrics.base import Counts
-from jaxnuc.metrics.definitions._classes import centroid_counts
-from jaxnuc.metrics.definitions._counts import ratio
+from jaxnuc.metrics.definitions._classes import centroid_scores
+from jaxnuc.metrics.definitions._counts import RatioMetric
 from jaxnuc.metrics.pair import ImagePair
 
 
-class Metric(base.Metric):
+class Metric(RatioMetric):
     """Over the nuclei matched within 12 pixels whose true class is known (HoVer-Net, 2019)."""
 
     title = "Accuracy of the classes"
     needs = ("maps", "classes")
     per_image = False
-    pooled_as = ("pooled",)
+    part, whole, counted = {"class_right": 1}, {"class_known": 1}, ("class_known",)
 
     def counts(self, image: ImagePair) -> dict[str, float]:
-        found = image.once(centroid_counts)
+        found = image.once(centroid_scores)
         return {"class_right": found.right, "class_known": found.known}
-
-    def pooled(self, counts: Counts) -> Any:
-        known = counts["class_known"]
-        return ratio(counts["class_right"], known, known == 0)

@@ -5,14 +5,8 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.metrics import base
-from jaxnuc.metrics.base import Counts
-from jaxnuc.metrics.definitions._classes import (
-    by_name,
-    centroid_counts,
-    class_names_of,
-    of_name,
-)
-from jaxnuc.metrics.definitions._counts import ratio
+from jaxnuc.metrics.base import Counts, ratio
+from jaxnuc.metrics.definitions._classes import by_name, centroid_scores, class_names_of, of_name
 from jaxnuc.metrics.pair import ImagePair
 from jaxnuc.metrics.panoptic import mean
 
@@ -26,10 +20,9 @@ class Metric(base.Metric):
     pooled_as = ("pooled",)
 
     def counts(self, image: ImagePair) -> dict[str, float]:
-        found, names = image.once(centroid_counts), image.class_names
-        return by_name("class_f1_right", names, 2 * found.tp) | by_name(
-            "class_f1_whole", names, found.whole()
-        )
+        found, names = image.once(centroid_scores), image.class_names
+        right = by_name("class_f1_right", names, 2 * found.tp)
+        return right | by_name("class_f1_whole", names, found.whole)
 
     def pooled(self, counts: Counts) -> Any:
         return mean(_each(counts))
@@ -41,5 +34,5 @@ class Metric(base.Metric):
 
 def _each(counts: Counts) -> np.ndarray:
     """(C, ...) F1 of each class; NaN for a class that occurs on neither side."""
-    whole = of_name(counts, "class_f1_whole")
-    return ratio(of_name(counts, "class_f1_right"), whole, whole == 0)
+    each: np.ndarray = ratio(of_name(counts, "class_f1_right"), of_name(counts, "class_f1_whole"))
+    return each

@@ -1,16 +1,10 @@
 """IoU: intersection over union of the foreground pixels."""
 
-from typing import Any
-
-from jaxnuc.metrics.base import Counts
-from jaxnuc.metrics.definitions._counts import PixelMetric, ratio
+from jaxnuc.metrics.definitions._counts import PixelMetric
 
 
 class Metric(PixelMetric):
     """TP / (TP + FP + FN) over pixels."""
 
     title = "IoU, foreground"
-
-    def pooled(self, counts: Counts) -> Any:
-        union = counts["pixel_tp"] + counts["pixel_fp"] + counts["pixel_fn"]
-        return ratio(counts["pixel_tp"], union, union == 0)
+    part, whole = {"pixel_tp": 1}, {"pixel_tp": 1, "pixel_fp": 1, "pixel_fn": 1}

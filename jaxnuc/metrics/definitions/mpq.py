@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from jaxnuc.metrics import base
-from jaxnuc.metrics.base import Counts
+from jaxnuc.metrics.base import Counts, ratio
 from jaxnuc.metrics.class_counts import ClassCounts
 from jaxnuc.metrics.definitions._classes import by_name, class_names_of, of_name, panoptic_counts
 from jaxnuc.metrics.pair import ImagePair
@@ -63,5 +63,5 @@ def _class_counts(counts: Counts) -> ClassCounts:
 
 def _image_means(counts: Counts) -> np.ndarray:
     """(C, ...) for each class the mean PQ of the images that have it on either side."""
-    images = of_name(counts, "class_images")
-    return np.where(images > 0, of_name(counts, "class_pq_sum") / np.maximum(images, 1), np.nan)
+    means: np.ndarray = ratio(of_name(counts, "class_pq_sum"), of_name(counts, "class_images"))
+    return means

@@ -1,6 +1,6 @@
 """What every protocol is: what it keeps of each image, and the figures that follow."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -12,18 +12,24 @@ from jaxnuc.registry import Registry
 
 
 class Figure(NamedTuple):
-    """A figure of a protocol.
+    """A figure of a protocol: its value, NaN where nothing contributes, and what it stands for.
 
-    Attributes:
-      name: such as `mpq`; what there is one of for each class, tissue or threshold is
-        `<name>/<which>`.
-      value: NaN where nothing contributes.
-      meaning: what it stands for, in a line.
+    The name is such as `mpq`, or `<name>/<which>` for each class, tissue or threshold.
     """
 
     name: str
     value: float
     meaning: str
+
+
+def of_each(
+    figure: str, names: Iterable[str], values: Iterable[float], meaning: str = ""
+) -> list[Figure]:
+    """What there is of a figure for each class or tissue of these names."""
+    return [
+        Figure(f"{figure}/{name}", float(value), f"{meaning or figure} of {name}")
+        for name, value in zip(names, values, strict=True)
+    ]
 
 
 class Protocol:
@@ -53,12 +59,7 @@ class Protocol:
         raise NotImplementedError
 
     def figures(self, states: Sequence[Any], class_names: Sequence[str]) -> list[Figure]:
-        """The figures of a data set.
-
-        Args:
-          states: of its images; those of several processes are put together in any order.
-          class_names: of class 1, 2, ...
-        """
+        """The figures of a data set, from the states of its images in any order."""
         raise NotImplementedError
 
 
@@ -67,13 +68,7 @@ REGISTRY = Registry("protocol", "jaxnuc.metrics.protocols", "Protocol", base=Pro
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of a protocol: printed, a table.
-
-    Attributes:
-      name: of the protocol.
-      title: of the protocol.
-      figures: in the order of the table.
-    """
+    """The figures of a protocol, with its name and title: printed, a table."""
 
     name: str
     title: str
@@ -95,15 +90,15 @@ class Result:
         single = [f for f in self.figures if "/" not in f.name]
         tables = [[[f.name, f"{f.value:.4f}", f.meaning] for f in single]]
         # Figures of the same classes (tissues, thresholds) share a table, a column each.
-        rows: dict[str, list[str]] = {}
+        columns: dict[str, dict[str, str]] = {}
         for figure in self.figures:
             if "/" in figure.name:
                 column, _, which = figure.name.partition("/")
-                rows.setdefault(column, []).append(which)
-        for keys in dict.fromkeys(tuple(keys) for keys in rows.values()):
-            names = [column for column, found in rows.items() if tuple(found) == keys]
-            cells = [[f"{self[f'{name}/{key}']:.4f}" for name in names] for key in keys]
-            tables.append([["", *names], *([k, *c] for k, c in zip(keys, cells, strict=True))])
+                columns.setdefault(column, {})[which] = f"{figure.value:.4f}"
+        for keys in dict.fromkeys(tuple(cells) for cells in columns.values()):
+            names = [name for name, cells in columns.items() if tuple(cells) == keys]
+            rows = [[key, *(columns[name][key] for name in names)] for key in keys]
+            tables.append([["", *names], *rows])
         return [rows for rows in tables if rows]
 
     def __str__(self) -> str:
@@ -111,11 +106,7 @@ class Result:
 
 
 def make(entries: Iterable[str | Mapping[str, Any] | Protocol]) -> tuple[Protocol, ...]:
-    """Protocols by name.
-
-    Args:
-      entries: names of the library's protocols, dotted names from other packages, or sections
-        `{"name": ..., **arguments}`.
+    """Protocols by name: of the library, dotted, or sections `{"name": ..., **arguments}`.
 
     Raises:
       ValueError: an unknown name or argument.
@@ -127,14 +118,9 @@ def make(entries: Iterable[str | Mapping[str, Any] | Protocol]) -> tuple[Protoco
 
 
 def check(
-    protocols: Iterable[Protocol], available: Iterable[str], conventions: Conventions
+    protocols: Iterable[Protocol], available: Collection[str], conventions: Conventions
 ) -> None:
-    """Refuses protocols that need more than there is.
-
-    Args:
-      protocols: to check.
-      available: what every image has, of `jaxnuc.metrics.pair.NEEDS`.
-      conventions: with which the images are scored.
+    """Refuses protocols that need more than what is `available` of every image.
 
     Raises:
       ValueError: names the protocol and what it needs.
@@ -153,13 +139,7 @@ def results(
     states: Sequence[Sequence[Any]],
     class_names: Sequence[str] = (),
 ) -> tuple[Result, ...]:
-    """The figures of a data set by several protocols.
-
-    Args:
-      protocols: which.
-      states: of each image those of all protocols, in their order.
-      class_names: of class 1, 2, ...
-    """
+    """The figures of a data set from the states of each image, in the order of the protocols."""
     return tuple(
         Result(p.name, p.title, tuple(p.figures([state[k] for state in states], class_names)))
         for k, p in enumerate(protocols)

@@ -1,11 +1,12 @@
 """COCO's average precision (AP), of nuclei that come with a score."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
-from jaxnuc.metrics.average_precision import average_precision
+from jaxnuc.metrics.average_precision import AveragePrecision, average_precision
 from jaxnuc.metrics.contingency import ContingencyTable
 from jaxnuc.metrics.pair import ImagePair, present
 from jaxnuc.metrics.protocols import base
@@ -50,22 +51,17 @@ class Protocol(base.Protocol):
         found = average_precision(tables, scores, truth_classes=true, prediction_classes=predicted)
         # Nuclei of no class (0) and ignored ones (-1) are no classes to average over.
         counts = found.classes > 0
-        precision, recall = found.precision[counts], found.recall[counts]
+        found = AveragePrecision(*(part[counts] for part in found))
         over = "over classes and IoU 0.50 to 0.95" if class_names else "over IoU 0.50 to 0.95"
         figures = [
-            Figure("ap", _mean(precision), f"precision, averaged over recalls, {over}"),
-            Figure("ap50", _mean(precision[:, 0]), "the same at IoU >= 0.50"),
-            Figure("ap75", _mean(precision[:, 5]), "the same at IoU >= 0.75"),
-            Figure("ar", _mean(recall), f"recall of all predictions, {over}"),
+            Figure("ap", found.ap, f"precision, averaged over recalls, {over}"),
+            Figure("ap50", found.ap50, "the same at IoU >= 0.50"),
+            Figure("ap75", found.ap75, "the same at IoU >= 0.75"),
+            Figure("ar", found.ar, f"recall of all predictions, {over}"),
         ]
-        of_class = {int(c): k for k, c in enumerate(found.classes)}
-        for number, name in enumerate(class_names, 1):
-            k = of_class.get(number)
-            for figure, values in (("ap", found.class_ap), ("ar", found.class_ar)):
-                value = float("nan") if k is None else float(values[k])
-                figures.append(Figure(f"{figure}/{name}", value, f"{figure} of {name}"))
+        class_ap, class_ar = found.precision.mean(axis=(1, 2)), found.recall.mean(axis=1)
+        for figure, values in (("ap", class_ap), ("ar", class_ar)):
+            of_class = dict(zip(found.classes.tolist(), values, strict=True))
+            each = (of_class.get(number, math.nan) for number in range(1, len(class_names) + 1))
+            figures += base.of_each(figure, class_names, each)
         return figures
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")

@@ -2,15 +2,10 @@
 
 from collections.abc import Sequence
 
-from jaxnuc.metrics.classification import (
-    ClassifiedPairs,
-    classification_scores,
-    pairs_by_centroid,
-)
-from jaxnuc.metrics.pair import ImagePair, present
+from jaxnuc.metrics.classification import ClassifiedPairs, classification_scores, image_pairs
+from jaxnuc.metrics.pair import ImagePair
 from jaxnuc.metrics.protocols import base
 from jaxnuc.metrics.protocols.base import Figure
-from jaxnuc.postprocess.regions import regions
 
 
 class Protocol(base.Protocol):
@@ -27,9 +22,7 @@ class Protocol(base.Protocol):
     needs = ("maps", "classes")
 
     def state(self, image: ImagePair) -> ClassifiedPairs:
-        truth, prediction = (regions(side).centroids for side in present(image.maps, "maps"))
-        true, predicted = present(image.classes, "classes")
-        return pairs_by_centroid(truth, true, prediction, predicted, empty_images="reference")
+        return image_pairs(image, empty_images="reference")
 
     def figures(
         self, states: Sequence[ClassifiedPairs], class_names: Sequence[str]
@@ -39,8 +32,5 @@ class Protocol(base.Protocol):
         return [
             Figure("f_d", found.detection_f1, "F1 of the nuclei, whatever their type"),
             Figure("accuracy", found.accuracy, "share of the matched nuclei with the right type"),
-            *(
-                Figure(f"f_c/{name}", float(f1), f"F1 of detection and type of {name}")
-                for name, f1 in zip(class_names, found.class_f1, strict=True)
-            ),
+            *base.of_each("f_c", class_names, found.class_f1, "F1 of detection and type"),
         ]

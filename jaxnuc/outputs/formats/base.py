@@ -66,15 +66,11 @@ class Format(ABC):
     ) -> int:
         """Writes the nuclei of one image; the file appears when it is complete.
 
-        The same nuclei always make the same bytes.
-
-        Args:
-          path: of the file, or of the folder for formats that are folders.
-          tables: the nuclei, all with the same columns; one table is taken at a time.
-          scene: the image.
+        The same nuclei always make the same bytes. Their numbers are 1, 2, ... in the order of the
+        tables, which all have the same columns, and are taken one at a time.
 
         Returns:
-          How many nuclei were written. They have the numbers 1, 2, ... in the order of the tables.
+          How many nuclei were written.
 
         Raises:
           ImportError: a package is missing.

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.outputs.columns import all_columns, empty_table, same_columns
+from jaxnuc.outputs.columns import all_columns, empty_table
 from jaxnuc.outputs.formats import base
 from jaxnuc.outputs.scene import Scene
-from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.outputs.table import NucleiTable, same_columns
 
 
 class Format(base.Format):

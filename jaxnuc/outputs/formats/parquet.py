@@ -4,10 +4,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from jaxnuc.outputs.columns import all_columns, empty_table, same_columns
+from jaxnuc.outputs.columns import all_columns, empty_table
 from jaxnuc.outputs.formats import base
 from jaxnuc.outputs.scene import Scene
-from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.outputs.table import NucleiTable, same_columns
 
 
 class Format(base.Format):

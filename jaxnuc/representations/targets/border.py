@@ -14,13 +14,8 @@ from jaxnuc.representations.targets.contours import inner_line
 def eroded(instances: Integer[np.ndarray, "h w"]) -> Integer[np.ndarray, "h w"]:
     """Each instance without the pixels that have a 4-neighbor outside of it.
 
-    An erosion by a cross of 3x3 pixels; the border of the image does not erode.
-
-    Args:
-      instances: (H, W) integer label map.
-
-    Returns:
-      (H, W) label map with the same ids; those of instances too thin are gone.
+    An erosion by a cross of 3x3 pixels; the border of the image does not erode. The ids are the
+    same; those of instances too thin are gone.
     """
     return np.where(inner_line(instances), 0, instances)
 
@@ -38,9 +33,6 @@ def border_weights(
       instances: (H, W) integer label map.
       w0: height of the border's weight.
       sigma: its width in pixels.
-
-    Returns:
-      (H, W) float32.
 
     Example:
       >>> border_weights(np.array([[1, 0, 2, 0, 0]])).round(2)
@@ -65,9 +57,6 @@ def two_nearest(instances: Integer[np.ndarray, "h w"]) -> tuple[np.ndarray, np.n
     another choice of w of m groups, and a transform is made of each group. In ascending order of
     the m distances of a pixel the first w are those of the groups of the nearest instance. The next
     is that of the second nearest, for it is in a group in which the nearest is not.
-
-    Args:
-      instances: (H, W) integer label map.
 
     Returns:
       (H, W) float32 each, 0 where a pixel belongs to an instance; None if there are fewer than two.

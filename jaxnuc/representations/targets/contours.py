@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
 from jaxnuc.postprocess import label_components, regions
+from jaxnuc.postprocess.filters import over_cross
 from jaxnuc.postprocess.masks import Mask, paint
 
 _REACH = 2  # pixels from a nucleus to the line around it
@@ -14,19 +15,13 @@ _REACH = 2  # pixels from a nucleus to the line around it
 def inner_line(instances: Shaped[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     """The foreground pixels with a 4-neighbor of another id, of which the background is one.
 
-    Args:
-      instances: (H, W) integer label map, or a mask. Outside the image counts as the same id.
-
-    Returns:
-      (H, W) bool.
+    Of a label map or a mask; outside the image counts as the same id.
     """
     line = np.zeros(instances.shape, bool)
-    down = instances[1:] != instances[:-1]
-    line[1:] |= down
-    line[:-1] |= down
-    right = instances[:, 1:] != instances[:, :-1]
-    line[:, 1:] |= right
-    line[:, :-1] |= right
+    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        change = instances[here] != instances[there]
+        line[here] |= change
+        line[there] |= change
     line &= instances > 0
     return line
 
@@ -36,12 +31,6 @@ def contour_map(instances: Integer[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"
 
     The published code takes Canny edges of the ids modulo 256, where nuclei with equal remainders
     have no line between them; the growth is that of its 2x2 dilation.
-
-    Args:
-      instances: (H, W) integer label map.
-
-    Returns:
-      (H, W) bool.
     """
     line = inner_line(instances)
     band = line.copy()
@@ -56,13 +45,6 @@ def dcan_contour(instances: Integer[np.ndarray, "h w"], radius: int = 3) -> Bool
 
     These are the pixels with more than one id, of which the background is one, within `radius`
     pixels of city-block distance. The border of the image is no contour.
-
-    Args:
-      instances: (H, W) integer label map.
-      radius: of the diamond; 3 makes it 7 pixels wide.
-
-    Returns:
-      (H, W) bool.
     """
     lowest = highest = instances
     for _ in range(radius):
@@ -113,9 +95,6 @@ def separated_mask(nuclei: Sequence[Mask], shape: tuple[int, ...]) -> np.ndarray
     Args:
       nuclei: the largest first; they may overlap.
       shape: (H, W) of the image.
-
-    Returns:
-      (H, W) bool.
     """
     mask = np.zeros(shape, bool)
     for row, col, nucleus in nuclei:
@@ -162,12 +141,3 @@ def canny_line(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
         steeper(1, -1, True),
     )
     return found & (slopes[1:-1, 1:-1] > 0)
-
-
-def over_cross(combine: np.ufunc, values: np.ndarray) -> np.ndarray:
-    """Combines each pixel (H, W) with its four neighbors, as far as they are in the image."""
-    result = values.copy()
-    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
-        combine(result[here], values[there], out=result[here])
-        combine(result[there], values[here], out=result[there])
-    return result

@@ -1,9 +1,13 @@
-"""HoVer-Net's targets: for each pixel of a nucleus, its distances to the center, scaled."""
+"""HoVer-Net's targets: for each pixel of a nucleus, its distances to the center, scaled.
+
+Source: Graham et al., HoVer-Net, 2019, and the code published with it.
+"""
 
 import cc3d
 import numpy as np
 
 from jaxnuc.postprocess.regions import regions
+from jaxnuc.registry import one_of
 
 
 def hover_maps(
@@ -31,12 +35,8 @@ def hover_maps(
 
     Raises:
       ValueError: the map is no label map, the crop is larger than it, or `border` is unknown.
-
-    References:
-      Graham et al., HoVer-Net, 2019, and the code published with it.
     """
-    if border not in ("keep", "reference"):
-        raise ValueError(f"border={border!r}; known: keep, reference")
+    one_of("border", border, ("keep", "reference"))
     found = regions(instances)
     height, width = instances.shape
     h, w = shape or (height, width)
@@ -69,12 +69,8 @@ def hover_maps(
 def separate_components(instances: np.ndarray) -> np.ndarray:
     """Gives every further component of an id an id of its own, as mirrored padding makes them.
 
-    Args:
-      instances: (H, W) integer label map.
-
-    Returns:
-      (H, W) int32; the first 4-connected component of each id in raster order keeps it, the others
-      get the next free ones, in the order of ids and then in raster order.
+    Of an (H, W) int32 label map. The first 4-connected component of each id in raster order keeps
+    it, the others get the next free ones, in the order of ids and then in raster order.
     """
     # Of several labels at once; cc3d's 4-connected parts are in raster order (see components).
     parts = cc3d.connected_components(np.ascontiguousarray(instances), connectivity=4)

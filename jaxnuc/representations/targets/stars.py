@@ -1,16 +1,20 @@
-"""StarDist's target maps: object probability and star distances."""
+"""StarDist's target maps: object probability and star distances.
+
+Source: Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018, section 2.1.
+"""
 
 import edt
 import fastremap
 import numpy as np
 
+from jaxnuc.postprocess.checks import label_map
 from jaxnuc.postprocess.polygons import checked_grid, ray_directions
 
 _CHUNK = 1 << 17  # pixels at a time, so that what a ray needs stays in the cache
 _SPARSE = 32  # when fewer than one pixel in so many is left, only these are looked at
 
 
-def edt_probability(instances: np.ndarray, grid: int | tuple[int, int] = 1) -> np.ndarray:
+def edt_probability(instances: np.ndarray, grid: int = 1) -> np.ndarray:
     """The object probability: the distance to outside the object over its greatest value there.
 
     The border of the image is not outside: an object cut by it keeps its high values there. Only
@@ -19,7 +23,7 @@ def edt_probability(instances: np.ndarray, grid: int | tuple[int, int] = 1) -> n
 
     Args:
       instances: (H, W) integer label map, 0 is background. Parts of one id are one object.
-      grid: pixels from one grid point to the next, one number or (row, col).
+      grid: pixels from one grid point to the next, each way.
 
     Returns:
       (ceil(H / grid), ceil(W / grid)) float32 in [0, 1], 0 in the background.
@@ -30,12 +34,9 @@ def edt_probability(instances: np.ndarray, grid: int | tuple[int, int] = 1) -> n
     Example:
       >>> edt_probability(np.array([[0, 1, 1, 1, 2, 2]]))
       array([[0. , 0.5, 1. , 0.5, 0.5, 1. ]], dtype=float32)
-
-    References:
-      Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018, section 2.1.
     """
-    step_row, step_col = checked_grid(grid)
-    labels = _renumbered(instances)[::step_row, ::step_col]
+    grid = checked_grid(grid)
+    labels = fastremap.renumber(label_map(instances, "instances"))[0][::grid, ::grid]
     if not labels.any():
         return np.zeros(labels.shape, np.float32)
     fills = bool((labels == labels[0, 0]).all())
@@ -46,9 +47,7 @@ def edt_probability(instances: np.ndarray, grid: int | tuple[int, int] = 1) -> n
     return distances / most[labels]
 
 
-def star_distances(
-    instances: np.ndarray, n_rays: int = 32, grid: int | tuple[int, int] = 1
-) -> np.ndarray:
+def star_distances(instances: np.ndarray, n_rays: int = 32, grid: int = 1) -> np.ndarray:
     """The distances from each pixel to the outline of its object along equally spaced rays.
 
     Ray k of R points to the angle 2 pi k / R: row + sin, column + cos. It proceeds by steps of one
@@ -60,8 +59,7 @@ def star_distances(
     Args:
       instances: (H, W) integer label map, 0 is background.
       n_rays: R, at least 3.
-      grid: pixels from one grid point to the next, one number or (row, col). Rays run on the full
-        label map.
+      grid: pixels from one grid point to the next, each way. Rays run on the full label map.
 
     Returns:
       (ceil(H / grid), ceil(W / grid), R) float32 in pixels of the label map, 0 in the background.
@@ -72,26 +70,22 @@ def star_distances(
     Example:
       >>> star_distances(np.array([[0, 5, 5, 5, 0]]), n_rays=4)[0, 1]
       array([2.5, 0.5, 0.5, 0.5], dtype=float32)
-
-    References:
-      Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018, section 2.1.
     """
     if n_rays < 3:
         raise ValueError(f"{n_rays} rays make no polygon; at least 3 are needed")
-    step_row, step_col = checked_grid(grid)
-    labels = _renumbered(instances)
-    on_grid = labels[::step_row, ::step_col]
+    grid = checked_grid(grid)
+    labels = fastremap.renumber(label_map(instances, "instances"))[0]
+    on_grid = labels[::grid, ::grid]
     height, width = on_grid.shape
-    line = width + 1
-    counts = _steps_inside(labels, n_rays, step_row, step_col)
+    counts = _steps_inside(labels, n_rays, grid)
     ends = 0.5 / np.abs(ray_directions(n_rays)).max(axis=0)
-    by_pixel = np.ascontiguousarray(counts.T).reshape(height, line, n_rays)[:, :width]
+    by_pixel = np.ascontiguousarray(counts.T).reshape(height, width + 1, n_rays)[:, :width]
     distances = np.add(by_pixel, ends.astype(np.float32), dtype=np.float32)
     distances[on_grid == 0] = 0
     return distances
 
 
-def _steps_inside(labels: np.ndarray, n_rays: int, step_row: int, step_col: int) -> np.ndarray:
+def _steps_inside(labels: np.ndarray, n_rays: int, grid: int) -> np.ndarray:
     """(R, h * (w + 1)) how many steps of each ray stay inside; one zero ends each row of the grid.
 
     A step leads to the same offset from every pixel, as no position lies halfway between two
@@ -104,22 +98,22 @@ def _steps_inside(labels: np.ndarray, n_rays: int, step_row: int, step_col: int)
     therefore stops all rays that leave the image, and what they read later does not matter.
     """
     sides = np.array(labels.shape)
-    height, width = -(-sides // (step_row, step_col))
+    height, width = -(-sides // grid)
     line = width + 1
     size = height * line
     longest = int(np.hypot(*sides)) + 2
-    margin = (longest // step_row + 2) * line
-    parts = np.zeros((step_row * step_col, margin + size + margin), labels.dtype)
+    margin = (longest // grid + 2) * line
+    parts = np.zeros((grid * grid, margin + size + margin), labels.dtype)
     for number, part in enumerate(parts):
-        a, b = divmod(number, step_col)
-        subsampled = labels[a::step_row, b::step_col]
+        a, b = divmod(number, grid)
+        subsampled = labels[a::grid, b::grid]
         within = part[margin : margin + size].reshape(height, line)
         within[: subsampled.shape[0], : subsampled.shape[1]] = subsampled
 
     lengths = np.arange(1, longest + 1)
     rows, cols = (np.rint(np.outer(d, lengths)).astype(np.int64) for d in ray_directions(n_rays))
-    numbers = (rows % step_row * step_col + cols % step_col).tolist()
-    shifts = (margin + rows // step_row * line + cols // step_col).tolist()
+    numbers = (rows % grid * grid + cols % grid).tolist()
+    shifts = (margin + rows // grid * line + cols // grid).tolist()
     counts = np.zeros((n_rays, size), np.min_scalar_type(longest))
     views = list(parts)
     for start in range(0, size, _CHUNK):
@@ -150,16 +144,3 @@ def _steps_inside(labels: np.ndarray, n_rays: int, step_row: int, step_col: int)
                 left = left[views[number][left + (start + shift)] == own[left]]
                 count[left] += 1
     return counts
-
-
-def _renumbered(instances: np.ndarray) -> np.ndarray:
-    """The label map with ids 1..n in the smallest type that holds them."""
-    instances = np.asarray(instances)
-    if instances.ndim != 2 or not np.issubdtype(instances.dtype, np.integer):
-        raise ValueError(
-            f"instances must be an (H, W) integer label map, got {instances.dtype} "
-            f"of shape {instances.shape}"
-        )
-    if instances.size and instances.min() < 0:
-        raise ValueError(f"instances hold the negative id {instances.min()}; background is 0")
-    return fastremap.renumber(instances)[0]

@@ -87,7 +87,7 @@ def test_label_images(root):
 
 @pytest.mark.parametrize("subset", ["cluster", "target_a", "target_b"])
 def test_outlines(root, subset):
-    source = Source(root, subset, "test")
+    source = Source(root, "test", subset=subset)
     for sample in (source[0], pickle.loads(pickle.dumps(source))[0], source[0]):
         np.testing.assert_array_equal(sample.instances, TRUTH)
         assert sample.ignore is None
@@ -101,27 +101,27 @@ def test_outlines(root, subset):
 
 
 def test_clusters(root):
-    source = Source(root, "cluster", "all")
+    source = Source(root, "all", subset="cluster")
     kinds = ("difficult", "normal", "sample")
     assert source.ids == [f"{side}/{kind}/1" for side in ("train", "test") for kind in kinds]
     assert [source[k].meta["difficulty"] for k in range(3)] == list(kinds)
-    assert len(Source(root, "cluster", "train", val_fraction=0.4)) == 2
+    assert len(Source(root, "train", subset="cluster", val_fraction=0.4)) == 2
 
 
 def test_which_outlines_are_nuclei(root):
-    sample = Source(root, "target_a", "test", outlines={"nuclei": ("nuc", "b")})[0]
+    sample = Source(root, "test", subset="target_a", outlines={"nuclei": ("nuc", "b")})[0]
     # Ids are positions among the nuclei.
     np.testing.assert_array_equal(sample.instances, np.array([0, 1, 0, 0, 2])[TRUTH])
     assert (sample.meta["regions"], sample.meta["other_regions"]) == (2, 2)
-    sample = Source(root, "target_a", "test", outlines={"min_points": 4})[0]
+    sample = Source(root, "test", subset="target_a", outlines={"min_points": 4})[0]
     assert set(np.unique(sample.instances)) == {0, 1, 2}
     assert sample.meta["skipped_regions"] == 2
-    haru = Source(root, "target_a", "test", outlines={"convention": "haru"})[0]
+    haru = Source(root, "test", subset="target_a", outlines={"convention": "haru"})[0]
     assert haru.instances[8, 8] == 1
 
 
 def test_unlabeled_images_of_the_targets(root):
-    source = Source(root, "target_b", "unlabeled")
+    source = Source(root, "unlabeled", subset="target_b")
     assert source.ids == ["train/2", "train/10"]
     assert source.ignores
     sample = source[1]
@@ -129,16 +129,16 @@ def test_unlabeled_images_of_the_targets(root):
     assert sample.ignore.all()
     assert sample.ignore.shape == sample.instances.shape == (16, 20)
     assert not sample.instances.any()
-    assert Source(root, "target_b", "all").ids == ["test/1"]
+    assert Source(root, "all", subset="target_b").ids == ["test/1"]
     for split in ("train", "val"):
         with pytest.raises(ValueError, match="without annotations: 'unlabeled'"):
-            Source(root, "target_a", split)
+            Source(root, split, subset="target_a")
     with pytest.raises(ValueError, match="unknown split of 'patch' 'unlabeled'"):
-        Source(root, "patch", "unlabeled")
+        Source(root, "unlabeled", subset="patch")
 
 
 def test_any_root(root):
-    assert Source(root / "TargetA", "target_a", "test").ids == ["test/1"]
+    assert Source(root / "TargetA", "test", subset="target_a").ids == ["test/1"]
     zips = root / "zips"
     zips.mkdir()
     with zipfile.ZipFile(zips / "archive.zip", "w") as file:
@@ -147,11 +147,13 @@ def test_any_root(root):
                 file.write(path, f"CNSeg/{path.relative_to(root).as_posix()}")
     for subset in ("patch", "cluster", "target_a", "target_b"):
         for path in (zips, zips / "archive.zip"):
-            assert Source(path, subset, "test").ids == Source(root, subset, "test").ids
+            assert (
+                Source(path, "test", subset=subset).ids == Source(root, "test", subset=subset).ids
+            )
     shutil.rmtree(root / "TargetA")
     shutil.rmtree(zips)
     with pytest.raises(FileNotFoundError, match="nothing of the subset 'target_a'; expected"):
-        Source(root, "target_a", "test")
+        Source(root, "test", subset="target_a")
     with pytest.raises(FileNotFoundError, match="no such folder"):
         Source(root / "nowhere")
 
@@ -193,7 +195,7 @@ def test_masks_are_not_taken_for_nuclei(root):
 def test_bad_outlines_name_the_file(root, content, message):
     write(root / "TargetA" / "test_json" / "1.json", content)
     with pytest.raises(ValueError, match=message) as error:
-        Source(root, "target_a", "test")[0]
+        Source(root, "test", subset="target_a")[0]
     assert "1.json" in str(error.value)
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxnuc.data import sources
-from jaxnuc.data.sources.conic import CLASSES, Source
+from jaxnuc.data.sources.conic import Source
 from jaxnuc.labels import label_set
 
 PATCHES = [f"{image}-{k:04}" for image in ("consep_1", "consep_10", "dpath_2") for k in range(3)]
@@ -18,7 +18,7 @@ LABELS[:, 1:4, 1:4, 0] = 300  # ids have gaps
 LABELS[:, 5:8, 2:6, 0] = 2
 LABELS[:, 1:4, 1:4, 1] = np.arange(N)[:, None, None] % 6 + 1
 LABELS[:, 5:8, 2:6, 1] = 5
-COUNTS = RNG.integers(0, 50, (N, 6))
+CLASSES = ("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective")
 
 
 @pytest.fixture
@@ -32,14 +32,11 @@ def write(folder):
     np.save(folder / "images.npy", IMAGES)
     np.save(folder / "labels.npy", LABELS)
     (folder / "patch_info.csv").write_text("\r\n".join(["patch_info", *PATCHES, ""]))
-    rows = [",".join(CLASSES), *(",".join(map(str, row)) for row in COUNTS)]
-    (folder / "counts.csv").write_text("\n".join(rows))
 
 
-def test_patches_classes_and_counts(root):
+def test_patches_and_classes(root):
     source = pickle.loads(pickle.dumps(sources.create("conic", root=root, split="all")))
     assert (source.name, source.ids, len(source)) == ("conic", PATCHES, N)
-    np.testing.assert_array_equal(source.counts, COUNTS)
     merged = {0: 0, 1: 1, 2: 2, 3: 3, 4: 4, 5: 4, 6: 5}  # plasma and eosinophil are one leaf
     for i in range(N):
         sample = source[i]
@@ -77,14 +74,13 @@ def test_split_by_image(root):
     part = parts["train"]
     for i, name in enumerate(part.ids):
         np.testing.assert_array_equal(part[i].image, IMAGES[PATCHES.index(name)])
-        np.testing.assert_array_equal(part.counts[i], COUNTS[PATCHES.index(name)])
 
 
 def test_nested_folder_and_zips(root):
     write(root / "x" / "data")
     with pytest.raises(ValueError, match=r"and .*x/data/images\.npy are both the images\.npy"):
         Source(root)
-    for name in ("images.npy", "labels.npy", "patch_info.csv", "counts.csv"):
+    for name in ("images.npy", "labels.npy", "patch_info.csv"):
         (root / name).unlink()
     assert len(Source(root, "all")) == N
     for compression, name in ((zipfile.ZIP_STORED, "a.zip"), (zipfile.ZIP_DEFLATED, "b.zip")):
@@ -100,8 +96,6 @@ def test_nested_folder_and_zips(root):
 def test_missing_files(root, tmp_path):
     with pytest.raises(FileNotFoundError, match=r"conic-challenge\.grand-challenge"):
         Source(tmp_path / "absent")
-    (root / "counts.csv").unlink()
-    assert Source(root).counts is None
     (root / "patch_info.csv").unlink()
     with pytest.raises(FileNotFoundError, match=r"no patch_info\.csv"):
         Source(root)
@@ -136,8 +130,6 @@ def test_bad_arrays(root, name, change, message):
         ("patch_info.csv", "patch_info\nconsep_1-0000\n", f"1 patches, but {N} in images.npy"),
         ("patch_info.csv", "patch_info\n" + "consep_1-0000\n" * N, "line 3: .*is there twice"),
         ("patch_info.csv", "patch_info\n" + "consep\n" * N, "line 2: 'consep' is no name"),
-        ("counts.csv", ",".join(CLASSES) + "\n" + "a,1,1,1,1,1\n" * N, "no numbers"),
-        ("counts.csv", ",".join(CLASSES) + "\n", "counts.csv: 0 patches"),
     ],
 )
 def test_bad_tables(root, name, text, message):

@@ -110,9 +110,11 @@ def test_hovernets_folders(redistribution, layout):
 def test_originals_by_a_table_of_splits(originals):
     file = table(originals / "kumar.csv", PUBLISHED[::-1], ["image_id", "split"])
     for part in ("test_same", "test_diff"):
-        assert Source(originals, part, file).ids == NAMES[part]
-    assert len(Source(originals, "all", file)) == 30  # of the 37
-    inner = Source(originals / "MoNuSeg 2018 Training Data", "train", str(file), val_fraction=0)
+        assert Source(originals, part, split_file=file).ids == NAMES[part]
+    assert len(Source(originals, "all", split_file=file)) == 30  # of the 37
+    inner = Source(
+        originals / "MoNuSeg 2018 Training Data", "train", split_file=str(file), val_fraction=0
+    )
     assert inner.ids == NAMES["train"]
     sample = inner[0]
     assert sample.instances[3, 6] == 1
@@ -123,20 +125,20 @@ def test_originals_by_a_table_of_splits(originals):
 def test_originals_by_a_table_of_organs(originals):
     file = table(originals / "organs.csv", ORGANS, ["image_id", "organ"])
     organs = dict(ORGANS)
-    same = Source(originals, "test_same", file)
+    same = Source(originals, "test_same", split_file=file)
     assert sorted(organs[n] for n in same.ids) == sorted(
         ["Breast", "Kidney", "Liver", "Prostate"] * 2
     )
-    assert Source(originals, "test_diff", file).ids == NAMES["test_diff"]
-    train = Source(originals, "train", file, val_fraction=0)
+    assert Source(originals, "test_diff", split_file=file).ids == NAMES["test_diff"]
+    train = Source(originals, "train", split_file=file, val_fraction=0)
     assert len(train) == 16
     assert not set(train.ids) & set(same.ids)
-    assert Source(originals, "test_same", file).ids == same.ids
-    assert Source(originals, "test_same", file, seed=1).ids != same.ids
+    assert Source(originals, "test_same", split_file=file).ids == same.ids
+    assert Source(originals, "test_same", split_file=file, seed=1).ids != same.ids
     assert train[0].meta["tissue"] == organs[train.ids[0]]
     both = [(n, part, organs[n]) for n, part in PUBLISHED]
     file = table(originals / "both.csv", both, ["image_id", "split", "organ"])
-    source = Source(originals, "test_same", file)
+    source = Source(originals, "test_same", split_file=file)
     assert source.ids == NAMES["test_same"]
     assert source[0].meta["tissue"] == "Breast"
 
@@ -164,7 +166,7 @@ def test_what_is_missing_is_said(originals, redistribution):
 def test_bad_tables(originals, rows, columns, message):
     file = table(originals / "kumar.csv", rows, columns)
     with pytest.raises(ValueError, match=message):
-        Source(originals, "test", file)
+        Source(originals, "test", split_file=file)
 
 
 def test_bad_files_are_named(redistribution):

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxnuc.data import sources
 from jaxnuc.data.sources.monusac import Source
-from jaxnuc.io.svs import _tiles, read_svs
+from jaxnuc.io.image_files import _jpeg_2000_tiles, decode_colors
 
 TRAIN, TEST = "MoNuSAC_images_and_annotations", "MoNuSAC Testing Data and Annotations"
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 24, 4), np.uint8)
@@ -212,20 +212,20 @@ def test_jpeg_2000_tiles(tmp_path, ycbcr):
         Image.fromarray(np.ascontiguousarray(tile)).save(file, no_jp2=True, mct=0)
         tiles.append(file.read_bytes())
     data = tiff(image.shape, 33003 if ycbcr else 33005, tiles)
-    error = np.abs(read_svs(data, "a.svs").astype(int) - image)
+    error = np.abs(decode_colors(data, "a.svs").astype(int) - image)
     assert error.max() <= (4 if ycbcr else 0)  # what the color space's rounding costs
     with pytest.raises(ValueError, match=r"a\.svs"):
-        read_svs(data.replace(tiles[3], tiles[3][:20] + bytes(len(tiles[3]) - 20)), "a.svs")
+        decode_colors(data.replace(tiles[3], tiles[3][:20] + bytes(len(tiles[3]) - 20)), "a.svs")
 
 
 def test_real_slides(shared_data):
     wsi = shared_data("wsi")
     jpeg, jpeg2000 = (wsi / f"{n}.svs" for n in ("cmu-1-small-region", "tcga-cr-7395-01a-01-ts1"))
-    assert read_svs(jpeg.read_bytes(), "jpeg.svs").shape == (2967, 2220, 3)
-    slide = read_svs(jpeg2000.read_bytes(), "jpeg2000.svs")
+    assert decode_colors(jpeg.read_bytes(), "jpeg.svs").shape == (2967, 2220, 3)
+    slide = decode_colors(jpeg2000.read_bytes(), "jpeg2000.svs")
     assert slide.shape == (3567, 4443, 3)
     # The slide's own copy at half the size.
     with tifffile.TiffFile(jpeg2000) as file:
-        half = _tiles(jpeg2000.read_bytes(), file.pages[2], "RGB")
+        half = _jpeg_2000_tiles(jpeg2000.read_bytes(), file.pages[2])
     mean = slide[:3566, :4442].reshape(1783, 2, 2221, 2, 3).mean(axis=(1, 3))
     assert np.abs(mean - half).mean() < 4

@@ -1,4 +1,4 @@
-"""Binary filters of whole masks."""
+"""Filters of whole maps by small neighborhoods."""
 
 import numpy as np
 
@@ -19,3 +19,12 @@ def open_with_ellipse(mask: np.ndarray) -> np.ndarray:
         for shift in range(5):
             combine(mask, three[:, shift : shift + width], out=mask)
     return mask
+
+
+def over_cross(combine: np.ufunc, values: np.ndarray) -> np.ndarray:
+    """Combines each pixel (H, W) with its four neighbors, as far as they are in the image."""
+    result = values.copy()
+    for here, there in ((np.s_[1:], np.s_[:-1]), (np.s_[:, 1:], np.s_[:, :-1])):
+        combine(result[here], values[there], out=result[here])
+        combine(result[there], values[here], out=result[there])
+    return result
