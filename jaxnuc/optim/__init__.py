@@ -2,7 +2,7 @@
 
 from jaxnuc.optim.base import Optimizer
 from jaxnuc.optim.criteria import CRITERIA
-from jaxnuc.optim.methods import OPTIMIZERS, current_rate, make, switched_at
+from jaxnuc.optim.methods import OPTIMIZERS, current_rate, make, sgd_rate, switched_at
 from jaxnuc.optim.schedules import SCHEDULES, Schedule, current_scale
 
 __all__ = [
@@ -14,5 +14,6 @@ __all__ = [
     "current_rate",
     "current_scale",
     "make",
+    "sgd_rate",
     "switched_at",
 ]

@@ -44,26 +44,35 @@ class Observation(NamedTuple):
     value: jax.Array  # () float32, its loss
     ready: jax.Array  # () bool, whether the loss has reached its last stage
     increments: Any  # what Lion adds to the parameters
-    gradients: Any  # of the loss
+    gradients: Any  # of the loss, before any clipping
 
 
-# Whether to switch after this step, () bool; SGD's first learning rate if so, () float32.
-Verdict = tuple[jax.Array, jax.Array, Statistics]
+class Decision(NamedTuple):
+    """What a criterion says after one of Lion's steps."""
+
+    due: jax.Array  # () bool, whether SGD takes over
+    rate: jax.Array  # () float32, its first learning rate if so
+    estimate: jax.Array  # () float32, that rate before it is held within bounds
 
 
 class Rule(NamedTuple):
     """A criterion in one training: a pair of pure functions."""
 
     init: Callable[[], Statistics]  # before the first step
-    update: Callable[[Statistics, Observation], Verdict]
+    update: Callable[[Statistics, Observation], tuple[Decision, Statistics]]
     needs_loss: bool  # whether it looks at the loss
 
 
 class Criterion:
     """When SGD takes over from Lion."""
 
-    def rule(self, length: TrainingLength, latest: int) -> Rule:
-        """The rule in a training of this length, where the switch is at step `latest` at last.
+    def rule(self, length: TrainingLength, latest: int, momentum: float) -> Rule:
+        """The rule in a training.
+
+        Args:
+          length: of the training.
+          latest: the step of the switch if it was not before.
+          momentum: of SGD.
 
         Raises:
           ValueError: a number is out of range.
@@ -122,7 +131,8 @@ class Dynamic(FlatLoss):
     After the warm-up, at the first step k at which |average - gamma_k| is below `kappa` standard
     deviations of the latest `window` gammas. With the increment p_k and the gradient g_k, gamma_k =
     <p_k, p_k> / -<p_k, g_k>; steps where this is not positive and finite are left out. SGD starts
-    at the average, within `bounds`.
+    at (1 - momentum) times the average, within `bounds`: on a steady gradient, momentum carries it
+    1 / (1 - momentum) times as far as its rate says.
 
     Attributes:
       warmup: no switch before the end of this time.
@@ -136,9 +146,9 @@ class Dynamic(FlatLoss):
     kappa: float = 0.1
     window: int = 200
     decay: float = 0.999
-    bounds: tuple[float, float] = (1e-4, 1e-1)
+    bounds: tuple[float, float] = (1e-4, 1.0)
 
-    def rule(self, length: TrainingLength, latest: int) -> Rule:
+    def rule(self, length: TrainingLength, latest: int, momentum: float) -> Rule:
         warmup = length.steps(self.warmup, f"{SECTION}.warmup")
         if warmup >= latest:
             raise ValueError(
@@ -157,14 +167,15 @@ class Dynamic(FlatLoss):
             gammas = jnp.zeros(self.window, jnp.float32)
             return Statistics(empty(), RateStatistics(gammas, jnp.int32(0), jnp.float32(0)))
 
-        def update(statistics: Statistics, seen: Observation) -> Verdict:
+        def update(statistics: Statistics, seen: Observation) -> tuple[Decision, Statistics]:
             flat, losses = is_flat(statistics.losses, seen.value)
             stable, average, rates = is_stable(
                 statistics.rates, seen.increments, seen.gradients, self.kappa, self.decay
             )
             due = (seen.step > warmup) & stable & (flat | seen.ready)
-            # SWATS takes (1 - momentum) times this, Adam's momentum being SGD's; not so here.
-            return due, jnp.clip(average, *self.bounds), Statistics(losses, rates)
+            estimate = (1 - momentum) * average
+            decision = Decision(due, jnp.clip(estimate, *self.bounds), estimate)
+            return decision, Statistics(losses, rates)
 
         return Rule(init, update, needs_loss=True)
 
@@ -179,13 +190,13 @@ class Plateau(FlatLoss):
 
     sgd_learning_rate: float
 
-    def rule(self, length: TrainingLength, latest: int) -> Rule:
+    def rule(self, length: TrainingLength, latest: int, momentum: float) -> Rule:
         rate = checked_rate(self.sgd_learning_rate)
         empty, is_flat = self.flat(length)
 
-        def update(statistics: Statistics, seen: Observation) -> Verdict:
+        def update(statistics: Statistics, seen: Observation) -> tuple[Decision, Statistics]:
             flat, losses = is_flat(statistics.losses, seen.value)
-            return flat, jnp.float32(rate), Statistics(losses)
+            return Decision(flat, rate, rate), Statistics(losses)
 
         return Rule(lambda: Statistics(empty()), update, needs_loss=True)
 
@@ -202,7 +213,7 @@ class AtStep(Criterion):
     sgd_learning_rate: float
     at: str
 
-    def rule(self, length: TrainingLength, latest: int) -> Rule:
+    def rule(self, length: TrainingLength, latest: int, momentum: float) -> Rule:
         rate = checked_rate(self.sgd_learning_rate)
         at = length.steps(self.at, f"{SECTION}.at")
         if not 1 <= at <= latest:
@@ -210,7 +221,7 @@ class AtStep(Criterion):
                 f"{SECTION}.at={at} is not from 1 to latest={latest}, where the switch is in any "
                 "case; raise latest or lower at"
             )
-        update = lambda statistics, seen: (seen.step >= at, jnp.float32(rate), statistics)
+        update = lambda statistics, seen: (Decision(seen.step >= at, rate, rate), statistics)
         return Rule(Statistics, update, needs_loss=False)
 
 
@@ -221,10 +232,10 @@ CRITERIA = Registry(
 )
 
 
-def checked_rate(rate: float) -> float:
+def checked_rate(rate: float) -> jax.Array:
     if not rate > 0:
         raise ValueError(f"{SECTION}.sgd_learning_rate={rate} must be greater than 0")
-    return rate
+    return jnp.float32(rate)
 
 
 def is_stable(

@@ -138,11 +138,22 @@ def make(
     parts |= method.chain(learning_rate, length)
     if plateau:
         parts["plateau"] = scale_on_plateau()
-    chain = optax.named_chain(*parts.items())
+    chain = _with_unclipped(optax.named_chain(*parts.items()))
     if not method.frozen:
         return chain
     until = length.steps(method.frozen_until, "optimizer.frozen_until")
     return frozen_at_first(chain, method.frozen, until)
+
+
+def _with_unclipped(
+    chain: optax.GradientTransformationExtraArgs,
+) -> optax.GradientTransformationExtraArgs:
+    """Passes the gradients that the chain is given to all its parts, behind the clipping too."""
+
+    def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> Any:
+        return chain.update(updates, state, params, unclipped=updates, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(chain.init, update)
 
 
 def current_rate(opt_state: Any, learning_rate: optax.Schedule, step: int) -> jax.Array | float:
@@ -158,3 +169,12 @@ def switched_at(opt_state: Any) -> jax.Array | None:
     None for other methods than `lion_then_sgd`.
     """
     return opt_state["lion_then_sgd"].switched_at if "lion_then_sgd" in opt_state else None
+
+
+def sgd_rate(opt_state: Any) -> tuple[jax.Array, jax.Array]:
+    """The rate that SGD began with after Lion, and the estimate behind it; both () float32.
+
+    They differ where a bound of the criterion `dynamic` ruled.
+    """
+    state = opt_state["lion_then_sgd"]
+    return state.sgd_rate, state.estimate

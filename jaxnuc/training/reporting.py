@@ -116,10 +116,10 @@ class Reporter:
         for name, value in figures.items():
             self._board.add_scalar(name, value, step)
 
-    def event(self, step: int, name: str) -> None:
+    def event(self, step: int, name: str, figures: Mapping[str, SupportsFloat] = {}) -> None:
         """Notes what happened, such as a switch of the optimizer: a mark on the curves."""
         if self.active:
-            self._append(step, {"event": name})
+            self._append(step, {"event": name, **{k: float(v) for k, v in figures.items()}})
             self._board.add_text("events", name, step)
 
     def curves(self) -> None:

@@ -1,5 +1,6 @@
 """Optimizers against their published update rules."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -14,12 +15,12 @@ def run(section, **arguments):
     """Parameters after the gradients of `GRADIENTS`, from ones, at a learning rate of 0.1."""
     section = {"learning_rate": 0.1, **section}
     optimizer = optim.make(section, lambda step: 0.1, TrainingLength(9), **arguments)
-    params = jnp.ones(3)
+    params = jnp.ones((1, 3))  # two axes, as a kernel: weight decay applies
     state = optimizer.init(params)
     for gradient in GRADIENTS:
-        updates, state = optimizer.update(jnp.asarray(gradient), state, params)
+        updates, state = optimizer.update(jnp.asarray(gradient)[None], state, params)
         params = params + updates
-    return np.asarray(params)
+    return np.asarray(params[0])
 
 
 def literal(update):
@@ -75,6 +76,31 @@ def lion(k, g, p, m):
 )
 def test_methods_follow_their_rules(section, update):
     np.testing.assert_allclose(run(section), literal(update), rtol=2e-5)
+
+
+@pytest.mark.parametrize("name", optim.OPTIMIZERS.names())
+def test_weight_decay_leaves_out_biases_and_normalizations(name):
+    params = {"kernel": jnp.ones((3, 3, 2, 2)), "bias": jnp.ones(2), "scale": jnp.ones(2)}
+
+    def updates(**arguments):
+        section = {"name": name, "learning_rate": 0.1, "weight_decay": 0.5, **arguments}
+        if name == "lion_then_sgd":
+            at = {"name": "step", "sgd_learning_rate": 0.1, "at": "2 steps"}
+            section |= {"criterion": at, "sgd": {"weight_decay": 0.5}}
+        optimizer = optim.make(section, lambda step: 0.1, TrainingLength(9))
+        state, zero = optimizer.init(params), jax.tree.map(jnp.zeros_like, params)
+        steps = []
+        for _ in range(4):  # two of Lion's and two of SGD's, where it is both
+            step, state = optimizer.update(zero, state, params, value=1.0)
+            steps.append(step)
+        return steps
+
+    for step in updates():
+        assert np.all(np.asarray(step["kernel"]) < 0)
+        assert not np.any(step["bias"])
+        assert not np.any(step["scale"])
+    for step in updates(decay_all=True):
+        assert all(np.all(np.asarray(x) < 0) for x in step.values())
 
 
 def test_clipping():

@@ -112,6 +112,7 @@ def test_nothing_is_gathered_for_what_is_held(section):
 def test_a_switch_made_before_stays():
     section = {
         "name": "lion_then_sgd",
+        "decay_all": True,  # of kernels with one axis
         "criterion": {"name": "step", "at": "3 steps", "sgd_learning_rate": 0.5},
     }
     found, state = run(make({**section, **FROZEN}), PARAMS, GRADIENTS)
