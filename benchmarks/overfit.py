@@ -172,6 +172,8 @@ SYSTEMS = {
     # Learnt distances are not whole pixels: at depth 0 each ripple above one would be a nucleus.
     "dist": System({"name": "dist"}, {"name": "distance", "decoder": {"depth": 1}}),
     "deeplabv3_plus": System({"name": "deeplabv3_plus"}, MASK, steps=600),
+    "deeplabv3": System({"name": "deeplabv3"}, MASK, steps=600),
+    "pspnet": System({"name": "pspnet"}, MASK, steps=600),
 }
 
 

@@ -186,6 +186,8 @@ SYSTEMS = (
         "references_monuseg:method=deeplabv3_plus",
         "one crop of CoNSeP: PQ 0.934",
     ),
+    System("DeepLabV3 [19]", "references_monuseg:method=deeplabv3"),
+    System("PSPNet [20]", "references_monuseg:method=pspnet"),
 )
 
 SYSTEMS_HEADER = (

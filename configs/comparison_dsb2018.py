@@ -37,7 +37,9 @@ METHODS = {
     "dcan": DCAN | {"decoder": {"name": "subtract", **LARGE}},
     "micro_net": FILL,
     "dist": {"name": "distance", "decoder": {"depth": 1, **LARGE}},
-    **dict.fromkeys(("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"), MASK),
+    **dict.fromkeys(("unet_plus_plus", "attention_unet", "ce_net"), MASK),
+    **dict.fromkeys(("deeplabv3", "deeplabv3_plus"), MASK),
+    "pspnet": MASK | {"loss": {"name": "bce_dice", "side_weight": 0.4}},
 }
 OWN = {"hovernet": {"mode": "conic"}, "dist": {"padding": "same"}, "stardist": {"batch_norm": True}}
 

@@ -1,9 +1,10 @@
-"""The methods that others are compared with: U-Net, DIST, Micro-Net, DCAN, and four later networks.
+"""The methods that others are compared with: U-Net, DIST, Micro-Net, DCAN, and six later networks.
 
 Quoted Dice / AJI / PQ: MoNuSeg, Table 1 of HARU-Net's paper: `unet` .758 / .556 / .478, `dist` .786
 / .560 / .443, `dcan` .793 / .525 / .492, `micro_net` .797 / .560 / .519. BNS (here TNBC), its Table
 3: `unet_plus_plus` .777 / .572 / .549, `attention_unet` .782 / .576 / .554, `ce_net` .779 / .582 /
-.548. CoNSeP, Parulekar et al., Table 3: `deeplabv3_plus` PQ .373.
+.548. CoNSeP, Parulekar et al., Table 3: `deeplabv3_plus` PQ .373; MoNuSAC, their text: `unet` .350,
+`deeplabv3` .396, `pspnet` .387.
 
 Settings of the first four: Graham et al., "HoVer-Net", 2019, who reimplemented them; rate and input
 of DCAN and the batch of DIST are choices made here, and windows stay inside the image. The others
@@ -33,7 +34,9 @@ METHODS = {
     "dcan": (OUTLINES | {"decoder": SUBTRACT}, 256, 4, 240),
 }
 LATER = (MASK | {"channels": 1, "loss": BCE_DICE}, 256, 8, 300)
-METHODS |= dict.fromkeys(("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"), LATER)
+NAMES = ("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3", "deeplabv3_plus")
+METHODS |= dict.fromkeys(NAMES, LATER)
+METHODS["pspnet"] = (LATER[0] | {"loss": BCE_DICE | {"side_weight": 0.4}}, *LATER[1:])
 L2 = {"micro_net": {"weight_decay": 1e-5}}
 ADAM = L2 | {"dist": {"learning_rate": 1e-3, "weight_decay": 5e-6}}
 STEPS = {"unet": {"every": "120 epochs"}, "dist": {"every": "10 epochs", "factor": 0.96}}

@@ -20,13 +20,13 @@ from jaxnuc.models import hovernet
 
 PAGES = {path.stem: path for path in sorted((Path(__file__).parents[1] / "configs").glob("*.py"))}
 NETWORKS = (
-    *("alnet_adaptive", "alnet_attention", "attention_unet", "ce_net", "dcan", "deeplabv3_plus"),
-    *("dist", "flexible_unet", "harunet", "hovernet", "micro_net", "stardist", "unet"),
-    "unet_plus_plus",
+    *("alnet_adaptive", "alnet_attention", "attention_unet", "ce_net", "dcan", "deeplabv3"),
+    *("deeplabv3_plus", "dist", "flexible_unet", "harunet", "hovernet", "micro_net", "pspnet"),
+    *("stardist", "unet", "unet_plus_plus"),
 )
 REFERENCES = (
     *("unet", "dist", "micro_net", "dcan"),
-    *("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3_plus"),
+    *("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3", "deeplabv3_plus", "pspnet"),
 )
 
 

@@ -1,4 +1,4 @@
-"""Residual encoders and the networks on them: AL-Net (attention learning), CE-Net, DeepLabV3+."""
+"""Residual encoders and networks on them: AL-Net (attention learning), CE-Net, DeepLab, PSPNet."""
 
 import jax
 import jax.numpy as jnp
@@ -7,15 +7,12 @@ import pytest
 from flax import linen as nn
 
 from jaxnuc import models
-from jaxnuc.models import _attention, _blocks, _resnet, ce_net, deeplabv3_plus
+from jaxnuc.models import _attention, _blocks, _resnet, ce_net, deeplabv3_plus, pspnet
 
 BOTH = {"mask": 1, "contour": 2}
 THIN = {"blocks": (1, 1, 1, 1), "base_width": 4}
-NETWORKS = [
-    ("alnet_attention", {**THIN, "attention_width": 2}),
-    ("ce_net", THIN),
-    ("deeplabv3_plus", {**THIN, "features": 4, "low_features": 3}),
-]
+THIN_ALNET = {**THIN, "attention_width": 2}
+THIN_DEEPLAB = {**THIN, "features": 4, "low_features": 3}
 
 
 def shapes(model, *arguments, size=(1, 64, 64, 3)):
@@ -233,34 +230,7 @@ def test_what_no_resnet_has_is_refused(arguments, message):
         shapes(_resnet.ResNet(**arguments), False)
 
 
-# What all three promise
-
-
-@pytest.mark.parametrize(("name", "arguments"), NETWORKS)
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 101)])
-def test_maps_have_the_input_size(name, arguments, size):
-    model = models.create(name, BOTH, dtype=jnp.bfloat16, **arguments)
-    images = jax.ShapeDtypeStruct((2, *size, 3), jnp.float32)
-    variables = shapes(model, size=images.shape)
-    assert {x.dtype for x in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
-    expected = {k: ((2, *size, c), jnp.float32) for k, c in BOTH.items()}
-    for train in (False, True):
-        maps, state = jax.eval_shape(
-            lambda v, x, train=train: model.apply(
-                v, x, train, mutable=["batch_stats"], rngs={"dropout": jax.random.key(1)}
-            ),
-            variables,
-            images,
-        )
-        assert {k: (m.shape, m.dtype) for k, m in maps.items()} == expected
-        assert jax.tree.structure(state["batch_stats"]) == jax.tree.structure(
-            variables["batch_stats"]
-        )
-
-
-@pytest.mark.parametrize("name", [name for name, _ in NETWORKS])
-def test_small_variants_are_small(name):
-    assert 300_000 < total(name, BOTH, variant="small") < 2_000_000
+# Images in
 
 
 class Fed(Exception):
@@ -389,7 +359,7 @@ def test_attention_learn_equals_its_formula(size):
 
 
 def test_the_boundary_map_comes_from_the_attention_features_alone():
-    model = models.create("alnet_attention", {"mask": 1, "contour": 1}, **NETWORKS[0][1])
+    model = models.create("alnet_attention", {"mask": 1, "contour": 1}, **THIN_ALNET)
     images = jax.random.uniform(jax.random.key(1), (1, 64, 33, 3))
     variables = randomized(shapes(model))
     params = variables["params"]
@@ -501,7 +471,7 @@ def test_skips_of_ce_net_are_added():
 
 @pytest.mark.parametrize("arguments", [{}, {"output_stride": 8}])
 def test_the_pyramid_is_at_the_output_stride(arguments):
-    model = models.create("deeplabv3_plus", {"mask": 1}, **NETWORKS[2][1], **arguments)
+    model = models.create("deeplabv3_plus", {"mask": 1}, **THIN_DEEPLAB, **arguments)
     apply = lambda v, x: model.apply(v, x, capture_intermediates=True, mutable=["intermediates"])
     images = jax.ShapeDtypeStruct((1, 65, 96, 3), jnp.float32)
     _, state = jax.eval_shape(apply, shapes(model), images)
@@ -536,3 +506,44 @@ def test_pyramid_pooling_equals_its_formula():
     ]
     expected = conv(np.concatenate(branches, axis=-1), "fuse")
     np.testing.assert_allclose(layer.apply(variables, x, False), expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("variant", "published"), [("full", 42_004_074), ("resnet101", 60_996_202)]
+)
+def test_parameters_of_deeplab_without_a_decoder(variant, published):
+    """torchvision's, of 21 classes, but for the auxiliary head on the 1024 channels of layer 3."""
+    auxiliary = 256 * (9 * 1024 + 2) + 21 * 257
+    assert total("deeplabv3", {"mask": 21}, variant=variant) == published - auxiliary
+
+
+# PSPNet
+
+
+def test_parameters_of_pspnet():
+    found = parts_of(models.create("pspnet", {"mask": 3}))
+    grids = {f"grid{bins}": 512 * (2048 + 2) for bins in (1, 2, 3, 6)}
+    assert found == {
+        "encoder": 23_508_032,
+        **grids,
+        "last": 512 * (9 * (2048 + 4 * 512) + 2),
+        "mask_head": 3 * 513,
+        "auxiliary": 256 * (9 * 1024 + 2),
+        "mask_auxiliary_head": 3 * 257,
+    }
+    without = parts_of(models.create("pspnet", {"mask": 3}, auxiliary=0))
+    assert without == {k: n for k, n in found.items() if "auxiliary" not in k}
+
+
+@pytest.mark.parametrize("sides", [(7, 5), (12, 6), (2, 1)])
+@pytest.mark.parametrize("bins", [1, 2, 3, 6])
+def test_means_of_cells(bins, sides):
+    h, w = sides
+    x = np.random.default_rng(0).normal(size=(2, h, w, 3)).astype(np.float32)
+    found = pspnet.mean_of_cells(x, bins)
+    for i in range(bins):
+        for j in range(bins):
+            rows = slice(int(np.floor(i * h / bins)), int(np.ceil((i + 1) * h / bins)))
+            columns = slice(int(np.floor(j * w / bins)), int(np.ceil((j + 1) * w / bins)))
+            expected = x[:, rows, columns].mean(axis=(1, 2))
+            np.testing.assert_allclose(found[:, i, j], expected, atol=1e-6)

@@ -154,6 +154,8 @@ PUBLISHED = [
     (("ce_net",), {}, "resnet", RESNET34, 180, 21_797_672 - 513_000),
     (("deeplabv3_plus",), BASIC18, "resnet", RESNET, 100, 11_689_512 - 513_000),
     (("deeplabv3_plus",), {}, "resnet", RESNET50, 265, 25_557_032 - 2_049_000),
+    (("deeplabv3",), {}, "resnet", RESNET50, 265, 25_557_032 - 2_049_000),
+    (("pspnet",), {}, "resnet", RESNET50, 265, 25_557_032 - 2_049_000),
     (("deeplabv3_plus",), {"variant": "resnet101"}, "resnet", RESNET101, 520, 42_500_160),
     (("hovernet", TYPES), {"mode": "conic"}, "resnet", RESNET50, 265, 23_508_032),
 ]
