@@ -1,13 +1,12 @@
 """How fast training samples are made, on one core, beside the limit: reading alone.
 
-    python benchmarks/input_pipeline.py [--source=dsb2018 --root=FOLDER --arguments cache=False]
+    python benchmarks/input_pipeline.py [--source='dsb2018(cache=False)' --root=FOLDER]
 
 The first table is a chain: read a sample, cut, augment, encode the targets of each representation.
 The second is the targets alone, of a patch of 256 x 256 pixels with 100 nuclei.
 """
 
 import argparse
-import ast
 import time
 from collections.abc import Callable
 from typing import Any
@@ -16,6 +15,7 @@ import natural
 import numpy as np
 
 from jaxnuc import representations
+from jaxnuc.cli.parser import source_section
 from jaxnuc.data import transforms
 from jaxnuc.data.splits import open_split
 from jaxnuc.representations.targets.contours import contour_map
@@ -80,16 +80,13 @@ def targets() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--source", default="synthetic")
+    parser.add_argument("--source", type=source_section, default={"name": "synthetic"})
     parser.add_argument("--root", default="")
-    parser.add_argument("--arguments", nargs="*", default=[], help="of the source: cache=False")
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--augment", default="preset('he_medium')")
     parser.add_argument("--seconds", type=float, default=5.0)
     options = parser.parse_args()
-    pairs = (text.split("=", 1) for text in options.arguments)
-    arguments = {key: ast.literal_eval(value) for key, value in pairs}
-    source = open_split({"name": options.source, **arguments}, options.root, "train")
+    source = open_split(options.source, options.root, "train")
     chain(source, options.size, options.augment, options.seconds)
     targets()
 

@@ -63,7 +63,7 @@ def default() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = "100 steps"  # on the split "val"; the end is always evaluated
-    config.evaluation.monitor = "pq_image_mean"  # in the metric's direction: best, plateau, stop
+    config.evaluation.monitor = "pq_image_mean"  # or "loss"; in its direction: best, plateau, stop
     config.evaluation.metrics = ()  # jaxnuc.metrics.definitions; (): the standard ones, mPQ
     config.evaluation.protocols = ()  # jaxnuc.metrics.protocols, when a checkpoint is evaluated
     config.evaluation.patience = 0  # evaluations without a better one before stopping; 0: off
@@ -71,6 +71,7 @@ def default() -> ConfigDict:
     config.evaluation.inclusive = False  # whether an IoU of exactly the threshold matches
     config.evaluation.matching = "iou"  # or "count": choice among pairs at thresholds below 0.5
     config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, nan, one, zero
+    config.evaluation.loss = False  # the training's loss on crops of "val", the same every time
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
     config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
 
@@ -116,7 +117,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     """Sets a value that a command line gives as text.
 
     Sections that are named choices, such as `model`, take new keys, since it is the choice that
-    checks its arguments.
+    checks its arguments; or as a whole a name or a call, such as `cnseg(subset="cluster")`.
 
     Args:
       config: is changed.
@@ -130,8 +131,9 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     >>> config = default()
     >>> override(config, "batch_size", "8")
     >>> override(config, "model.norm", "group")
-    >>> config.batch_size, config.model.norm
-    (8, 'group')
+    >>> override(config, "data.source", "synthetic(size=64)")
+    >>> config.batch_size, config.model.norm, config.data.source.size
+    (8, 'group', 64)
     """
     *sections, last = key.split(".")
     inside_choice = any(key.startswith(f"{path}.") for path in OPEN)
@@ -145,11 +147,26 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     if last not in section and not inside_choice:
         raise _unknown_key(key, section, prefix)
     try:
-        value = _typed(text, section.get(last))
+        value = _choice(text) if key in OPEN else _typed(text, section.get(last))
     except ValueError as error:
         raise ValueError(f"--config.{key}={error}") from None
     with section.ignore_type():
         section[last] = value
+
+
+def _choice(text: str) -> ConfigDict:
+    """A section from a dict, a name or a call.
+
+    Raises:
+      ValueError: the text is none of these.
+    """
+    if text.lstrip().startswith("{"):
+        section: ConfigDict = _typed(text, ConfigDict())
+        return section
+    name, values, arguments = registry.call(text, "choice")
+    if values:
+        raise ValueError(f"{text!r}: arguments need names, such as {name}(key=1)")
+    return ConfigDict({"name": name, **arguments})
 
 
 def _typed(text: str, like: Any) -> Any:
@@ -182,12 +199,14 @@ def _unknown_key(key: str, section: Mapping, prefix: str) -> ValueError:
 
 
 def check(config: ConfigDict) -> None:
-    """Refuses unknown and missing keys and values of another type.
+    """Refuses unknown and missing keys, values of another type, and a `log_every` below 1.
 
     Raises:
       ValueError: names the key, what was given and what is expected.
     """
     _check(config, default(), "")
+    if config.log_every < 1:
+        raise ValueError(f"configuration key 'log_every' must be 1 or more, got {config.log_every}")
 
 
 def _check(given: Mapping, known: Mapping, prefix: str) -> None:

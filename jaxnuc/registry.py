@@ -4,6 +4,7 @@ The file name is the registry: `jaxnuc/models/harunet.py` is the network `"harun
 dot is imported as it is, so that `"my_package.my_net"` works as well as a file of ours.
 """
 
+import ast
 import dataclasses
 import difflib
 import importlib
@@ -48,6 +49,42 @@ def split(section: Mapping[str, Any], kind: str = "section") -> tuple[str, dict[
     if not isinstance(values.get("name"), str):
         raise ValueError(f"a {kind} needs a 'name', got {values!r}")
     return values.pop("name"), values
+
+
+def call(text: str, kind: str) -> tuple[str, list[Any], dict[str, Any]]:
+    """A choice as it is written in a line: its name, and arguments by place and by name.
+
+    Args:
+      text: such as `"consep"`, `'cnseg(subset="cluster")'` or `"scale(0.8, high=1.25)"`; values are
+        Python literals.
+      kind: what is chosen, for errors.
+
+    Raises:
+      ValueError: the text is no such call, or an argument is no literal.
+
+    >>> call('cnseg(subset="cluster")', "source")
+    ('cnseg', [], {'subset': 'cluster'})
+    """
+    try:
+        node = ast.parse(text.strip(), mode="eval").body
+    except SyntaxError:
+        node = None
+    if isinstance(node, ast.Name | ast.Attribute):
+        node = ast.Call(node, [], [])
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name | ast.Attribute):
+        raise ValueError(f"{kind} {text!r} is not a name, nor a call such as name(key=1)")
+    named = {str(each.arg or "**"): _literal(each.value, kind, text) for each in node.keywords}
+    return ast.unparse(node.func), [_literal(each, kind, text) for each in node.args], named
+
+
+def _literal(node: ast.expr, kind: str, text: str) -> Any:
+    try:
+        return ast.literal_eval(node)
+    except ValueError:
+        raise ValueError(
+            f"{kind} {text!r}: the argument {ast.unparse(node)!r} is not a literal (number, tuple, "
+            "string); strings need quotes"
+        ) from None
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Evaluate a trained network on annotated images.
 
   jaxnuc evaluate --workdir=runs/a --split=test
+  jaxnuc evaluate --workdir=runs/a --source=monuseg --source='consep(merge=True)'
 
 Writes report.html, metrics.json, per_image.csv, per_class.csv (with classes), calibration and
 overlay pictures, and prints a table with 95 % confidence intervals (bootstrap over images).
@@ -8,8 +9,9 @@ overlay pictures, and prints a table with 95 % confidence intervals (bootstrap o
 
 import argparse
 import logging
+from typing import Any
 
-from jaxnuc.cli.parser import Parser, comma_separated
+from jaxnuc.cli.parser import Parser, comma_separated, source_section
 
 logger = logging.getLogger(__name__)
 
@@ -20,7 +22,8 @@ def add_arguments(parser: Parser) -> None:
     parser.add_checkpoint(ensemble=True)
     parser.section("data")
     parser.value("--split", "NAME", "split to evaluate (test)", default="test")
-    parser.value("--source", "NAME", "data set, if not that of the training")
+    text = "data set, if not that of the training; several: one table"
+    parser.value("--source", "NAME", text, source_section, [], action="append")
     parser.value("--root", "FOLDER", "its folder, if elsewhere than in training")
     parser.add_patches(patch=None, overlap=128)
     parser.section("figures")
@@ -35,22 +38,32 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the command."""
+    if options.root is not None and len(options.source) > 1:
+        raise ValueError(
+            f"--root={options.root} belongs to one data set, and there are {len(options.source)}; "
+            "give each its own, such as --source='consep(root=\"FOLDER\")'"
+        )
     logger.info("importing JAX")
-    from jaxnuc.evaluation.checkpoint import Data, Inference, evaluate_checkpoint
+    from jaxnuc.evaluation import checkpoint
     from jaxnuc.evaluation.options import EvaluationOptions
+    from jaxnuc.metrics import side_by_side
 
-    figures, output = evaluate_checkpoint(
-        options.workdir,
-        options.checkpoint,
-        output=options.output,
-        data=Data(options.split, options.source, options.root),
-        inference=Inference(options.symmetries, options.patch, options.overlap),
-        options=EvaluationOptions(
+    data = [checkpoint.Data(options.split, x, options.root) for x in options.source or [None]]
+    arguments: dict[str, Any] = {
+        "output": options.output,
+        "inference": checkpoint.Inference(options.symmetries, options.patch, options.overlap),
+        "options": EvaluationOptions(
             metrics=options.metrics,
             protocols=options.protocol,
             workers=options.workers,
             overlays=options.overlays,
         ),
-    )
-    print(figures)
+    }
+    network = (options.workdir, options.checkpoint)
+    if len(data) == 1:
+        figures, output = checkpoint.evaluate_checkpoint(*network, data=data[0], **arguments)
+        print(figures)
+    else:
+        found, output = checkpoint.evaluate_on_several(*network, data=data, **arguments)
+        print(side_by_side(found))
     logger.info("written to %s", output)

@@ -12,6 +12,7 @@ import logging
 from pathlib import Path
 
 from jaxnuc.cli.parser import Parser
+from jaxnuc.registry import split
 
 logger = logging.getLogger(__name__)
 
@@ -33,14 +34,14 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; 1 where the data have errors."""
-    logger.info("opening %s", options.source)
+    name, arguments = split(options.source)
+    logger.info("opening %s", name)
     from jaxnuc.data.contact_sheet import write_contact_sheet
     from jaxnuc.data.inspection import inspect, report
     from jaxnuc.data.splits import open_splits
     from jaxnuc.io.atomic import replace_file
 
-    arguments = dict(options.arguments)
-    splits, problems = open_splits(options.source, options.root, options.split, arguments)
+    splits, problems = open_splits(name, options.root, options.split, arguments)
     found = inspect(
         splits,
         workers=options.workers,
@@ -49,15 +50,15 @@ def run(options: argparse.Namespace) -> int:
         max_pieces=options.max_pieces,
     )
     found.problems[:0] = problems
-    output = options.output or Path("inspected", options.source)
+    output = options.output or Path("inspected", name)
     output.mkdir(parents=True, exist_ok=True)
-    about = {"source": options.source, "root": options.root, "split": options.split}
+    about = {"source": name, "root": options.root, "split": options.split}
     summary = {**about, "arguments": arguments, **found.to_json()}
     replace_file(output / "summary.json", (json.dumps(summary, indent=1) + "\n").encode())
     if found.pictures:
         label_set = next(iter(splits.values())).label_set
         groups = label_set.groups if label_set else ()
         write_contact_sheet(output / "sheet.png", found.pictures, groups)
-    print(report(options.source, found, options.all_notes))
+    print(report(name, found, options.all_notes))
     logger.info("written to %s", output)
     return 1 if found.of("error") else 0

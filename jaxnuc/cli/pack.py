@@ -1,7 +1,7 @@
 """Pack a data set into ArrayRecord shards, which training reads much faster.
 
   jaxnuc pack consep consep_train.zip packed/train --workers=4
-  jaxnuc pack mixture data packed/train --samples=20000 --arguments 'sources=[{"name": "consep"}]'
+  jaxnuc pack 'mixture(sources=[{"name": "consep"}])' data packed/train --samples=20000
 
 Train with --config.data.source.name=packed --config.data.root=packed. An interrupted run, started
 again, keeps the shards that are complete.
@@ -12,15 +12,17 @@ import logging
 from pathlib import Path
 
 from jaxnuc.cli.parser import Parser
+from jaxnuc.registry import split
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
-    parser.usage = "jaxnuc pack SOURCE ROOT OUTPUT [options]"
+    parser.usage = "jaxnuc pack SOURCE [ROOT] OUTPUT [options]"
     parser.add_source()
-    parser.add_argument("root", help="its folder or archive, as distributed")
+    root = "its folder or archive, as distributed (the folder of its name below JAXNUC_DATA)"
+    parser.add_argument("root", nargs="?", default="", help=root)
     parser.add_argument("output", type=Path, help="folder to write; one for each split")
     parser.value("--split", "NAME", "split to pack (train)", default="train")
     parser.value("--mpp", "X", "resample to X microns per pixel", float)
@@ -34,17 +36,16 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> None:
     """Runs the command."""
-    logger.info("opening %s", options.source)
+    name, arguments = split(options.source)
+    logger.info("opening %s", name)
     from jaxnuc.data.packing import pack
     from jaxnuc.data.splits import open_split
 
-    arguments = dict(options.arguments)
-    section = {"name": options.source, **arguments}
     manifest = pack(
-        open_split(section, options.root, options.split, options.mpp),
+        open_split(options.source, options.root, options.split, options.mpp),
         options.output,
         options.split,
-        {"source": options.source, "arguments": arguments, "mpp": options.mpp},
+        {"source": name, "arguments": arguments, "mpp": options.mpp},
         samples=options.samples,
         shards=options.shards,
         allow=options.allow,

@@ -2,11 +2,12 @@
 
 import argparse
 import difflib
-import json
 import re
 import shutil
 from collections.abc import Sequence
 from typing import Any, NoReturn
+
+from jaxnuc.registry import call
 
 WIDTH = 100  # columns at most, also where the terminal is wider
 
@@ -68,10 +69,9 @@ class Parser(argparse.ArgumentParser):
         self.value("--overlap", "PX", shared, int, overlap)
 
     def add_source(self) -> None:
-        """Adds the choice of a data set and its arguments."""
-        self.add_argument("source", help="name of a data set, such as consep")
-        text = "arguments of the data set; values in JSON, or plain text"
-        self.value("--arguments", "KEY=VALUE", text, key_value, [], nargs="+", action="extend")
+        """Adds the choice of a data set."""
+        text = "name of a data set, such as consep, or with arguments, 'consep(merge=True)'"
+        self.add_argument("source", type=source_section, help=text)
 
     def add_workers(self, text: str, default: int | None = None) -> None:
         """Adds the number of worker processes; `text` is what the default means."""
@@ -109,14 +109,14 @@ def comma_separated(text: str) -> tuple[str, ...]:
     return tuple(filter(None, text.split(",")))
 
 
-def key_value(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE` with the value in JSON, or else plain text."""
-    key, equals, value = text.partition("=")
-    if not equals or not key.isidentifier():
-        raise argparse.ArgumentTypeError(f"{text!r} is not KEY=VALUE, such as merge=true")
-    if key in ("name", "root", "split"):
-        raise argparse.ArgumentTypeError(f"{text!r}: {key} has its own argument")
+def source_section(text: str) -> dict[str, Any]:
+    """The section of a data set that is written as a name or as a call."""
     try:
-        return key, json.loads(value)
-    except ValueError:
-        return key, value
+        name, values, arguments = call(text, "data set")
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if values:
+        raise argparse.ArgumentTypeError(f"{text!r}: arguments need names, such as {name}(key=1)")
+    if "split" in arguments:
+        raise argparse.ArgumentTypeError(f"{text!r}: the split has its own option, --split")
+    return {"name": name, **arguments}

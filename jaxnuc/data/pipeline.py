@@ -141,6 +141,26 @@ def batches(
     return Batches(dataset, workers)
 
 
+def fixed_batches(
+    source: Source, transforms: Sequence[Transform], encode: Encode, batch_size: int, seed: int
+) -> Iterator[Batch]:
+    """Every image once, in the source's order, made by the transforms the same way every time.
+
+    Args:
+      source: the images, finitely many.
+      transforms: as for `batches`.
+      encode: as for `batches`.
+      batch_size: images a batch; the last one may have fewer.
+      seed: with the number of an image, that of its transforms.
+    """
+    example = _Example(
+        tuple(transforms), encode, source.ignores or any(t.ignores for t in transforms)
+    )
+    for start in range(0, len(source), batch_size):
+        numbers = range(start, min(start + batch_size, len(source)))
+        yield _stack([example(source[i], np.random.default_rng((seed, i))) for i in numbers])
+
+
 def _start_worker(index: int, count: int) -> None:
     """Lets an input worker end when, and only when, the process that it reads for ends or asks."""
     # A scheduler sends SIGTERM to all processes; the training still needs batches to stop well.

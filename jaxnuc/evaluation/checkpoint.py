@@ -3,11 +3,14 @@
 import json
 import logging
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import jax
+from ml_collections import ConfigDict
 
 from jaxnuc.data.sample import Source
 from jaxnuc.data.splits import open_split
@@ -16,7 +19,7 @@ from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.evaluation.scoring import Segment
 from jaxnuc.evaluation.thresholds import optimize_thresholds
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.metrics import Summary
+from jaxnuc.metrics import Summary, figures_csv
 from jaxnuc.prediction.patches import OVERLAP
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor
@@ -31,13 +34,27 @@ class Data:
     """On what is evaluated: a split, perhaps of another source than that of the training.
 
     Attributes:
-      source: its name; None: that of the training.
+      source: its name, or its section `{"name": ..., **arguments}`; None: that of the training.
       root: where its files are; None: as in the training.
     """
 
     split: str = "test"
-    source: str | None = None
+    source: str | Mapping[str, Any] | None = None
     root: str | None = None
+
+    def open(self, config: ConfigDict) -> tuple[str, Source]:
+        """A label for tables and files, and the split, where a training had this configuration."""
+        trained = config.data.source.to_dict()
+        section = {"name": self.source} if isinstance(self.source, str) else self.source or trained
+        root, name = self.root, section["name"]
+        if root is None:
+            root = config.data.root if name == trained["name"] else ""
+        mpp = config.data.mpp or None
+        source = open_split(section, root, self.split, mpp=mpp, stream=False)
+        # The arguments of the training's own source go without saying.
+        given = [] if self.source is None else [k for k in section if k not in ("name", "root")]
+        arguments = ", ".join(f"{key}={section[key]!r}" for key in given)
+        return name + (f"({arguments})" if arguments else ""), source
 
 
 @dataclass(frozen=True)
@@ -95,46 +112,107 @@ def evaluate_checkpoint(
       ValueError: a damaged checkpoint, an unknown source, split, metric or protocol, other patches,
         an ensemble that does not fit together or has no `output`.
     """
-    # The networks.
-    workdirs = [workdir] if isinstance(workdir, str | os.PathLike) else list(workdir)
-    if len(workdirs) > 1 and output is None:
-        raise ValueError(
-            f"an ensemble of {len(workdirs)} workdirs has no folder of its own; give an output"
+    restored = _Restored(workdir, checkpoint, output, inference)
+    label, source = data.open(restored.predictor.config)
+    folder = Path(output) if output is not None else restored.folder_of(label, data.split)
+    return restored.evaluate(source, data.split, folder, options), folder
+
+
+def evaluate_on_several(
+    workdir: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+    checkpoint: str | int = "best",
+    *,
+    data: Sequence[Data],
+    output: str | os.PathLike[str] | None = None,
+    inference: Inference = PLAIN,
+    options: EvaluationOptions = AS_CONFIGURED,
+) -> tuple[dict[str, Summary], Path]:
+    """Evaluates a checkpoint on several data sets, as `evaluate_checkpoint` does on one.
+
+    Args:
+      workdir: as there.
+      checkpoint: as there.
+      data: on what is evaluated.
+      output: gets a folder for each data set, and `evaluations.csv`, a line for each figure of each
+        of them with its interval; None: the workdir.
+      inference: as there.
+      options: as there.
+
+    Returns:
+      The figures by data set, and the path of the table.
+
+    Raises:
+      FileNotFoundError: as there.
+      ValueError: as there, or a data set is named twice.
+    """
+    restored = _Restored(workdir, checkpoint, output, inference)
+    # All are opened before the first one is evaluated, which may take hours.
+    opened: dict[str, tuple[Source, str]] = {}
+    for each in data:
+        label, source = each.open(restored.predictor.config)
+        if label in opened:
+            raise ValueError(f"data set {label} is named twice; name each once")
+        opened[label] = source, each.split
+    found = {
+        label: restored.evaluate(source, split, restored.folder_of(label, split), options)
+        for label, (source, split) in opened.items()
+    }
+    path = restored.output / "evaluations.csv"
+    replace_file(path, figures_csv(found).encode())
+    return found, path
+
+
+class _Restored:
+    """The networks of a checkpoint, or of an ensemble, for evaluations."""
+
+    def __init__(
+        self,
+        workdir: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+        checkpoint: str | int,
+        output: str | os.PathLike[str] | None,
+        inference: Inference,
+    ) -> None:
+        workdirs = [workdir] if isinstance(workdir, str | os.PathLike) else list(workdir)
+        if len(workdirs) > 1 and output is None:
+            raise ValueError(
+                f"an ensemble of {len(workdirs)} workdirs has no folder of its own; give an output"
+            )
+        self.output = Path(workdirs[0] if output is None else output)
+        self.log = Path(workdirs[0]) / LOG
+        self.folders = [checkpoints.find(each, checkpoint) for each in workdirs]
+        self.predictor = load(self.folders, symmetries=range(inference.symmetries))
+        self.inference = inference
+
+    def folder_of(self, label: str, split: str) -> Path:
+        """The folder of the report of one data set among others."""
+        name = re.sub(r"[^\w.-]+", "_", label).strip("_")
+        return self.output / f"eval_{name}_{split}"
+
+    def evaluate(
+        self, source: Source, split: str, folder: Path, options: EvaluationOptions
+    ) -> Summary:
+        """Evaluates the networks on a split and writes the report."""
+        logger.info("images of %s, %s: %d; output %s", source.name, split, len(source), folder)
+        logger.info("the network is compiled for each size of image")
+        patch, overlap = self.inference.patch, self.inference.overlap
+        segment: Segment = self.predictor
+        if patch is not None:
+            segment = PatchwisePredictor(self.predictor, patch, overlap)
+        one = len(self.folders) == 1
+        return evaluate(
+            segment,
+            source,
+            options.completed(self.predictor.config),
+            output=folder,
+            training=read_log(self.log) if one and self.log.is_file() else (),
+            about={
+                "split": split,
+                "checkpoint": self.folders[0].name if one else [str(f) for f in self.folders],
+                "symmetries": self.inference.symmetries,
+                "patch": None if patch is None else {"side": patch, "overlap": overlap},
+                "thresholds": checkpoints.read_thresholds(self.folders[0]) or None,
+            },
         )
-    folders = [checkpoints.find(each, checkpoint) for each in workdirs]
-    predictor = load(folders, symmetries=range(inference.symmetries))
-    config, patch = predictor.config, inference.patch
-
-    # The data.
-    section = config.data.source.to_dict() if data.source is None else {"name": data.source}
-    root = data.root
-    if root is None:
-        root = config.data.root if data.source in (None, config.data.source.name) else ""
-    samples = open_split(section, root, data.split, mpp=config.data.mpp or None, stream=False)
-
-    # The evaluation.
-    target = Path(output or Path(workdirs[0]) / f"eval_{samples.name}_{data.split}")
-    logger.info("images of %s, %s: %d; output %s", samples.name, data.split, len(samples), target)
-    logger.info("the network is compiled for each size of image")
-    log = Path(workdirs[0]) / LOG
-    segment: Segment = predictor
-    if patch is not None:
-        segment = PatchwisePredictor(predictor, patch, inference.overlap)
-    figures = evaluate(
-        segment,
-        samples,
-        options.completed(config),
-        output=target,
-        training=read_log(log) if len(folders) == 1 and log.is_file() else (),
-        about={
-            "split": data.split,
-            "checkpoint": [str(f) for f in folders] if len(folders) > 1 else folders[0].name,
-            "symmetries": inference.symmetries,
-            "patch": None if patch is None else {"side": patch, "overlap": inference.overlap},
-            "thresholds": checkpoints.read_thresholds(folders[0]) or None,
-        },
-    )
-    return figures, target
 
 
 def optimize_checkpoint(

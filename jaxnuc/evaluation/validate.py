@@ -17,6 +17,9 @@ from jaxnuc.metrics import Scores, Summary, summarize
 from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
 
+# The figure that is the training's loss on the split; see `jaxnuc.training.validation_loss`.
+LOSS = "loss"
+
 
 @dataclass(frozen=True)
 class Monitor:
@@ -41,7 +44,7 @@ def plan_validation(
     """What is computed in validations of the split "val", and the figure that decides.
 
     These are the metrics of the configuration, or else the standard ones, and that of
-    `evaluation.monitor`.
+    `evaluation.monitor`, unless this is `"loss"`, the training's, which is computed elsewhere.
 
     Raises:
       ValueError: a metric or protocol is unknown or needs more than there is, or there is no such
@@ -50,6 +53,12 @@ def plan_validation(
     options = EvaluationOptions().completed(config)
     scoring = plan_scoring(predictor, source, options, "standard")
     name = config.evaluation.monitor
+    if name == LOSS:
+        if not config.evaluation.loss:
+            raise ValueError(
+                "evaluation.monitor='loss' needs the loss of the validation: evaluation.loss=True"
+            )
+        return replace(scoring, protocols=()), Monitor(name, higher_is_better=False)
     own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
     if name not in own:
         classes = ("classes", "probabilities") if scoring.label_set is not None else ()

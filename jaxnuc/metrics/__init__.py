@@ -9,7 +9,7 @@ from jaxnuc.metrics.matching import Matches, match
 from jaxnuc.metrics.pair import Classes, ImagePair, Unavailable
 from jaxnuc.metrics.protocols.base import Protocol
 from jaxnuc.metrics.scores import Scores, score, score_image, score_table
-from jaxnuc.metrics.summary import Summary, summarize
+from jaxnuc.metrics.summary import Summary, figures_csv, side_by_side, summarize
 
 __all__ = [
     "DEFAULT",
@@ -29,9 +29,11 @@ __all__ = [
     "Summary",
     "Unavailable",
     "contingency_table",
+    "figures_csv",
     "match",
     "score",
     "score_image",
     "score_table",
+    "side_by_side",
     "summarize",
 ]

@@ -55,10 +55,10 @@ class Scored(NamedTuple):
         return cls(scores.astype(np.float64), true[known] == predicted[known])
 
 
-def calibration_counts(image: Scored, prefix: str = "") -> dict[str, float]:
+def calibration_counts(image: Scored, prefix: str = "", bins: int = BINS) -> dict[str, float]:
     """What an image adds to a calibration, by name: sums over its nuclei, in bins of the score.
 
-    The ten bins have equal width; a score at an edge belongs to the bin below, 0 to the first.
+    The bins have equal width; a score at an edge belongs to the bin below, 0 to the first.
 
     Raises:
       ValueError: scores and `right` are not as many, or a score is not in [0, 1].
@@ -74,12 +74,12 @@ def calibration_counts(image: Scored, prefix: str = "") -> dict[str, float]:
             f"scores reach from {scores.min():g} to {scores.max():g}; only those in [0, 1] can be "
             "compared with a share of nuclei"
         )
-    cell = np.searchsorted(np.arange(1, BINS) / BINS, scores)
+    cell = np.searchsorted(np.arange(1, bins) / bins, scores)
     weights = {"nuclei": np.ones_like(scores), "score": scores, "right": right}
     return {
         f"{prefix}/{name}/{b}": value
         for name, of_nuclei in weights.items()
-        for b, value in enumerate(np.bincount(cell, of_nuclei, BINS).tolist())
+        for b, value in enumerate(np.bincount(cell, of_nuclei, bins).tolist())
     } | {f"{prefix}/squares": float(((scores - right) ** 2).sum())}
 
 
@@ -128,20 +128,22 @@ class Calibration:
     brier: float
 
     @classmethod
-    def of(cls, images: Sequence[Scored]) -> "Calibration":
+    def of(cls, images: Sequence[Scored], bins: int = BINS) -> "Calibration":
         """The calibration of all nuclei of several images.
 
         Raises:
-          ValueError: there are no images, or as `calibration_counts` says.
+          ValueError: there are no images or no bins, or as `calibration_counts` says.
 
         Example:
           >>> image = Scored(np.array([0.9, 0.9, 0.9, 0.9]), np.array([True, False, True, False]))
           >>> round(Calibration.of([image]).expected_error, 3)
           0.4
         """
+        if bins < 1:
+            raise ValueError(f"bins is {bins}; it must be 1 or more")
         if not images:
             raise ValueError("no images; there is no calibration of none")
-        counts = [calibration_counts(image) for image in images]
+        counts = [calibration_counts(image, bins=bins) for image in images]
         return cls.from_counts({name: math.fsum(c[name] for c in counts) for name in counts[0]})
 
     @classmethod

@@ -99,12 +99,37 @@ def table(
         for place, aggregation in enumerate(used):
             if name.endswith(f"_{aggregation}"):
                 metric, column = name.removesuffix(f"_{aggregation}"), place
-        text = cell(value)
-        if intervals and name in intervals:
-            text += f" [{intervals[name].low:.4f}, {intervals[name].high:.4f}]"
+        text = _with_interval(value, (intervals or {}).get(name))
         label = (labels or {}).get(metric, metric.replace("_", " "))
         rows.setdefault(label, [""] * max(len(used), 1))[column] = text
     return aligned([[name, *cells] for name, cells in rows.items()])
+
+
+def side_by_side(summaries: Mapping[str, Summary]) -> str:
+    """Figures with their intervals as aligned text: a line each, and a column for each data set."""
+    rows = [["", *summaries]]
+    for name in dict.fromkeys(name for summary in summaries.values() for name in summary):
+        cells = [
+            _with_interval(s[name], s.intervals.get(name)) if name in s else ""
+            for s in summaries.values()
+        ]
+        rows.append([name.replace("_", " "), *cells])
+    return aligned(rows)
+
+
+def _with_interval(value: float, interval: Interval | None) -> str:
+    return cell(value) + (f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else "")
+
+
+def figures_csv(summaries: Mapping[str, Summary]) -> str:
+    """Figures of several data sets as comma-separated values, a line each with its interval."""
+    rows = []
+    for label, summary in summaries.items():
+        for name, value in summary.items():
+            interval = summary.intervals.get(name)
+            low, high = (math.nan, math.nan) if interval is None else (interval.low, interval.high)
+            rows.append({"data": label, "figure": name, "value": value, "low": low, "high": high})
+    return csv_text(rows)
 
 
 def aggregations(figures: Mapping[str, float]) -> list[str]:

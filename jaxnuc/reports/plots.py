@@ -54,13 +54,15 @@ def panel(name: str) -> str:
 
     >>> [panel(n) for n in ("train/mask/ce", "validation/loss", "validation/pq", "learning_rate")]
     ['losses', 'losses', 'validation', 'learning rate']
+    >>> panel("validation/loss/mask/dice"), panel("validation/dice_pooled")
+    ('losses', 'validation')
     """
     group, last = name.split("/")[0], name.split("/")[-1]
     if last == "learning_rate":
         return "learning rate"
     if last.endswith("_norm"):
         return "norms"
-    return "validation" if group == "validation" and "loss" not in last else "losses"
+    return "validation" if group == "validation" and "/loss" not in name else "losses"
 
 
 def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:

@@ -5,7 +5,7 @@ import dataclasses
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,8 +39,11 @@ from jaxnuc.training.progress import Progress
 from jaxnuc.training.reporting import Reporter
 from jaxnuc.training.starting_point import with_weights
 from jaxnuc.training.step import make_train_step
+from jaxnuc.training.validation_loss import make_validation_loss
 
 logger = logging.getLogger(__name__)
+
+SWITCH = "Lion gives way to SGD"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,7 @@ class Parts:
     batches: pipeline.Batches  # of the images to train on
     predictor: Predictor  # as evaluations use it, without parameters
     scoring: Scoring  # what evaluations compute
+    validation_loss: Callable[[state.TrainState], dict[str, float]] | None  # beside these
     monitor: Monitor  # the figure that decides what is best
 
 
@@ -107,9 +111,10 @@ def build_parts(config: ConfigDict) -> Parts:
     )
 
     # --- batches to train on, and the predictor of the evaluations
+    chain = [Normalize(data.normalize), *transforms.parse(data.transforms)]
     batches = pipeline.batches(
         train_source,
-        [Normalize(data.normalize), *transforms.parse(data.transforms)],
+        chain,
         representation.encode,
         config.batch_size,
         seed,
@@ -119,6 +124,11 @@ def build_parts(config: ConfigDict) -> Parts:
     evaluated = build.make_model(config, representation)  # on one device: no axis
     predictor = make_predictor(config, evaluated, representation, None)
     scoring, monitor = plan_validation(config, predictor, val_source)
+    validation_loss = None
+    if config.evaluation.loss:
+        validation_loss = make_validation_loss(
+            evaluated, representation, val_source, chain, config.batch_size, seed
+        )
     return Parts(
         train_source=train_source,
         val_source=val_source,
@@ -135,6 +145,7 @@ def build_parts(config: ConfigDict) -> Parts:
         batches=batches,
         predictor=predictor,
         scoring=scoring,
+        validation_loss=validation_loss,
         monitor=monitor,
     )
 
@@ -272,7 +283,8 @@ def evaluate(parts: Parts, current: state.TrainState, workers: int) -> dict[str,
     (network,) = parts.predictor.networks
     network = dataclasses.replace(network, variables=variables)
     predictor = dataclasses.replace(parts.predictor, networks=(network,))
-    return dict(validate(predictor, parts.val_source, parts.scoring, workers=workers))
+    figures = dict(validate(predictor, parts.val_source, parts.scoring, workers=workers))
+    return figures | (parts.validation_loss(current) if parts.validation_loss else {})
 
 
 def _is_due(step: int, every: int) -> bool:
@@ -313,10 +325,17 @@ def _all_finite(tree: Any) -> jax.Array:
 def _report_switches(current: state.TrainState, progress: Progress, reporter: Reporter) -> None:
     """Reports once what the optimizer and the loss schedule have decided within their steps."""
     found = {
-        "Lion gives way to SGD": optim.switched_at(current.opt_state),
+        SWITCH: optim.switched_at(current.opt_state),
         "boundary refinement begins": current.loss_state.get("switched_at"),
     }
     for name, step in found.items():
-        if step is not None and int(step) >= 0 and name not in progress.switches:
-            reporter.event(int(step), name)
-            progress.switches.append(name)
+        if step is None or int(step) < 0 or name in progress.switches:
+            continue
+        figures = {}
+        if name == SWITCH:
+            rate, estimate = map(float, optim.sgd_rate(current.opt_state))
+            figures = {"sgd_rate": rate, "estimate": estimate}
+            bounded = "" if rate == estimate else f", a bound; the estimate was {estimate:.3g}"
+            logger.info("step %d: %s at the rate %.3g%s", step, name, rate, bounded)
+        reporter.event(int(step), name, figures)
+        progress.switches.append(name)

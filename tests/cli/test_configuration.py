@@ -83,7 +83,9 @@ def test_sections_that_name_a_choice_take_its_arguments():
         ("batch_size", "many", "'many' is not of type int"),
         ("evaluation.inclusive", "1", "'1' is not of type bool, such as False"),
         ("data.transforms", "flip_turn()", "'flip_turn\\(\\)' is not of type tuple"),
-        ("model", "unet", "'unet' is not of type section"),
+        ("model", "unet(3)", r"'unet\(3\)': arguments need names"),
+        ("model", "3", "nor a call"),
+        ("weights", "unet", "'unet' is not of type section"),
     ],
 )
 def test_wrong_overrides(key, text, message):

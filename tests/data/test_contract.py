@@ -217,6 +217,7 @@ def outside(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [0, 1])
 def test_sources_and_transforms_from_outside(outside, workers):
     from jaxnuc.data.pipeline import batches

@@ -313,6 +313,7 @@ def test_stardists_subset_is_a_folder_source(tmp_path):
     np.testing.assert_array_equal(test[0].instances, labels)
 
 
+@pytest.mark.slow
 def test_real_counts(shared_data):
     path = shared_data("dsb2018/stage1_train.zip")
     shared_data("dsb2018/split.csv")
@@ -324,6 +325,7 @@ def test_real_counts(shared_data):
     assert modalities == {"fluorescence": 487, "stained": 96, gray: 14}
 
 
+@pytest.mark.slow
 def test_real_image_against_its_masks(shared_data):
     path = shared_data("dsb2018/stage1_train.zip")
     source = Source(path.parent, "all")

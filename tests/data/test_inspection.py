@@ -266,6 +266,7 @@ def test_few_notes_are_listed_unless_all_are_wanted():
     assert inspect({"train": Listed(samples)}, limit_pictures=0).pictures == []
 
 
+@pytest.mark.slow
 def test_any_number_of_workers_finds_the_same(clean):
     save(clean, "d", *discs(0))
     (clean / "images" / "c3.png").write_bytes((clean / "images" / "c4.png").read_bytes()[:90])
@@ -306,7 +307,7 @@ def test_what_cannot_be_opened(clean, tmp_path, capsys):
     for arguments, message in (
         (("fodler", clean), "unknown source 'fodler'"),
         (("folder", tmp_path / "absent"), "no such folder or zip"),
-        (("folder", clean, "--arguments", "iamges=x"), "did you mean 'images'"),
+        (("folder(iamges='x')", clean), "did you mean 'images'"),
         (("folder", clean, "--split", "tset"), "did you mean 'test'"),
         (("folder",), "where are the files of 'folder'?"),
         (("synthetic", clean), "unknown argument of source 'synthetic': 'root'"),
@@ -319,8 +320,8 @@ def test_what_cannot_be_opened(clean, tmp_path, capsys):
 
 def test_arguments_reach_the_source(clean, tmp_path, capsys):
     (clean / "labels").rename(clean / "truth")
-    arguments = ("--arguments", "labels=truth", "fractions=[0.5, 0.5, 0.0]", "--split", "val")
-    status, text, _ = run(capsys, "folder", clean, *arguments, "--output", tmp_path)
+    source = "folder(labels='truth', fractions=[0.5, 0.5, 0.0])"
+    status, text, _ = run(capsys, source, clean, "--split", "val", "--output", tmp_path)
     assert status == 0
     assert "splits: val: 3" in text
     assert json.loads((tmp_path / "summary.json").read_text())["arguments"] == {
@@ -339,6 +340,7 @@ def test_images_of_no_split_are_read_too(clean):
     assert sorted(n for source in splits.values() for n in source.ids) == names
 
 
+@pytest.mark.slow
 def test_real_images(shared_data, tmp_path, capsys):
     archive = shared_data("dsb2018/stage1_train.zip")
     shared_data("dsb2018/split.csv")

@@ -75,6 +75,7 @@ def assert_same(left, right):
 # Orders -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     weights=st.lists(st.integers(1, 40).map(lambda k: k / 8), min_size=1, max_size=5),
@@ -546,6 +547,7 @@ def test_a_restart_and_two_processes_give_the_same_stream(kind, roots):
         assert sorted(x.tobytes() for x in union) == sorted(x.tobytes() for x in batch["image"])
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_batches(roots):
     inner = everything(mpp=0.4), open_split(section(roots), "", "train", mpp=0.4)
     source = mixture.Source(inner, label_set="none", episode=6)

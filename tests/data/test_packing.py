@@ -122,26 +122,38 @@ def test_the_manifest_tells_what_is_in_the_files(packed):
     assert len(list(packed.iterdir())) == 4
 
 
+@pytest.mark.slow
 def test_command_with_workers_writes_the_same_files(folder, tmp_path, capsys):
-    command = ["pack", "folder", str(folder), str(tmp_path / "b"), "--shards", "2"]
-    assert main([*command, "--arguments", "images=images", "--workers", "2"]) == 0
+    def pack_from(images):
+        paths = [str(folder), str(tmp_path / "b")]
+        return main(["pack", f"folder({images=})", *paths, "--shards=2", "--workers=2"])
+
+    assert pack_from("images") == 0
     assert "9 samples, 84 nuclei, 2 shards" in capsys.readouterr().out
     settings = {"source": "folder", "arguments": {"images": "images"}, "mpp": None}
     pack(Folder(folder, split="train"), tmp_path / "a", settings=settings, shards=2)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
     # Again: nothing is to be done, and nothing is changed.
     before = shard(tmp_path / "b", 0).stat().st_mtime_ns
-    assert main([*command, "--arguments", "images=images"]) == 0
+    assert pack_from("images") == 0
     assert shard(tmp_path / "b", 0).stat().st_mtime_ns == before
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
-    assert main([*command, "--arguments", "images=pictures"]) == 1
+    assert pack_from("pictures") == 1
     assert "pictures: no files here" in capsys.readouterr().err
+
+
+def test_without_a_root_the_data_are_below_the_variable(folder, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("JAXNUC_DATA", str(tmp_path))
+    (tmp_path / "folder").symlink_to(folder)
+    assert main(["pack", "folder", str(tmp_path / "a"), "--shards", "2"]) == 0
+    assert main(["pack", "folder", str(folder), str(tmp_path / "b"), "--shards", "2"]) == 0
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
 def test_mixtures_and_resampling_are_packed_by_a_section(tmp_path, capsys):
     parts = '[{"name":"synthetic","size":32,"mpp":0.5},{"name":"synthetic","size":40,"mpp":0.5}]'
-    command = ["pack", "mixture", str(tmp_path), str(tmp_path / "p"), "--mpp", "1"]
-    command += ["--arguments", f"sources={parts}", "seed=3"]
+    source = f"mixture(sources={parts}, seed=3)"
+    command = ["pack", source, str(tmp_path), str(tmp_path / "p"), "--mpp", "1"]
     assert main(command) == 1
     assert "is endless; give --samples" in capsys.readouterr().err
     assert main([*command, "--samples", "6"]) == 0
@@ -277,6 +289,7 @@ pack(Stopped("val", size=48, length=30), sys.argv[1], "val", shards=10)
 """
 
 
+@pytest.mark.slow
 def test_killed_and_run_again_it_equals_an_uninterrupted_run(tmp_path):
     source, killed, whole = Synthetic("val", size=48, length=30), tmp_path / "k", tmp_path / "w"
     run = subprocess.Popen([sys.executable, "-c", _STOPPED, str(killed)])
@@ -343,6 +356,7 @@ def test_a_shard_of_changed_data_does_not_join_the_others(packed):
 # Reading
 
 
+@pytest.mark.slow
 def test_grain_reads_the_same_batches_as_from_the_source(folder, tmp_path):
     def encode(instances, classes, ignore):
         return {"id": instances[..., None], "mask": (instances > 0)[..., None]}
@@ -449,6 +463,7 @@ def test_refuses_other_manifests(packed, change, message):
         Packed(packed)
 
 
+@pytest.mark.slow
 def test_real_images_come_back(shared_data, tmp_path):
     root = shared_data("consep_train.zip")
     source = sources.create("consep", root=root, split="val")

@@ -161,6 +161,7 @@ def test_seeds_differ_and_repeat(folder):
     assert any((a["image"] != b["image"]).any() for a, b in zip(first, other, strict=True))
 
 
+@pytest.mark.slow
 def test_workers_give_the_same_batches_and_take_over_a_state(folder):
     def local(instances, classes, ignore):  # a closure, as configurations make them
         return {"mask": (instances > 0)[..., None], "id": instances[..., None]}

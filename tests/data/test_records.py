@@ -63,6 +63,7 @@ def assert_same(a, b):
     assert a.meta == b.meta
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(samples())
 def test_a_sample_comes_back_as_it_was(sample):

@@ -79,6 +79,7 @@ def test_types_and_shapes(size):
         assert sample.meta == {"name": "synthetic-1", "style": style}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 def test_instances_are_contiguous_whole_and_not_tiny(samples, style):
     for sample in samples[style]:

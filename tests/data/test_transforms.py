@@ -38,13 +38,13 @@ def test_parse_reads_calls_names_and_transforms():
         ("flip_turn(1)", "takes at most 0: none"),
         ("scale(0.5, low=0.6)", "gives 'low' twice"),
         ("random_crop(open('x'))", r"the argument \"open\('x'\)\" is not a literal"),
-        ("scale(**{'low': 1})", "argument of transform 'scale': 'None'"),
+        ("scale(**{'low': 1})", r"argument of transform 'scale': '\*\*'"),
         ("random_crop(-3)", r"transform 'random_crop\(-3\)': size=-3"),
         ("scale('a')", r"transform \"scale\('a'\)\": "),
         ("a.b(3)", "'a.b' cannot be imported"),
         ("os.path.join(3)", "not derived from jaxnuc.data.transforms.base.Transform"),
-        ("flip_turn(", "is not a call"),
-        ("3", "is not a call"),
+        ("flip_turn(", "nor a call"),
+        ("3", "nor a call"),
     ],
 )
 def test_parse_refuses(text, message):

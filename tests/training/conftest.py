@@ -130,7 +130,9 @@ def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., sub
         file.write_text(CONFIG_FILE.format(path=str(values), hook=hook))
         environment = os.environ | {
             "JAX_PLATFORMS": "cpu",
-            "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+            "XLA_FLAGS": (
+                f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}"
+            ),
             "JAX_COMPILATION_CACHE_DIR": str(compilation_cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }

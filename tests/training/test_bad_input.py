@@ -97,6 +97,7 @@ def test_damaged_files_are_named(tmp_path, on_science_bowl, science_bowl, proble
             "of optimizer 'adamw': 'b3'",
         ),
         ("compute_dtype", "float16", "known: float32, bfloat16"),
+        ("log_every", 0, "'log_every' must be 1 or more, got 0"),
         ("data.transforms", ["flip()"], "did you mean 'flip_turn'"),
         ("evaluation.monitor", "pq", "'pq' is no figure; there are dice_image_mean"),
     ],

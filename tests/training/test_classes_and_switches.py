@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from jaxnuc.cli.main import main
 from jaxnuc.data.packing import pack
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
@@ -97,6 +98,39 @@ def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
         report = json.loads((folder / "metrics.json").read_text())
         assert list(report["classes"]) == list(label_set.groups)
         assert report["metrics"]["hd95_image_mean"] < 5
+
+
+def test_several_data_sets_in_one_table(tiny, packed, tmp_path, capsys):
+    config = settings(tiny, packed, duration="2 steps")
+    config.data.source = ConfigDict(sections(packed)[0])
+    train_and_evaluate(config, tmp_path / "run")
+    roots = {name: str(packed / name) for name in CUTS}
+    calls = [f"--source=packed(root={root!r})" for root in roots.values()]
+    squares = "--source=synthetic(size=64, length=3)"
+    command = ["evaluate", f"--workdir={tmp_path / 'run'}", "--overlays=0"]
+
+    assert main([*command, calls[0], calls[1]]) == 1
+    assert "data set packed is named twice" in capsys.readouterr().err
+    assert main([*command, calls[0], squares, f"--root={tmp_path}"]) == 1
+    assert "belongs to one data set, and there are 2" in capsys.readouterr().err
+
+    assert main([*command, calls[0], squares]) == 0
+    printed = capsys.readouterr().out
+    with (tmp_path / "run" / "evaluations.csv").open() as file:
+        rows = {(row["data"], row["figure"]): row for row in csv.DictReader(file)}
+    for label, call, folder in (
+        ("packed", calls[0], "eval_packed_test"),
+        ("synthetic(size=64, length=3)", squares, "eval_synthetic_size_64_length_3_test"),
+    ):
+        report = json.loads((tmp_path / "run" / folder / "metrics.json").read_text())
+        alone = tmp_path / "alone" / folder
+        assert main([*command, call, f"--output={alone}"]) == 0
+        expected = json.loads((alone / "metrics.json").read_text())["metrics"]
+        assert report["metrics"] == expected
+        assert label in printed.splitlines()[0]
+        figure = expected["dice_image_mean"]
+        assert float(rows[label, "dice_image_mean"]["value"]) == figure
+        assert f"{figure:.4f} [" in next(x for x in printed.splitlines() if "dice image" in x)
 
 
 def test_validation_knows_classes_where_there_is_one_label_set(tiny, packed, tmp_path):

@@ -38,7 +38,12 @@ def test_one_real_image(shared_data, network):
     )
     current = state.create(model, optimizer, seed=0, ema=False)
     targets = {name: m[None] for name, m in bridge.encode(instances).items()}
-    step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
+    # This program runs often: it is compiled as it is for users.
+    step = jax.jit(
+        make_train_step(model, bridge, optimizer),
+        donate_argnums=0,
+        compiler_options={"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True},
+    )
     for _ in range(STEPS):
         current, _ = step(current, {"image": image, "targets": targets}, jax.random.key(0))
 

@@ -12,13 +12,11 @@ dotted names. `"preset('he_medium')"` stands for a list, see `presets.PRESETS`. 
 the area, so crop before what is expensive.
 """
 
-import ast
 import importlib
 import inspect
 import pkgutil
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import numpy as np
 
@@ -35,7 +33,9 @@ def _classes() -> dict[str, type[Transform]]:
     for _, name, _ in pkgutil.iter_modules(__path__, f"{__name__}."):
         for member in vars(importlib.import_module(name)).values():
             if inspect.isclass(member) and issubclass(member, Transform):
-                found[re.sub(r"(?<!^)(?=[A-Z])", "_", member.__name__).lower()] = member
+                key = re.sub(r"(?<!^)(?=[A-Z])", "_", member.__name__).lower()
+                if found.setdefault(key, member) is not member:
+                    raise TypeError(f"two transforms are called {key!r}: in {name} and before")
     return {name: member for name, member in found.items() if not inspect.isabstract(member)}
 
 
@@ -71,37 +71,19 @@ def apply(transforms: Sequence[Transform], sample: Sample, rng: np.random.Genera
 
 
 def _parse(text: str) -> Transform:
-    try:
-        node = ast.parse(text.strip(), mode="eval").body
-    except SyntaxError:
-        node = None
-    call = ast.Call(node, [], []) if isinstance(node, ast.Name | ast.Attribute) else node
-    if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name | ast.Attribute):
-        raise ValueError(f'transform {text!r} is not a call such as "random_crop(128)"')
-    name = ast.unparse(call.func)
+    name, values, named = registry.call(text, "transform")
     parameters = REGISTRY.parameters(name)
-    if len(call.args) > len(parameters):
+    if len(values) > len(parameters):
         raise ValueError(
-            f"transform {text!r} has {len(call.args)} arguments; {name} takes at most "
+            f"transform {text!r} has {len(values)} arguments; {name} takes at most "
             f"{len(parameters)}: {', '.join(parameters) or 'none'}"
         )
-    given = dict(zip(parameters, call.args, strict=False))
-    for keyword in call.keywords:
-        if str(keyword.arg) in given:
-            raise ValueError(f"transform {text!r} gives {keyword.arg!r} twice")
-        given[str(keyword.arg)] = keyword.value
-    REGISTRY.check(name, given)
+    given = dict(zip(parameters, values, strict=False))
+    if twice := given.keys() & named.keys():
+        raise ValueError(f"transform {text!r} gives {min(twice)!r} twice")
+    REGISTRY.check(name, given | named)
     try:
-        made: Transform = REGISTRY.find(name)(**{k: _literal(v) for k, v in given.items()})
+        made: Transform = REGISTRY.find(name)(**given, **named)
     except (TypeError, ValueError) as error:
         raise ValueError(f"transform {text!r}: {error}") from error
     return made
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except ValueError:
-        raise ValueError(
-            f"the argument {ast.unparse(node)!r} is not a literal (number, tuple, string)"
-        ) from None

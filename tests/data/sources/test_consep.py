@@ -108,6 +108,7 @@ def test_missing_data_says_what_is_expected(tmp_path):
         Source(tmp_path)
 
 
+@pytest.mark.slow
 def test_real_counts(shared_data):
     path = shared_data("consep_train.zip")
     source = Source(path, "all")

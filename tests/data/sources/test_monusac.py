@@ -218,6 +218,7 @@ def test_jpeg_2000_tiles(tmp_path, ycbcr):
         decode_colors(data.replace(tiles[3], tiles[3][:20] + bytes(len(tiles[3]) - 20)), "a.svs")
 
 
+@pytest.mark.slow
 def test_real_slides(shared_data):
     wsi = shared_data("wsi")
     jpeg, jpeg2000 = (wsi / f"{n}.svs" for n in ("cmu-1-small-region", "tcga-cr-7395-01a-01-ts1"))

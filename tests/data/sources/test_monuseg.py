@@ -246,6 +246,7 @@ def test_a_damaged_image_is_named(root):
         Source(root, "all")[0]
 
 
+@pytest.mark.slow
 def test_real_files(shared_data):
     train, test = shared_data("monuseg_train.zip"), shared_data("monuseg_test.zip")
     source = Source(train.parent, "all")
