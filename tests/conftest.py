@@ -21,12 +21,21 @@ sys.modules[checker.__name__] = checker
 CHECKED = ["jaxnuc.losses", "jaxnuc.models", "jaxnuc.representations"]
 install_import_hook(CHECKED, "shape_checker.check")
 
+# A program of the tests runs once or twice: what the compiler does to make it fast would not pay,
+# and takes two thirds of the time. JAX reads this when it starts.
+os.environ.setdefault(
+    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+)
+
 # Each test process has its own compilation cache: one might read what another has half written.
 if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] += "/" + os.environ["PYTEST_XDIST_WORKER"]
 
-# Nearly every test of these folders compiles a network. Slow ones elsewhere are marked one by one.
-SLOW = ("models", "packaging", "pretrained", "training")
+# Nearly every test of these compiles a network. Slow ones elsewhere are marked one by one.
+SLOW = (
+    *("evaluation", "losses", "models", "optim", "packaging", "prediction", "pretrained"),
+    *("representations", "training", "test_readme.py", "test_systems_doc.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -34,6 +34,7 @@ def test_no_jax_in_the_source(package):
         assert not {name.split(".")[0] for name in imports(path)} & JAX, path
 
 
+@pytest.mark.slow
 def test_no_jax_at_run_time():
     """The pipeline is left out: Grain imports JAX by itself."""
     code = (

@@ -49,8 +49,8 @@ def literally(images, bins):
     return counts, means, precisions, ece, max(g for g in gaps if g == g), brier
 
 
-def test_figures_are_those_of_a_loop():
-    bins = 10
+@pytest.mark.parametrize("bins", [1, 7, 10])
+def test_figures_are_those_of_a_loop(bins):
     rng = np.random.default_rng(bins)
     images = [*simulated(rng, 5, 30, np.square), Scored(np.zeros(0), np.zeros(0, bool))]
     # Scores at edges and ends, and bins that stay empty.
@@ -58,10 +58,10 @@ def test_figures_are_those_of_a_loop():
     images += [Scored(edges, rng.random(bins + 1) < 0.5)]
     images = [Scored(s[s < 0.75], m[s < 0.75]) for s, m in images]
     images += [Scored(np.ones(1), np.ones(1, bool))]
-    found = Calibration.of(images)
+    found = Calibration.of(images, bins)
     counts, means, precisions, *figures = literally(images, bins)
     assert found.counts.tolist() == counts
-    assert 0 in counts
+    assert bins < 10 or 0 in counts
     np.testing.assert_allclose(found.mean_scores, means, rtol=1e-12)
     np.testing.assert_allclose(found.precisions, precisions, rtol=1e-12)
     np.testing.assert_allclose(
@@ -169,9 +169,9 @@ def test_without_nuclei_nothing_is_a_number():
 
 
 def test_the_bins_are_written():
-    found = Calibration.of(simulated(np.random.default_rng(2), 3, 20))
+    found = Calibration.of(simulated(np.random.default_rng(2), 3, 20), 5)
     read = list(csv.DictReader(io.StringIO(found.csv())))
-    assert [float(row["low"]) for row in read] == [k / 10 for k in range(10)]
+    assert [float(row["low"]) for row in read] == [0, 0.2, 0.4, 0.6, 0.8]
     assert [int(row["count"]) for row in read] == found.counts.tolist()
     np.testing.assert_array_equal([float(row["precision"]) for row in read], found.precisions)
     assert found.json()["bins"] == found.rows()
@@ -184,6 +184,8 @@ def test_what_is_no_probability_is_refused():
             Calibration.of([Scored(np.array([0.5, value]), np.array([True, True]))])
     with pytest.raises(ValueError, match="no images"):
         Calibration.of([])
+    with pytest.raises(ValueError, match="bins is 0"):
+        Calibration.of([Scored(np.zeros(1), np.zeros(1, bool))], 0)
     with pytest.raises(ValueError, match=r"shape \(2,\) and matches of shape \(1,\)"):
         Calibration.of([Scored(np.zeros(2), np.zeros(1, bool))])
     with pytest.raises(ValueError, match=r"shape \(1,\), but predicted ids reach 2"):

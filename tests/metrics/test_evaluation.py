@@ -78,6 +78,7 @@ def test_groups_that_some_images_lack_are_refused(evaluation):
         evaluation.summary("tissue")
 
 
+@pytest.mark.slow
 def test_comparison_finds_images_by_name(evaluation):
     worse = [score_with(CONVENTIONS, squares(t), squares(2)) for t in (9, 5, 0, 3)]
     order = [2, 0, 3, 1]
@@ -122,6 +123,7 @@ def folders(tmp_path):
     return tmp_path, scores
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_the_command_line_scores_folders(folders, capsys, workers):
     folder, scores = folders

@@ -117,6 +117,7 @@ def test_counts_of_masks_that_overlap(truth, data):
     assert table.shared_pixels == (either[0] & either[1]).sum()
 
 
+@pytest.mark.slow
 @PROPERTY
 @given(STACKS)
 def test_every_form_holds_the_same(stack):

@@ -416,6 +416,7 @@ def test_bounds_and_identities(pair):
     assert np.array_equal(metrics_of(score(pair[0], pair[0], empty="one")), np.ones(len(STANDARD)))
 
 
+@pytest.mark.slow
 @many
 @given(maps, st.sampled_from([0.2, 0.5, 0.75]))
 def test_flips_and_translation_change_nothing(pair, threshold):

@@ -89,6 +89,7 @@ def test_small_images_are_enlarged_with_outlines_of_two_pixels(tmp_path: Path) -
     np.testing.assert_array_equal(is_color(picture[:600, :800], scene.color(0)), both)
 
 
+@pytest.mark.slow
 def test_overlapping_nuclei_are_all_drawn_whole(tmp_path: Path, make_table: Make) -> None:
     shape = (800, 790)
     tables = [make_table(70, 1, classes=False), make_table(70, 2, classes=False)]

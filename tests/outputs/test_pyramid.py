@@ -149,6 +149,7 @@ def test_ome_zarr_scales(tmp_path: Path, scene: Scene, monkeypatch: pytest.Monke
     assert len(image["datasets"]) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["tiff", "ome_zarr"])
 def test_memory_does_not_grow_with_the_image(tmp_path: Path, name: str) -> None:
     """Of 30,000 x 30,000 pixels, the first row of tiles alone would take 61 MB."""

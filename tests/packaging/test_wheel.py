@@ -48,7 +48,7 @@ def installed(built, tmp_path_factory) -> Callable[..., subprocess.CompletedProc
     options = ["--no-deps", "--no-index", "--ignore-installed"]
     subprocess.run([*pip, *options, str(built[1])], check=True, capture_output=True)
 
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
 
     def run(program: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         command = [str(folder / "bin" / program), *map(str, arguments)]
@@ -204,7 +204,7 @@ def test_a_type_checker_sees_the_types(installed, tmp_path):
     # What is checked of the dependencies is kept: they take a minute.
     options = ["--strict", f"--cache-dir={ROOT / '.mypy_cache' / 'packaging'}"]
     command = [sys.executable, "-m", "mypy", *options, "--python-executable", python.strip()]
-    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
     done = subprocess.run(
         [*command, "user.py"],
         cwd=tmp_path,

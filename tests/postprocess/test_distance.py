@@ -164,6 +164,7 @@ def test_nuclei_without_a_whole_pixel_vanish():
     np.testing.assert_array_equal(instances, distance == 1)
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_nuclei():
     cell = np.zeros((6, 6), np.float32)
     cell[:5, :5] = [[1, 1, 1, 1, 1], [1, 2, 2, 2, 1], [1, 2, 3, 2, 1], [1, 2, 2, 2, 1], [1] * 5]

@@ -227,6 +227,7 @@ def test_components_without_a_marker_are_dropped():
     assert not instances[:, 20:].any()
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_nuclei():
     ramp = np.tile(np.linspace(-1, 1, 8, dtype=np.float32), 320)
     hv = np.stack(np.meshgrid(ramp, ramp), axis=-1)

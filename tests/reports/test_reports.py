@@ -136,6 +136,7 @@ def report(request):
     return request.getfixturevalue(request.param)
 
 
+@pytest.mark.slow
 def test_the_page_is_well_formed_and_asks_for_nothing(report):
     document = Document(report)
     policy = document.all("meta")[1]["content"]
