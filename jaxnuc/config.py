@@ -163,10 +163,7 @@ def _choice(text: str) -> ConfigDict:
     if text.lstrip().startswith("{"):
         section: ConfigDict = _typed(text, ConfigDict())
         return section
-    name, values, arguments = registry.call(text, "choice")
-    if values:
-        raise ValueError(f"{text!r}: arguments need names, such as {name}(key=1)")
-    return ConfigDict({"name": name, **arguments})
+    return ConfigDict(registry.section_of(text, "choice"))
 
 
 def _typed(text: str, like: Any) -> Any:

@@ -77,6 +77,21 @@ def call(text: str, kind: str) -> tuple[str, list[Any], dict[str, Any]]:
     return ast.unparse(node.func), [_literal(each, kind, text) for each in node.args], named
 
 
+def section_of(text: str, kind: str) -> dict[str, Any]:
+    """The section of a choice that is written as a name or a call, whose arguments have names.
+
+    Raises:
+      ValueError: the text is no such call.
+
+    >>> section_of('cnseg(subset="cluster")', "source")
+    {'name': 'cnseg', 'subset': 'cluster'}
+    """
+    name, values, arguments = call(text, kind)
+    if values:
+        raise ValueError(f"{text!r}: arguments need names, such as {name}(key=1)")
+    return {"name": name, **arguments}
+
+
 def _literal(node: ast.expr, kind: str, text: str) -> Any:
     try:
         return ast.literal_eval(node)

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-from jaxnuc.registry import call
+from jaxnuc.registry import section_of
 
 WIDTH = 100  # columns at most, also where the terminal is wider
 
@@ -112,11 +112,9 @@ def comma_separated(text: str) -> tuple[str, ...]:
 def source_section(text: str) -> dict[str, Any]:
     """The section of a data set that is written as a name or as a call."""
     try:
-        name, values, arguments = call(text, "data set")
+        section = section_of(text, "data set")
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
-    if values:
-        raise argparse.ArgumentTypeError(f"{text!r}: arguments need names, such as {name}(key=1)")
-    if "split" in arguments:
+    if "split" in section:
         raise argparse.ArgumentTypeError(f"{text!r}: the split has its own option, --split")
-    return {"name": name, **arguments}
+    return section
