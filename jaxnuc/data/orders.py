@@ -56,27 +56,6 @@ class Shares:
         return [end - start for start, end in pairwise(ends)]
 
 
-class Episodes:
-    """Which part is read at each position: one part after the other, again and again.
-
-    Args:
-      lengths: positions of an episode of each part, 1 or more.
-    """
-
-    def __init__(self, lengths: Sequence[int]):
-        if min(lengths) < 1:
-            raise ValueError(f"episodes of {list(lengths)} samples: 1 or more are expected")
-        self._ends = np.cumsum(lengths).tolist()
-        self._lengths = list(lengths)
-
-    def __call__(self, position: int) -> tuple[int, int]:
-        """The part at a position, and how often it occurred before."""
-        cycle, place = divmod(int(position), self._ends[-1])
-        part = int(np.searchsorted(self._ends, place, side="right"))
-        length = self._lengths[part]
-        return part, cycle * length + place - (self._ends[part] - length)
-
-
 class Epochs:
     """Which sample of a part is read each time: epochs, each in a new random order.
 

@@ -4,9 +4,10 @@ import functools
 import pickle
 import tempfile
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -51,6 +52,7 @@ class Source(ABC):
       label_set: whose groups the samples' classes are; None: no classes, or several label sets.
       label_sets: those of samples of different label sets; the number of a sample's own among them
         is in its meta as `label_set`. Empty: there is no more than one.
+      sets: the data sets of a mixture by name; empty: it is a data set itself.
       endless: every index gives a new sample, so that there are no epochs.
       ignores: samples may have regions to ignore.
       unmatched: addresses of the files that were left out for lack of a partner.
@@ -61,6 +63,7 @@ class Source(ABC):
     split: str | None = None
     label_set: LabelSet | None = None
     label_sets: tuple[LabelSet, ...] = ()
+    sets: Mapping[str, "Source"] = MappingProxyType({})
     endless: bool = False
     ignores: bool = False
     unmatched: Sequence[str] = ()
@@ -86,6 +89,7 @@ class MappedSource(Source):
     def __init__(self, source: Source, function: Callable[[Sample], Sample]):
         self.name, self.ids, self.split = source.name, source.ids, source.split
         self.label_set, self.label_sets = source.label_set, source.label_sets
+        self.sets = {name: MappedSource(each, function) for name, each in source.sets.items()}
         self.endless, self.ignores = source.endless, source.ignores
         self._source, self._function = source, function
 

@@ -42,8 +42,12 @@ class Data:
     source: str | Mapping[str, Any] | None = None
     root: str | None = None
 
-    def open(self, config: ConfigDict) -> tuple[str, Source]:
-        """A label for tables and files, and the split, where a training had this configuration."""
+    def open(self, config: ConfigDict) -> dict[str, Source]:
+        """The split, of a mixture each of its data sets, by labels for tables and files.
+
+        Args:
+          config: of the training.
+        """
         trained = config.data.source.to_dict()
         section = {"name": self.source} if isinstance(self.source, str) else self.source or trained
         root, name = self.root, section["name"]
@@ -51,10 +55,12 @@ class Data:
             root = config.data.root if name == trained["name"] else ""
         mpp = config.data.mpp or None
         source = open_split(section, root, self.split, mpp=mpp, stream=False)
+        if source.sets:
+            return dict(source.sets)
         # The arguments of the training's own source go without saying.
         given = [] if self.source is None else [k for k in section if k not in ("name", "root")]
         arguments = ", ".join(f"{key}={section[key]!r}" for key in given)
-        return name + (f"({arguments})" if arguments else ""), source
+        return {name + (f"({arguments})" if arguments else ""): source}
 
 
 @dataclass(frozen=True)
@@ -110,10 +116,16 @@ def evaluate_checkpoint(
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
       ValueError: a damaged checkpoint, an unknown source, split, metric or protocol, other patches,
-        an ensemble that does not fit together or has no `output`.
+        an ensemble that does not fit together or has no `output`, several data sets in a mixture.
     """
     restored = _Restored(workdir, checkpoint, output, inference)
-    label, source = data.open(restored.predictor.config)
+    opened = data.open(restored.predictor.config)
+    if len(opened) > 1:
+        raise ValueError(
+            f"the data are a mixture of {', '.join(opened)}, each of which has figures of its own; "
+            "take evaluate_on_several, or name one as the source"
+        )
+    ((label, source),) = opened.items()
     folder = Path(output) if output is not None else restored.folder_of(label, data.split)
     return restored.evaluate(source, data.split, folder, options), folder
 
@@ -128,6 +140,8 @@ def evaluate_on_several(
     options: EvaluationOptions = AS_CONFIGURED,
 ) -> tuple[dict[str, Summary], Path]:
     """Evaluates a checkpoint on several data sets, as `evaluate_checkpoint` does on one.
+
+    A mixture is as many data sets as it has, each with the classes of its own label set.
 
     Args:
       workdir: as there.
@@ -149,10 +163,10 @@ def evaluate_on_several(
     # All are opened before the first one is evaluated, which may take hours.
     opened: dict[str, tuple[Source, str]] = {}
     for each in data:
-        label, source = each.open(restored.predictor.config)
-        if label in opened:
-            raise ValueError(f"data set {label} is named twice; name each once")
-        opened[label] = source, each.split
+        for label, source in each.open(restored.predictor.config).items():
+            if label in opened:
+                raise ValueError(f"data set {label} is named twice; name each once")
+            opened[label] = source, each.split
     found = {
         label: restored.evaluate(source, split, restored.folder_of(label, split), options)
         for label, (source, split) in opened.items()

@@ -2,7 +2,7 @@
 
 import math
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import jax
@@ -13,7 +13,7 @@ from ml_collections import ConfigDict
 from jaxnuc.data.sample import Source
 from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.evaluation.scoring import Scoring, plan_scoring, score_images
-from jaxnuc.metrics import Scores, Summary, summarize
+from jaxnuc.metrics import Metric, Scores, Summary, summarize
 from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
 
@@ -23,7 +23,7 @@ LOSS = "loss"
 
 @dataclass(frozen=True)
 class Monitor:
-    """The figure of the validation that decides what is best, such as `"pq_image_mean"`."""
+    """The figure of the validation that decides what is best, such as `"consep/pq_image_mean"`."""
 
     figure: str
     higher_is_better: bool
@@ -38,51 +38,127 @@ class Monitor:
         return value if self.higher_is_better else -value
 
 
-def plan_validation(
-    config: ConfigDict, predictor: Predictor, source: Source
-) -> tuple[Scoring, Monitor]:
-    """What is computed in validations of the split "val", and the figure that decides.
+def sets_of(source: Source) -> Mapping[str, Source]:
+    """The data sets of a mixture by name; any other source, without a name."""
+    return source.sets or {"": source}
 
-    These are the metrics of the configuration, or else the standard ones, and that of
-    `evaluation.monitor`, unless this is `"loss"`, the training's, which is computed elsewhere.
+
+def joined(figures: Mapping[str, Mapping[str, float]], averaged: Iterable[str]) -> dict[str, float]:
+    """The figures of several data sets as one mapping.
+
+    Args:
+      figures: by data set, as of `sets_of`.
+      averaged: names of figures.
+
+    Returns:
+      For each figure to be averaged, its mean over the sets that have it, and all figures as
+      `<set>/<figure>`; of a source that is no mixture its figures as they are.
+
+    >>> joined({"a": {"pq": 0.5, "images": 3}, "b": {"pq": 0.7, "images": 5}}, ["pq"])
+    {'pq': 0.6, 'a/pq': 0.5, 'a/images': 3, 'b/pq': 0.7, 'b/images': 5}
+    """
+    if list(figures) == [""]:
+        return dict(figures[""])
+    found = {}
+    for name in averaged:
+        values = [own[name] for own in figures.values() if name in own]
+        if values:
+            found[name] = sum(values) / len(values)
+    for each, own in figures.items():
+        found |= {f"{each}/{name}": value for name, value in own.items()}
+    return found
+
+
+def plan_validation(
+    config: ConfigDict, predictor: Predictor, source: Source, monitors: Sequence[str] = ()
+) -> tuple[dict[str, Scoring], tuple[Monitor, ...]]:
+    """What is computed in validations of the split "val", and the figures that decide.
+
+    These are the metrics of the configuration, or else the standard ones, and those of the
+    monitors, unless these are `"loss"`, the training's, which is computed elsewhere. Of a mixture,
+    each data set is validated on its own, with the classes of its own label set:
+    `"consep/pq_pooled"` is a figure of one of them, and `"pq_pooled"` its mean over them.
+
+    Args:
+      config: of the training.
+      predictor: that is validated.
+      source: of the split.
+      monitors: figures that decide; none: `evaluation.monitor`.
+
+    Returns:
+      The scoring of each data set, by its name in `sets_of`, and the monitors.
 
     Raises:
       ValueError: a metric or protocol is unknown or needs more than there is, or there is no such
-        figure: refused before hours of training.
+        figure or data set: refused before hours of training.
     """
     options = EvaluationOptions().completed(config)
-    scoring = plan_scoring(predictor, source, options, "standard")
-    name = config.evaluation.monitor
-    if name == LOSS:
-        if not config.evaluation.loss:
+    sets = sets_of(source)
+    scorings = {
+        name: plan_scoring(predictor, each, options, "standard") for name, each in sets.items()
+    }
+    found = []
+    for monitor in monitors or (config.evaluation.monitor,):
+        of_set, slash, figure = monitor.rpartition("/")
+        if slash and of_set not in sets:
+            names = ", ".join(filter(None, sets)) or "no mixture"
             raise ValueError(
-                "evaluation.monitor='loss' needs the loss of the validation: evaluation.loss=True"
+                f"evaluation.monitor={monitor!r}: the data sets of the validation are {names}"
             )
-        return replace(scoring, protocols=()), Monitor(name, higher_is_better=False)
-    own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
-    if name not in own:
-        classes = ("classes", "probabilities") if scoring.label_set is not None else ()
-        more = choose((), ("maps", "scores", *classes), "all")
-        own |= {figure: metric for metric in more for figure in metric.figures()}
-    if name not in own:
-        raise ValueError(f"evaluation.monitor={name!r} is no figure; there are {', '.join(own)}")
-    metrics = make([*scoring.metrics, own[name]])
+        if figure == LOSS:
+            if not config.evaluation.loss:
+                raise ValueError(
+                    f"evaluation.monitor={monitor!r} needs the loss of the validation: "
+                    "evaluation.loss=True"
+                )
+            found.append(Monitor(monitor, higher_is_better=False))
+            continue
+        available: dict[str, Metric] = {}
+        for name in [of_set] if slash else sets:
+            own = _figures(scorings[name])
+            available |= own
+            if figure in own:
+                metrics = make([*scorings[name].metrics, own[figure]])
+                scorings[name] = replace(scorings[name], metrics=metrics)
+        if figure not in available:
+            known = ", ".join(available)
+            raise ValueError(f"evaluation.monitor={monitor!r} is no figure; there are {known}")
+        found.append(Monitor(monitor, available[figure].higher_is_better))
     # Protocols are for the evaluation afterwards; that they can be computed is known from here on.
-    scoring = replace(scoring, metrics=metrics, protocols=())
-    return scoring, Monitor(name, own[name].higher_is_better)
+    plain = {name: replace(scoring, protocols=()) for name, scoring in scorings.items()}
+    return plain, tuple(found)
+
+
+def _figures(scoring: Scoring) -> dict[str, Metric]:
+    """The figures of a data set that can be monitored, with their metrics."""
+    own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
+    classes = ("classes", "probabilities") if scoring.label_set is not None else ()
+    more = choose((), ("maps", "scores", *classes), "all")
+    return {figure: metric for metric in more for figure in metric.figures()} | own
 
 
 def validate(
-    predictor: Predictor, source: Source, scoring: Scoring, *, workers: int = 0
-) -> Summary:
-    """Scores a split; each process segments its share of the images and all get all figures.
+    predictor: Predictor, source: Source, scorings: Mapping[str, Scoring], *, workers: int = 0
+) -> dict[str, float]:
+    """Scores a split, each data set of a mixture on its own; see `joined`.
+
+    Each process segments its share of the images, and all get all figures.
 
     Args:
       predictor: with the parameters to evaluate.
       source: of the split.
-      scoring: from `plan_validation`.
+      scorings: from `plan_validation`.
       workers: processes that decode and score, for each process that trains; 0: this one.
     """
+    figures = {
+        name: _summary(predictor, each, scorings[name], workers)
+        for name, each in sets_of(source).items()
+    }
+    averaged = (x for s in scorings.values() for metric in s.metrics for x in metric.figures())
+    return joined(figures, averaged)
+
+
+def _summary(predictor: Predictor, source: Source, scoring: Scoring, workers: int) -> Summary:
     processes, count = jax.process_count(), len(source)
     mine = (source[index] for index in range(jax.process_index(), count, processes))
     scores = [image.scores for image in score_images(predictor, mine, scoring, workers)]

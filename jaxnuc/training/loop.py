@@ -64,7 +64,7 @@ class Parts:
     loss_schedule: schedules.LossSchedule
     batches: pipeline.Batches  # of the images to train on
     predictor: Predictor  # as evaluations use it, without parameters
-    scoring: Scoring  # what evaluations compute
+    scorings: Mapping[str, Scoring]  # what evaluations compute, by data set
     validation_loss: Callable[[state.TrainState], dict[str, float]] | None  # beside these
     monitor: Monitor  # the figure that decides what is best
 
@@ -123,7 +123,7 @@ def build_parts(config: ConfigDict) -> Parts:
     )
     evaluated = build.make_model(config, representation)  # on one device: no axis
     predictor = make_predictor(config, evaluated, representation, None)
-    scoring, monitor = plan_validation(config, predictor, val_source)
+    scorings, (monitor,) = plan_validation(config, predictor, val_source)
     validation_loss = None
     if config.evaluation.loss:
         validation_loss = make_validation_loss(
@@ -144,7 +144,7 @@ def build_parts(config: ConfigDict) -> Parts:
         loss_schedule=loss_schedule,
         batches=batches,
         predictor=predictor,
-        scoring=scoring,
+        scorings=scorings,
         validation_loss=validation_loss,
         monitor=monitor,
     )
@@ -283,7 +283,7 @@ def evaluate(parts: Parts, current: state.TrainState, workers: int) -> dict[str,
     (network,) = parts.predictor.networks
     network = dataclasses.replace(network, variables=variables)
     predictor = dataclasses.replace(parts.predictor, networks=(network,))
-    figures = dict(validate(predictor, parts.val_source, parts.scoring, workers=workers))
+    figures = validate(predictor, parts.val_source, parts.scorings, workers=workers)
     return figures | (parts.validation_loss(current) if parts.validation_loss else {})
 
 

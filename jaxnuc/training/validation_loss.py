@@ -8,7 +8,7 @@ import jax
 from jaxnuc.data import pipeline
 from jaxnuc.data.sample import Source
 from jaxnuc.data.transforms import Transform
-from jaxnuc.evaluation.validate import LOSS
+from jaxnuc.evaluation.validate import LOSS, joined, sets_of
 from jaxnuc.models import Network
 from jaxnuc.representations import Representation
 from jaxnuc.training.state import TrainState
@@ -24,6 +24,8 @@ def make_validation_loss(
     seed: int,
 ) -> Callable[[TrainState], dict[str, float]]:
     """Makes the function from a state to the loss, `loss`, and its parts, such as `loss/mask/dice`.
+
+    Those of a mixture are computed of each data set, `consep/loss`; `loss` is the mean over them.
 
     A crop is what the training would make of the image, with all its transforms, by randomness that
     depends on the seed and the number of the image alone. The network computes as in evaluations:
@@ -46,16 +48,20 @@ def make_validation_loss(
         loss, parts = representation.loss(maps, targets, None, factors)
         return {LOSS: loss, **{f"{LOSS}/{name}": part for name, part in parts.items()}}
 
+    def of_source(each: Source, variables: Any, factors: Any) -> dict[str, float]:
+        sums: dict[str, float] = {}
+        for batch in pipeline.fixed_batches(
+            each, transforms, representation.encode, batch_size, seed
+        ):
+            for name, value in of_batch(variables, factors, batch).items():
+                sums[name] = sums.get(name, 0.0) + len(batch["image"]) * float(value)
+        return {name: total / len(each) for name, total in sums.items()}
+
     def compute(state: TrainState) -> dict[str, float]:
         # One device computes, in every process all of it: there are few crops.
         given = (state.variables(), state.loss_state.get("factors", {}))
         given = jax.device_put(jax.device_get(given), jax.local_devices()[0])
-        sums: dict[str, float] = {}
-        for batch in pipeline.fixed_batches(
-            source, transforms, representation.encode, batch_size, seed
-        ):
-            for name, value in of_batch(*given, batch).items():
-                sums[name] = sums.get(name, 0.0) + len(batch["image"]) * float(value)
-        return {name: total / len(source) for name, total in sums.items()}
+        sets = sets_of(source).items()
+        return joined({name: of_source(each, *given) for name, each in sets}, [LOSS])
 
     return compute

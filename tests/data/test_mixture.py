@@ -13,7 +13,7 @@ from PIL import Image
 
 from jaxnuc import labels
 from jaxnuc.data import splits
-from jaxnuc.data.orders import Episodes, Epochs, Shares
+from jaxnuc.data.orders import Epochs, Shares
 from jaxnuc.data.pipeline import batches
 from jaxnuc.data.resolution import SetMpp
 from jaxnuc.data.sample import MappedSource, Sample, Source
@@ -116,12 +116,6 @@ def test_simple_shares_are_exact_in_each_block():
     assert set(blocks) == {(0, 0, 1), (0, 1, 0), (1, 0, 0)}
 
 
-def test_episodes_by_hand():
-    order = Episodes([3, 2])
-    expected = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (0, 3), (0, 4), (0, 5), (1, 2), (1, 3)]
-    assert [order(i) for i in range(10)] == expected
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 60), st.integers(0, 2**40), st.booleans())
 def test_each_epoch_is_a_permutation_also_by_equal_weights(count, epoch, weighted):
@@ -196,15 +190,45 @@ def test_the_stream_depends_on_seed_and_position_alone():
     assert read(make(2), 60) != expected
 
 
-def test_episodes_of_samples_and_of_epochs():
-    parts = [painted("a", 3), painted("b", 2)]
-    names = [n for n, _ in read(mixture.Source(parts, episode=4, weights=[1, 0.5]), 12)]
-    assert names == [*"aaaabb", *"aaaabb"]
-    source = mixture.Source(parts, episode="2 epochs")
-    seen = read(source, 20)
-    assert [n for n, _ in seen] == [*"aaaaaabbbb"] * 2
-    assert sorted(i for _, i in seen[:3]) == [0, 1, 2]
-    assert sorted(i for _, i in seen[6:8]) == [0, 1]
+def test_some_of_the_data_sets_of_a_mixture():
+    parts = [painted("a", 3), painted("b", 2), painted("a", 4)]
+    source = mixture.Source(parts, weights=[2, 1, 1], seed=2)
+    assert list(source.sets) == ["a-1", "b", "a-2"]
+    alone = source.only(["b"])
+    assert [alone[i].meta["name"] for i in range(4)] == [
+        f"b/{parts[1][source._orders['b'](i)].meta['name']}" for i in range(4)
+    ]
+    two = source.only(["a-2", "a-1"])  # in proportion to their weights
+    assert list(two.sets) == ["a-1", "a-2"]
+    names = Counter(two[i].meta["name"].split("/")[0] for i in range(36))
+    assert names == {"a-1": 24, "a-2": 12}
+    assert list(source.sets) == ["a-1", "b", "a-2"]  # as it was
+    finite = mixture.Source(parts, stream=False).only(["b"])
+    assert read(finite, 2) == [("b", 0), ("b", 1)]
+    assert len(finite) == 2
+    with pytest.raises(ValueError, match="unknown data set of the mixture 'a'; known: a-1, a-2, b"):
+        source.only(["a"])
+
+
+def test_data_sets_of_a_mixture_are_whole_and_have_label_sets_of_their_own():
+    consep, nucls = labels.label_set("consep"), labels.label_set("nucls")
+    parts = [painted("a", 8, label_set=consep), painted("b"), painted("c", 3, label_set=nucls)]
+    for stream in (True, False):
+        sets = mixture.Source(parts, label_set="own", stream=stream).sets
+        assert [s.label_set for s in sets.values()] == [consep, None, nucls]
+        for part, own in zip(parts, sets.values(), strict=True):
+            images = [int(sample.image[0, 0, 0]) for sample in own]
+            assert images == list(range(len(part)))
+        assert [s.meta["label_set"] for s in (sets["a"][0], sets["b"][0], sets["c"][0])] == [
+            0,
+            0,
+            1,
+        ]
+        np.testing.assert_array_equal(sets["a"][7].classes, parts[0][7].classes)
+    common = mixture.Source(parts[:2], label_set="superclasses").sets
+    assert common["a"].label_set == labels.label_set("superclasses")
+    mapped = MappedSource(mixture.Source(parts, label_set="own"), SetMpp(0.5)).sets["c"]
+    assert (mapped.label_set, mapped[2].meta["mpp"]) == (nucls, 0.5)
 
 
 def test_an_endless_source_goes_on_within_a_mixture():
@@ -344,10 +368,6 @@ def test_classes_can_be_dropped_or_agree():
         ([painted()], {"weights": [0]}, r"weights \[0\]: positive"),
         ([painted()], {"weights": ["2"]}, "positive numbers"),
         ([painted()] * 2, {"weights": [1, 1e-7]}, "1e-07 of their sum"),
-        ([painted()], {"episode": -1}, "episode=-1"),
-        ([painted()], {"episode": "2 steps"}, "episode='2 steps'"),
-        ([painted()], {"episode": 3, "weights": [0.5]}, "weight 0.5 of 'a' is 1.5 samples"),
-        ([painted(endless=True)], {"episode": "1 epoch"}, "'a' is endless; give it in samples"),
         ([painted(endless=True)], {"split": "val"}, "'a' is endless"),
         ([painted(), painted("b", mpp=0.5)], {}, "'a'.*0.25 microns.*'b'.*has 0.5; give data.mpp"),
         ([painted(mpp=None), painted("b")], {}, "'b'.*has 0.25.*'a'.*unknown; give \"mpp\""),
@@ -434,7 +454,7 @@ def test_open_split_opens_a_mixture(roots):
     names = [sample.meta["source"] for sample in islice(train, 30)]
     assert Counter(names) == {"first": 20, "second": 10}
     assert {train[i].meta["mpp"] for i in range(9)} == {0.4}
-    first, second = train.parts
+    first, second = train.sets.values()
     # 30 x (30..33) pixels of 0.5 are 38 x (38..41) of 0.4: 3 x 3 windows.
     assert (len(first), len(second)) == (3, 2 * 9)
     assert len(open_split(section(roots), "", "val", mpp=0.4)) == 1 + 1
@@ -477,7 +497,7 @@ def test_roots_of_a_mixture(roots, monkeypatch):
             {"sources": [{"name": "synthetic", "size": 8, "mp": 1}]},
             "mp.*did you mean 'mpp'",
         ),
-        ({"sources": [{"name": "synthetic"}], "episodes": 3}, "did you mean 'episode'"),
+        ({"sources": [{"name": "synthetic"}], "label_st": 3}, "did you mean 'label_set'"),
         ({"sources": [{"name": "synthetic", "root": "x"}]}, "reads no files"),
         ({"sources": [{"name": "synthetic", "mpp": -1.0}]}, "mpp=-1.0"),
         ({"sources": [{"name": "synthetic", "windows": 8}]}, "endless: it cannot be cut"),
@@ -508,8 +528,7 @@ def everything(mpp=0.25):
 
 KINDS = {
     "weights": lambda roots: mixture.Source([painted("a"), painted("b", 3)], [0.7, 0.3], seed=5),
-    "episodes": lambda roots: mixture.Source([painted("a"), painted("b", 3)], episode=3),
-    "epochs": lambda roots: mixture.Source([painted("a"), painted("b", 3)], episode="1 epoch"),
+    "some": lambda roots: mixture.Source([painted("a"), painted("b", 3)]).only(["b"]),
     "balance": lambda roots: everything(),
     "windows and resampled": lambda roots: open_split(section(roots), "", "train", mpp=0.4),
     "windows alone": lambda roots: open_split(
@@ -550,7 +569,7 @@ def test_a_restart_and_two_processes_give_the_same_stream(kind, roots):
 @pytest.mark.slow
 def test_workers_give_the_same_batches(roots):
     inner = everything(mpp=0.4), open_split(section(roots), "", "train", mpp=0.4)
-    source = mixture.Source(inner, label_set="none", episode=6)
+    source = mixture.Source(inner, label_set="none")
     expected = take(6, stream(source))
     for workers in (1, 4):
         assert_same(take(6, stream(source, workers=workers)), expected)

@@ -256,8 +256,9 @@ def validation(monitor, metrics=(), label_set=None, protocols=()):
     rules = {"threshold": 0.5, "inclusive": False, "matching": "iou", "empty": "skip"}
     section = _Config(rules, monitor=monitor, metrics=metrics, protocols=protocols, workers=0)
     config = _Config(evaluation=section)
-    scoring, found = plan_validation(config, segment, Annotated(maps, label_set=label_set))
-    return [metric.name for metric in scoring.metrics], found
+    source = Annotated(maps, label_set=label_set)
+    scorings, (found,) = plan_validation(config, segment, source)
+    return [metric.name for metric in scorings[""].metrics], found
 
 
 def test_the_monitor_has_the_direction_of_its_metric():

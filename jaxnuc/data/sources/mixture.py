@@ -1,20 +1,21 @@
 """Several data sets as one: mixed for training, one after the other for evaluation."""
 
+import copy
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
 from jaxnuc import labels
 from jaxnuc.data import oversampling, resolution
 from jaxnuc.data import sample as samples
-from jaxnuc.data.orders import Episodes, Epochs, Shares
+from jaxnuc.data.orders import Epochs, Shares
 from jaxnuc.data.sample import ENDLESS, MappedSource, Sample
 from jaxnuc.data.sample import Source as AnySource
 from jaxnuc.labels import LabelSet
+from jaxnuc.registry import unknown
 
 
 class Source(samples.Source):
@@ -23,6 +24,9 @@ class Source(samples.Source):
     For training it is an endless stream whose sample i depends on `seed` and i alone. Each source
     is read in epochs of its own, without repetition within one, or as often as `balance` says.
     In other splits it holds all images of all sources, one source after the other.
+
+    `sets` holds the sources by name, numbered where a name comes twice, `consep-1` and `consep-2`.
+    Each has every image once, and its own label set.
 
     In a configuration the sources are sections, each with its `weight` and `balance` beside its
     own arguments; `jaxnuc.data.splits.open_split` opens them:
@@ -37,9 +41,6 @@ class Source(samples.Source):
         `jaxnuc.data.oversampling`; its images are read once to count their nuclei.
       split: which one the sources hold.
       seed: of the stream.
-      episode: 0 mixes the sources within a batch, in every stretch of the stream in proportion to
-        the weights. Otherwise `episode * weight` samples of one source come before those of the
-        next: a number of samples, or `"2 epochs"` for as many epochs of each source.
       label_set: the classes of all samples: a name of `jaxnuc.labels`, a mapping of that name and
         arguments, or a `LabelSet`. Nuclei of other classes, and those of a source without classes,
         get the class -1, ignored. `"none"` drops the classes; `"own"` leaves to each source its
@@ -51,7 +52,7 @@ class Source(samples.Source):
     Raises:
       ValueError: no sources; their classes differ or cannot be mapped to `label_set`; their microns
         per pixel differ by more than 10 % or are known of some only (on reading, where the first
-        and the last image of a source did not show it); invalid weights, episodes or balance.
+        and the last image of a source did not show it); invalid weights or balance.
     """
 
     def __init__(
@@ -61,7 +62,6 @@ class Source(samples.Source):
         balance: Sequence[str | Mapping[str, Any] | None] | None = None,
         split: str = "train",
         seed: int = 0,
-        episode: int | str = 0,
         label_set: str | Mapping[str, Any] | LabelSet | None = None,
         stream: bool | None = None,
     ):
@@ -82,30 +82,57 @@ class Source(samples.Source):
             raise ValueError(f"seed={seed!r} of a mixture: an integer of 0 or more is expected")
         weights = _for_each("weights", weights, 1.0, len(sources))
         balance = _for_each("balance", balance, None, len(sources))
-        self._numbers: list[int | None] = [None] * len(sources)
-        self.parts: list[AnySource] = list(sources)
+        numbers: list[int | None] = [None] * len(sources)
+        parts: list[AnySource] = list(sources)
         if label_set == "own":
-            self.label_sets, self._numbers = _own_label_sets(sources)
-            self.parts = [_relabeled(s, s.label_set or self.label_sets[0]) for s in sources]
+            self.label_sets, numbers = _own_label_sets(sources)
+            parts = [_relabeled(s, s.label_set or self.label_sets[0]) for s in sources]
         else:
             common = self.label_set = _common_label_set(sources, label_set)
             if label_set is not None:
-                self.parts = [_relabeled(source, common) for source in sources]
-        names = [source.name for source in sources]
-        self.name = "+".join(names)
+                parts = [_relabeled(source, common) for source in sources]
+        self.name = "+".join(source.name for source in sources)
         self.ignores = any(source.ignores for source in sources)
-        self._prefixes = _prefixes(names)
-        self._reference = None if len(sources) == 1 else self._about(0, self.parts[0][0].meta)
-        for part, source in enumerate(self.parts):
-            for sample in resolution.probes(source):
-                self._described(part, sample)
+        self._seed, names = seed, _names(sources)
+        self._weights = dict(zip(names, weights, strict=True))
+        first = {"source": sources[0].name, **parts[0][0].meta}
+        sets: dict[str, AnySource] = {}
+        for name, source, part, number in zip(names, sources, parts, numbers, strict=True):
+            prefix = name if len(names) > 1 else ""
+            own = MappedSource(part, _Described(source.name, prefix, number, first))
+            if source.label_set is None:
+                own.label_set = None  # its nuclei have no class
+            for _ in resolution.probes(own):
+                pass  # refuses another magnification than that of the first sample
+            sets[name] = own
         if self.endless:
-            self._turns = _turns(self.parts, weights, seed, episode)
-            self._orders = [
-                _order(source, how, (seed, 1 + part))
-                for part, (source, how) in enumerate(zip(self.parts, balance, strict=True))
-            ]
-        self._ends = np.cumsum([len(part) for part in self.parts], dtype=np.int64)
+            self._orders = {
+                name: _order(own, how, (seed, number))
+                for number, ((name, own), how) in enumerate(
+                    zip(sets.items(), balance, strict=True), 1
+                )
+            }
+        self._read(sets)
+
+    def _read(self, sets: Mapping[str, AnySource]) -> None:
+        """Makes these the data sets of the mixture."""
+        self.sets, self._names = sets, list(sets)
+        if self.endless:
+            self._turns = Shares([self._weights[name] for name in sets], self._seed)
+        self._ends = np.cumsum([len(each) for each in sets.values()], dtype=np.int64)
+
+    def only(self, names: Sequence[str]) -> Self:
+        """The same mixture of some of its data sets: weights, orders and label sets are those here.
+
+        Raises:
+          ValueError: it has no data set of some name.
+        """
+        for name in names:
+            if name not in self.sets:
+                raise unknown("data set of the mixture", name, self.sets)
+        part = copy.copy(self)
+        part._read({name: each for name, each in self.sets.items() if name in names})
+        return part
 
     def __len__(self) -> int:
         return ENDLESS if self.endless else int(self._ends[-1])
@@ -115,25 +142,37 @@ class Source(samples.Source):
             raise IndexError(f"index {index} of {self.name!r}, which has {len(self)} samples")
         if self.endless:
             part, turn = self._turns(index)
-            place = self._orders[part](turn)
-        else:
-            part = int(np.searchsorted(self._ends, index, side="right"))
-            place = int(index) - int(self._ends[part]) + len(self.parts[part])
-        return self._described(part, self.parts[part][place])
+            name = self._names[part]
+            return self.sets[name][self._orders[name](turn)]
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        own = self.sets[self._names[part]]
+        return own[int(index) - int(self._ends[part]) + len(own)]
 
-    def _described(self, part: int, sample: Sample) -> Sample:
-        """Adds the source, and refuses another magnification than that of the first sample."""
-        meta = self._about(part, sample.meta)
-        if self._reference is not None:
-            resolution.check_same(self._reference, meta)
+
+@dataclass(frozen=True)
+class _Described:
+    """Adds to a sample what it needs in a mixture, and refuses one of another magnification.
+
+    Attributes:
+      source: its source, where the sample does not say.
+      prefix: of its name, which is unique then; empty where there is one source alone.
+      number: of its label set, where there are several.
+      first: the meta of the mixture's first sample.
+    """
+
+    source: str
+    prefix: str
+    number: int | None
+    first: Mapping[str, Any]
+
+    def __call__(self, sample: Sample) -> Sample:
+        meta = {"source": self.source, **sample.meta}
+        if self.number is not None:
+            meta["label_set"] = self.number
+        if self.prefix:
+            meta["name"] = f"{self.prefix}/{sample.meta.get('name')}"
+            resolution.check_same(self.first, meta)
         return replace(sample, meta=meta)
-
-    def _about(self, part: int, meta: Mapping[str, Any]) -> dict[str, Any]:
-        """The meta of a sample, with its source, and a name unique in the mixture."""
-        name = f"{self._prefixes[part]}{meta.get('name')}"
-        number = self._numbers[part]
-        own = {} if number is None else {"label_set": number}
-        return {"source": self.parts[part].name, **meta, "name": name, **own}
 
 
 @dataclass(frozen=True)
@@ -231,39 +270,13 @@ def _for_each(key: str, values: Sequence[Any] | None, default: Any, count: int) 
     return values
 
 
-def _prefixes(names: Sequence[str]) -> list[str]:
-    """What makes the images' names unique: the source, numbered where it comes twice."""
-    if len(names) == 1:
-        return [""]
+def _names(sources: Sequence[AnySource]) -> list[str]:
+    """The names of the sources, numbered where one comes twice."""
+    names = [source.name for source in sources]
     return [
-        f"{name}-{names[:k].count(name) + 1}/" if names.count(name) > 1 else f"{name}/"
+        f"{name}-{names[:k].count(name) + 1}" if names.count(name) > 1 else name
         for k, name in enumerate(names)
     ]
-
-
-def _turns(
-    parts: Sequence[AnySource], weights: Sequence[float], seed: int, episode: int | str
-) -> Shares | Episodes:
-    shares = Shares(weights, seed)  # also where there are episodes, for its checks
-    if episode == 0:
-        return shares
-    number, _, unit = str(episode).partition(" ")
-    if not number.isdigit() or unit not in ("", "epoch", "epochs"):
-        raise ValueError(
-            f'episode={episode!r}: a number of samples, such as 4096, or "2 epochs" is expected'
-        )
-    lengths = []
-    for part, weight in zip(parts, weights, strict=True):
-        if unit and part.endless:
-            raise ValueError(f"episode={episode!r}: {part.name!r} is endless; give it in samples")
-        length = int(number) * Fraction(str(weight)) * (len(part) if unit else 1)
-        if length.denominator > 1:
-            raise ValueError(
-                f"episode={episode!r} times the weight {weight} of {part.name!r} is "
-                f"{float(length):g} samples: a whole number is expected"
-            )
-        lengths.append(int(length))
-    return Episodes(lengths)
 
 
 def _order(
