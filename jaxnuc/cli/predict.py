@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
         symmetries=range(options.symmetries),
         agreement=options.agreement,
         label_set=options.label_set,
+        decoder=options.decoder,
     )
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:
