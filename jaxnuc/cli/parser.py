@@ -59,7 +59,7 @@ class Parser(argparse.ArgumentParser):
         self.value("--workdir", "FOLDER", text, action=action, required=True)
         self.value("--checkpoint", "STEP", "best, latest or a step (best)", default="best")
         if ensemble:
-            other = "another decoder, such as 'watershed(sigma=1)' (as configured)"
+            other = "another decoder, such as watershed (as configured)"
             self.value("--decoder", "NAME", other, decoder_section)
 
     def add_patches(self, patch: int | None, overlap: int) -> None:

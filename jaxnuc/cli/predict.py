@@ -2,8 +2,8 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format, a page NAME.report.html, and NAME.json
-(how they were made). An interrupted run, started again, continues where it stopped.
+Writes, for each image, the files of --format, NAME.report.html and NAME.json (how they were made).
+An interrupted run, started again, continues.
 """
 
 import argparse
