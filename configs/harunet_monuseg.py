@@ -10,7 +10,8 @@ BNS (here TNBC) .812 / .651 / .631. What it calls AJI is `aji_plus` by its code.
 Settings of the published code. Not as there: images held out of the training set decide on rate and
 checkpoint, the code takes the test set; copies of an image are drawn, so an epoch is an eighth;
 TNBC keeps its 512 pixels. `optimizer=paper` sums the losses over an image, for SGD with 1e-5; it
-clips gradients. `small`, for a CPU, has narrow blocks, AdamW and stronger augmentation.
+clips gradients. `small`, for a CPU, has narrow blocks, AdamW and stronger augmentation. What the
+paper adds for CoNSeP is unspecified and left out: `preset('harunet_consep')`.
 
     jaxnuc train --config=harunet_monuseg:ablation=all --workdir=runs/haru \
         --config.data.root=FOLDER
