@@ -62,10 +62,7 @@ def run(options: argparse.Namespace) -> None:
         ),
     }
     network = (options.workdir, options.checkpoint)
-    if len(data) == 1:
-        figures, output = checkpoint.evaluate_checkpoint(*network, data=data[0], **arguments)
-        print(figures)
-    else:
-        found, output = checkpoint.evaluate_on_several(*network, data=data, **arguments)
-        print(side_by_side(found))
+    found, output = checkpoint.evaluate_on_several(*network, data=data, **arguments)
+    (first, *others) = found.values()
+    print(side_by_side(found) if others else first)
     logger.info("written to %s", output)

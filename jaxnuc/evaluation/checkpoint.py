@@ -121,15 +121,15 @@ def evaluate_checkpoint(
         an ensemble that does not fit together or has no `output`, several data sets in a mixture.
     """
     restored = _Restored(workdir, checkpoint, output, inference)
-    opened = data.open(restored.predictor.config)
+    opened = restored.opened([data])
     if len(opened) > 1:
         raise ValueError(
             f"the data are a mixture of {', '.join(opened)}, each of which has figures of its own; "
-            "take evaluate_on_several, or name one as the source"
+            "take evaluate_on_several, or name one of them as the source"
         )
-    ((label, source),) = opened.items()
-    folder = Path(output) if output is not None else restored.folder_of(label, data.split)
-    return restored.evaluate(source, data.split, folder, options), folder
+    found, folder = restored.evaluated(opened, options)
+    (figures,) = found.values()
+    return figures, folder
 
 
 def evaluate_on_several(
@@ -150,32 +150,19 @@ def evaluate_on_several(
       checkpoint: as there.
       data: on what is evaluated.
       output: gets a folder for each data set, and `evaluations.csv`, a line for each figure of each
-        of them with its interval; None: the workdir.
+        of them with its interval; None: the workdir. Of one data set, as there.
       inference: as there.
       options: as there.
 
     Returns:
-      The figures by data set, and the path of the table.
+      The figures by data set, and the path of the table; of one data set its folder.
 
     Raises:
       FileNotFoundError: as there.
       ValueError: as there, or a data set is named twice.
     """
     restored = _Restored(workdir, checkpoint, output, inference)
-    # All are opened before the first one is evaluated, which may take hours.
-    opened: dict[str, tuple[Source, str]] = {}
-    for each in data:
-        for label, source in each.open(restored.predictor.config).items():
-            if label in opened:
-                raise ValueError(f"data set {label} is named twice; name each once")
-            opened[label] = source, each.split
-    found = {
-        label: restored.evaluate(source, split, restored.folder_of(label, split), options)
-        for label, (source, split) in opened.items()
-    }
-    path = restored.output / "evaluations.csv"
-    replace_file(path, figures_csv(found).encode())
-    return found, path
+    return restored.evaluated(restored.opened(data), options)
 
 
 class _Restored:
@@ -193,20 +180,43 @@ class _Restored:
             raise ValueError(
                 f"an ensemble of {len(workdirs)} workdirs has no folder of its own; give an output"
             )
-        self.output = Path(workdirs[0] if output is None else output)
-        self.log = Path(workdirs[0]) / LOG
+        self.output = None if output is None else Path(output)
+        self.workdir = Path(workdirs[0])
+        self.log = self.workdir / LOG
         self.folders = [checkpoints.find(each, checkpoint) for each in workdirs]
         self.predictor = load(
             self.folders, symmetries=range(inference.symmetries), decoder=inference.decoder
         )
         self.inference = inference
 
-    def folder_of(self, label: str, split: str) -> Path:
-        """The folder of the report of one data set among others."""
-        name = re.sub(r"[^\w.-]+", "_", label).strip("_")
-        return self.output / f"eval_{name}_{split}"
+    def opened(self, data: Sequence[Data]) -> dict[str, tuple[Source, str]]:
+        """The data sets with their splits, by label: all, before one is evaluated for hours."""
+        found: dict[str, tuple[Source, str]] = {}
+        for each in data:
+            for label, source in each.open(self.predictor.config).items():
+                if label in found:
+                    raise ValueError(f"data set {label} is named twice; name each once")
+                found[label] = source, each.split
+        return found
 
-    def evaluate(
+    def evaluated(
+        self, data: Mapping[str, tuple[Source, str]], options: EvaluationOptions
+    ) -> tuple[dict[str, Summary], Path]:
+        """Evaluates the networks on the data sets; where there are several, writes the table."""
+        base, found = self.output or self.workdir, {}
+        for label, (source, split) in data.items():
+            name = re.sub(r"[^\w.-]+", "_", label).strip("_")
+            folder = base / f"eval_{name}_{split}"
+            if len(data) == 1 and self.output is not None:
+                folder = self.output
+            found[label] = self._evaluate(source, split, folder, options)
+        if len(data) == 1:
+            return found, folder
+        path = base / "evaluations.csv"
+        replace_file(path, figures_csv(found).encode())
+        return found, path
+
+    def _evaluate(
         self, source: Source, split: str, folder: Path, options: EvaluationOptions
     ) -> Summary:
         """Evaluates the networks on a split and writes the report."""

@@ -87,7 +87,8 @@ def curves(lines: Iterable[Mapping[str, Any]], size: tuple[float, float] = (12, 
     """Draws losses, validation figures, norms and the learning rate over the steps, a panel each.
 
     The losses are on a logarithmic axis where all of them are positive, and so are the norms. Of
-    the validation, scores are drawn, not the counts of images. Of a long curve, each point is the
+    the validation, scores are drawn, not the counts of images; of the data sets of a mixture, their
+    losses and the means over them. Of a long curve, each point is the
     mean of several. An event, a line `{"step": ..., "event": "..."}`, is a dotted mark on every
     panel, named on the first.
 
@@ -102,8 +103,11 @@ def curves(lines: Iterable[Mapping[str, Any]], size: tuple[float, float] = (12, 
     lowest = {"losses": math.inf, "norms": math.inf}
     for name, (steps, values) in series(lines).items():
         where = panel(name)
-        if where == "validation" and name.split("/")[-1].startswith("images"):
+        group, *path = name.split("/")
+        if where == "validation" and path[-1].startswith("images"):
             continue
+        if group == "validation" and path[1:] not in ([], ["loss"]) and path[0] != "loss":
+            continue  # of one data set of a mixture
         if where in lowest:
             finite = [value for value in values if math.isfinite(value)]
             lowest[where] = min([lowest[where], *finite])

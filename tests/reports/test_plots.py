@@ -62,6 +62,25 @@ def test_long_curves_are_thinned_and_keep_their_course():
     assert plots.curves([{"step": 1, "c": None}]).axes  # nothing to draw
 
 
+def test_of_a_mixture_the_losses_of_its_data_sets_are_drawn_and_means_of_all_else():
+    own = {
+        f"validation/{x}/{y}": 0.5 for x in "ab" for y in ("pq_pooled", "images", "loss", "loss/ce")
+    }
+    line = {
+        "step": 1,
+        "train/loss": 1.0,
+        "validation/loss": 1.0,
+        "validation/pq_pooled": 0.5,
+        **own,
+    }
+    losses, validation, *_ = plots.curves([line]).axes
+    drawn = [[curve.get_label() for curve in axes.lines] for axes in (losses, validation)]
+    assert drawn == [
+        ["train/loss", "validation/loss", "validation/a/loss", "validation/b/loss"],
+        ["validation/pq_pooled"],
+    ]
+
+
 @pytest.fixture
 def calibration():
     rng = np.random.default_rng(0)

@@ -133,15 +133,73 @@ def test_several_data_sets_in_one_table(tiny, packed, tmp_path, capsys):
         assert f"{figure:.4f} [" in next(x for x in printed.splitlines() if "dice image" in x)
 
 
-def test_validation_knows_classes_where_there_is_one_label_set(tiny, packed, tmp_path):
+def test_validation_knows_the_classes_of_a_label_set(tiny, packed, tmp_path):
     config = settings(tiny, packed, duration="3 steps")
     config.data.source = ConfigDict(sections(packed)[0])
     config.evaluation.monitor = "mpq_pooled"
     figures = train_and_evaluate(config, tmp_path)
     assert "mpq_image_mean" in figures
-    config = settings(tiny, packed, duration="3 steps")  # two label sets have no common figure
-    config.evaluation.monitor = "mpq_pooled"
-    with pytest.raises(ValueError, match="'mpq_pooled' is no figure"):
+    assert not any("/" in name for name in figures)
+
+
+def test_each_data_set_of_a_mixture_is_validated_and_evaluated_at_its_own_label_set(
+    tiny, packed, tmp_path, capsys
+):
+    config = settings(tiny, packed, duration="50 steps")
+    config.evaluation.monitor, config.evaluation.loss = "coarse/mpq_pooled", True
+    config.evaluation.every = "25 steps"
+    figures = train_and_evaluate(config, tmp_path / "run")
+    assert figures["fine/images"] == figures["coarse/images"] == 8
+    for name in ("mpq_pooled", "pq_image_mean", "loss"):
+        mean = (figures[f"fine/{name}"] + figures[f"coarse/{name}"]) / 2
+        assert figures[name] == pytest.approx(mean)
+    assert "fine/loss/class/cross_entropy" in figures
+    assert not {"images", "loss/class/cross_entropy"} & figures.keys()
+    lines = read_log(tmp_path / "run" / "metrics.jsonl")
+    monitored = {
+        line["step"]: line["validation/coarse/mpq_pooled"]
+        for line in lines
+        if "validation/coarse/mpq_pooled" in line
+    }
+    best = max(monitored, key=lambda step: (monitored[step], step))
+    assert find(tmp_path / "run", "best").name == str(best)
+
+    # The figures of each set are those of this set alone.
+    command = ["evaluate", f"--workdir={tmp_path / 'run'}", "--overlays=0", "--split=val"]
+    assert main([*command, "--checkpoint=latest"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].split() == ["fine", "coarse"]
+    for name, label_set in CUTS.items():
+        folder = tmp_path / "run" / f"eval_{name}_val"
+        report = json.loads((folder / "metrics.json").read_text())
+        assert list(report["classes"]) == list(label_set.groups)
+        alone, _ = evaluate_checkpoint(
+            tmp_path / "run",
+            "latest",
+            data=Data("val", "packed", str(packed / name)),
+            output=tmp_path / name,
+            options=QUIET,
+        )
+        for figure in ("mpq_pooled", "pq_image_mean", "dice_image_mean"):
+            assert report["metrics"][figure] == alone[figure]
+            assert figures[f"{name}/{figure}"] == pytest.approx(alone[figure], rel=1e-6)
+    with pytest.raises(ValueError, match=r"a mixture of fine, coarse.*evaluate_on_several"):
+        evaluate_checkpoint(tmp_path / "run", data=Data("val"))
+
+
+@pytest.mark.parametrize(
+    ("monitor", "message"),
+    [
+        ("consep/pq_pooled", "'consep/pq_pooled': the data sets of the validation are fine, "),
+        ("fine/mpk_pooled", "'fine/mpk_pooled' is no figure; there are"),
+        ("fine/loss", "'fine/loss' needs the loss of the validation"),
+    ],
+)
+def test_a_monitor_that_a_mixture_does_not_have_is_refused(
+    tiny, packed, tmp_path, monitor, message
+):
+    config = settings(tiny, packed, duration="3 steps")
+    config.evaluation.monitor = monitor
+    with pytest.raises(ValueError, match=message):
         train_and_evaluate(config, tmp_path / "mixed")
 
 
