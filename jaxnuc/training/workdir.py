@@ -15,6 +15,7 @@ from jaxnuc.io.atomic import replace_file
 MAY_CHANGE = (
     "data.root",
     "data.workers",
+    "self_training.root",
     "duration",
     "evaluation",
     "checkpoint_every",
