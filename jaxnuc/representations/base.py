@@ -167,6 +167,11 @@ class Representation(abc.ABC):
         """
         return self.loss.factors if isinstance(self.loss, MapLoss) else ()
 
+    @property
+    def foreground(self) -> str | None:
+        """The map of logits, and its target of 0 and 1, that say where nuclei are; None: none."""
+        return None
+
     def target_instances(self, instances: LabelMap) -> np.ndarray:
         """(H, W) instances as the targets show them, such as with holes filled."""
         return instances
@@ -260,6 +265,7 @@ class Wrapper(Representation):
     decode = _Passed()
     grid = _Passed()
     factors = _Passed()
+    foreground = _Passed()
     target_instances = _Passed()
     thresholds = _Passed()
     filters_by_score = _Passed()
