@@ -11,12 +11,14 @@ import ast
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 from jaxnuc import registry
-from jaxnuc.metrics import Conventions
+
+if TYPE_CHECKING:
+    from jaxnuc.metrics import Conventions
 
 OPEN = {
     "model",
@@ -258,11 +260,13 @@ def _with_tuples(given: dict[str, Any], known: Mapping) -> dict[str, Any]:
     return result
 
 
-def conventions(config: ConfigDict) -> Conventions:
+def conventions(config: ConfigDict) -> "Conventions":
     """How nuclei are matched and scored in evaluations.
 
     Raises:
       ValueError: `evaluation.matching` or `evaluation.empty` is unknown.
     """
+    from jaxnuc.metrics import Conventions  # takes a while, and a command shows its help at once
+
     names = ("threshold", "inclusive", "matching", "empty")
     return Conventions(**{name: config.evaluation[name] for name in names})
