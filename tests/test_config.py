@@ -28,6 +28,7 @@ REFERENCES = (
     *("unet", "dist", "micro_net", "dcan"),
     *("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3", "deeplabv3_plus", "pspnet"),
 )
+ABLATION = ("unet", "rsu", "rsu_cf", "rsu_cbam_everywhere", "rsu_cbam", "rsu_cbam_cf", "all")
 
 
 def both(*texts):
@@ -50,7 +51,7 @@ EXAMPLES = {
     "flexible_unet_tissue": ("", "source=nucls,preset=he_light,crop=96,steps=60"),
     "harunet_monuseg": both(
         *(f"source={name}" for name in ("monuseg", "consep", "cpm17", "tnbc")),
-        *(f"ablation={name}" for name in ("unet", "rsu", "rsu_cf", "rsu_cbam", "all")),
+        *(f"ablation={name}" for name in ABLATION),
         "optimizer=paper",
     ),
     "harunet_dsb2018": both(),

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 import jaxnuc
-from jaxnuc.cli import configuration
 from jaxnuc.cli.main import COMMANDS, command_parser
+from jaxnuc.config import pages
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text()
@@ -76,7 +76,7 @@ def test_commands_are_taken(page):
             continue
         options = command_parser(name).parse([each for each in arguments if each != "..."])
         if name == "train":
-            configuration.load(options.config, options.overrides)
+            pages.load(options.config, options.overrides)
 
 
 def test_commands_are_found():

@@ -60,7 +60,8 @@ class Scoring:
     Attributes:
       conventions: of the scores.
       metrics, protocols: to compute, to keep states for.
-      label_set: at which classes are scored; None: they are not.
+      label_set: of the data, scored at its finest groups: nuclei that are labeled at a coarser
+        level are ignored in figures by class. None: classes are not scored.
       optional: whether metrics that turn out not to be computable are left out.
       why_no_classes: where the predicted classes cannot be read as those of the data.
     """
@@ -75,7 +76,7 @@ class Scoring:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of class 1, 2, ..."""
-        return () if self.label_set is None else self.label_set.groups
+        return () if self.label_set is None else self.label_set.finest.groups
 
 
 class ImageScores(NamedTuple):
@@ -105,7 +106,7 @@ def plan_scoring(
     why = None
     available = {"maps", "scores"}
     if isinstance(segment, TwoSteps) and label_set is not None:
-        why = segment.decode.cannot_read(label_set)
+        why = segment.decode.cannot_read(label_set.finest)
         if why is None and segment.decode.class_names is not None:
             available |= {"classes", "probabilities"}
     if any("tissue" in protocol.needs for protocol in wanted) and len(source):
@@ -133,7 +134,8 @@ def score_images(
         for sample in samples:
             if isinstance(segment, TwoSteps):
                 decode, found = segment.decode, segment.maps(sample.image)
-                decode = decode if scoring.label_set is None else decode.at(scoring.label_set)
+                if scoring.label_set is not None:
+                    decode = decode.at(scoring.label_set.finest)
             else:
                 whole = segment(sample.image)
                 scores = getattr(whole, "scores", None)
@@ -168,8 +170,11 @@ def _score(decode: Decode | None, found: Any, truth: Sample, scoring: Scoring) -
     classes = None
     if scoring.label_set is not None and truth.classes is not None:
         assert nuclei.classes is not None  # `plan_scoring` says so
+        own, finest = truth.classes, scoring.label_set.finest
+        if finest != scoring.label_set:
+            own = scoring.label_set.to(finest)[own]
         probabilities = nuclei.class_probabilities
-        classes = Classes(scoring.class_names, truth.classes, nuclei.classes, probabilities)
+        classes = Classes(scoring.class_names, own, nuclei.classes, probabilities)
     image = ImagePair.of(
         truth.instances,
         check_shape(nuclei.instances, truth.instances, name),

@@ -211,6 +211,24 @@ def histogram(
 
 
 @_styled
+def intervals(rows: Mapping[str, tuple[float, float, float]], across: str) -> Figure:
+    """Draws a point and a line for each row, from above to below.
+
+    Args:
+      rows: value, low and high end by name.
+      across: what the values are.
+    """
+    figure = Figure(figsize=(7, 0.7 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    value, low, high = np.array([*rows.values()]).T
+    places = np.arange(len(rows))
+    axes.hlines(places, low, high, color=SERIES[0], linewidth=1.5)
+    axes.plot(value, places, "o", color=SERIES[0])
+    axes.set(xlabel=across, yticks=places, yticklabels=[*rows], ylim=(len(rows) - 0.5, -0.5))
+    return figure
+
+
+@_styled
 def png(figure: Figure) -> bytes:
     """A figure as PNG."""
     picture = io.BytesIO()

@@ -191,6 +191,11 @@ class Representation(abc.ABC):
         kinds = {name: each.kind for name, each in self.output_maps.items()}
         return losses.consistency(maps, teacher, kinds, confidence)
 
+    @property
+    def foreground(self) -> str | None:
+        """The map of logits, and its target of 0 and 1, that say where nuclei are; None: none."""
+        return None
+
     def target_instances(self, instances: LabelMap) -> np.ndarray:
         """(H, W) instances as the targets show them, such as with holes filled."""
         return instances
@@ -285,6 +290,7 @@ class Wrapper(Representation):
     grid = _Passed()
     factors = _Passed()
     consistency = _Passed()
+    foreground = _Passed()
     target_instances = _Passed()
     thresholds = _Passed()
     filters_by_score = _Passed()

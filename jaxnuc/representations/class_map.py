@@ -173,6 +173,12 @@ class Groups:
 
     def predicted(self, label_sets: tuple[LabelSet, ...]) -> LabelSet:
         """The label set of the map."""
+        for label_set in label_sets:
+            if label_set.finest != label_set:
+                raise ValueError(
+                    f"classes='groups', but of {label_set.groups} one holds another; take "
+                    "classes.name='leaves'"
+                )
         if any(label_set.leaves != label_sets[0].leaves for label_set in label_sets):
             raise ValueError(
                 "classes='groups', but the data sets have different ones: "

@@ -46,6 +46,7 @@ from jaxnuc.training.validation_loss import make_validation_loss
 logger = logging.getLogger(__name__)
 
 SWITCH = "Lion gives way to SGD"
+STOPPED = "stopped by SIGTERM"
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                     plain = progress.to_json(), configs.to_json(config)
                     checkpoints.save(current, *plain, merit, parts.label_sets)
                 if preempted:
-                    reporter.event(step, "stopped by SIGTERM")
+                    reporter.event(step, STOPPED)
                     logger.warning("SIGTERM: saved at step %d; run again to go on", step)
                     break
 

@@ -104,7 +104,12 @@ def test_regions_to_ignore_must_be_announced():
 
 
 @pytest.mark.parametrize(
-    "text", ["coarse_dropout(p=0.5)", "one_of(['coarse_dropout(p=1)', 'blur(p=1)'])"]
+    "text",
+    [
+        "coarse_dropout(p=0.5)",
+        "rotate(p=0.5)",
+        "one_of(['coarse_dropout(p=1)', 'blur(p=1)'])",
+    ],
 )
 def test_what_a_transform_makes_to_ignore_is_in_all_batches(text):
     def masked(instances, classes, ignore):

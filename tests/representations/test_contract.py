@@ -54,6 +54,15 @@ def test_members(representation):
     assert (representation.label_set is None) == ("class" not in representation.outputs)
 
 
+def test_a_foreground_is_a_map_of_where_nuclei_are(representation, drawn):
+    name = representation.foreground
+    if name is None:
+        return
+    assert representation.output_maps[name].kind == "logits"
+    assert representation.outputs[name] in (1, 2)
+    np.testing.assert_array_equal(representation.encode(drawn)[name][..., 0], drawn > 0)
+
+
 def test_decoding_is_the_inverse_of_encoding(representation, drawn, perfect_maps):
     targets = representation.encode(drawn, classes_of(drawn))
     nuclei = representation.decode(perfect_maps(representation, targets), drawn.shape)
@@ -308,7 +317,8 @@ def test_a_wrapper_passes_on_every_member():
     derived = {"outputs"}  # from `output_maps`
     assert members - derived == {key for key in vars(Wrapper) if not key.startswith("_")}
     representation = Wrapper(create("stardist", "groups", 2))
-    for key in ("grid", "thresholds", "factors", "filters_by_score", "label_set", "label_sets"):
+    numbers = ("grid", "thresholds", "factors", "foreground", "filters_by_score")
+    for key in (*numbers, "label_set", "label_sets"):
         assert getattr(representation, key) == getattr(representation.base, key)
     assert representation.with_thresholds({"nms_thresh": 0.2}).base.thresholds["nms_thresh"] == 0.2
     assert representation.without_classes == Wrapper(create("stardist", grid=2))

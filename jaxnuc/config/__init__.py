@@ -11,12 +11,14 @@ import ast
 import contextlib
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ml_collections import ConfigDict
 
 from jaxnuc import registry
-from jaxnuc.metrics import Conventions
+
+if TYPE_CHECKING:
+    from jaxnuc.metrics import Conventions
 
 OPEN = {
     "model",
@@ -78,7 +80,7 @@ def default() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = "100 steps"  # on the split "val"; the end is always evaluated
-    config.evaluation.monitor = "pq_image_mean"  # or "loss"; in its direction: best, plateau, stop
+    config.evaluation.monitor = "pq_image_mean"  # or loss, soft_iou: best, plateau, stop
     config.evaluation.metrics = ()  # jaxnuc.metrics.definitions; (): the standard ones, mPQ
     config.evaluation.protocols = ()  # jaxnuc.metrics.protocols, when a checkpoint is evaluated
     config.evaluation.patience = 0  # evaluations without a better one before stopping; 0: off
@@ -86,7 +88,7 @@ def default() -> ConfigDict:
     config.evaluation.inclusive = False  # whether an IoU of exactly the threshold matches
     config.evaluation.matching = "iou"  # or "count": choice among pairs at thresholds below 0.5
     config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, nan, one, zero
-    config.evaluation.loss = False  # the training's loss on crops of "val", the same every time
+    config.evaluation.loss = False  # loss and soft IoU on crops of "val", the same every time
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
     config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
 
@@ -273,11 +275,13 @@ def _with_tuples(given: dict[str, Any], known: Mapping) -> dict[str, Any]:
     return result
 
 
-def conventions(config: ConfigDict) -> Conventions:
+def conventions(config: ConfigDict) -> "Conventions":
     """How nuclei are matched and scored in evaluations.
 
     Raises:
       ValueError: `evaluation.matching` or `evaluation.empty` is unknown.
     """
+    from jaxnuc.metrics import Conventions  # takes a while, and a command shows its help at once
+
     names = ("threshold", "inclusive", "matching", "empty")
     return Conventions(**{name: config.evaluation[name] for name in names})
