@@ -17,8 +17,9 @@ from jaxnuc.metrics import Metric, Scores, Summary, summarize
 from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
 
-# The figure that is the training's loss on the split; see `jaxnuc.training.validation_loss`.
-LOSS = "loss"
+# The training's loss on the split, and the soft IoU of the foreground's probability that comes with
+# it; see `jaxnuc.training.validation_loss`.
+LOSS, SOFT_IOU = "loss", "soft_iou"
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def plan_validation(
     """What is computed in validations of the split "val", and the figures that decide.
 
     These are the metrics of the configuration, or else the standard ones, and those of the
-    monitors, unless these are `"loss"`, the training's, which is computed elsewhere. Of a mixture,
+    monitors, unless these are `"loss"` or `"soft_iou"`, which are computed elsewhere. Of a mixture,
     each data set is validated on its own, with the classes of its own label set:
     `"consep/pq_pooled"` is a figure of one of them, and `"pq_pooled"` its mean over them.
 
@@ -105,13 +106,18 @@ def plan_validation(
             raise ValueError(
                 f"evaluation.monitor={monitor!r}: the data sets of the validation are {names}"
             )
-        if figure == LOSS:
+        if figure in (LOSS, SOFT_IOU):
             if not config.evaluation.loss:
                 raise ValueError(
                     f"evaluation.monitor={monitor!r} needs the loss of the validation: "
                     "evaluation.loss=True"
                 )
-            found.append(Monitor(monitor, higher_is_better=False))
+            if figure == SOFT_IOU and predictor.representation.foreground is None:
+                raise ValueError(
+                    f"evaluation.monitor={monitor!r} needs a map of the foreground, which the "
+                    f"representation {config.representation['name']!r} lacks; take 'loss'"
+                )
+            found.append(Monitor(monitor, higher_is_better=figure == SOFT_IOU))
             continue
         available: dict[str, Metric] = {}
         for name in [of_set] if slash else sets:

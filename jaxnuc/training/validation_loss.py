@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from jaxnuc import losses
 from jaxnuc.data import pipeline
 from jaxnuc.data.sample import Source
 from jaxnuc.data.transforms import Transform
-from jaxnuc.evaluation.validate import LOSS, joined, sets_of
+from jaxnuc.evaluation.validate import LOSS, SOFT_IOU, joined, sets_of
 from jaxnuc.models import Network
 from jaxnuc.representations import Representation
+from jaxnuc.representations.base import VALID
 from jaxnuc.training.state import TrainState
 from jaxnuc.training.step import as_input, central
 
@@ -25,7 +28,12 @@ def make_validation_loss(
 ) -> Callable[[TrainState], dict[str, float]]:
     """Makes the function from a state to the loss, `loss`, and its parts, such as `loss/mask/dice`.
 
-    Those of a mixture are computed of each data set, `consep/loss`; `loss` is the mean over them.
+    Where the representation has a map of the foreground there is also `soft_iou`, the mean over the
+    batches of `sum(p t) / sum(p + t - p t)`, of probabilities p and targets t of all pixels of a
+    batch: what the flexible U-Net's projects report.
+
+    Of a mixture these are figures of each data set, `consep/loss`, and `loss` and `soft_iou` the
+    means over them.
 
     A crop is what the training would make of the image, with all its transforms, by randomness that
     depends on the seed and the number of the image alone. The network computes as in evaluations:
@@ -46,7 +54,12 @@ def make_validation_loss(
         maps: Any = model.apply(variables, as_input(batch["image"]))
         targets = central(batch["targets"], model.margin)
         loss, parts = representation.loss(maps, targets, None, factors)
-        return {LOSS: loss, **{f"{LOSS}/{name}": part for name, part in parts.items()}}
+        figures = {LOSS: loss, **{f"{LOSS}/{name}": part for name, part in parts.items()}}
+        if (name := representation.foreground) is not None:
+            valid = targets[VALID].astype(jnp.float32) if VALID in targets else None
+            _, p, t = losses.foreground_entropy(maps[name], targets[name], valid=valid)
+            figures[SOFT_IOU] = 1 - losses.soft_iou(p[..., -1:], t[..., -1:])
+        return figures
 
     def of_source(each: Source, variables: Any, factors: Any) -> dict[str, float]:
         sums: dict[str, float] = {}
@@ -62,6 +75,6 @@ def make_validation_loss(
         given = (state.variables(), state.loss_state.get("factors", {}))
         given = jax.device_put(jax.device_get(given), jax.local_devices()[0])
         sets = sets_of(source).items()
-        return joined({name: of_source(each, *given) for name, each in sets}, [LOSS])
+        return joined({name: of_source(each, *given) for name, each in sets}, [LOSS, SOFT_IOU])
 
     return compute
