@@ -12,8 +12,8 @@ as those of CoNSeP, so both are read at the latter's 0.25; nothing is resampled.
 
     jaxnuc train --config=labeltree_nucls_consep --workdir=runs/labeltree \
         --config.data.root=FOLDER_THAT_HOLDS_nucls_AND_consep
+    jaxnuc evaluate --workdir=runs/labeltree --split=val
     jaxnuc evaluate --workdir=runs/labeltree --source=nucls --root=FOLDER --split=test
-    jaxnuc evaluate --workdir=runs/labeltree --source=consep --root=FOLDER --split=val
 """
 
 from ml_collections import ConfigDict

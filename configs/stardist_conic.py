@@ -8,8 +8,8 @@ Settings of the published code: 64 rays, depth 4, 256 features, cross entropy an
 of the classes, 1000 epochs of 256 batches of 4, Adam with 3e-4, images of rare classes more often,
 refined shapes. Not as there: CoNIC's patches are split by image of Lizard into 80, 10 and 10 %, the
 validation's PQ lowers the rate, one network and no ensemble. Thresholds are chosen at the end among
-suppressions of 0.3, 0.4 and 0.5 (0.1, 0.2 and 0.3 there), which keeps the maps of all validation
-images in memory: some 10 GB. `source=lizard` has plasma cells and eosinophils as one class.
+suppressions of 0.1, 0.2 and 0.3, which keeps the maps of all validation images in memory: some
+10 GB. `source=lizard` has plasma cells and eosinophils as one class.
 `small`, for a CPU: 16 channels, 32 rays, grid 2, no refinement, crops of 128, AdamW.
 
     jaxnuc train --config=stardist_conic --workdir=runs/stardist_conic \
@@ -45,7 +45,7 @@ def get_config(text: str = "") -> ConfigDict:
     plateau = {"name": "plateau", "factor": 0.5, "patience": 8}  # 80 published epochs
     config.schedule = ConfigDict(plateau)
     config.evaluation.every = "2560 steps"
-    config.evaluation.optimize_thresholds = True
+    config.evaluation.optimize_thresholds, config.evaluation.nms_thresholds = True, (0.1, 0.2, 0.3)
     if arg.small:
         config.model = ConfigDict({"name": "stardist", "variant": "small"})
         config.representation = ConfigDict({**stars, "n_rays": 32, "grid": 2})

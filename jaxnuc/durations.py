@@ -15,11 +15,6 @@ class TrainingLength:
     total: int
     per_epoch: int | None = None
 
-    @classmethod
-    def of(cls, duration: str, per_epoch: int | None) -> "TrainingLength":
-        """The length of a training that the configuration's `duration` gives."""
-        return cls(steps(duration, "duration", per_epoch), per_epoch)
-
     def steps(self, text: str, key: str) -> int:
         """The number of steps of a length of time; `key` names it in the error."""
         return steps(text, key, self.per_epoch)

@@ -153,7 +153,11 @@ def test_what_a_page_gives_can_be_trained(name, text):
 
     source = config.data.source
     endless = source.name in ("mixture", "synthetic") or "balance" in source
-    length = TrainingLength.of(config.duration, None if endless else 100)
+    per_epoch = None if endless else 100
+    parts = [episode["duration"] for episode in config.episodes] or [config.duration]
+    length = TrainingLength(
+        sum(durations.steps(part, "duration", per_epoch) for part in parts), per_epoch
+    )
     assert 0 < length.steps(config.evaluation.every, "evaluation.every") <= length.total
     losses = schedules.make(config.loss_schedule.to_dict(), length)
     build.check_schedule(losses, representation, config.loss_schedule.name)
@@ -211,13 +215,15 @@ def test_hovernet_begins_with_its_decoders():
 
 def test_a_labeltree_follows_one_set_by_the_other():
     config = config_of("stardist_labeltree_pannuke_consep", "first=monusac,first_epochs=175")
-    source = config.data.source
-    assert [s["name"] for s in source.sources] == ["monusac", "consep"]
-    assert [s["weight"] * source.episode for s in source.sources] == [175 * 1024, 75 * 1024]
-    assert durations.steps(config.duration, "", None) * config.batch_size == 250 * 1024
-    mixed = config_of("stardist_labeltree_pannuke_consep", "mixed").data.source
-    assert mixed.episode == 0
-    assert [s["weight"] for s in mixed.sources] == [1, 1]
+    assert [s["name"] for s in config.data.source.sources] == ["monusac", "consep"]
+    assert [e["sources"] for e in config.episodes] == [("monusac",), ("consep",)]
+    lengths = [durations.steps(e["duration"], "", None) for e in config.episodes]
+    assert [n * config.batch_size for n in lengths] == [175 * 1024, 75 * 1024]
+    mixed = config_of("stardist_labeltree_pannuke_consep", "mixed")
+    assert not mixed.episodes
+    assert durations.steps(mixed.duration, "", None) * mixed.batch_size == 325 * 1024
+    (alone,) = config_of("stardist_labeltree_pannuke_consep", "second_epochs=0").episodes
+    assert alone["monitor"] == "pannuke/loss"
 
 
 def changed(path, value):

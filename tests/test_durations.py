@@ -21,10 +21,9 @@ def test_lengths_of_time():
 
 
 def test_a_training_knows_its_length():
-    length = TrainingLength.of("20 epochs", 30)
-    assert length == TrainingLength(600, 30)
+    length = TrainingLength(600, 30)
     assert length.steps("1.5 epochs", "schedule.warmup") == 45
-    with pytest.raises(ValueError, match=r"^duration='2 epochs': an endless source"):
-        TrainingLength.of("2 epochs", None)
+    with pytest.raises(ValueError, match=r"^every='2 epochs': an endless source"):
+        TrainingLength(600).steps("2 epochs", "every")
     with pytest.raises(ValueError, match=r"^schedule.warmup='many' is not of the form"):
         length.steps("many", "schedule.warmup")

@@ -70,7 +70,8 @@ def default() -> ConfigDict:
     config.self_training.confidence = 0.9  # probability from which the teacher is believed
 
     config.batch_size = 16  # over all devices of all processes
-    config.duration = "200 steps"
+    config.duration = "200 steps"  # or "" where there are episodes
+    config.episodes = ()  # one after the other, each with its duration: jaxnuc.training.episodes
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})  # jaxnuc.optim
     config.schedule = ConfigDict({"name": "cosine", "warmup": "20 steps"})
     config.loss_schedule = ConfigDict({"name": "constant"})  # jaxnuc.losses.schedules
@@ -91,6 +92,7 @@ def default() -> ConfigDict:
     config.evaluation.loss = False  # loss and soft IoU on crops of "val", the same every time
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
     config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
+    config.evaluation.nms_thresholds = (0.3, 0.4, 0.5)  # of which one is chosen then, for stardist
 
     config.checkpoint_every = "0 steps"  # besides those at evaluations; 0: none
     config.log_every = 10  # steps between lines of metrics.jsonl

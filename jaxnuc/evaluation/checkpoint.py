@@ -13,6 +13,7 @@ import jax
 from ml_collections import ConfigDict
 
 from jaxnuc.data.sample import Source
+from jaxnuc.data.sources.mixture import only
 from jaxnuc.data.splits import open_split
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
@@ -249,15 +250,19 @@ def optimize_checkpoint(
     checkpoint: str | int = "best",
     *,
     source: Source | None = None,
+    nms: Sequence[float] | None = None,
 ) -> dict[str, float]:
     """Chooses a checkpoint's thresholds on the split "val" and stores them with it, for `load`.
+
+    Where the training had episodes, by the images of the data sets of the last one.
 
     Where a training has several processes, all of them call this, and the first one stores.
 
     Args:
       workdir: of the training, or the folder of one checkpoint.
       checkpoint: `"best"`, `"latest"` or a step.
-      source: the split; None: opened as the checkpoint's configuration says.
+      source: the images; None: opened as the checkpoint's configuration says.
+      nms: see `optimize_thresholds`; None: `evaluation.nms_thresholds` of the configuration.
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
@@ -266,11 +271,13 @@ def optimize_checkpoint(
     folder = checkpoints.find(workdir, checkpoint)
     predictor = load(folder)
     if source is None:
-        data = predictor.config.data
+        data, episodes = predictor.config.data, predictor.config.episodes
         source = open_split(data.source, data.root, "val", mpp=data.mpp or None, stream=False)
+        source = only(source, episodes[-1].get("sources", ()) if episodes else ())
     samples = map(source.__getitem__, range(len(source)))
     pairs = ((predictor.maps(s.image), s.instances) for s in samples)
-    found = optimize_thresholds(pairs, predictor.representation)
+    nms = predictor.config.evaluation.nms_thresholds if nms is None else nms
+    found = optimize_thresholds(pairs, predictor.representation, nms=nms)
     text = json.dumps({"thresholds": found.thresholds, "accuracy": found.figure}, indent=2)
     if jax.process_index() == 0:
         replace_file(folder / checkpoints.THRESHOLDS, (text + "\n").encode())

@@ -72,7 +72,7 @@ def joined(figures: Mapping[str, Mapping[str, float]], averaged: Iterable[str]) 
 
 def plan_validation(
     config: ConfigDict, predictor: Predictor, source: Source, monitors: Sequence[str] = ()
-) -> tuple[dict[str, Scoring], tuple[Monitor, ...]]:
+) -> tuple[dict[str, Scoring], dict[str, Monitor]]:
     """What is computed in validations of the split "val", and the figures that decide.
 
     These are the metrics of the configuration, or else the standard ones, and those of the
@@ -87,7 +87,7 @@ def plan_validation(
       monitors: figures that decide; none: `evaluation.monitor`.
 
     Returns:
-      The scoring of each data set, by its name in `sets_of`, and the monitors.
+      The scoring of each data set, by its name in `sets_of`, and the monitors by figure.
 
     Raises:
       ValueError: a metric or protocol is unknown or needs more than there is, or there is no such
@@ -98,7 +98,7 @@ def plan_validation(
     scorings = {
         name: plan_scoring(predictor, each, options, "standard") for name, each in sets.items()
     }
-    found = []
+    found = {}
     for monitor in monitors or (config.evaluation.monitor,):
         of_set, slash, figure = monitor.rpartition("/")
         if slash and of_set not in sets:
@@ -117,7 +117,7 @@ def plan_validation(
                     f"evaluation.monitor={monitor!r} needs a map of the foreground, which the "
                     f"representation {config.representation['name']!r} lacks; take 'loss'"
                 )
-            found.append(Monitor(monitor, higher_is_better=figure == SOFT_IOU))
+            found[monitor] = Monitor(monitor, higher_is_better=figure == SOFT_IOU)
             continue
         available: dict[str, Metric] = {}
         for name in [of_set] if slash else sets:
@@ -129,10 +129,10 @@ def plan_validation(
         if figure not in available:
             known = ", ".join(available)
             raise ValueError(f"evaluation.monitor={monitor!r} is no figure; there are {known}")
-        found.append(Monitor(monitor, available[figure].higher_is_better))
+        found[monitor] = Monitor(monitor, available[figure].higher_is_better)
     # Protocols are for the evaluation afterwards; that they can be computed is known from here on.
     plain = {name: replace(scoring, protocols=()) for name, scoring in scorings.items()}
-    return plain, tuple(found)
+    return plain, found
 
 
 def _figures(scoring: Scoring) -> dict[str, Metric]:

@@ -67,6 +67,17 @@ class Schedule:
         """
         return opt_state
 
+    def begin_episode(self, opt_state: Any) -> Any:
+        """Tells the schedule that the figures of what follows are not comparable with those so far.
+
+        Args:
+          opt_state: of a chain made by `make`.
+
+        Returns:
+          The new optimizer state; the same for all schedules but a plateau, which begins anew.
+        """
+        return opt_state
+
 
 @dataclass(frozen=True, kw_only=True)
 class Constant(Schedule):
@@ -140,6 +151,9 @@ class Plateau(Constant):
         # `|` keeps the type of the dict, without which a jitted step would be compiled once more.
         return opt_state | {"plateau": state}
 
+    def begin_episode(self, opt_state: Any) -> Any:
+        return opt_state | {"plateau": _no_plateau()}
+
 
 SCHEDULES = Registry(
     "schedule",
@@ -157,11 +171,15 @@ class PlateauState(NamedTuple):
     waited: jax.Array
 
 
+def _no_plateau() -> PlateauState:
+    return PlateauState(jnp.float32(1), jnp.float32(-jnp.inf), jnp.int32(0))
+
+
 def scale_on_plateau() -> optax.GradientTransformation:
     """Multiplies the updates by a scale that `Plateau.observe` lowers."""
 
     def init(params: Any) -> PlateauState:
-        return PlateauState(jnp.float32(1), jnp.float32(-jnp.inf), jnp.int32(0))
+        return _no_plateau()
 
     def update(updates: Any, state: PlateauState, params: Any = None) -> tuple[Any, PlateauState]:
         return jax.tree.map(lambda u: u * state.scale, updates), state

@@ -20,6 +20,7 @@ from jaxnuc import config as configs
 from jaxnuc.data import pipeline, transforms
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.sample import Source
+from jaxnuc.data.sources.mixture import only
 from jaxnuc.data.splits import open_split
 from jaxnuc.durations import TrainingLength
 from jaxnuc.evaluation.checkpoint import optimize_checkpoint
@@ -32,8 +33,10 @@ from jaxnuc.prediction.predictor import Predictor, make_predictor
 from jaxnuc.representations import Representation
 from jaxnuc.run import devices
 from jaxnuc.run.checkpoints import Checkpoints
+from jaxnuc.training import episodes as training_episodes
 from jaxnuc.training import state
 from jaxnuc.training import workdir as workdirs
+from jaxnuc.training.episodes import Episode
 from jaxnuc.training.preemption import Preemption
 from jaxnuc.training.progress import Progress
 from jaxnuc.training.reporting import Reporter
@@ -58,19 +61,20 @@ class Parts:
     label_sets: tuple[LabelSet, ...]  # of the images to train on
     representation: Representation
     model: Network  # with batch statistics over all devices
-    length: TrainingLength
+    episodes: tuple[Episode, ...]  # of which the training consists, at least one
+    length: TrainingLength  # of all of them
     evaluate_every: int  # steps; 0: only at the end
     checkpoint_every: int  # steps between further checkpoints; 0: none
     schedule: optim.Schedule
     learning_rate: optax.Schedule  # by step, as the schedule has it
     optimizer: optax.GradientTransformationExtraArgs
     loss_schedule: schedules.LossSchedule
-    batches: pipeline.Batches  # of the images to train on
+    batches: Mapping[tuple[str, ...], pipeline.Batches]  # by the sources of an episode
     self_training: SelfTraining | None  # what a step does with the unlabeled ones among these
     predictor: Predictor  # as evaluations use it, without parameters
     scorings: Mapping[str, Scoring]  # what evaluations compute, by data set
     validation_loss: Callable[[state.TrainState], dict[str, float]] | None  # beside these
-    monitor: Monitor  # the figure that decides what is best
+    monitors: Mapping[str, Monitor]  # the figures that decide what is best
 
 
 def build_parts(config: ConfigDict) -> Parts:
@@ -91,7 +95,9 @@ def build_parts(config: ConfigDict) -> Parts:
 
     # --- lengths of time
     epoch = max(len(train_source) // config.batch_size, 1)
-    length = TrainingLength.of(config.duration, None if train_source.endless else epoch)
+    per_epoch = None if train_source.endless else epoch
+    episodes = training_episodes.plan(config, train_source, per_epoch)
+    length = TrainingLength(sum(episode.steps for episode in episodes), per_epoch)
     evaluate_every = length.steps(config.evaluation.every, "evaluation.every")
     checkpoint_every = length.steps(config.checkpoint_every, "checkpoint_every")
     if config.evaluation.optimize_thresholds and not representation.thresholds:
@@ -117,21 +123,24 @@ def build_parts(config: ConfigDict) -> Parts:
     # --- batches to train on, and the predictor of the evaluations
     chain = [Normalize(data.normalize), *transforms.parse(data.transforms)]
     process = jax.process_index(), jax.process_count()
-    batches = pipeline.batches(
-        train_source,
-        chain,
-        representation.encode,
-        config.batch_size,
-        seed,
-        process=process,
-        workers=data.workers,
-    )
     self_training = plan_self_training(config, model, representation, length)
-    if self_training is not None:
-        batches = with_unlabeled(batches, config, process)
+    batches = {}
+    for names in dict.fromkeys(episode.sources for episode in episodes):
+        batches[names] = pipeline.batches(
+            only(train_source, names),
+            chain,
+            representation.encode,
+            config.batch_size,
+            seed,
+            process=process,
+            workers=data.workers,
+        )
+        if self_training is not None:
+            batches[names] = with_unlabeled(batches[names], config, process)
     evaluated = build.make_model(config, representation)  # on one device: no axis
     predictor = make_predictor(config, evaluated, representation, None)
-    scorings, (monitor,) = plan_validation(config, predictor, val_source)
+    names_of_monitors = [episode.monitor for episode in episodes]
+    scorings, monitors = plan_validation(config, predictor, val_source, names_of_monitors)
     validation_loss = None
     if config.evaluation.loss:
         validation_loss = make_validation_loss(
@@ -143,6 +152,7 @@ def build_parts(config: ConfigDict) -> Parts:
         label_sets=label_sets,
         representation=representation,
         model=model,
+        episodes=episodes,
         length=length,
         evaluate_every=evaluate_every,
         checkpoint_every=checkpoint_every,
@@ -155,7 +165,7 @@ def build_parts(config: ConfigDict) -> Parts:
         predictor=predictor,
         scorings=scorings,
         validation_loss=validation_loss,
-        monitor=monitor,
+        monitors=monitors,
     )
 
 
@@ -198,7 +208,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     )
     parameters = sum(p.size for p in jax.tree.leaves(current.params))
     logger.info("network %s: %s parameters", config.model["name"], f"{parameters:,}")
-    progress = Progress(data=parts.batches.get_state())
+    progress = Progress(data={"next_batch": 0})
     rng = jax.random.key(config.seed)
     train_step = devices.compile_step(
         make_train_step(
@@ -213,31 +223,37 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     )
 
     with (
-        contextlib.closing(parts.batches),  # also after an error or Ctrl-C
+        contextlib.ExitStack() as stack,
         Checkpoints(workdir) as checkpoints,
         Preemption() as preemption,
     ):
+        for batches in parts.batches.values():
+            stack.enter_context(contextlib.closing(batches))  # also after an error or Ctrl-C
+
         # --- restore, or start from given weights
         restored = checkpoints.restore(current)
         if restored is not None:
             current, progress = restored[0], Progress.from_json(restored[1])
-            parts.batches.set_state(progress.data)
             logger.info("resumed at step %d of %d", current.step, total)
         elif config.weights.file:
             current = with_weights(current, parts.model, config.weights)
             logger.info("starting from the weights in %s", config.weights.file)
         step = int(current.step)
         current = devices.replicate(current)
-        stop = _patience_is_over(config, progress)
-        if step < total and not stop:
+        finished = _episode_is_over(parts, progress, step) and _is_last(parts, progress)
+        if not finished:
             logger.info("compiling the training step; the run is in %s", workdir)
 
         active = jax.process_index() == 0
         with Reporter(workdir, total, parts.length.per_epoch, step, active=active) as reporter:
+            batches = _batches(parts, progress)
+            if restored is None and config.episodes:
+                reporter.event(0, _title(parts, progress))
             unchecked: dict[int, Any] = {}
-            while step < total and not stop:
+            while not finished:
+                episode = parts.episodes[progress.episode]
                 # --- one step
-                current, metrics = train_step(current, next(parts.batches), rng)
+                current, metrics = train_step(current, next(batches), rng)
                 step += 1
                 # Checked one step behind, so that the device need not wait for the answer.
                 _check_finite(unchecked)
@@ -245,14 +261,15 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
 
                 # --- log
                 reporter.step(step, metrics, config.batch_size)
-                if step % config.log_every == 0 or step == total:
+                ends = step - progress.began >= episode.steps
+                if step % config.log_every == 0 or ends:
                     rate = optim.current_rate(current.opt_state, parts.learning_rate, step - 1)
                     values = {f"train/{k}": v for k, v in metrics.items()}
                     reporter.log(step, {**values, "learning_rate": rate})
                     _report_switches(current, progress, reporter)
 
                 # --- what is due
-                evaluates = step == total or _is_due(step, parts.evaluate_every)
+                evaluates = ends or _is_due(step, parts.evaluate_every)
                 preempted = preemption.reached(step, checkpoints)
                 saves = evaluates or preempted or _is_due(step, parts.checkpoint_every)
                 if saves:
@@ -264,16 +281,29 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                     figures = evaluate(parts, current, config.evaluation.workers)
                     reporter.log(step, {f"validation/{k}": v for k, v in figures.items()})
                     reporter.curves()
-                    merit = parts.monitor.merit(figures)
+                    merit = parts.monitors[episode.monitor].merit(figures)
                     progress.observe(figures, merit)
-                    stop = _patience_is_over(config, progress)
                     if merit is not None:
                         opt_state = parts.schedule.observe(current.opt_state, merit)
                         current = current.replace(opt_state=devices.replicate(opt_state))
 
+                # --- the next episode
+                progress.data = batches.get_state()
+                if _is_last(parts, progress):
+                    finished = _episode_is_over(parts, progress, step)
+                else:
+                    merit = None  # the best checkpoint is one of the last episode
+                    if _episode_is_over(parts, progress, step):
+                        _report_patience(episode, progress, step)
+                        batches.close()
+                        progress.begin(progress.episode + 1, step)
+                        batches = _batches(parts, progress)
+                        opt_state = parts.schedule.begin_episode(current.opt_state)
+                        current = current.replace(opt_state=devices.replicate(opt_state))
+                        reporter.event(step, _title(parts, progress))
+
                 # --- save
                 if saves:
-                    progress.data = parts.batches.get_state()
                     plain = progress.to_json(), configs.to_json(config)
                     checkpoints.save(current, *plain, merit, parts.label_sets)
                 if preempted:
@@ -282,13 +312,13 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                     break
 
             # --- the end
-            if stop:
-                best = f"the best {config.evaluation.monitor} was {progress.waited} evaluations ago"
-                logger.info("stopped at step %d: %s", step, best)
+            if finished:
+                _report_patience(parts.episodes[-1], progress, step)
             reporter.curves()
-    if config.evaluation.optimize_thresholds and (step == total or stop):
+    if config.evaluation.optimize_thresholds and finished:
         # In every process: reading a checkpoint waits for all of them.
-        found = optimize_checkpoint(workdir, source=parts.val_source)
+        source = only(parts.val_source, parts.episodes[-1].sources)
+        found = optimize_checkpoint(workdir, source=source, nms=config.evaluation.nms_thresholds)
         logger.info("thresholds of the best checkpoint: %s", found)
     return progress.figures
 
@@ -308,8 +338,30 @@ def _is_due(step: int, every: int) -> bool:
     return every > 0 and step % every == 0
 
 
-def _patience_is_over(config: ConfigDict, progress: Progress) -> bool:
-    return 0 < config.evaluation.patience <= progress.waited
+def _episode_is_over(parts: Parts, progress: Progress, step: int) -> bool:
+    return parts.episodes[progress.episode].is_over(step - progress.began, progress.waited)
+
+
+def _is_last(parts: Parts, progress: Progress) -> bool:
+    return progress.episode == len(parts.episodes) - 1
+
+
+def _batches(parts: Parts, progress: Progress) -> pipeline.Batches:
+    """The batches of the current episode: they go on counting where the last one ended."""
+    batches = parts.batches[parts.episodes[progress.episode].sources]
+    batches.set_state(progress.data)
+    return batches
+
+
+def _title(parts: Parts, progress: Progress) -> str:
+    names = parts.episodes[progress.episode].sources
+    return f"episode {progress.episode + 1}" + (f": {', '.join(names)}" if names else "")
+
+
+def _report_patience(episode: Episode, progress: Progress, step: int) -> None:
+    if step - progress.began < episode.steps:
+        best = f"the best {episode.monitor} was {progress.waited} evaluations ago"
+        logger.info("stopped at step %d: %s", step, best)
 
 
 def _check_finite(

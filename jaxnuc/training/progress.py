@@ -12,7 +12,9 @@ class Progress:
     """What a training has to know between two steps; saved with every checkpoint."""
 
     data: Any  # position in the training data, as the batches give it
-    best: float | None = None  # merit of the best evaluation so far: larger is better
+    episode: int = 0  # the current one, of those of the training
+    began: int = 0  # the steps before it
+    best: float | None = None  # merit of its best evaluation so far: larger is better
     waited: int = 0  # evaluations since then
     switches: list[str] = field(default_factory=list)  # reported, of those within a step
     figures: dict[str, float] = field(default_factory=dict)  # of the latest evaluation
@@ -24,6 +26,11 @@ class Progress:
             self.best, self.waited = merit, 0
         else:
             self.waited += 1
+
+    def begin(self, episode: int, step: int) -> None:
+        """Begins an episode; what was best in the last one is not compared with what follows."""
+        self.episode, self.began = episode, step
+        self.best, self.waited = None, 0
 
     def to_json(self) -> dict[str, Any]:
         """As plain data, figures that are not finite as None."""

@@ -257,8 +257,8 @@ def validation(monitor, metrics=(), label_set=None, protocols=()):
     section = _Config(rules, monitor=monitor, metrics=metrics, protocols=protocols, workers=0)
     config = _Config(evaluation=section)
     source = Annotated(maps, label_set=label_set)
-    scorings, (found,) = plan_validation(config, segment, source)
-    return [metric.name for metric in scorings[""].metrics], found
+    scorings, monitors = plan_validation(config, segment, source)
+    return [metric.name for metric in scorings[""].metrics], monitors[monitor]
 
 
 def test_the_monitor_has_the_direction_of_its_metric():

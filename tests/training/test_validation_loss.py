@@ -124,7 +124,7 @@ def test_soft_iou_decides_upwards_where_there_is_a_foreground(tiny, cells):
         config.representation = ConfigDict({"name": name})
         representation = build.make_representation(config, [])
         predictor = make_predictor(config, models.create("unet", {"mask": 1}), representation, None)
-        return plan_validation(config, predictor, Source(cells, "val"))[1]
+        return plan_validation(config, predictor, Source(cells, "val"))[1]["soft_iou"]
 
     assert plan("binary") == Monitor("soft_iou", higher_is_better=True)
     with pytest.raises(ValueError, match="representation 'stardist' lacks; take 'loss'"):

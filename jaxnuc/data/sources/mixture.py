@@ -149,6 +149,19 @@ class Source(samples.Source):
         return own[int(index) - int(self._ends[part]) + len(own)]
 
 
+def only(source: AnySource, names: Sequence[str]) -> AnySource:
+    """Some of the data sets of a mixture, by name; of no names the source as it is.
+
+    Raises:
+      ValueError: the source has no such data set.
+    """
+    if not names:
+        return source
+    if not isinstance(source, Source):
+        raise ValueError(f"{source.name!r} is no mixture that has data sets {', '.join(names)}")
+    return source.only(names)
+
+
 @dataclass(frozen=True)
 class _Described:
     """Adds to a sample what it needs in a mixture, and refuses one of another magnification.
