@@ -337,6 +337,14 @@ class ClassMap(base.Wrapper):
             own_parts["side"] = own_parts["side"] + parts["side"]
         return total + own, {**parts, **own_parts}
 
+    def consistency(self, maps: Tree, teacher: Tree, confidence: Any) -> tuple[Any, Any]:
+        """The base's, and that of the class map, which has its own confident pixels."""
+        from jaxnuc import losses
+
+        total, share = self.base.consistency(maps, teacher, confidence)
+        own, _ = losses.consistency(maps, teacher, {CLASS: "logits"}, confidence)
+        return total + own, share
+
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
         """The base's nuclei with their classes, which are groups of `label_set`."""
         nuclei = self.base.decode(maps, shape)

@@ -256,6 +256,10 @@ class Representation(base.Representation):
             "contour": base.OutputMap(self.channels, "logits", "contours of nuclei"),
         }
 
+    @property
+    def foreground(self) -> str:
+        return "mask"
+
     def encode(
         self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
     ) -> dict[str, np.ndarray]:
