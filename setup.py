@@ -3,6 +3,6 @@
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["jaxnuc*"]), "jaxnuc.configs"],
-    package_dir={"jaxnuc.configs": "configs"},
+    packages=[*find_packages(include=["jaxnuc*"]), "jaxnuc.configs", "jaxnuc.configs.studies"],
+    package_dir={"jaxnuc.configs": "configs", "jaxnuc.configs.studies": "configs/studies"},
 )

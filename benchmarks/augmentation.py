@@ -104,7 +104,7 @@ def main() -> None:
     sample = generate(PICTURE, size=arguments.size, style="he")
     size = arguments.size
     texts = [f"random_crop({size // 2})", *EXAMPLES.values(), *NORMALIZE.values()]
-    texts += ["stain_matrix_jitter(method='vahadane', p=1)"]
+    texts += ["rotate()", "sharpen(p=1)", "stain_matrix_jitter(method='vahadane', p=1)"]
     texts += [f"preset('{stain}_medium')" for stain in ("he", "fluorescence")]
     texts += ["preset('he_strong')", "preset('stardist_conic')"]
     print(f"| {size} x {size} | ms |\n| --- | --- |")

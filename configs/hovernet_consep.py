@@ -23,7 +23,8 @@ from jaxnuc.config import arguments, default
 from jaxnuc.models.hovernet import FROZEN_FIRST
 from jaxnuc.registry import unknown
 
-SOURCES = {"consep": {"merge": True}, "kumar": {}, "pannuke": {}}
+CLASSES = {"consep": {"merge": True}, "pannuke": {}}
+SOURCES = CLASSES | {name: {} for name in ("kumar", "monuseg", "cpm17", "tnbc")}
 
 
 def get_config(text: str = "") -> ConfigDict:
@@ -35,7 +36,7 @@ def get_config(text: str = "") -> ConfigDict:
     config = default()
     config.model = ConfigDict({"name": "hovernet", "variant": "fast" if fast else "full"})
     config.representation = ConfigDict({"name": "hover"})
-    if arg.source != "kumar":
+    if arg.source in CLASSES:
         losses = [{"name": "cross_entropy"}, {"name": "dice"}]
         config.classes = ConfigDict({"name": "groups", "loss": losses, "vote": "majority"})
     config.data.source = ConfigDict({"name": arg.source, **SOURCES[arg.source]})

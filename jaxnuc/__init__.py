@@ -27,6 +27,7 @@ if TYPE_CHECKING:  # what editors and type checkers see of the names below
         reports,
         representations,
         run,
+        studies,
         training,
     )
     from jaxnuc.prediction.export import export, load_exported
@@ -70,6 +71,7 @@ __all__ = [
     "representations",
     "run",
     "segment",
+    "studies",
     "train_and_evaluate",
     "training",
 ]

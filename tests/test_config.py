@@ -28,6 +28,7 @@ REFERENCES = (
     *("unet", "dist", "micro_net", "dcan"),
     *("unet_plus_plus", "attention_unet", "ce_net", "deeplabv3", "deeplabv3_plus", "pspnet"),
 )
+ABLATION = ("unet", "rsu", "rsu_cf", "rsu_cbam_everywhere", "rsu_cbam", "rsu_cbam_cf", "all")
 
 
 def both(*texts):
@@ -50,7 +51,7 @@ EXAMPLES = {
     "flexible_unet_tissue": ("", "source=nucls,preset=he_light,crop=96,steps=60"),
     "harunet_monuseg": both(
         *(f"source={name}" for name in ("monuseg", "consep", "cpm17", "tnbc")),
-        *(f"ablation={name}" for name in ("unet", "rsu", "rsu_cf", "rsu_cbam", "all")),
+        *(f"ablation={name}" for name in ABLATION),
         "optimizer=paper",
     ),
     "harunet_dsb2018": both(),
@@ -69,6 +70,7 @@ EXAMPLES = {
         *(f"method={name}" for name in REFERENCES),
         *(f"source={name}" for name in ("consep", "cpm17", "tnbc", "kumar")),
     ),
+    "self_training": both("shift=consep", "shift=dsb2018,without"),
     "stardist_conic": both("source=conic", "source=lizard"),
     "stardist_dsb2018": both("fluorescence"),
     "stardist_labeltree_pannuke_consep": both(
@@ -78,7 +80,7 @@ EXAMPLES = {
         "mixed",
     ),
 }
-CHOICES = ("METHODS", "SOURCES", "ABLATION", "SETS", "NETWORKS")
+CHOICES = ("METHODS", "SOURCES", "ABLATION", "SETS", "NETWORKS", "SHIFTS")
 CASES = [(name, text) for name in PAGES for text in EXAMPLES.get(name, ("",))]
 IDS = [f"{name}:{text}" for name, text in CASES]
 
@@ -141,7 +143,12 @@ def test_what_a_page_gives_can_be_trained(name, text):
     build.make_model(config, representation)
     if config.evaluation.optimize_thresholds:
         assert representation.thresholds
-    transforms.parse(config.data.transforms)
+    for chain in (
+        config.data.transforms,
+        config.self_training.transforms,
+        config.self_training.student_transforms,
+    ):
+        transforms.parse(chain)
     Normalize(config.data.normalize)
 
     source = config.data.source
@@ -189,6 +196,7 @@ def test_pages_refuse_other_choices():
         ("harunet_monuseg", "optimizer=adam"),
         ("labeltree_nucls_consep", "sets=all"),
         ("references_monuseg", "method=hovernet"),
+        ("self_training", "shift=kumar"),
         ("stardist_labeltree_pannuke_consep", "first=nucls"),
     ):
         with pytest.raises(ValueError, match=f"unknown .*{text.partition('=')[2]}"):

@@ -143,8 +143,8 @@ def test_cuts_of_different_trees_are_kept_apart():
         (lambda: LabelTree((("a", "b"), ("a",))), "'a' occurs twice"),
         (lambda: LabelTree((("a",), ("a",))), "'a' occurs twice"),
         (
-            lambda: LabelSet.of(NUCLEI, {"x": ["immune"], "y": ["lymphocyte"]}),
-            "'x' and 'y' share 'lymp",
+            lambda: LabelSet.of(NUCLEI, {"x": ["immune"], "y": ["lymphocyte", "necrotic"]}),
+            "'x' and 'y' share 'lymphocyte', and neither holds the other",
         ),
         (lambda: LabelSet.of(NUCLEI, {"x": []}), "no class of this label set"),
         (lambda: LabelSet(NUCLEI, ()), "no class of this label set"),
@@ -186,6 +186,58 @@ def test_levels_of_any_tree_partition_its_leaves_and_get_coarser_outwards(shape)
     for outer, inner in itertools.pairwise(levels):
         two_steps = inner.to(outer)[inner.from_leaves(leaves)]
         np.testing.assert_array_equal(two_steps, outer.from_leaves(leaves))
+
+
+LEVELS = LabelSet.of(
+    NUCLEI,
+    {
+        "epithelial": ["epithelial"],
+        "tumor": ["tumoral epithelial"],
+        "immune": ["immune"],
+        "granular": ["macrophage", "neutrophil"],
+        "neutrophil": ["neutrophil"],
+        "stroma": ["stromal"],
+        "unclear": [],
+    },
+)
+
+
+def test_nuclei_may_be_labeled_at_several_levels():
+    assert LEVELS.finest.groups == ("tumor", "neutrophil", "stroma")
+    assert LEVELS.finest.finest == LEVELS.finest
+    assert [LabelSet.finest.func(label_set(name)) for name in SETS] == list(map(label_set, SETS))
+    assert LEVELS.from_native([0, 1, 2, 3, 4, 5, 6, 7]).tolist() == [0, 1, 2, 3, 4, 5, 6, -1]
+    assert LabelSet.from_json(LEVELS.to_json()) == LEVELS
+    # Leaves have the smallest group that holds them.
+    names = ["background", *LEVELS.groups]
+    leaves = dict(zip(NUCLEI.leaves, LEVELS.from_leaves(np.arange(1, 12)), strict=True))
+    assert {leaf: names[group] for leaf, group in leaves.items()} == {
+        "normal epithelial": "epithelial",
+        "tumoral epithelial": "tumor",
+        "lymphocyte": "immune",
+        "macrophage": "granular",
+        "neutrophil": "neutrophil",
+        "other immune": "immune",
+        "muscle": "stroma",
+        "fibroblast": "stroma",
+        "endothelial": "stroma",
+        "other connective": "stroma",
+        "necrotic": "background",
+    }
+
+
+def test_nuclei_at_several_levels_are_read_at_other_label_sets():
+    # At the finest groups, what is coarser is unknown.
+    assert LEVELS.to(LEVELS.finest).tolist() == [0, -1, 1, -1, -1, 2, 3, -1]
+    assert LEVELS.to(LEVELS).tolist() == [0, 1, 2, 3, 4, 5, 6, -1]
+    assert LEVELS.to(label_set("superclasses")).tolist() == [0, 1, 1, 2, 2, 2, 3, -1]
+    # Granular holds neutrophil and is split; stroma is a single level, outside of all.
+    monusac = LEVELS.to(label_set("monusac"), outside=-1)
+    assert monusac.tolist() == [0, 1, 1, -1, -1, 4, -1, -1]
+    with pytest.raises(ValueError, match="split: 'stroma' into 'muscle', 'fibroblast'"):
+        LEVELS.to(label_set("consep"))
+    # From one level to several: each group the smallest that holds all of it.
+    assert label_set("pannuke").to(LEVELS).tolist() == [0, 2, 3, 6, 0, 1, -1]
 
 
 def test_nucls_parts_the_leaves_into_tumour_and_the_rest():

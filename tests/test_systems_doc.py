@@ -11,6 +11,7 @@ from flax import linen as nn
 from jax import lax
 
 from jaxnuc import models
+from jaxnuc.models.cost import multiply_adds
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "docs" / "systems.md").read_text()
@@ -58,7 +59,7 @@ def shape(*sides):
 def of_layer(layer, *sides):
     """Of a Flax layer on an input of these sides."""
     x = shape(*sides)
-    return systems.multiply_adds(layer.apply, jax.eval_shape(layer.init, jax.random.key(0), x), x)
+    return multiply_adds(layer.apply, jax.eval_shape(layer.init, jax.random.key(0), x), x)
 
 
 @pytest.mark.parametrize(
@@ -99,7 +100,7 @@ def test_a_convolution_of_ones_sums_to_its_count(strides, spread, dilation, grou
         )
 
     arrays = jnp.ones((2, 11, 13, 6)), jnp.ones((3, 2, 6 // groups, 12))
-    assert systems.multiply_adds(convolve, *arrays) == int(convolve(*arrays).sum())
+    assert multiply_adds(convolve, *arrays) == int(convolve(*arrays).sum())
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,7 @@ def test_a_convolution_of_ones_sums_to_its_count(strides, spread, dilation, grou
 )
 def test_products_by_hand(formula, sides, expected):
     product = lambda a, b: jnp.einsum(formula, a, b)
-    assert systems.multiply_adds(product, *map(lambda s: shape(*s), sides)) == expected
+    assert multiply_adds(product, *map(lambda s: shape(*s), sides)) == expected
 
 
 def test_calls_are_followed_and_constants_left_out():
@@ -127,8 +128,8 @@ def test_calls_are_followed_and_constants_left_out():
         return inner(larger, w) @ jnp.eye(4) + inner(nn.max_pool(larger, (2, 2)), w).sum()
 
     w = shape(3, 4)
-    assert systems.multiply_adds(outer, x, w) == (12 * 12 + 11 * 11) * 3 * 4
-    assert systems.multiply_adds(lambda x: x + 1, x) == 0
+    assert multiply_adds(outer, x, w) == (12 * 12 + 11 * 11) * 3 * 4
+    assert multiply_adds(lambda x: x + 1, x) == 0
 
 
 def test_loops_with_products_are_refused():
@@ -136,6 +137,6 @@ def test_loops_with_products_are_refused():
         return lax.fori_loop(0, 3, lambda _, y: y @ w, x)
 
     with pytest.raises(ValueError, match="'scan' holds products"):
-        systems.multiply_adds(loop, shape(4, 4), shape(4, 4))
+        multiply_adds(loop, shape(4, 4), shape(4, 4))
     harmless = lambda x: lax.fori_loop(0, 3, lambda _, y: y + 1, x) @ x
-    assert systems.multiply_adds(harmless, shape(4, 4)) == 64
+    assert multiply_adds(harmless, shape(4, 4)) == 64

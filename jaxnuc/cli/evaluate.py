@@ -51,7 +51,9 @@ def run(options: argparse.Namespace) -> None:
     data = [checkpoint.Data(options.split, x, options.root) for x in options.source or [None]]
     arguments: dict[str, Any] = {
         "output": options.output,
-        "inference": checkpoint.Inference(options.symmetries, options.patch, options.overlap),
+        "inference": checkpoint.Inference(
+            options.symmetries, options.patch, options.overlap, options.decoder
+        ),
         "options": EvaluationOptions(
             metrics=options.metrics,
             protocols=options.protocol,

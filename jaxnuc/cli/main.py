@@ -13,7 +13,17 @@ import jaxnuc
 from jaxnuc.cli.parser import Parser
 from jaxnuc.registry import unknown
 
-COMMANDS = ("train", "evaluate", "predict", "inspect", "pack", "score", "compare", "export")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "predict",
+    "inspect",
+    "pack",
+    "score",
+    "compare",
+    "study",
+    "export",
+)
 CACHE = "~/.cache/jaxnuc/xla"  # of compiled programs
 
 # What a user can mend. Anything else is a fault of the program and shows its traceback.

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
+from jaxnuc.config.pages import Pages
 from jaxnuc.registry import section_of
 
 WIDTH = 100  # columns at most, also where the terminal is wider
@@ -57,6 +58,9 @@ class Parser(argparse.ArgumentParser):
         action = "append" if ensemble else "store"
         self.value("--workdir", "FOLDER", text, action=action, required=True)
         self.value("--checkpoint", "STEP", "best, latest or a step (best)", default="best")
+        if ensemble:
+            other = "another decoder, such as watershed (as configured)"
+            self.value("--decoder", "NAME", other, decoder_section)
 
     def add_patches(self, patch: int | None, overlap: int) -> None:
         """Adds how images are shown to the network."""
@@ -104,17 +108,38 @@ def _overrides(arguments: Sequence[str]) -> tuple[dict[str, str], list[str]]:
     return found, rest
 
 
+class ListPages(argparse.Action):
+    """Prints the pages of a kind and ends the process."""
+
+    def __init__(self, pages: Pages, **arguments: Any) -> None:
+        super().__init__(**arguments)
+        self.pages = pages
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print(self.pages.listing())
+        parser.exit()
+
+
 def comma_separated(text: str) -> tuple[str, ...]:
     """`"a,b"` as `("a", "b")`."""
     return tuple(filter(None, text.split(",")))
 
 
+def decoder_section(text: str) -> dict[str, Any]:
+    """The section of a decoder that is written as a name or as a call."""
+    return _section(text, "decoder")
+
+
 def source_section(text: str) -> dict[str, Any]:
     """The section of a data set that is written as a name or as a call."""
-    try:
-        section = section_of(text, "data set")
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(str(error)) from None
+    section = _section(text, "data set")
     if "split" in section:
         raise argparse.ArgumentTypeError(f"{text!r}: the split has its own option, --split")
     return section
+
+
+def _section(text: str, kind: str) -> dict[str, Any]:
+    try:
+        return section_of(text, kind)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None

@@ -2,8 +2,8 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format, a page NAME.report.html, and NAME.json
-(how they were made). An interrupted run, started again, continues where it stopped.
+Writes, for each image, the files of --format, NAME.report.html and NAME.json (how they were made).
+An interrupted run, started again, continues.
 """
 
 import argparse
@@ -76,6 +76,7 @@ def run(options: argparse.Namespace) -> int:
         symmetries=range(options.symmetries),
         agreement=options.agreement,
         label_set=options.label_set,
+        decoder=options.decoder,
     )
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:

@@ -7,18 +7,11 @@ Given the workdir of an earlier run, training continues where it stopped.
 
 import argparse
 import logging
-from typing import Any
 
-from jaxnuc.cli import configuration
-from jaxnuc.cli.parser import Parser
+from jaxnuc.cli.parser import ListPages, Parser
+from jaxnuc.config import pages
 
 logger = logging.getLogger(__name__)
-
-
-class _ListConfigs(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
-        print(configuration.listing())
-        parser.exit()
 
 
 def add_arguments(parser: Parser) -> None:
@@ -28,19 +21,20 @@ def add_arguments(parser: Parser) -> None:
     page = "a configuration by name, or the path of its file; its arguments follow a colon"
     parser.value("--config", "NAME", page, required=True)
     parser.value("--workdir", "FOLDER", "folder of the run", required=True)
+    text = "list the configurations and exit"
     parser.add_argument(
-        "--list-configs", action=_ListConfigs, nargs=0, help="list the configurations and exit"
+        "--list-configs", action=ListPages, pages=pages.CONFIGURATIONS, nargs=0, help=text
     )
     parser.epilog = (
-        "Any key of a configuration can be set, such as --config.batch_size=8; jaxnuc/config.py\n"
-        "documents all keys."
+        "Any key of a configuration can be set, such as --config.batch_size=8;\n"
+        "jaxnuc/config/__init__.py documents all keys."
     )
 
 
 def run(options: argparse.Namespace) -> None:
     """Runs the command."""
     logger.info("reading the configuration %s", options.config)
-    config = configuration.load(options.config, options.overrides)
+    config = pages.load(options.config, options.overrides)
     logger.info("importing JAX")
     from jaxnuc.training.loop import train_and_evaluate
 

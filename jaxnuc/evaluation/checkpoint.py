@@ -59,13 +59,14 @@ class Data:
 
 @dataclass(frozen=True)
 class Inference:
-    """How the maps of an image are computed.
+    """How the nuclei of an image are computed.
 
     Attributes:
       symmetries: test-time augmentation: 8 averages maps over the symmetries of the square, 4 over
         the quarter turns, 1 takes the image as it is.
       patch: side of what the network sees at once, a multiple of 64; None: the whole image.
       overlap: of neighboring patches in pixels, a multiple of 32.
+      decoder: section in place of the one with which the network was trained: see `jaxnuc.load`.
 
     Raises:
       ValueError: other symmetries.
@@ -74,6 +75,7 @@ class Inference:
     symmetries: int = 1
     patch: int | None = None
     overlap: int = OVERLAP
+    decoder: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         if self.symmetries not in (1, 4, 8):
@@ -101,7 +103,7 @@ def evaluate_checkpoint(
       output: folder for the report; None: `eval_<source>_<split>` in the workdir, which
         an ensemble has not.
       data: on what is evaluated.
-      inference: how the maps are computed.
+      inference: how the nuclei are computed.
       options: what is computed; None in it: as in the configuration of the training.
 
     Returns:
@@ -180,7 +182,9 @@ class _Restored:
         self.output = Path(workdirs[0] if output is None else output)
         self.log = Path(workdirs[0]) / LOG
         self.folders = [checkpoints.find(each, checkpoint) for each in workdirs]
-        self.predictor = load(self.folders, symmetries=range(inference.symmetries))
+        self.predictor = load(
+            self.folders, symmetries=range(inference.symmetries), decoder=inference.decoder
+        )
         self.inference = inference
 
     def folder_of(self, label: str, split: str) -> Path:
@@ -209,6 +213,7 @@ class _Restored:
                 "split": split,
                 "checkpoint": self.folders[0].name if one else [str(f) for f in self.folders],
                 "symmetries": self.inference.symmetries,
+                "decoder": None if self.inference.decoder is None else dict(self.inference.decoder),
                 "patch": None if patch is None else {"side": patch, "overlap": overlap},
                 "thresholds": checkpoints.read_thresholds(self.folders[0]) or None,
             },

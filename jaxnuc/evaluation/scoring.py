@@ -64,7 +64,8 @@ class Scoring:
     Attributes:
       conventions: of the scores.
       metrics, protocols: to compute, to keep states for.
-      label_set: at which classes are scored; None: they are not.
+      label_set: of the data, scored at its finest groups: nuclei that are labeled at a coarser
+        level are ignored in figures by class. None: classes are not scored.
       optional: whether metrics that turn out not to be computable are left out.
       why_no_classes: where the predicted classes cannot be read as those of the data.
     """
@@ -79,7 +80,7 @@ class Scoring:
     @property
     def class_names(self) -> tuple[str, ...]:
         """Of class 1, 2, ..."""
-        return () if self.label_set is None else self.label_set.groups
+        return () if self.label_set is None else self.label_set.finest.groups
 
 
 class ImageScores(NamedTuple):
@@ -117,7 +118,7 @@ def plan_scoring(
         available, why = {"scores"}, "nuclei that overlap are scored without classes"
         why = None if label_set is None else why
     elif isinstance(segment, TwoSteps) and label_set is not None:
-        why = segment.decode.cannot_read(label_set)
+        why = segment.decode.cannot_read(label_set.finest)
         if why is None and segment.decode.class_names is not None:
             available |= {"classes", "probabilities"}
     if any("tissue" in protocol.needs for protocol in wanted) and len(source):
@@ -145,7 +146,8 @@ def score_images(
         for sample in samples:
             if isinstance(segment, TwoSteps):
                 decode, found = segment.decode, segment.maps(sample.image)
-                decode = decode if scoring.label_set is None else decode.at(scoring.label_set)
+                if scoring.label_set is not None:
+                    decode = decode.at(scoring.label_set.finest)
             else:
                 whole = segment(sample.image)
                 decode = None
@@ -183,8 +185,11 @@ def _score(decode: Decode | None, found: Any, truth: Sample, scoring: Scoring) -
     classes = None
     if scoring.label_set is not None and truth.classes is not None:
         assert nuclei.classes is not None  # `plan_scoring` says so
+        own, finest = truth.classes, scoring.label_set.finest
+        if finest != scoring.label_set:
+            own = scoring.label_set.to(finest)[own]
         probabilities = nuclei.class_probabilities
-        classes = Classes(scoring.class_names, truth.classes, nuclei.classes, probabilities)
+        classes = Classes(scoring.class_names, own, nuclei.classes, probabilities)
     given: dict[str, Any] = {
         "scores": getattr(nuclei, "scores", None),
         "groups": groups_of(truth),

@@ -17,8 +17,9 @@ from jaxnuc.metrics import Scores, Summary, summarize
 from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
 
-# The figure that is the training's loss on the split; see `jaxnuc.training.validation_loss`.
-LOSS = "loss"
+# The training's loss on the split, and the soft IoU of the foreground's probability that comes with
+# it; see `jaxnuc.training.validation_loss`.
+LOSS, SOFT_IOU = "loss", "soft_iou"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def plan_validation(
     """What is computed in validations of the split "val", and the figure that decides.
 
     These are the metrics of the configuration, or else the standard ones, and that of
-    `evaluation.monitor`, unless this is `"loss"`, the training's, which is computed elsewhere.
+    `evaluation.monitor`, unless this is `"loss"` or `"soft_iou"`, which are computed elsewhere.
 
     Raises:
       ValueError: a metric or protocol is unknown or needs more than there is, or there is no such
@@ -53,12 +54,18 @@ def plan_validation(
     options = EvaluationOptions().completed(config)
     scoring = plan_scoring(predictor, source, options, "standard")
     name = config.evaluation.monitor
-    if name == LOSS:
+    if name in (LOSS, SOFT_IOU):
         if not config.evaluation.loss:
             raise ValueError(
-                "evaluation.monitor='loss' needs the loss of the validation: evaluation.loss=True"
+                f"evaluation.monitor={name!r} needs the loss of the validation: "
+                "evaluation.loss=True"
             )
-        return replace(scoring, protocols=()), Monitor(name, higher_is_better=False)
+        if name == SOFT_IOU and predictor.representation.foreground is None:
+            raise ValueError(
+                "evaluation.monitor='soft_iou' needs a map of the foreground, which the "
+                f"representation {config.representation['name']!r} lacks; take 'loss'"
+            )
+        return replace(scoring, protocols=()), Monitor(name, higher_is_better=name == SOFT_IOU)
     own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
     if name not in own:
         classes = ("classes", "probabilities") if scoring.label_set is not None else ()

@@ -15,6 +15,7 @@ background, classes count from 1, and -1 is ignored.
 The label sets of the public data sets are in `jaxnuc.labels`.
 """
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -116,7 +117,8 @@ class LabelSet:
 
     Classes may lie at different depths in different branches and need not cover every leaf.
     Classes of the same leaves form one group. Groups are numbered from 1 in the order of their
-    first class; group 0 is background.
+    first class; group 0 is background. Nuclei may be labeled at several levels of one branch, some
+    as epithelial and some as tumoral epithelial: one group then holds another.
 
     Attributes:
       tree: the hierarchy whose leaves are grouped.
@@ -124,7 +126,15 @@ class LabelSet:
 
     Raises:
       ValueError: two classes have one number or a number is below 1, a node is unknown, all
-        classes are ignored, or two groups share some of their leaves.
+        classes are ignored, or two groups share leaves and neither holds the other.
+
+    Example:
+      >>> tree = LabelTree.of({"epithelial": {"normal": {}, "tumor": {}}, "immune": {}})
+      >>> levels = LabelSet.of(tree, {x: [x] for x in ("epithelial", "tumor", "immune")})
+      >>> levels.finest.groups
+      ('tumor', 'immune')
+      >>> levels.to(levels.finest)  # an epithelial nucleus may be of either kind: ignored
+      array([ 0, -1,  1,  2, -1], dtype=int32)
     """
 
     tree: LabelTree
@@ -136,14 +146,14 @@ class LabelSet:
             raise ValueError(f"class numbers {natives}: each may occur once, from 1 on")
         if not self._names:
             raise ValueError("no class of this label set stands for a leaf of the tree")
-        owners: dict[int, str] = {}
-        for name, leaves in zip(self.groups, self.leaves, strict=True):
-            for leaf in leaves:
-                if owners.setdefault(leaf, name) != name:
-                    raise ValueError(
-                        f"{owners[leaf]!r} and {name!r} share {self.tree.leaves[leaf - 1]!r} but "
-                        "not all their leaves; split that leaf in the tree, or merge the classes"
-                    )
+        named = zip(self.groups, map(set, self.leaves), strict=True)
+        for (name, leaves), (other, others) in itertools.combinations(named, 2):
+            shared = leaves & others
+            if shared and shared not in (leaves, others):
+                raise ValueError(
+                    f"{name!r} and {other!r} share {self.tree.leaves[min(shared) - 1]!r}, and "
+                    "neither holds the other; split that leaf in the tree, or merge the classes"
+                )
 
     @classmethod
     def of(cls, tree: LabelTree, nodes: Mapping[str, list[str]]) -> "LabelSet":
@@ -168,6 +178,16 @@ class LabelSet:
     def leaves(self) -> tuple[tuple[int, ...], ...]:
         """The numbers of the leaves of group 1, 2, ..."""
         return tuple(self._names)
+
+    @cached_property
+    def finest(self) -> "LabelSet":
+        """Without the groups that hold another: the label set at which nuclei are scored."""
+        coarse = {leaves for leaves in self.leaves if self._holds_another(leaves)}
+        kept = (x for x in self.labels if not x.nodes or self.tree.numbers(*x.nodes) not in coarse)
+        return LabelSet(self.tree, tuple(kept)) if coarse else self
+
+    def _holds_another(self, leaves: tuple[int, ...]) -> bool:
+        return any(set(other) < set(leaves) for other in self.leaves)
 
     @cached_property
     def matrix(self) -> np.ndarray:
@@ -196,18 +216,25 @@ class LabelSet:
     def from_leaves(self, classes: ArrayLike, outside: int = 0) -> np.ndarray:
         """Reads leaf numbers, of any shape, as int32 groups; 0 is background, -1 ignored.
 
-        A leaf of no group becomes `outside`: 0, none of these classes, or -1, ignored.
+        A leaf of no group becomes `outside`: 0, none of these classes, or -1, ignored. Of several
+        groups that hold a leaf it gets the smallest.
 
         Raises:
           ValueError: the tree has no leaf of some number, or the array holds no integers.
         """
-        lookup = np.where(self.matrix.any(axis=0), self.matrix.argmax(axis=0), outside)
+        sizes = np.where(
+            self.matrix,
+            self.matrix.sum(axis=1, keepdims=True, dtype=int),
+            len(self.tree.leaves) + 1,
+        )
+        lookup = np.where(self.matrix.any(axis=0), sizes.argmin(axis=0), outside)
         return _looked_up(lookup, classes, "leaf of the tree")
 
     def from_probabilities(self, probabilities: np.ndarray) -> np.ndarray:
         """Sums probabilities of leaves, (..., leaves + 1), to those of groups, (..., groups + 1).
 
-        Both have the background first; groups sum to less than 1 where leaves belong to none.
+        Both have the background first; groups sum to less than 1 where leaves belong to none, and
+        may sum to more where one holds another.
 
         Raises:
           ValueError: the last axis does not hold the background and the tree's leaves.
@@ -224,15 +251,16 @@ class LabelSet:
         """Lookup table from these groups to those of a coarser label set: `a.to(b)[groups]`.
 
         Args:
-          coarser: a label set of the same tree in which each of these groups is inside one group or
-            outside of all.
+          coarser: a label set of the same tree in which each of these groups is inside a group, of
+            which it gets the smallest, or outside of all. One that would be split is ignored, -1,
+            if it holds another of these groups: its nuclei are labeled at a coarser level.
           outside: value of a group outside of all, 0 or -1.
 
         Returns:
           (groups + 2,) int32, the coarser group of 0, 1, ..., and at index -1 a -1.
 
         Raises:
-          ValueError: the trees differ, or groups would be split; the message names them.
+          ValueError: the trees differ, or other groups would be split; the message names them.
         """
         if self.tree != coarser.tree:
             raise ValueError(
@@ -240,11 +268,17 @@ class LabelSet:
             )
         lookup, split = [0], []
         for name, leaves in zip(self.groups, self.leaves, strict=True):
-            first, *others = dict.fromkeys(coarser.from_leaves(leaves).tolist())
-            if others:
-                parts = [repr(coarser.groups[k - 1]) if k else "no class" for k in (first, *others)]
-                split.append(f"{name!r} into {', '.join(parts)}")
-            lookup.append(first or outside)  # 0 is outside of all groups
+            around = [k for k, own in enumerate(coarser.leaves, 1) if set(own) >= set(leaves)]
+            found = dict.fromkeys(coarser.from_leaves(leaves).tolist())
+            if around:
+                lookup.append(min(around, key=lambda k: len(coarser.leaves[k - 1])))
+            elif not any(found):
+                lookup.append(outside)
+            else:
+                lookup.append(-1)
+                if not self._holds_another(leaves):
+                    parts = [repr(coarser.groups[k - 1]) if k else "no class" for k in found]
+                    split.append(f"{name!r} into {', '.join(parts)}")
         if split:
             raise ValueError(f"classes would be split: {'; '.join(split)}")
         return np.array([*lookup, -1], np.int32)

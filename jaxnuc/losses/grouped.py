@@ -5,6 +5,10 @@ Which groups there are may differ from example to example, as data sets are mixe
 group matrix of each label set, and `label_sets` says which one an example has. With the identity as
 its only matrix, these are the ordinary losses of classes.
 
+Nuclei may be labeled at several levels of the tree, so that one group holds another. At a pixel,
+those count that are its own group or share no leaf with it: whether an epithelial nucleus is a
+tumoral one is unknown, and that a tumoral one is epithelial says no more than its own group.
+
 How label sets combine: with n_k the summed weights of the pixels that have label set k, and L_k the
 loss of the examples with label set k alone, the loss of a batch is `sum_k n_k L_k / sum_k n_k`;
 where pixels are summed it is `sum_k L_k`. Ratios are pooled over the examples of one label set.
@@ -157,6 +161,7 @@ def grouped_focal_tversky(
     alpha, epsilon, gamma = options.alpha, options.epsilon, options.gamma
     x = _read(logits, labels)
     t, y = x.targets, x.groups
+    count = jnp.maximum(x.present.sum(-1), 1)  # of groups; 0 where a pixel is ignored
     # 1 - y of the right group, without the cancellation of a difference.
     missed = jnp.where(x.own_leaves, 0, jnp.exp(x.log_leaves)).sum(-1)
     # Both are 1 minus the ratio, multiplied out: nearly right pixels keep their digits.
@@ -165,7 +170,7 @@ def grouped_focal_tversky(
         base = wrong / (alpha * t + (1 - alpha) * y + epsilon)
     else:
         false = ((1 - t) * y).sum(-1)
-        excess = (x.present.sum(-1) - 1) * epsilon
+        excess = (count - 1) * epsilon
         base = (alpha * missed + (1 - alpha) * false - excess) / (
             alpha + (1 - alpha) * y.sum(-1) + epsilon
         )
@@ -180,7 +185,7 @@ def grouped_focal_tversky(
     else:
         per_pixel = (base * x.class_weights * x.present).sum(-1)
         if reduction != "sum":
-            per_pixel = per_pixel / x.present.sum(-1)
+            per_pixel = per_pixel / count
     return _reduce(per_pixel, x.weights, reduction, axis_name)
 
 
@@ -251,10 +256,10 @@ class _Pixels(NamedTuple):
     """A batch read by its label sets."""
 
     log_leaves: jax.Array  # (B, H, W, L) of the probabilities of background and leaves
-    groups: jax.Array  # (B, H, W, G) their probabilities, 0 for padding
+    groups: jax.Array  # (B, H, W, G) their probabilities, 0 where they do not count
     targets: jax.Array  # (B, H, W, G), 1 for the right group
     own_leaves: jax.Array  # (B, H, W, L) bool, those of the right group
-    present: jax.Array  # (B, 1, 1, G), 0 for padding
+    present: jax.Array  # (B, H, W, G), 1 for the groups that count at a pixel
     weights: jax.Array  # (B, H, W), 0 for ignored pixels
     class_weights: jax.Array  # (B, 1, 1, G)
 
@@ -277,13 +282,15 @@ def _read(logits: Array, given: GroupLabels) -> _Pixels:
         )
     k, g, _ = matrices.shape
     own = jnp.take(matrices, label_sets, axis=0)  # (B, G, L)
-    present = own.max(-1)[:, None, None]
-    targets = jax.nn.one_hot(labels, g, dtype=logits.dtype) * present
+    exists = own.max(-1)
+    targets = jax.nn.one_hot(labels, g, dtype=logits.dtype) * exists[:, None, None]
+    apart = (jnp.einsum("bgl,bkl->bgk", own, own) == 0) * exists[:, None]
+    present = jnp.einsum("bhwg,bgk->bhwk", targets, jnp.maximum(apart, jnp.eye(g)))
     # No label of a wrong label set goes by unnoticed.
     known = jnp.where(targets.any(-1), 1, jnp.where(labels == -1, 0, jnp.nan))
     if weights is not None:
         known = known * jnp.broadcast_to(weights, labels.shape)
-    own_weights = jnp.ones_like(present)
+    own_weights = jnp.ones_like(exists)[:, None, None]
     if class_weights is not None:
         of_sets = jnp.broadcast_to(jnp.asarray(class_weights, logits.dtype), (k, g))
         own_weights = jnp.take(of_sets, label_sets, axis=0)[:, None, None]
@@ -292,7 +299,7 @@ def _read(logits: Array, given: GroupLabels) -> _Pixels:
     exact = lax.Precision.HIGHEST
     return _Pixels(
         log_leaves=log_leaves,
-        groups=jnp.einsum("bhwl,bgl->bhwg", jnp.exp(log_leaves), own, precision=exact),
+        groups=jnp.einsum("bhwl,bgl->bhwg", jnp.exp(log_leaves), own, precision=exact) * present,
         targets=targets,
         own_leaves=jnp.einsum("bhwg,bgl->bhwl", targets, own) > 0,
         present=present,

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnuc.metrics._rows import csv_text
 from jaxnuc.metrics.base import ratio
 from jaxnuc.metrics.pair import ImagePair, present
+from jaxnuc.metrics.rows import csv_text
 
 BINS = 10
 

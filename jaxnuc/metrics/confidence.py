@@ -250,6 +250,26 @@ def over_seeds(runs: Sequence[Mapping[str, float]], level: float = 0.95) -> dict
     return spreads
 
 
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P-values corrected for testing several hypotheses, so that any false one has the level.
+
+    NaN, a test that could not be made, stays NaN and does not count.
+
+    >>> holm([0.01, 0.04, 0.03])
+    [0.03, 0.06, 0.06]
+
+    References:
+      Holm, A Simple Sequentially Rejective Multiple Test Procedure, 1979.
+    """
+    corrected = [math.nan] * len(p_values)
+    made = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    largest = 0.0
+    for rank, (p, i) in enumerate(made):
+        largest = max(largest, min(1.0, p * (len(made) - rank)))
+        corrected[i] = largest
+    return corrected
+
+
 class _Part(NamedTuple):
     """F figures that see the same images."""
 

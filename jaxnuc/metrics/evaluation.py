@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.metrics._rows import csv_text
 from jaxnuc.metrics.base import AGGREGATIONS, Metric, entry, make
 from jaxnuc.metrics.calibration import Calibration
 from jaxnuc.metrics.confidence import Comparison, compare
 from jaxnuc.metrics.conventions import Conventions
 from jaxnuc.metrics.protocols.base import Result
+from jaxnuc.metrics.rows import csv_text
 from jaxnuc.metrics.scores import Scores, columns
 from jaxnuc.metrics.summary import (
     Summary,
@@ -45,6 +45,48 @@ class Evaluation:
     scores: Sequence[Scores]
     groups: Sequence[Mapping[str, str]]
     protocols: tuple[Result, ...] = ()
+
+    @classmethod
+    def over_runs(cls, runs: "Sequence[Evaluation]") -> "Evaluation":
+        """One evaluation of several runs that differ by their seed, or by the fold they test on.
+
+        The scores of an image are the means over the runs that have it, and its counts the sums.
+
+        Raises:
+          ValueError: there are no runs, or their conventions differ.
+        """
+        if not runs:
+            raise ValueError("no runs; there is nothing to summarize")
+        by_name: dict[str, list[tuple[Scores, Mapping[str, str]]]] = {}
+        for run in runs:
+            if run.conventions != runs[0].conventions:
+                raise ValueError(
+                    f"different conventions, {runs[0].conventions.describe()} and "
+                    f"{run.conventions.describe()}; evaluate all runs alike"
+                )
+            for name, scores, groups in zip(run.names, run.scores, run.groups, strict=True):
+                by_name.setdefault(name, []).append((scores, groups))
+        known = [{m.name for m in run.metrics} for run in runs]
+        metrics = tuple(m for m in runs[0].metrics if all(m.name in names for names in known))
+        counts = [n for n in counted(runs[0].scores) if all(n in counted(r.scores) for r in runs)]
+
+        def together(of_image: list[Scores]) -> Scores:
+            values = {}
+            for metric in metrics:
+                if metric.per_image:
+                    found = [s.values[metric.name] for s in of_image]
+                    found = [value for value in found if not math.isnan(value)]
+                    values[metric.name] = math.fsum(found) / len(found) if found else math.nan
+            sums = {name: math.fsum(s.counts[name] for s in of_image) for name in counts}
+            nuclei = (
+                sum(s.true_nuclei for s in of_image),
+                sum(s.predicted_nuclei for s in of_image),
+            )
+            return Scores(values, sums, *nuclei, metrics, of_image[0].conventions)
+
+        images = [*by_name.values()]
+        means = [together([scores for scores, _ in image]) for image in images]
+        return cls([*by_name], means, [image[0][1] for image in images])
 
     @property
     def conventions(self) -> Conventions:

@@ -6,11 +6,11 @@ from functools import cache
 
 import numpy as np
 
-from jaxnuc.metrics._rows import aligned, cell
 from jaxnuc.metrics.base import STANDARD, Metric, make
 from jaxnuc.metrics.contingency import ContingencyTable
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.pair import NEEDS, ImagePair, Unavailable
+from jaxnuc.metrics.rows import aligned, cell
 
 
 @dataclass(frozen=True)

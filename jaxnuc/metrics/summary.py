@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.metrics._rows import aligned, cell, csv_text
 from jaxnuc.metrics.base import AGGREGATIONS, Metric, ratio
 from jaxnuc.metrics.confidence import Interval, Statistic, bootstrap_interval
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.panoptic import mean
 from jaxnuc.metrics.protocols.base import Result
+from jaxnuc.metrics.rows import aligned, cell, csv_text
 from jaxnuc.metrics.scores import Scores, columns
 
 

@@ -19,6 +19,7 @@ REGISTRY = Registry(
     "network",
     "jaxnuc.models",
     "Model",
+    helpers=("base", "cost"),
     base=Network,
     elsewhere={
         "outputs": "the maps are those of the representation",

@@ -128,10 +128,12 @@ class Model(Network):
       encoder: (block height or "4f", middle, output channels) of each stage, from full resolution.
       decoder: the same, from the deepest stage up; one stage fewer than the encoder.
       block: `"rsu"`, or `"double_conv"` for plain convolutions of the same output width.
-      attention: on the skips: `"cbam"` (channel gate only at the deepest), or `"none"`.
+      attention: on the skips: `"cbam"`, channel and spatial gate, at the deepest the channel gate
+        alone; `"cbam_everywhere"`, both at the deepest too; `"channel"`, no spatial gate at all;
+        or `"none"`.
       fusion: of the side maps: `"context"` (CF-block), `"conv"` (U2-Net's 1x1), or `"none"`
         (the finest side map is the output).
-      deep_supervision: whether training gets the side maps.
+      deep_supervision: whether training gets the side maps; a U-Net has neither them nor fusion.
       reduction: of the channel gates; the deepest one takes `2 * reduction`.
       use_bias: biases in the convolutions before a normalization, as U2-Net has.
     """
@@ -158,7 +160,7 @@ class Model(Network):
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
         one_of("block", self.block, ("rsu", "double_conv"))
-        one_of("attention", self.attention, ("cbam", "none"))
+        one_of("attention", self.attention, ("cbam", "cbam_everywhere", "channel", "none"))
         one_of("fusion", self.fusion, ("context", "conv", "none"))
         depth = len(self.encoder)
         if len(self.decoder) != depth - 1:
@@ -180,22 +182,25 @@ class Model(Network):
         features = [x]
         for level, spec in zip(range(depth - 1, 0, -1), self.decoder, strict=True):
             skip = skips[level - 1]
-            if self.attention == "cbam":
-                deepest = level == depth - 1
+            deepest = level == depth - 1
+            if self.attention != "none":
                 reduction = self.reduction * (2 if deepest else 1)
                 skip = ChannelGate(reduction, name=f"channel_gate{level}", **self.common)(skip)
-                if not deepest:
-                    skip = SpatialGate(name=f"spatial_gate{level}", **self.common)(skip)
+            if self.attention == "cbam_everywhere" or (self.attention == "cbam" and not deepest):
+                skip = SpatialGate(name=f"spatial_gate{level}", **self.common)(skip)
             x = jnp.concatenate([resize_bilinear(x, skip), skip], axis=-1)
             x = stage(spec, f"decoder{level}")(x, train)
             features.append(x)
 
+        levels = range(depth, 0, -1)
+        if self.fusion == "none" and not self.deep_supervision:
+            levels, features = levels[-1:], features[-1:]  # no other side map would be used
         maps: dict = {}
         side: dict = {}
         for name, channels in self.outputs.items():
             side[name] = [  # from the deepest to the finest
                 resize_bilinear(_blocks.conv(self, channels, 3, f"{name}_side{level}")(f), images)
-                for level, f in zip(range(depth, 0, -1), features, strict=True)
+                for level, f in zip(levels, features, strict=True)
             ]
             stacked = jnp.concatenate(side[name], axis=-1)
             if self.fusion == "context":

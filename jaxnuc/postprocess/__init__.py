@@ -3,8 +3,8 @@
 The functions take and return arrays of one image; none scans it once per instance.
 
 * from a mask: `label_components`, `label_probability` (U-Net, Micro-Net)
-* from mask and contour: `grow_from_contours` (HARU-Net), `label_inside_contours` (DCAN),
-  `separate_overlaps` (CNSeg)
+* from mask and contour: `grow_from_contours` (HARU-Net), `watershed_from_contours`,
+  `label_inside_contours` (DCAN), `separate_overlaps` (CNSeg)
 * from distances: `hover_watershed` (HoVer-Net), `dynamic_watershed` (DIST), `separate_by_distance`
 * from star-convex polygons: `detect_polygons`, `render_polygons`, `refine_shapes` (StarDist)
 * on label maps: `regions`, `class_votes`, `relabel`, `remove_small`, `fill_holes`,
@@ -13,6 +13,7 @@ The functions take and return arrays of one image; none scans it once per instan
 
 from jaxnuc.postprocess.components import label_components, remove_small
 from jaxnuc.postprocess.contour_growth import grow_from_contours
+from jaxnuc.postprocess.contour_watershed import watershed_from_contours
 from jaxnuc.postprocess.distance import dynamic_watershed
 from jaxnuc.postprocess.hover import hover_watershed
 from jaxnuc.postprocess.object_contour import (
@@ -44,4 +45,5 @@ __all__ = [
     "render_polygons",
     "separate_by_distance",
     "separate_overlaps",
+    "watershed_from_contours",
 ]

@@ -83,6 +83,8 @@ class Decoder:
         predicted = self.representation.label_set
         if predicted is None:
             return None
+        if label_set.finest != label_set:
+            return f"of the classes {label_set.groups} one holds another; take its finest groups"
         try:
             predicted.to(label_set)
         except ValueError as error:

@@ -2,7 +2,7 @@
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -170,6 +170,7 @@ def load(
     merge: str = "mean",
     agreement: bool = False,
     label_set: str | LabelSet | None = None,
+    decoder: Mapping[str, Any] | None = None,
 ) -> Predictor:
     """Restores trained networks with nothing but their checkpoints.
 
@@ -187,6 +188,8 @@ def load(
         or any label set of the tree of the predicted classes, such as `labels.label_set("consep",
         merge=True)`. The probability of a class is the sum over the predicted classes within it;
         see `ClassMap.read_at`. None: the predicted classes.
+      decoder: section `{"name": ..., **arguments}` in place of the one with which the network was
+        trained, such as `{"name": "watershed"}`; a decoder has no part in the training.
 
     Raises:
       FileNotFoundError: no such workdir or checkpoint.
@@ -200,7 +203,7 @@ def load(
     # Missing folders are an error before the first checkpoint is restored, which takes longer.
     folders = [checkpoints.find(each, checkpoint) for each in paths]
     logger.info("restoring %s", ", ".join(map(str, folders)))
-    members = [_restore(folder) for folder in folders]
+    members = [_restore(folder, decoder) for folder in folders]
     for folder, member in zip(folders[1:], members[1:], strict=True):
         _check_same(members[0], folders[0], member, folder)
     if isinstance(label_set, str):
@@ -217,9 +220,11 @@ def load(
     )
 
 
-def _restore(folder: Path) -> Predictor:
-    """The predictor of one checkpoint."""
+def _restore(folder: Path, decoder: Mapping[str, Any] | None) -> Predictor:
+    """The predictor of one checkpoint, perhaps with another decoder."""
     config = configs.from_json(checkpoints.read_config(folder))
+    if decoder is not None:
+        config.representation = ConfigDict({**config.representation, "decoder": dict(decoder)})
     representation = build.make_representation(config, checkpoints.read_label_sets(folder))
     model = build.make_model(config, representation)
     side = STRIDE + model.margin

@@ -68,11 +68,15 @@ def panel(name: str) -> str:
 def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
     """Steps and values by name, of lines with `step` and any figures; null is "not a number".
 
-    >>> series([{"step": 1, "loss": 2.0}, {"step": 2, "event": "switch"}, {"step": 3, "loss": 1.0}])
-    {'loss': ([1, 3], [2.0, 1.0])}
+    What an event was decided by is no curve.
+
+    >>> series([{"step": 1, "loss": 2.0}, {"step": 2, "event": "switch", "rate": 0.5}])
+    {'loss': ([1], [2.0])}
     """
     found: dict[str, tuple[list[int], list[float]]] = {}
     for line in lines:
+        if "event" in line:
+            continue
         for name, value in line.items():
             if name in KEYS:
                 continue
@@ -207,6 +211,24 @@ def histogram(
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     if len(counts) > 1:
         axes.legend()
+    return figure
+
+
+@_styled
+def intervals(rows: Mapping[str, tuple[float, float, float]], across: str) -> Figure:
+    """Draws a point and a line for each row, from above to below.
+
+    Args:
+      rows: value, low and high end by name.
+      across: what the values are.
+    """
+    figure = Figure(figsize=(7, 0.7 + 0.28 * len(rows)), layout="constrained")
+    axes = figure.subplots()
+    value, low, high = np.array([*rows.values()]).T
+    places = np.arange(len(rows))
+    axes.hlines(places, low, high, color=SERIES[0], linewidth=1.5)
+    axes.plot(value, places, "o", color=SERIES[0])
+    axes.set(xlabel=across, yticks=places, yticklabels=[*rows], ylim=(len(rows) - 0.5, -0.5))
     return figure
 
 

@@ -72,8 +72,9 @@ class OutputMap:
         image is turned, such as distances. `"directions"`: numbers that do, such as vectors.
       meaning: one line for whoever reads an exported model.
       undo: of directions: takes a map (H, W, channels) of an image under symmetry k, whose pixels
-        are moved back already, and k; returns the map of the image itself. Must be picklable.
-        Without it, directions cannot be averaged over symmetries.
+        are moved back already, and k; returns the map of the image itself. Takes arrays of NumPy
+        and, for self-training, of JAX; must be picklable. Without it, directions cannot be
+        averaged over symmetries.
     """
 
     channels: int
@@ -174,6 +175,34 @@ class Representation(abc.ABC):
         """
         return self.loss.factors if isinstance(self.loss, MapLoss) else ()
 
+    def consistency(self, maps: Tree, teacher: Tree, confidence: Any) -> tuple[Any, Any]:
+        """How far maps are from those of a teacher, for self-training without labels; JAX.
+
+        By default see `losses.consistency`; the map whose probabilities say where the teacher is
+        confident is the first that is logits.
+
+        Args:
+          maps: the network's output, `{map: (B, H, W, C)}`.
+          teacher: the same of the teacher, for the same pixels.
+          confidence: the probability from which a pixel counts.
+
+        Returns:
+          A scalar, 0 where both are equal, that is a mean over all pixels; and the share of pixels
+          where the teacher is confident.
+
+        Raises:
+          ValueError: no map is logits.
+        """
+        from jaxnuc import losses
+
+        kinds = {name: each.kind for name, each in self.output_maps.items()}
+        return losses.consistency(maps, teacher, kinds, confidence)
+
+    @property
+    def foreground(self) -> str | None:
+        """The map of logits, and its target of 0 and 1, that say where nuclei are; None: none."""
+        return None
+
     def target_instances(self, instances: LabelMap) -> np.ndarray:
         """(H, W) instances as the targets show them, such as with holes filled."""
         return instances
@@ -267,6 +296,8 @@ class Wrapper(Representation):
     decode = _Passed()
     grid = _Passed()
     factors = _Passed()
+    consistency = _Passed()
+    foreground = _Passed()
     target_instances = _Passed()
     thresholds = _Passed()
     filters_by_score = _Passed()

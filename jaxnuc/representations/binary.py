@@ -252,6 +252,10 @@ class Representation(base.Representation):
     def output_maps(self) -> Mapping[str, base.OutputMap]:
         return {"mask": base.OutputMap(self.channels, "logits", "inside of nuclei")}
 
+    @property
+    def foreground(self) -> str:
+        return "mask"
+
     def encode(
         self,
         instances: LabelMap,

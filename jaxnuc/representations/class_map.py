@@ -173,6 +173,12 @@ class Groups:
 
     def predicted(self, label_sets: tuple[LabelSet, ...]) -> LabelSet:
         """The label set of the map."""
+        for label_set in label_sets:
+            if label_set.finest != label_set:
+                raise ValueError(
+                    f"classes='groups', but of {label_set.groups} one holds another; take "
+                    "classes.name='leaves'"
+                )
         if any(label_set.leaves != label_sets[0].leaves for label_set in label_sets):
             raise ValueError(
                 "classes='groups', but the data sets have different ones: "
@@ -334,6 +340,14 @@ class ClassMap(base.Wrapper):
         if "side" in parts:
             own_parts["side"] = own_parts["side"] + parts["side"]
         return total + own, {**parts, **own_parts}
+
+    def consistency(self, maps: Tree, teacher: Tree, confidence: Any) -> tuple[Any, Any]:
+        """The base's, and that of the class map, which has its own confident pixels."""
+        from jaxnuc import losses
+
+        total, share = self.base.consistency(maps, teacher, confidence)
+        own, _ = losses.consistency(maps, teacher, {CLASS: "logits"}, confidence)
+        return total + own, share
 
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
         """The base's nuclei with their classes, which are groups of `label_set`."""

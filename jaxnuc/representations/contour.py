@@ -18,6 +18,7 @@ from jaxnuc.postprocess import (
     label_inside_contours,
     remove_small,
     separate_overlaps,
+    watershed_from_contours,
 )
 from jaxnuc.postprocess.checks import within
 from jaxnuc.postprocess.overlap_separation import Separation
@@ -173,6 +174,22 @@ class Growth(ContourDecoder):
 
 
 @dataclass(frozen=True)
+class Watershed(ContourDecoder):
+    """A watershed from the mask less the contour, `postprocess.watershed_from_contours`.
+
+    Attributes:
+      threshold: of both maps.
+      min_size: smaller nuclei are dropped, in pixels.
+    """
+
+    threshold: float = 0.5
+    min_size: int = 0
+
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
+        return remove_small(watershed_from_contours(mask, contour, self.threshold), self.min_size)
+
+
+@dataclass(frozen=True)
 class Overlaps(ContourDecoder):
     """CNSeg's separation into nuclei that may overlap, `postprocess.separate_overlaps`.
 
@@ -221,7 +238,8 @@ LOSSES = Registry(
     table={"ce": CrossEntropy, "ce_dice": CrossEntropyDice, "pixel_sum": PixelSum},
 )
 DECODERS = Registry(
-    "decoder of contour", table={"growth": Growth, "overlaps": Overlaps, "subtract": Subtract}
+    "decoder of contour",
+    table={"growth": Growth, "watershed": Watershed, "overlaps": Overlaps, "subtract": Subtract},
 )
 
 
@@ -233,7 +251,7 @@ class Representation(base.Representation):
       channels: 1, sigmoid heads (the paper of HARU-Net), or 2, softmax heads (its published code).
       targets: `harunet`, `alnet` or `dcan`.
       loss: `ce`, `ce_dice` or `pixel_sum`.
-      decoder: `growth`, `overlaps` or `subtract`.
+      decoder: `growth`, `watershed`, `overlaps` or `subtract`.
     """
 
     channels: int = 1
@@ -253,6 +271,10 @@ class Representation(base.Representation):
             "mask": base.OutputMap(self.channels, "logits", "inside of nuclei"),
             "contour": base.OutputMap(self.channels, "logits", "contours of nuclei"),
         }
+
+    @property
+    def foreground(self) -> str:
+        return "mask"
 
     def encode(
         self,

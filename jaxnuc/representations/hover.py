@@ -119,6 +119,10 @@ class Representation(base.Representation):
             "hv": base.OutputMap(2, "directions", meaning, undo_vectors),
         }
 
+    @property
+    def foreground(self) -> str:
+        return "np"
+
     def encode(
         self,
         instances: LabelMap,

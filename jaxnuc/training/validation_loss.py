@@ -4,13 +4,16 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 
+from jaxnuc import losses
 from jaxnuc.data import pipeline
 from jaxnuc.data.sample import Source
 from jaxnuc.data.transforms import Transform
-from jaxnuc.evaluation.validate import LOSS
+from jaxnuc.evaluation.validate import LOSS, SOFT_IOU
 from jaxnuc.models import Network
 from jaxnuc.representations import Representation
+from jaxnuc.representations.base import VALID
 from jaxnuc.training.state import TrainState
 from jaxnuc.training.step import as_input, central
 
@@ -24,6 +27,10 @@ def make_validation_loss(
     seed: int,
 ) -> Callable[[TrainState], dict[str, float]]:
     """Makes the function from a state to the loss, `loss`, and its parts, such as `loss/mask/dice`.
+
+    Where the representation has a map of the foreground there is also `soft_iou`, the mean over the
+    batches of `sum(p t) / sum(p + t - p t)`, of probabilities p and targets t of all pixels of a
+    batch: what the flexible U-Net's projects report.
 
     A crop is what the training would make of the image, with all its transforms, by randomness that
     depends on the seed and the number of the image alone. The network computes as in evaluations:
@@ -44,7 +51,12 @@ def make_validation_loss(
         maps: Any = model.apply(variables, as_input(batch["image"]))
         targets = central(batch["targets"], model.margin)
         loss, parts = representation.loss(maps, targets, None, factors)
-        return {LOSS: loss, **{f"{LOSS}/{name}": part for name, part in parts.items()}}
+        figures = {LOSS: loss, **{f"{LOSS}/{name}": part for name, part in parts.items()}}
+        if (name := representation.foreground) is not None:
+            valid = targets[VALID].astype(jnp.float32) if VALID in targets else None
+            _, p, t = losses.foreground_entropy(maps[name], targets[name], valid=valid)
+            figures[SOFT_IOU] = 1 - losses.soft_iou(p[..., -1:], t[..., -1:])
+        return figures
 
     def compute(state: TrainState) -> dict[str, float]:
         # One device computes, in every process all of it: there are few crops.

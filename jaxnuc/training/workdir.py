@@ -1,7 +1,7 @@
 """The folder of a run, which belongs to one configuration."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,13 @@ from ml_collections import ConfigDict
 from jaxnuc import config as configs
 from jaxnuc.io.atomic import replace_file
 
+CONFIG = "config.json"
+
 # What may differ when a run goes on; everything else would make it another run.
 MAY_CHANGE = (
     "data.root",
     "data.workers",
+    "self_training.root",
     "duration",
     "evaluation",
     "checkpoint_every",
@@ -29,19 +32,31 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     Raises:
       ValueError: it does; names the keys that differ, with both values.
     """
-    path = workdir / "config.json"
-    given = configs.to_json(config)
-    if path.exists():
-        changed = differences(json.loads(path.read_text()), given)
-        if changed:
-            lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed)
-            raise ValueError(
-                f"{workdir} holds a run of another configuration:\n{lines}\n"
-                "give another --workdir, or the configuration of that run to go on with it"
-            )
+    check(workdir, config)
     if jax.process_index() == 0:
         workdir.mkdir(parents=True, exist_ok=True)
-        replace_file(path, (json.dumps(given, indent=2) + "\n").encode())
+        text = json.dumps(configs.to_json(config), indent=2) + "\n"
+        replace_file(workdir / CONFIG, text.encode())
+
+
+def check(workdir: Path, config: ConfigDict, besides: Collection[str] = ()) -> None:
+    """Refuses a folder that holds another run; the keys `besides` may differ as well.
+
+    Raises:
+      ValueError: it does; names the keys that differ, with both values.
+    """
+    if not (workdir / CONFIG).exists():
+        return
+    there = json.loads((workdir / CONFIG).read_text())
+    changed = [
+        each for each in differences(there, configs.to_json(config)) if each[0] not in besides
+    ]
+    if changed:
+        lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed)
+        raise ValueError(
+            f"{workdir} holds a run of another configuration:\n{lines}\n"
+            "give another folder, or the configuration of that run to go on with it"
+        )
 
 
 def differences(

@@ -9,7 +9,7 @@ from PIL import Image
 
 from jaxnuc.cli.main import COMMANDS
 
-RUN = {"train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
+RUN = {"study", "train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
 
 
 def test_all_commands_are_here():

@@ -3,7 +3,7 @@ import pytest
 from scipy import ndimage
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.geometry import Affine
+from jaxnuc.data.transforms.geometry import Affine, Rotate
 
 NONE = {"scale": (1, 1), "rotation": 0}
 
@@ -84,6 +84,69 @@ def test_translation_is_bounded_and_leaves_black_background():
     assert (result.instances > 0).sum() == 400
 
 
+@pytest.mark.parametrize("shape", [(61, 61), (40, 73)])
+@pytest.mark.parametrize("ignored", [False, True])
+def test_rotate_equals_its_definition_pixel_by_pixel(shape, ignored):
+    """Each pixel looks back along the turn: outside it is ignored, inside it is what is there."""
+    h, w = shape
+    image = np.kron(rng(1).integers(0, 256, (6, 8, 3)), np.ones((13, 13, 1)))[:h, :w]
+    image = ndimage.gaussian_filter(image, (2, 2, 0)).astype(np.uint8)
+    instances = rng(2).integers(0, 9, shape).astype(np.int32)
+    ignore = instances == 3 if ignored else None
+    result = Rotate(30)(Sample(image, instances, instances % 4, {}, ignore), rng(7))
+    draws = rng(7)
+    draws.random(2)  # of scale and aspect, which stay as they are
+    angle = np.radians(30 * draws.uniform(-1, 1, 2)[1])
+    checked = 0
+    for row, column in np.ndindex(*shape):
+        y, x = row + 0.5 - h / 2, column + 0.5 - w / 2
+        r = np.cos(angle) * y - np.sin(angle) * x + h / 2
+        c = np.sin(angle) * y + np.cos(angle) * x + w / 2
+        if min(abs(r - round(r)), abs(c - round(c))) < 0.01:
+            continue  # on the edge of two pixels, where rounding decides
+        checked += 1
+        at = row, column
+        if not (0 <= r < h and 0 <= c < w):
+            assert result.ignore[at]
+            assert not result.instances[at]
+            assert not result.classes[at]
+            assert not result.image[at].any()
+            continue
+        there = int(r), int(c)
+        assert result.instances[at] == instances[there]
+        assert result.classes[at] == instances[there] % 4
+        assert result.ignore[at] == (ignored and instances[there] == 3)
+        for channel in range(3):
+            expected = ndimage.map_coordinates(
+                image[..., channel].astype(float), [[r - 0.5], [c - 0.5]], order=1, mode="nearest"
+            )
+            assert abs(result.image[at][channel] - expected[0]) < 1.01
+    assert checked > 0.95 * h * w
+
+
+def test_rotations_reach_the_range_and_no_further():
+    """An arm from the middle points where it was turned to."""
+    instances = np.zeros((101, 101), np.int32)
+    instances[50, 60:95] = 1
+    angles = []
+    for seed in range(200):
+        turned = Rotate(20)(Sample(np.zeros((101, 101, 3), np.uint8), instances), rng(seed))
+        row, column = center(turned.instances, 1) - 50
+        angles.append(np.degrees(np.arctan2(row, column)))
+    assert -20.5 < min(angles) < -18
+    assert 18 < max(angles) < 20.5
+    assert abs(np.mean(angles)) < 3
+
+
+def test_what_is_beyond_the_image_is_in_all_samples():
+    without = Sample(blobs().image, blobs().instances)
+    for transform in (Rotate(p=0), Affine(**NONE, ignore=True), Affine(ignore=True, p=0)):
+        assert transform.ignores
+        assert not transform(without, rng()).ignore.any()
+        np.testing.assert_array_equal(transform(blobs(), rng()).ignore, blobs().ignore)
+    assert not Affine().ignores
+
+
 def test_is_a_function_of_sample_and_rng():
     assert Affine(p=0)(sample := blobs(), rng()) is sample
     first, again = (Affine()(blobs(), rng(3)) for _ in range(2))
@@ -105,3 +168,5 @@ def test_is_a_function_of_sample_and_rng():
 def test_refuses(arguments, message):
     with pytest.raises(ValueError, match=message):
         Affine(**arguments)
+    with pytest.raises(ValueError, match="degrees=181: 0 <= degrees <= 180"):
+        Rotate(181)

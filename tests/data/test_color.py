@@ -5,10 +5,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import median_filter
 from skimage.color import hed_from_rgb, rgb_from_hed
+from skimage.filters import unsharp_mask
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.synthetic import generate
-from jaxnuc.data.transforms.artifacts import Blur, CoarseDropout, Jpeg, MedianBlur, Noise
+from jaxnuc.data.transforms.artifacts import Blur, CoarseDropout, Jpeg, MedianBlur, Noise, Sharpen
 from jaxnuc.data.transforms.color import ColorJitter, Gray, HsvShift, Intensity, Invert
 from jaxnuc.data.transforms.stain import StainJitter
 
@@ -20,6 +21,7 @@ ALL = [
     Invert(1.0),
     Gray(1.0),
     Blur(p=1.0),
+    Sharpen(p=1),
     MedianBlur(p=1),
     Noise(p=1.0),
     Jpeg(p=1),
@@ -64,7 +66,7 @@ def test_changes_the_image_alone_and_not_in_place(transform):
 
 
 GRAY = [ColorJitter(hue=0.5), HsvShift(0.5, 1, 1, 1), Intensity(), Gray(1.0), Blur(), Noise()]
-GRAY += [MedianBlur(), Jpeg(), CoarseDropout()]
+GRAY += [Sharpen(), MedianBlur(), Jpeg(), CoarseDropout()]
 
 
 @pytest.mark.parametrize("transform", GRAY, ids=str)
@@ -75,7 +77,7 @@ def test_gray_images_stay_gray(transform):
 
 
 NEVER = [ColorJitter(p=0), HsvShift(p=0), Intensity(p=0), Invert(0.0), Gray(0.0), Blur(p=0)]
-NEVER += [MedianBlur(p=0), Noise(p=0), Jpeg(p=0), CoarseDropout(ignore=False, p=0)]
+NEVER += [Sharpen(p=0), MedianBlur(p=0), Noise(p=0), Jpeg(p=0), CoarseDropout(ignore=False, p=0)]
 
 
 @pytest.mark.parametrize("transform", NEVER, ids=str)
@@ -92,6 +94,7 @@ def test_probability_zero_is_the_identity(transform):
         Intensity(1, 1, 0),
         StainJitter(0),
         Blur(0, 1),
+        Sharpen(0, p=1),
         Noise(0, 1),
     ],
     ids=str,
@@ -221,6 +224,19 @@ def test_blur_keeps_the_mean_and_lowers_the_spread():
     np.testing.assert_array_equal(Blur(2.0, 1.0)(gray(77), rng(1)).image, 77)
 
 
+def test_sharpen_is_an_unsharp_mask():
+    generator = rng(1)
+    generator.random()
+    amount = generator.uniform(0, 2)
+    channels = np.moveaxis(colored().image.astype(float), -1, 0)
+    # One at a time: scikit-image 0.26 leaves pixels unset where it is given a channel axis.
+    sharp = [unsharp_mask(c, radius=1.2, amount=amount, preserve_range=True) for c in channels]
+    result = Sharpen(2.0, sigma=1.2, p=1)(colored(), rng(1)).image
+    # scikit-image cuts its Gaussian at 4 standard deviations, not at 3.
+    np.testing.assert_allclose(result, np.clip(np.stack(sharp, -1), 0, 255), atol=1)
+    np.testing.assert_array_equal(Sharpen(2.0, p=1)(gray(77), rng(1)).image, 77)
+
+
 def test_noise_has_the_drawn_strength():
     big = Sample(np.full((200, 200, 3), 128, np.uint8), np.zeros((200, 200), np.int32))
     generator = rng(3)
@@ -238,6 +254,7 @@ def test_noise_has_the_drawn_strength():
         (lambda: ColorJitter(hue=0.6), r"hue=0\.6"),
         (lambda: StainJitter(-1), "sigma=-1"),
         (lambda: Blur(-1), "sigma=-1"),
+        (lambda: Sharpen(-1), "amount=-1"),
         (lambda: Noise(p=1.5), r"p=1\.5: a probability"),
         (lambda: HsvShift(hue=0.6), r"hue=0\.6"),
         (lambda: Intensity(2, 1), "low=2, high=1"),

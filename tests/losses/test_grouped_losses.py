@@ -332,3 +332,84 @@ def test_wrong_arguments_are_refused():
         losses.grouped_dice(logits, labels._replace(class_weights=np.ones(4, np.float32)))
     with pytest.raises(ValueError, match=r"group matrices of \[3, 5\] leaves"):
         losses.group_table([FINE, np.eye(3)])
+
+
+LEVELS = [  # group 2 holds group 3
+    [1, 0, 0, 0, 0],
+    [0, 1, 0, 0, 0],
+    [0, 0, 1, 1, 0],
+    [0, 0, 0, 1, 0],
+    [0, 0, 0, 0, 1],
+]
+
+
+def literal_pixels(logits, labels, table):
+    """Of every pixel that is not ignored, the groups that count and the probability of each."""
+    for b, y, x in np.argwhere(labels.labels >= 0):
+        p = np.exp(logits[b, y, x].astype(np.float64))
+        p /= p.sum()
+        held = [set(np.flatnonzero(row)) for row in table[labels.label_sets[b]]]
+        own = labels.labels[b, y, x]
+        counting = [k for k, x in enumerate(held) if x and (k == own or not x & held[own])]
+        yield labels.label_sets[b], own, {k: p[list(held[k])].sum() for k in counting}
+
+
+def test_labels_at_several_levels_against_sums_by_hand():
+    rng = np.random.default_rng(4)
+    logits = rng.normal(0, 2, (3, 4, 5, 5)).astype(np.float32)
+    labels = np.stack([rng.integers(-1, n, (4, 5)) for n in (5, 5, 4)])
+    table = losses.group_table([LEVELS, FINE])
+    batch = GroupLabels(labels, np.array([0, 0, 1]), table)
+    pixels = list(literal_pixels(logits, batch, table))
+    assert {len(y) for _, _, y in pixels} == {4, 5}
+
+    entropy = [-np.log(y[own]) for _, own, y in pixels]
+    np.testing.assert_allclose(
+        losses.grouped_cross_entropy(logits, batch), np.mean(entropy), rtol=1e-5
+    )
+
+    alpha, epsilon, gamma = 0.7, 1e-2, 1.5
+    ratio = lambda t, y: (t * y + epsilon) / (alpha * t + (1 - alpha) * y + epsilon)
+    elementwise = [
+        np.mean([(1 - ratio(float(k == own), p)) ** gamma for k, p in y.items()])
+        for _, own, y in pixels
+    ]
+    options = {"alpha": alpha, "epsilon": epsilon, "gamma": gamma}
+    found = focal_tversky(**options)(logits, batch)
+    np.testing.assert_allclose(found, np.mean(elementwise), rtol=1e-5)
+    paper = [
+        1 - (y[own] + len(y) * epsilon) / (alpha + (1 - alpha) * sum(y.values()) + epsilon)
+        for _, own, y in pixels
+    ]
+    found = focal_tversky(form="paper", alpha=alpha, epsilon=epsilon)(logits, batch)
+    np.testing.assert_allclose(found, np.mean(paper), rtol=1e-4)
+
+    of_sets, counts = [], []
+    for number, size in ((0, 5), (1, 4)):
+        own_pixels = [(own, y) for label_set, own, y in pixels if label_set == number]
+        per_group = []
+        for k in range(size):
+            hit = sum(y[k] for own, y in own_pixels if own == k)
+            truth = sum(own == k for own, _ in own_pixels)
+            predicted = sum(y.get(k, 0) for _, y in own_pixels)
+            union = alpha * truth + (1 - alpha) * predicted
+            per_group.append(1 - (hit + 1e-6) / (union + 1e-6))
+        of_sets.append(np.mean(per_group))
+        counts.append(len(own_pixels))
+    found = losses.grouped_tversky(logits, batch, alpha=alpha)
+    np.testing.assert_allclose(found, np.average(of_sets, weights=counts), rtol=1e-5)
+
+
+@every_loss
+def test_of_a_coarse_label_the_parts_are_free(loss):
+    """Where the probability of a group is, among its leaves and the groups in it, has no effect."""
+    logits = np.log(
+        np.array([[[[0.1, 0.2, 0.5, 0.1, 0.1], [0.1, 0.2, 0.1, 0.5, 0.1]]]], np.float32)
+    )
+    table = losses.group_table([LEVELS])
+    coarse = GroupLabels(np.array([[[2, 2]]]), np.array([0]), table)
+    gradients = GRADIENTS[loss](jnp.asarray(logits), coarse)[1]
+    # By the probability of a leaf: that of its logit is p (dL/dp - sum), the same for both leaves.
+    by_probability = np.asarray(gradients / np.exp(logits))[0, 0]
+    np.testing.assert_allclose(by_probability[:, 2], by_probability[:, 3], rtol=1e-4)
+    assert (by_probability[:, 2] < 0).all()

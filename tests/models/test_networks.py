@@ -30,6 +30,7 @@ def test_side_maps_are_those_of_deep_supervision():
     assert all(m.shape == (1, 33, 32, 1) for v in side.values() for m in v)
     assert len(training_maps(fusion="none")["side"]["mask"]) == 5  # the sixth is the output
     assert "side" not in training_maps(deep_supervision=False)
+    assert training_maps(fusion="none", deep_supervision=False).keys() == {"mask", "contour"}
 
 
 def test_an_image_does_not_depend_on_its_batch():
@@ -130,7 +131,7 @@ def test_channel_gate_equals_its_formula():
             lambda: models.create("harunet", {"mask": 1}, attention="se").init(
                 jax.random.key(0), jnp.zeros((1, 32, 32, 3))
             ),
-            "attention='se'; known: cbam, none",
+            "attention='se'; known: cbam, cbam_everywhere, channel, none",
         ),
         (
             lambda: models.create("flexible_unet", {"mask": 1}, dropout_rate=0.2).init(

@@ -1,5 +1,7 @@
 """Parameter counts published for, or computed from, each network's reference."""
 
+from itertools import pairwise
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -75,10 +77,22 @@ def test_ablation_is_a_matter_of_arguments():
     full = count("harunet", SOFTMAX)
     attention = 610 + 2_146 + 8_290 + 32_866 + 16_384
     assert full - count("harunet", SOFTMAX, attention="none") == attention
+    # One more spatial gate of 7x7 over 2 channels, or none of the four.
+    assert count("harunet", SOFTMAX, attention="cbam_everywhere") - full == 98
+    assert full - count("harunet", SOFTMAX, attention="channel") == 4 * 98
     # a 1x1 over 12 channels to 2 in place of the squeeze and excitation around it
     assert full - count("harunet", SOFTMAX, fusion="conv") == 2 * (188 - 26)
     assert full - count("harunet", SOFTMAX, fusion="none") == 2 * 188
     branch = 9_218 * 2 + 4_610 + 2_306 + 1_154 * 2 + 188
     assert full - count("harunet", {"mask": 2}) == branch
     assert count("harunet", SOFTMAX, deep_supervision=False) == full
-    assert count("harunet", SOFTMAX, block="double_conv") != full
+
+
+def test_harunet_without_its_parts_is_a_unet():
+    arguments = {"attention": "none", "fusion": "none", "deep_supervision": False}
+    found = count("harunet", SOFTMAX, block="double_conv", **arguments)
+    channels = [3, 64, 128, 256, 512, 512, 512]  # down; up again from twice as many, and two heads
+    pairs = [*pairwise(channels)]
+    pairs += [(1024, 512), (1024, 256), (512, 128), (256, 64), (128, 64)]
+    convs = sum(9 * (a * b + b * b) + 4 * b for a, b in pairs)
+    assert found == convs + 2 * (9 * 64 * 2 + 2)

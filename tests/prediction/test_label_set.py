@@ -162,6 +162,26 @@ def test_probabilities_of_classes_are_scored_at_the_label_set_of_the_data(tmp_pa
     assert page.count("Calibration of the scores") >= 1
 
 
+def test_nuclei_labeled_at_a_coarser_level_count_as_nuclei_and_in_no_class():
+    levels = LabelSet.of(TREE, {x: [x] for x in ("immune", "plasma", "tumour")})
+    # Immune is coarser than the finest groups, plasma and tumour: right or wrong, it is ignored.
+    source = Annotated((((0, 1), (1, 1), (0, 2)), ((1, 3), (1, 2), (None, 1))), levels)
+    options = EvaluationOptions(metrics=("pq", "mpq", "class_accuracy"), overlays=0, progress=False)
+    found = evaluate(network(), source, options)
+    # Kind 0 is rather a tumour than a plasma cell, as kind 1 is: right is one of three.
+    assert found["class_accuracy_pooled"] == pytest.approx(1 / 3)
+    assert [row["true_nuclei"] for row in found.classes] == [2, 1]
+    tp, fp, fn = 5, 2, 1
+    assert found["pq_pooled"] == pytest.approx(tp / (tp + (fp + fn) / 2))
+    # Tumour: one hit, false are two plasma cells, and the two spots that match nothing.
+    assert found["mpq_pooled"] == pytest.approx((0 + 1 / (1 + 4 / 2)) / 2)
+    # As if what is ignored had been annotated as such.
+    finest = Annotated((((0, -1), (1, -1), (0, 1)), ((1, 2), (1, 1), (None, -1))), levels.finest)
+    assert dict(evaluate(network(), finest, options)) == dict(found)
+    with pytest.raises(ValueError, match="one holds another; take its finest groups"):
+        replace(network(), label_set=levels)
+
+
 def test_where_no_class_is_predicted_there_is_no_calibration_of_classes(tmp_path):
     predictor = network()
     predictor = replace(predictor, representation=predictor.representation.base)

@@ -14,6 +14,7 @@ from jaxnuc.representations.class_map import ClassMap, Groups
 TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
 FINE = TREE.level()
 COARSE = LabelSet.of(TREE, {"inflammatory": ["immune"], "malignant": ["tumour"]})
+LEVELS = LabelSet.of(TREE, {"immune": ["immune"], "plasma": ["plasma"]})
 
 
 def nuclei(shape=(12, 20)):
@@ -252,6 +253,7 @@ def test_gradients_are_finite(case):
         ({"name": "leafs"}, "leafs.*known: groups, leaves"),
         ({"label_sets": ()}, "needs a data set with classes"),
         ({"name": "groups", "label_sets": (FINE, COARSE)}, "different ones.*'leaves'"),
+        ({"name": "groups", "label_sets": (LEVELS,)}, "one holds another.*name='leaves'"),
         ({"label_sets": (FINE, labels.label_set("consep"))}, "different label trees"),
         ({"vote": "middle"}, "known: majority, mean, center"),
         ({"votes": "mean"}, "did you mean 'vote'"),

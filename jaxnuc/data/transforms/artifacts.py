@@ -1,4 +1,4 @@
-"""Transforms that degrade the image: blur, noise, compression, missing parts."""
+"""Transforms of an image's sharpness and faults: blur, noise, compression, missing parts."""
 
 import io
 from dataclasses import dataclass, replace
@@ -31,10 +31,36 @@ class Blur(Transform):
         sigma = rng.uniform(0, self.sigma)
         if sigma == 0:
             return sample
-        values = sample.image.astype(np.float32)
-        for axis in (0, 1):
-            values = gaussian_filter1d(values, sigma, axis, truncate=3.0)
-        return replace(sample, image=to_uint8(values))
+        return replace(sample, image=to_uint8(_gaussian(sample.image, sigma)))
+
+
+def _gaussian(image: np.ndarray, sigma: float) -> np.ndarray:
+    values = image.astype(np.float32)
+    for axis in (0, 1):
+        values = gaussian_filter1d(values, sigma, axis, truncate=3.0)
+    return values
+
+
+@dataclass(frozen=True)
+class Sharpen(Transform):
+    """Unsharp masking of a random strength: adds what a Gaussian blur takes away.
+
+    Attributes:
+      amount: greatest factor of what is added; uniform from 0.
+      sigma: standard deviation of the blur, pixels.
+    """
+
+    amount: float = 1.0
+    sigma: float = 1.5
+    p: float = 0.5
+    limits: ClassVar = {"amount": np.inf, "sigma": np.inf, "p": 1}
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        if rng.random() >= self.p:
+            return sample
+        amount, image = np.float32(rng.uniform(0, self.amount)), sample.image
+        detail = image - _gaussian(image, self.sigma)
+        return replace(sample, image=to_uint8(image + amount * detail))
 
 
 @dataclass(frozen=True)

@@ -359,8 +359,8 @@ def _spline(length: int, grid: float) -> tuple[np.ndarray, np.ndarray]:
 class Affine(Transform):
     """A random affine map about the middle; the size stays, and the maps take the nearest pixel.
 
-    What comes from beyond the image is black background, as in the systems whose presets use it;
-    a larger crop before and a smaller one after it leave none of that.
+    What comes from beyond the image is black background, as in the systems whose presets use it, or
+    ignored; a larger crop before and a smaller one after it leave none of that.
 
     Attributes:
       scale: (least, greatest) factor, uniform.
@@ -369,6 +369,8 @@ class Affine(Transform):
       rotation: greatest angle, degrees.
       translation: greatest shift, as a part of the side.
       nearest: take the nearest pixel of the image too, rather than interpolate linearly.
+      ignore: mark what comes from beyond the image in the sample's `ignore`. It is then never None,
+        so that all samples of a batch hold the same maps.
     """
 
     scale: tuple[float, float] = (0.8, 1.25)
@@ -377,6 +379,7 @@ class Affine(Transform):
     rotation: float = 180.0
     translation: float = 0.0
     nearest: bool = False
+    ignore: bool = False
     p: float = 1.0
     limits: ClassVar = {"aspect": 0.9, "shear": 80, "rotation": 180, "translation": 1, "p": 1}
 
@@ -386,8 +389,14 @@ class Affine(Transform):
             raise ValueError(f"scale={self.scale}: (low, high) with 0 < low <= high is expected")
         super().__post_init__()
 
+    @property
+    def ignores(self) -> bool:
+        return self.ignore
+
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         h, w = sample.instances.shape
+        if self.ignore and sample.ignore is None:
+            sample = replace(sample, ignore=np.zeros((h, w), bool))
         factor = rng.uniform(*self.scale)
         aspect = np.sqrt(1 + rng.uniform(-self.aspect, self.aspect))
         shear, angle = np.radians(rng.uniform(-1, 1, 2) * (self.shear, self.rotation))
@@ -402,19 +411,44 @@ class Affine(Transform):
         offset = middle - back @ (middle + shift)
         numbers = (*back[0].tolist(), float(offset[0]), *back[1].tolist(), float(offset[1]))
 
-        def move(array: np.ndarray, how: Image.Resampling = NEAREST) -> np.ndarray:
-            picture = Image.fromarray(array)
-            moved = picture.transform((w, h), Image.Transform.AFFINE, numbers, how)
-            return np.array(moved)
+        def move(array: np.ndarray, how: Image.Resampling = NEAREST, beyond: int = 0) -> np.ndarray:
+            picture, form = Image.fromarray(array), Image.Transform.AFFINE
+            return np.array(picture.transform((w, h), form, numbers, how, fillcolor=beyond))
 
         covered = None
         if sample.covered is not None:
             covered = np.dstack([move(layer) for layer in np.moveaxis(sample.covered, -1, 0)])
+        ignore = sample.ignore
+        if ignore is not None:
+            ignore = move(ignore.astype(np.uint8), beyond=int(self.ignore)) > 0
         return replace(
             sample,
             image=move(sample.image, NEAREST if self.nearest else LINEAR),
             instances=move(sample.instances),
             classes=None if sample.classes is None else move(sample.classes),
-            ignore=None if sample.ignore is None else move(sample.ignore.astype(np.uint8)) > 0,
+            ignore=ignore,
             covered=covered,
         )
+
+
+@dataclass(frozen=True)
+class Rotate(Transform):
+    """Turns by a random angle about the middle, uniform in a range; see `Affine`.
+
+    The size stays. What comes from beyond the image, its corners, is black and ignored.
+
+    Attributes:
+      degrees: greatest angle, either way.
+    """
+
+    degrees: float = 180.0
+    p: float = 1.0
+    limits: ClassVar = {"degrees": 180, "p": 1}
+
+    @property
+    def ignores(self) -> bool:
+        return True
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        turn = Affine((1, 1), rotation=self.degrees, ignore=True, p=self.p)
+        return turn(sample, rng)

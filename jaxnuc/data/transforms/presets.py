@@ -66,9 +66,14 @@ PRESETS: dict[str, tuple[str, ...]] = {
     # Chen et al., AL-Net with adaptive learning, Electronics 2025: nothing is published on
     # augmentation. This is what similar papers on the same data do; end with a crop.
     "alnet_adaptive": ("scale(0.8, 1.2)", "flip_turn()", "color_jitter(0.2, 0.2, 0, 0)"),
-    # Chen et al., HARU-Net: 8 copies of each image as in the code; the paper's "random rotations"
-    # and, for CoNSeP, "feature enhancement, denoising, filtering" are not specified.
+    # Chen et al., HARU-Net: 8 copies of each image as in the code. The range of the paper's "random
+    # rotations" is not specified: put "rotate(15)" before it. Nor are its "feature enhancement,
+    # image denoising, and filtering" of CoNSeP, for which sharpening and the usual filters stand.
     "harunet": ("flip_turn()",),
+    "harunet_consep": (
+        "flip_turn()",
+        "one_of(['sharpen(1, p=0.5)', 'median_blur(p=0.5)', 'blur(1, p=0.5)'])",
+    ),
     # Antillia's flexible U-Net on PanNuke: 6 copies, quarter turns, mirror and flip. Here also the
     # two diagonal mirror images.
     "flexible_unet": ("flip_turn()",),

@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from jaxnuc.metrics._rows import aligned
 from jaxnuc.metrics.base import build_entry, check_needs
 from jaxnuc.metrics.conventions import Conventions
 from jaxnuc.metrics.pair import ImagePair
+from jaxnuc.metrics.rows import aligned
 from jaxnuc.registry import Registry
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from jaxnuc.cli import configuration
-from jaxnuc.cli.configuration import load
+from jaxnuc.config import pages
+from jaxnuc.config.pages import load
 
 
 def test_a_page_by_name_and_by_path():
-    path = configuration.folder() / "harunet_monuseg.py"
+    path = pages.CONFIGURATIONS.folder / "harunet_monuseg.py"
     by_name = load("harunet_monuseg:small", {})
     assert by_name.model.variant == "small"
     assert load(f"{path}:small", {}) == by_name
@@ -33,7 +33,7 @@ def test_all_pages_are_listed_with_their_titles(jaxnuc):
     done = jaxnuc("train", "--list-configs")
     assert done.status == 0
     lines = done.out.splitlines()
-    assert [line.split()[0] for line in lines] == list(configuration.pages())
+    assert [line.split()[0] for line in lines] == list(pages.CONFIGURATIONS.paths())
     assert all(len(line.split()) > 4 for line in lines)
 
 
@@ -99,6 +99,6 @@ def test_values_can_follow_a_space(jaxnuc):
 
 
 def test_every_page_takes_no_other_argument_than_its_own():
-    for name in configuration.pages():
+    for name in pages.CONFIGURATIONS.paths():
         with pytest.raises(ValueError, match=r"takes no arguments|unknown argument"):
             load(f"{name}:nonsense=1", {})
