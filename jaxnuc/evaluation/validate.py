@@ -139,7 +139,8 @@ def _figures(scoring: Scoring) -> dict[str, Metric]:
     """The figures of a data set that can be monitored, with their metrics."""
     own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
     classes = ("classes", "probabilities") if scoring.label_set is not None else ()
-    more = choose((), ("maps", "scores", *classes), "all")
+    maps = () if scoring.conventions.overlapping else ("maps",)
+    more = choose((), ("scores", *maps, *classes), "all")
     return {figure: metric for metric in more for figure in metric.figures()} | own
 
 
