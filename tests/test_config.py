@@ -56,7 +56,7 @@ EXAMPLES = {
     ),
     "harunet_dsb2018": both(),
     "hovernet_consep": both(
-        *(f"source={name}" for name in ("consep", "kumar", "pannuke")), "fast", "scratch"
+        *(f"source={name}" for name in ("consep", "kumar", "pannuke", "monusac")), "fast", "scratch"
     ),
     "labeltree_nucls_consep": (
         "",
