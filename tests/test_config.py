@@ -70,6 +70,7 @@ EXAMPLES = {
         *(f"method={name}" for name in REFERENCES),
         *(f"source={name}" for name in ("consep", "cpm17", "tnbc", "kumar")),
     ),
+    "self_training": both("shift=consep", "shift=dsb2018,without"),
     "stardist_conic": both("source=conic", "source=lizard"),
     "stardist_dsb2018": both("fluorescence"),
     "stardist_labeltree_pannuke_consep": both(
@@ -79,7 +80,7 @@ EXAMPLES = {
         "mixed",
     ),
 }
-CHOICES = ("METHODS", "SOURCES", "ABLATION", "SETS", "NETWORKS")
+CHOICES = ("METHODS", "SOURCES", "ABLATION", "SETS", "NETWORKS", "SHIFTS")
 CASES = [(name, text) for name in PAGES for text in EXAMPLES.get(name, ("",))]
 IDS = [f"{name}:{text}" for name, text in CASES]
 
@@ -142,7 +143,12 @@ def test_what_a_page_gives_can_be_trained(name, text):
     build.make_model(config, representation)
     if config.evaluation.optimize_thresholds:
         assert representation.thresholds
-    transforms.parse(config.data.transforms)
+    for chain in (
+        config.data.transforms,
+        config.self_training.transforms,
+        config.self_training.student_transforms,
+    ):
+        transforms.parse(chain)
     Normalize(config.data.normalize)
 
     source = config.data.source
@@ -190,6 +196,7 @@ def test_pages_refuse_other_choices():
         ("harunet_monuseg", "optimizer=adam"),
         ("labeltree_nucls_consep", "sets=all"),
         ("references_monuseg", "method=hovernet"),
+        ("self_training", "shift=kumar"),
         ("stardist_labeltree_pannuke_consep", "first=nucls"),
     ):
         with pytest.raises(ValueError, match=f"unknown .*{text.partition('=')[2]}"):

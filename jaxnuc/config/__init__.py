@@ -1,7 +1,7 @@
 """The one page that lists every key of a configuration, and the checks on it.
 
 A file in `configs/` starts from `default()` and says what differs. `model`, `representation`,
-`classes`, `data.source`, `optimizer`, `schedule` and `loss_schedule` are
+`classes`, `data.source`, `self_training.source`, `optimizer`, `schedule` and `loss_schedule` are
 `{"name": ..., **arguments}`; the arguments are those of the named thing, which checks them itself.
 Some are sections themselves, such as the `loss` and the `decoder` of a representation.
 Lengths of time are strings: `"20 epochs"`, `"3000 steps"`.
@@ -25,6 +25,7 @@ OPEN = {
     "representation",
     "classes",
     "data.source",
+    "self_training.source",
     "optimizer",
     "schedule",
     "loss_schedule",
@@ -54,6 +55,20 @@ def default() -> ConfigDict:
     config.data.transforms = ("random_crop(128)", "flip_turn()")  # in order, training only
     config.data.workers = 0  # input processes; 0: threads of this one
 
+    # A teacher, the averaged parameters, on images whose annotations are not used: docs/domains.md.
+    config.self_training = ConfigDict()
+    config.self_training.source = ConfigDict({"name": "none"})  # of the images; none: off
+    config.self_training.root = ""  # as data.root, and that one where the names are the same
+    config.self_training.split = "train"  # or another one of the source, such as "unlabeled"
+    config.self_training.transforms = ("random_crop(128)", "flip_turn()")  # for both
+    config.self_training.student_transforms = ("color_jitter()", "blur()", "noise()")  # besides
+    config.self_training.symmetries = (0, 1, 2, 3, 4, 5, 6, 7)  # of the square, for the student
+    config.self_training.batch_size = 16  # beside the annotated images
+    config.self_training.weight = 1.0  # of the consistency beside the loss
+    config.self_training.warmup = "100 steps"  # over which the weight rises from 0
+    config.self_training.decay = 0.99  # of the teacher
+    config.self_training.confidence = 0.9  # probability from which the teacher is believed
+
     config.batch_size = 16  # over all devices of all processes
     config.duration = "200 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})  # jaxnuc.optim
@@ -73,6 +88,7 @@ def default() -> ConfigDict:
     config.evaluation.inclusive = False  # whether an IoU of exactly the threshold matches
     config.evaluation.matching = "iou"  # or "count": choice among pairs at thresholds below 0.5
     config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, nan, one, zero
+    config.evaluation.overlapping = False  # score nuclei that overlap whole, not as label maps
     config.evaluation.loss = False  # loss and soft IoU on crops of "val", the same every time
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
     config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
@@ -268,5 +284,5 @@ def conventions(config: ConfigDict) -> "Conventions":
     """
     from jaxnuc.metrics import Conventions  # takes a while, and a command shows its help at once
 
-    names = ("threshold", "inclusive", "matching", "empty")
+    names = ("threshold", "inclusive", "matching", "empty", "overlapping")
     return Conventions(**{name: config.evaluation[name] for name in names})

@@ -18,7 +18,10 @@ from jaxnuc.data.transforms import Transform, apply
 from jaxnuc.io.workers import cores, follow_parent
 
 Batch = dict[str, Any]
-Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[str, np.ndarray]]
+Encode = Callable[
+    [np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None],
+    Mapping[str, np.ndarray],
+]
 
 THREADS = 4
 
@@ -27,8 +30,8 @@ class Batches(Iterator[Batch]):
     """An endless iterator of batches whose position can be saved and set; made by `batches`."""
 
     def __init__(self, dataset: grain.MapDataset, workers: int):
-        self._dataset = dataset
-        self._workers = workers
+        self.dataset = dataset
+        self.workers = workers
         self._next = 0
         self._iterator: grain.DatasetIterator | None = None
 
@@ -66,15 +69,15 @@ class Batches(Iterator[Batch]):
 
     def _open(self) -> grain.DatasetIterator:
         # The position is a slice of the data set: Grain's own state depends on the workers.
-        threads = 1 if self._workers else min(THREADS, cores())
+        threads = 1 if self.workers else min(THREADS, cores())
         options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=2 * threads)
-        stream = self._dataset[self._next :].to_iter_dataset(options)
-        if self._workers:
+        stream = self.dataset[self._next :].to_iter_dataset(options)
+        if self.workers:
             # Grain reads its own absl flags, which fails where no `app.run` has parsed them.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
             stream = stream.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=self._workers, per_worker_buffer_size=2),
+                grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=2),
                 worker_init_fn=_start_worker,
             )
         return iter(stream)
@@ -97,9 +100,10 @@ def batches(
       source: the images; with the attribute `endless = True` its index is itself the randomness
         and it is neither shuffled nor repeated.
       transforms: applied to each sample in order; all results must have one size.
-      encode: `(instances (H, W) int32, classes (H, W) int32 or None, ignore (H, W) bool or None)`
-        -> maps (H, W, C) by name. `ignore` is given for all samples where the source or a transform
-        has the attribute `ignores = True`, so that all batches hold the same maps, else for none.
+      encode: `(instances (H, W) int32, classes (H, W) int32 or None, ignore (H, W) bool or None,
+        covered (H, W, D) int32 or None)` -> maps (H, W, C) by name. `ignore` is given for all
+        samples where the source or a transform has the attribute `ignores = True`, so that all
+        batches hold the same maps, else for none.
       batch_size: images a batch over all processes.
       seed: of the order and of the transforms.
       shuffle: a new order in every epoch; without it, the order of the source.
@@ -116,29 +120,77 @@ def batches(
       ValueError: an argument out of range, an empty source; on reading, images of several sizes, or
         regions to ignore that neither the source nor a transform has announced.
     """
+    if workers < 0:
+        raise ValueError(f"workers={workers}: it must be 0 (threads) or more")
+    if not 0 <= seed < 2**32:
+        raise ValueError(f"seed={seed}: an integer in 0 .. 2**32 - 1 is expected")
+    dataset = _endless(source, seed, shuffle)
+    ignores = source.ignores or any(transform.ignores for transform in transforms)
+    dataset = dataset.random_map(_Example(tuple(transforms), encode, ignores))
+    return Batches(_batched(dataset, batch_size, process), workers)
+
+
+def with_unlabeled(
+    labeled: Batches,
+    source: Source,
+    transforms: Sequence[Transform],
+    student_transforms: Sequence[Transform],
+    batch_size: int,
+    seed: int,
+    process: tuple[int, int] = (0, 1),
+) -> Batches:
+    """The same batches, each with one of images whose annotations are not used, for self-training.
+
+    Both streams have one position, so that the state of one is that of both.
+
+    Args:
+      labeled: from `batches`.
+      source: the images; their nuclei are left out before anything sees them.
+      transforms: of the image that the teacher sees, such as a crop.
+      student_transforms: what is changed besides in the image that the student sees; colors, noise
+        and the like, which leave every pixel where it is.
+      batch_size: images a batch over all processes.
+      seed: of the order and of the transforms.
+      process: as for `batches`.
+
+    Returns:
+      `labeled`, with `"unlabeled": {"image": (b, H, W, 3) uint8, "student": the same}` added.
+
+    Raises:
+      ValueError: as for `batches`; on reading, a transform of the student's moves pixels.
+    """
+    pair = _UnlabeledPair(tuple(transforms), tuple(student_transforms))
+    dataset = _batched(_endless(source, seed).random_map(pair), batch_size, process)
+    length = min(len(labeled.dataset), len(dataset))
+    zipped = grain.experimental.ZipMapDataset([labeled.dataset[:length], dataset[:length]])
+    return Batches(zipped.map(_joined), labeled.workers)
+
+
+def _endless(source: Source, seed: int, shuffle: bool = True) -> grain.MapDataset:
+    if len(source) == 0:
+        raise ValueError(f"source {source.name!r} is empty: nothing to train on")
+    dataset = grain.MapDataset.source(source).seed(seed)
+    if source.endless:
+        return dataset
+    return (dataset.shuffle() if shuffle else dataset).repeat()
+
+
+def _batched(
+    examples: grain.MapDataset, batch_size: int, process: tuple[int, int]
+) -> grain.MapDataset:
+    """The part that a process has of each batch."""
     index, count = process
     if not 0 <= index < count:
         raise ValueError(f"process {index} of {count}: they are numbered 0 to {count - 1}")
     if batch_size < 1 or batch_size % count:
         raise ValueError(f"batch size {batch_size} does not divide over {count} processes")
-    if workers < 0:
-        raise ValueError(f"workers={workers}: it must be 0 (threads) or more")
-    if not 0 <= seed < 2**32:
-        raise ValueError(f"seed={seed}: an integer in 0 .. 2**32 - 1 is expected")
-    if len(source) == 0:
-        raise ValueError(f"source {source.name!r} is empty: nothing to train on")
-    dataset = grain.MapDataset.source(source).seed(seed)
-    if not source.endless:
-        if shuffle:
-            dataset = dataset.shuffle()
-        dataset = dataset.repeat()
-    ignores = source.ignores or any(transform.ignores for transform in transforms)
-    dataset = (
-        dataset.random_map(_Example(tuple(transforms), encode, ignores))
-        .slice(slice(index, None, count))
-        .batch(batch_size // count, drop_remainder=True, batch_fn=_stack)
-    )
-    return Batches(dataset, workers)
+    part = examples.slice(slice(index, None, count))
+    return part.batch(batch_size // count, drop_remainder=True, batch_fn=_stack)
+
+
+def _joined(both: tuple[Batch, Batch]) -> Batch:
+    labeled, unlabeled = both
+    return {**labeled, "unlabeled": unlabeled}
 
 
 def fixed_batches(
@@ -186,10 +238,35 @@ class _Example:
                 "nor a transform has `ignores = True`; set it, since all batches must hold the "
                 "same maps"
             )
-        targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
+        maps = sample.instances, sample.classes, sample.ignore, sample.covered
+        targets = dict(self.encode(*maps))
         if "label_set" in sample.meta:  # whose classes they are, in a mixture of several label sets
             targets["label_set"] = np.array(sample.meta["label_set"], np.int32)
         return {"image": sample.image, "targets": targets}
+
+
+@dataclass(frozen=True)
+class _UnlabeledPair:
+    """Sample -> the images that teacher and student see of it."""
+
+    transforms: tuple[Transform, ...]
+    student_transforms: tuple[Transform, ...]
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> dict[str, Any]:
+        shape = sample.image.shape[:2]
+        bare = Sample(sample.image, np.zeros(shape, np.int32), meta=sample.meta)
+        bare = apply(self.transforms, bare, rng)
+        # As many nuclei as pixels, which show whether any of them moves.
+        height, width = bare.image.shape[:2]
+        numbers = np.arange(1, height * width + 1, dtype=np.int32).reshape(height, width)
+        student = apply(self.student_transforms, replace(bare, instances=numbers), rng)
+        if not np.array_equal(student.instances, numbers):
+            raise ValueError(
+                "one of self_training.student_transforms moves pixels, so that the maps of student "
+                "and teacher could not be compared; crops, turns and the like belong to "
+                "self_training.transforms"
+            )
+        return {"image": bare.image, "student": student.image}
 
 
 def _stack(examples: Sequence[dict[str, Any]]) -> Batch:
@@ -199,8 +276,11 @@ def _stack(examples: Sequence[dict[str, Any]]) -> Batch:
             f"images of sizes {sorted(sizes)} in one batch; end the transforms with "
             '"random_crop(SIZE)"'
         )
-    targets = [example["targets"] for example in examples]
-    return {
-        "image": np.stack([example["image"] for example in examples]),
-        "targets": {name: np.stack([t[name] for t in targets]) for name in targets[0]},
-    }
+    return _stacked(examples)
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    first = trees[0]
+    if not isinstance(first, dict):
+        return np.stack(trees)
+    return {name: _stacked([tree[name] for tree in trees]) for name in first}

@@ -5,6 +5,7 @@ devices of a pmapped axis, so that the value does not depend on how many devices
 """
 
 from jaxnuc.losses.boundary import band_cross_entropy, gradient_manifold
+from jaxnuc.losses.consistency import consistency, masked_mean
 from jaxnuc.losses.cross_entropy import binary_cross_entropy, cross_entropy, foreground_entropy
 from jaxnuc.losses.grouped import (
     FocalTversky,
@@ -24,6 +25,7 @@ __all__ = [
     "GroupLabels",
     "band_cross_entropy",
     "binary_cross_entropy",
+    "consistency",
     "cross_entropy",
     "foreground_entropy",
     "gradient_manifold",
@@ -32,6 +34,7 @@ __all__ = [
     "grouped_dice",
     "grouped_focal_tversky",
     "grouped_tversky",
+    "masked_mean",
     "mean_squared_error",
     "mean_squared_gradient_error",
     "pooled_sum",

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from jaxnuc.representations import Representation
-from jaxnuc.representations.symmetries import ALL, transform, transform_back
+from jaxnuc.representations.symmetries import ALL, check_symmetries, restore, transform
 
 Maps = Mapping[str, np.ndarray]
 MERGES = ("mean", "median")
@@ -71,19 +71,9 @@ class MapAverage:
     merge: str = "mean"
 
     def __post_init__(self) -> None:
-        n, distinct = len(self.symmetries), set(self.symmetries)
-        if not n or len(distinct) < n or not distinct <= set(ALL):
-            raise ValueError(
-                f"symmetries {self.symmetries} must be some of 0..7, each at most once"
-            )
+        check_symmetries(self.symmetries, self.representation.output_maps)
         if self.merge not in MERGES:
             raise ValueError(f"merge={self.merge!r}; known: {', '.join(MERGES)}")
-        for name, each in self.representation.output_maps.items():
-            if each.kind == "directions" and each.undo is None and distinct != {0}:
-                raise ValueError(
-                    f"map {name!r} has directions that turn with the image, but not how they turn "
-                    "(OutputMap.undo): it cannot be averaged over symmetries; take symmetries=(0,)"
-                )
 
     @property
     def grid(self) -> int:
@@ -102,17 +92,11 @@ class MapAverage:
     def restore(self, each: Sequence[Maps]) -> tuple[Maps, ...]:
         """The maps of networks for `images`, turned back to the image itself."""
         symmetries = self.symmetries * (len(each) // len(self.symmetries))
+        output_maps = self.representation.output_maps
         return tuple(
-            self._restored(maps, k) if k else maps for k, maps in zip(symmetries, each, strict=True)
+            restore(maps, output_maps, k) if k else maps
+            for k, maps in zip(symmetries, each, strict=True)
         )
-
-    def _restored(self, maps: Maps, k: int) -> Maps:
-        """The maps of the image under symmetry k as those of the image."""
-        moved = {name: transform_back(maps[name], k) for name in self.representation.outputs}
-        for name, each in self.representation.output_maps.items():
-            if each.undo is not None:
-                moved[name] = each.undo(moved[name], k)
-        return moved
 
     def members(
         self, networks: Sequence[Callable[[np.ndarray], Maps]], image: np.ndarray

@@ -28,6 +28,7 @@ VALID = "valid"  # target that is 0 where nothing is annotated
 
 LabelMap = Integer[np.ndarray, "h w"]
 IgnoreMask = Bool[np.ndarray, "h w"]
+Covered = Integer[np.ndarray, "h w d"]
 Maps = Mapping[str, Shaped[np.ndarray, "_ _ _"]]  # {name: (H, W, C)}
 Shape = tuple[int, ...]  # (H, W)
 Tree = Mapping[str, Any]  # arrays of a batch by name, and the side maps
@@ -71,8 +72,9 @@ class OutputMap:
         image is turned, such as distances. `"directions"`: numbers that do, such as vectors.
       meaning: one line for whoever reads an exported model.
       undo: of directions: takes a map (H, W, channels) of an image under symmetry k, whose pixels
-        are moved back already, and k; returns the map of the image itself. Must be picklable.
-        Without it, directions cannot be averaged over symmetries.
+        are moved back already, and k; returns the map of the image itself. Takes arrays of NumPy
+        and, for self-training, of JAX; must be picklable. Without it, directions cannot be
+        averaged over symmetries.
     """
 
     channels: int
@@ -106,7 +108,11 @@ class Representation(abc.ABC):
 
     @abc.abstractmethod
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, Shaped[np.ndarray, "gh gw _"]]:
         """Makes the target maps of an image; NumPy, in the input workers.
 
@@ -114,6 +120,8 @@ class Representation(abc.ABC):
           instances: label map, 0 is background.
           classes: class of each pixel, 0 background, -1 ignored; None: unknown.
           ignore: true where nothing is annotated.
+          covered: ids of the nuclei that lie under those of `instances`, see `jaxnuc.data.Sample`;
+            None: no nuclei overlap. For targets of whole nuclei; others are of the label map.
 
         Returns:
           `{target: (H, W, C)}`, on the grid. Where there is an ignore mask, the target `valid` is
@@ -166,6 +174,29 @@ class Representation(abc.ABC):
         Those of a `MapLoss`; a representation whose loss is another function names its own.
         """
         return self.loss.factors if isinstance(self.loss, MapLoss) else ()
+
+    def consistency(self, maps: Tree, teacher: Tree, confidence: Any) -> tuple[Any, Any]:
+        """How far maps are from those of a teacher, for self-training without labels; JAX.
+
+        By default see `losses.consistency`; the map whose probabilities say where the teacher is
+        confident is the first that is logits.
+
+        Args:
+          maps: the network's output, `{map: (B, H, W, C)}`.
+          teacher: the same of the teacher, for the same pixels.
+          confidence: the probability from which a pixel counts.
+
+        Returns:
+          A scalar, 0 where both are equal, that is a mean over all pixels; and the share of pixels
+          where the teacher is confident.
+
+        Raises:
+          ValueError: no map is logits.
+        """
+        from jaxnuc import losses
+
+        kinds = {name: each.kind for name, each in self.output_maps.items()}
+        return losses.consistency(maps, teacher, kinds, confidence)
 
     @property
     def foreground(self) -> str | None:
@@ -265,6 +296,7 @@ class Wrapper(Representation):
     decode = _Passed()
     grid = _Passed()
     factors = _Passed()
+    consistency = _Passed()
     foreground = _Passed()
     target_instances = _Passed()
     thresholds = _Passed()

@@ -14,7 +14,7 @@ from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.checks import float_map, within
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss, Tree
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss, Tree
 
 CLASS = "class"  # name of the map, and of the target that holds groups
 LABEL_SET = "label_set"  # name of the target that says whose groups they are
@@ -306,7 +306,11 @@ class ClassMap(base.Wrapper):
         )
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """The base's targets and `class`: (H, W, 1) int8 groups, -1 ignored, on the base's grid.
 
@@ -324,7 +328,7 @@ class ClassMap(base.Wrapper):
         if ignore is not None:
             classes = np.where(ignore, -1, classes)
         groups = classes[:: self.grid, :: self.grid].astype(np.int8)[..., None]
-        return {**self.base.encode(instances, classes, ignore), CLASS: groups}
+        return {**self.base.encode(instances, classes, ignore, covered), CLASS: groups}
 
     def loss(
         self, maps: Tree, targets: Tree, axis_name: str | None = None, factors: Tree | None = None
@@ -336,6 +340,14 @@ class ClassMap(base.Wrapper):
         if "side" in parts:
             own_parts["side"] = own_parts["side"] + parts["side"]
         return total + own, {**parts, **own_parts}
+
+    def consistency(self, maps: Tree, teacher: Tree, confidence: Any) -> tuple[Any, Any]:
+        """The base's, and that of the class map, which has its own confident pixels."""
+        from jaxnuc import losses
+
+        total, share = self.base.consistency(maps, teacher, confidence)
+        own, _ = losses.consistency(maps, teacher, {CLASS: "logits"}, confidence)
+        return total + own, share
 
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
         """The base's nuclei with their classes, which are groups of `label_set`."""

@@ -17,7 +17,7 @@ from jaxnuc.postprocess import dynamic_watershed, remove_small
 from jaxnuc.postprocess.checks import float_map
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss, Tree
 
 
 def chessboard_distance(instances: LabelMap, of: str = "instance") -> Float32[np.ndarray, "h w"]:
@@ -113,7 +113,11 @@ class Representation(base.Representation):
         return {"distance": base.OutputMap(1, "values", meaning)}
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """Makes `distance`, (H, W, 1) float32.
 
@@ -122,6 +126,21 @@ class Representation(base.Representation):
         """
         targets = {"distance": chessboard_distance(instances, self.of)[..., None]}
         return base.with_valid(targets, ignore)
+
+    def consistency(self, maps: Tree, teacher: Tree, confidence: Any) -> tuple[Any, Any]:
+        """The absolute difference where the teacher is confident, of a nucleus or of none.
+
+        There is no map of probabilities: as for the scores, the distance cut at 0 and 1 serves.
+        """
+        import jax
+        import jax.numpy as jnp
+
+        from jaxnuc import losses
+
+        expected = jax.lax.stop_gradient(teacher["distance"])
+        probability = jnp.clip(expected, 0, 1)
+        sure = jnp.maximum(probability, 1 - probability) >= confidence
+        return losses.masked_mean(jnp.abs(maps["distance"] - expected), sure), sure.mean()
 
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:
         """Decodes; the score is the mean of the distances, cut at 0 and 1."""

@@ -39,8 +39,8 @@ def initialize(distributed: Mapping[str, Any]) -> None:
     jax.distributed.initialize(distributed["coordinator"], processes, index)
 
 
-def check_batch_size(batch_size: int) -> None:
-    """Refuses a batch that does not divide over all devices.
+def check_batch_size(batch_size: int, name: str = "batch size") -> None:
+    """Refuses a batch that does not divide over all devices; `name` is its name in the error.
 
     Raises:
       ValueError: with both numbers and the nearest sizes that work.
@@ -49,9 +49,7 @@ def check_batch_size(batch_size: int) -> None:
     if batch_size < 1 or batch_size % devices:
         lower = batch_size // devices * devices
         fits = f"{lower} or {lower + devices}" if lower > 0 else f"{devices}"
-        raise ValueError(
-            f"batch size {batch_size} does not divide over {devices} devices; take {fits}"
-        )
+        raise ValueError(f"{name} {batch_size} does not divide over {devices} devices; take {fits}")
 
 
 def replicate(state: Any) -> Any:

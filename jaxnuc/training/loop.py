@@ -37,6 +37,8 @@ from jaxnuc.training import workdir as workdirs
 from jaxnuc.training.preemption import Preemption
 from jaxnuc.training.progress import Progress
 from jaxnuc.training.reporting import Reporter
+from jaxnuc.training.self_training import SelfTraining, with_unlabeled
+from jaxnuc.training.self_training import plan as plan_self_training
 from jaxnuc.training.starting_point import with_weights
 from jaxnuc.training.step import make_train_step
 from jaxnuc.training.validation_loss import make_validation_loss
@@ -64,6 +66,7 @@ class Parts:
     optimizer: optax.GradientTransformationExtraArgs
     loss_schedule: schedules.LossSchedule
     batches: pipeline.Batches  # of the images to train on
+    self_training: SelfTraining | None  # what a step does with the unlabeled ones among these
     predictor: Predictor  # as evaluations use it, without parameters
     scoring: Scoring  # what evaluations compute
     validation_loss: Callable[[state.TrainState], dict[str, float]] | None  # beside these
@@ -113,15 +116,19 @@ def build_parts(config: ConfigDict) -> Parts:
 
     # --- batches to train on, and the predictor of the evaluations
     chain = [Normalize(data.normalize), *transforms.parse(data.transforms)]
+    process = jax.process_index(), jax.process_count()
     batches = pipeline.batches(
         train_source,
         chain,
         representation.encode,
         config.batch_size,
         seed,
-        process=(jax.process_index(), jax.process_count()),
+        process=process,
         workers=data.workers,
     )
+    self_training = plan_self_training(config, model, representation, length)
+    if self_training is not None:
+        batches = with_unlabeled(batches, config, process)
     evaluated = build.make_model(config, representation)  # on one device: no axis
     predictor = make_predictor(config, evaluated, representation, None)
     scoring, monitor = plan_validation(config, predictor, val_source)
@@ -144,6 +151,7 @@ def build_parts(config: ConfigDict) -> Parts:
         optimizer=optimizer,
         loss_schedule=loss_schedule,
         batches=batches,
+        self_training=self_training,
         predictor=predictor,
         scoring=scoring,
         validation_loss=validation_loss,
@@ -170,6 +178,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     configs.check(config)
     devices.initialize(config.distributed)
     devices.check_batch_size(config.batch_size)
+    if config.self_training.source["name"] != "none":
+        devices.check_batch_size(config.self_training.batch_size, "self_training.batch_size")
     logger.info("opening the data set %s", config.data.source["name"])
     parts = build_parts(config)
     number = "endless" if parts.train_source.endless else len(parts.train_source)
@@ -179,7 +189,12 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     # --- the state before the first step
     total = parts.length.total
     current = state.create(
-        parts.model, parts.optimizer, config.seed, config.ema_decay > 0, parts.loss_schedule
+        parts.model,
+        parts.optimizer,
+        config.seed,
+        config.ema_decay > 0,
+        parts.loss_schedule,
+        teacher=parts.self_training is not None,
     )
     parameters = sum(p.size for p in jax.tree.leaves(current.params))
     logger.info("network %s: %s parameters", config.model["name"], f"{parameters:,}")
@@ -193,6 +208,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
             config.ema_decay,
             devices.AXIS,
             parts.loss_schedule,
+            parts.self_training,
         )
     )
 

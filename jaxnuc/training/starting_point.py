@@ -15,7 +15,7 @@ from jaxnuc.training.state import TrainState
 
 
 def with_weights(current: TrainState, model: Network, section: Mapping[str, Any]) -> TrainState:
-    """A first state with given parameters, which are also the averaged ones, and statistics.
+    """A first state with given parameters, also as the averages of them, and statistics.
 
     Args:
       current: the state with random ones; what a published file does not hold stays.
@@ -43,8 +43,10 @@ def with_weights(current: TrainState, model: Network, section: Mapping[str, Any]
     else:
         variables = pretrained.load(path, model, variables, section["layout"], keep=keep, drop=drop)
     params = jax.tree.map(jnp.asarray, variables["params"])
+    copied = lambda average: None if average is None else jax.tree.map(jnp.copy, params)
     return current.replace(
         params=params,
         batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
-        ema=None if current.ema is None else jax.tree.map(jnp.copy, params),
+        ema=copied(current.ema),
+        teacher=copied(current.teacher),
     )

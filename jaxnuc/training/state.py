@@ -20,6 +20,7 @@ class TrainState(struct.PyTreeNode):
     opt_state: Any  # of the Optax chain
     loss_state: Any = struct.field(default_factory=dict)  # of the loss schedule; may be empty
     ema: Any = None  # exponential moving average of the parameters, or None
+    teacher: Any = None  # another one, for self-training, or None
 
     def variables(self) -> dict[str, Any]:
         """What `model.apply` takes to evaluate: the averaged parameters where there are some."""
@@ -33,10 +34,12 @@ def create(
     seed: int,
     ema: bool,
     loss_schedule: LossSchedule | None = None,
+    teacher: bool = False,
 ) -> TrainState:
     """The state before the first step, a pure function of the seed.
 
-    `ema`: whether to average the parameters; without a loss schedule the loss stays the same.
+    `ema`, `teacher`: whether to average the parameters, for evaluations and for self-training;
+    without a loss schedule the loss stays the same.
     """
 
     def init(key: jax.Array) -> TrainState:
@@ -51,6 +54,7 @@ def create(
             opt_state=optimizer.init(params),
             loss_state=loss_schedule.init() if loss_schedule else {},
             ema=jax.tree.map(jnp.copy, params) if ema else None,
+            teacher=jax.tree.map(jnp.copy, params) if teacher else None,
         )
 
     return jax.jit(init)(jax.random.key(seed))

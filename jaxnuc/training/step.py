@@ -12,6 +12,7 @@ from jax import lax
 from jaxnuc.losses.schedules import LossSchedule
 from jaxnuc.models import Network
 from jaxnuc.representations import Representation
+from jaxnuc.training.self_training import SelfTraining
 from jaxnuc.training.state import TrainState
 
 Batch = dict[str, Any]
@@ -32,6 +33,13 @@ def central(targets: Batch, margin: int) -> Batch:
     return {name: x[center] if x.ndim == 4 else x for name, x in targets.items()}
 
 
+def averaged(params: Any, average: Any, highest: float, step: jax.Array) -> Any:
+    """The exponential moving average of parameters after a step, `highest` its decay at last."""
+    # Early on the average follows the parameters more closely than its decay says.
+    decay = jnp.minimum(highest, (1 + step) / (10 + step))
+    return optax.incremental_update(params, average, 1 - decay)
+
+
 def make_train_step(
     model: Network,
     representation: Representation,
@@ -39,6 +47,7 @@ def make_train_step(
     ema_decay: float = 0.0,
     axis_name: str | None = None,
     loss_schedule: LossSchedule | None = None,
+    self_training: SelfTraining | None = None,
 ) -> Step:
     """Makes `step(state, batch, rng) -> (state, metrics)`.
 
@@ -49,17 +58,27 @@ def make_train_step(
       ema_decay: of the averaged parameters; used where the state has some.
       axis_name: the pmapped axis that shares the batch, or None.
       loss_schedule: which gives the loss its factors; the state is made with the same one.
+      self_training: what to do with the batch's unlabeled images; the state has a teacher then.
 
     Returns:
       A function of the state, a batch `{"image": (B, H, W, 3) uint8, "targets": {...}}` and a key,
       the same at every step. Metrics: `loss`, its parts, its factors as `<name>_factor`,
-      `gradient_norm` and `parameter_norm` before the update.
+      `gradient_norm` and `parameter_norm` before the update. With self-training the batch has
+      `"unlabeled": {"image": ..., "student": ...}`, and the metrics `consistency` and `confident`,
+      the share of pixels that count in it.
     """
     optimizer = optax.with_extra_args_support(optimizer)
     margin = model.margin
 
     def step(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(rng, state.step)
+        images = as_input(batch["image"])
+        if self_training is not None:
+            unlabeled = jax.tree.map(as_input, batch["unlabeled"])
+            # By a key that all devices share, so that they draw the same symmetry.
+            lesson = self_training.prepare(model, state, unlabeled, images.shape, rng)
+            # In one pass, so that the running statistics are those of both domains.
+            images = jnp.concatenate([images, lesson.images])
         if axis_name is not None:
             rng = jax.random.fold_in(rng, lax.axis_index(axis_name))
         factors = state.loss_state.get("factors", {})
@@ -67,7 +86,7 @@ def make_train_step(
         def compute_loss(params: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
             maps, updated = model.apply(
                 {"params": params, "batch_stats": state.batch_stats},
-                as_input(batch["image"]),
+                images,
                 train=True,
                 rngs={"dropout": rng},
                 mutable=["batch_stats"],
@@ -78,7 +97,15 @@ def make_train_step(
                     "schedule 'constant', or a network with deep supervision"
                 )
             targets = central(batch["targets"], margin)
+            if self_training is not None:
+                count = len(batch["image"])
+                student = {name: m[count:] for name, m in maps.items() if name in lesson.teacher}
+                maps = jax.tree.map(lambda m: m[:count], maps)
             loss, parts = representation.loss(maps, targets, axis_name, factors)
+            if self_training is not None:
+                consistency, confident = self_training.compare(student, lesson)
+                loss += self_training.factor(state.step) * consistency
+                parts = parts | {"consistency": consistency, "confident": confident}
             return loss, (parts, updated.get("batch_stats", {}))
 
         (loss, (parts, batch_stats)), gradients = jax.value_and_grad(compute_loss, has_aux=True)(
@@ -101,11 +128,11 @@ def make_train_step(
         metrics["parameter_norm"] = optax.tree.norm(state.params)
         updates, opt_state = optimizer.update(gradients, state.opt_state, state.params, **watched)
         params = optax.apply_updates(state.params, updates)
-        ema = state.ema
+        ema, teaching = state.ema, state.teacher
         if ema is not None:
-            # Early on the average follows the parameters more closely than its decay says.
-            decay = jnp.minimum(ema_decay, (1 + state.step) / (10 + state.step))
-            ema = optax.incremental_update(params, ema, 1 - decay)
+            ema = averaged(params, ema, ema_decay, state.step)
+        if self_training is not None:
+            teaching = averaged(params, teaching, self_training.decay, state.step)
         state = state.replace(
             step=state.step + 1,
             params=params,
@@ -113,6 +140,7 @@ def make_train_step(
             opt_state=opt_state,
             loss_state=loss_state,
             ema=ema,
+            teacher=teaching,
         )
         return state, metrics
 

@@ -17,6 +17,7 @@ CONFIG = "config.json"
 MAY_CHANGE = (
     "data.root",
     "data.workers",
+    "self_training.root",
     "duration",
     "evaluation",
     "checkpoint_every",

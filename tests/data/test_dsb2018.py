@@ -117,6 +117,8 @@ def test_table_decides_the_split(root):
     assert Source(root, "test")[0].meta["modality"] == "gray"
     assert Source(root, "all", modality="gray").ids == ["b", "c"]
     assert Source(root, modality="gray").ids == ["c"]
+    assert Source(root, "all", modality=("stained", "gray")).ids == ["a", "b", "c"]
+    assert Source(root, "all", modality=["stained"]).ids == ["a"]
     with pytest.raises(ValueError, match=r"unknown split 'val'; known: all, test, train"):
         Source(root, "val")
     with pytest.raises(ValueError, match=r"unknown modality 'grya'.*did you mean 'gray'"):

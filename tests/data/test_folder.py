@@ -103,3 +103,15 @@ def test_a_seeded_split_where_the_data_have_none(root):
     shutil.copytree(root, root / "train", ignore=shutil.ignore_patterns("train"))
     with pytest.raises(FileNotFoundError, match="val/images"):  # a layout with splits, one missing
         Source(root, split="val")
+
+
+def test_images_without_labels(root):
+    source = Source(root, labels="")
+    assert (source.ids, source.ignores) == (["a2", "a10", "b"], True)
+    sample = source[0]
+    np.testing.assert_array_equal(sample.image, IMAGE)
+    assert not sample.instances.any()
+    assert sample.ignore.all()
+    flat = sources.create("folder", root=root / "images", images=".", labels="", split="all")
+    assert flat.ids == source.ids
+    assert not Source(root).ignores

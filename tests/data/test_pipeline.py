@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc.data.pipeline import batches
+from jaxnuc.data.pipeline import batches, with_unlabeled
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.sources.folder import Source as Folder
 from jaxnuc.data.transforms import Transform, parse
@@ -29,7 +29,7 @@ class Numbered(Source):
         return Sample(image, instances, None, {"name": str(index)})
 
 
-def encode(instances, classes, ignore=None):
+def encode(instances, classes, ignore=None, covered=None):
     return {"mask": (instances > 0)[..., None].astype(np.float32), "id": instances[..., None]}
 
 
@@ -81,7 +81,7 @@ class PartlyAnnotated(Numbered):
 
 
 def test_ignored_regions_reach_the_encoder_and_move_along():
-    def masked(instances, classes, ignore):
+    def masked(instances, classes, ignore, covered):
         return {"id": instances[..., None], "ignore": ignore[..., None]}
 
     turned = parse(["flip_turn()"])
@@ -112,7 +112,7 @@ def test_regions_to_ignore_must_be_announced():
     ],
 )
 def test_what_a_transform_makes_to_ignore_is_in_all_batches(text):
-    def masked(instances, classes, ignore):
+    def masked(instances, classes, ignore, covered):
         maps = {"id": instances[..., None]}
         return maps if ignore is None else {**maps, "ignore": ignore[..., None]}
 
@@ -168,7 +168,7 @@ def test_seeds_differ_and_repeat(folder):
 
 @pytest.mark.slow
 def test_workers_give_the_same_batches_and_take_over_a_state(folder):
-    def local(instances, classes, ignore):  # a closure, as configurations make them
+    def local(instances, classes, ignore, covered):  # a closure, as configurations make them
         return {"mask": (instances > 0)[..., None], "id": instances[..., None]}
 
     def make(workers):
@@ -241,7 +241,7 @@ def test_classes_reach_the_encoder():
             sample = super().__getitem__(index)
             return Sample(sample.image, sample.instances, sample.instances * 2)
 
-    def both(instances, classes, ignore):
+    def both(instances, classes, ignore, covered):
         return {"ratio": (classes // instances)[..., None]}
 
     (batch,) = take(1, batches(Classed(), [], both, 2, 0))
@@ -283,3 +283,82 @@ def test_refuses_bad_arguments(arguments, message):
 def test_refuses_a_foreign_state(state):
     with pytest.raises(ValueError, match="next_batch"):
         stream().set_state(state)
+
+
+# --- with unlabeled images
+
+
+class Annotated(Numbered):
+    """Its nuclei, classes and regions to ignore must not be looked at."""
+
+    ignores = True
+
+    def __getitem__(self, index):
+        sample = super().__getitem__(index)
+        image = sample.image + np.arange(self.side, dtype=np.uint8)[:, None]
+        ignore = np.ones(sample.instances.shape, bool)
+        return Sample(image, sample.instances, sample.instances, sample.meta, ignore)
+
+
+def both(source=None, transforms=(), student=("invert(p=1.0)",), count=6, **arguments):
+    labeled = stream(transforms=parse(["flip_turn()"]), **arguments)
+    source = Annotated(7) if source is None else source
+    return with_unlabeled(labeled, source, parse(transforms), parse(student), count, seed=0)
+
+
+def test_unlabeled_images_come_with_the_same_labeled_batches():
+    chain = ("random_crop(8)", "flip_turn()", "foreground_crop(8)")
+    joined = take(9, both(transforms=chain))
+    assert_same(joined, take(9, stream(transforms=parse(["flip_turn()"]))))
+    for batch in joined:
+        images, student = batch["unlabeled"]["image"], batch["unlabeled"]["student"]
+        assert images.shape == student.shape == (6, 8, 8, 3)
+        np.testing.assert_array_equal(student, 255 - images)  # the same crop of each
+    first = [image.min() for batch in joined for image in batch["unlabeled"]["image"]]
+    assert len({*first}) > 7
+
+
+def test_both_streams_go_on_from_one_position():
+    chain, student = ("random_crop(8)", "flip_turn()"), ("noise(p=1.0)", "color_jitter()")
+    expected = take(6, both(transforms=chain, student=student))
+    run = both(transforms=chain, student=student)
+    for _ in range(3):
+        next(run)
+    state = run.get_state()
+    assert state == {"next_batch": 3}
+    for workers in (0, 1):
+        again = both(transforms=chain, student=student, workers=workers)
+        again.set_state(state)
+        found = take(3, again)
+        assert_same(found, expected[3:])
+        for a, b in zip(found, expected[3:], strict=True):
+            for name in ("image", "student"):
+                np.testing.assert_array_equal(a["unlabeled"][name], b["unlabeled"][name])
+
+
+def test_processes_share_unlabeled_images_too():
+    whole = take(3, both(batch_size=4))
+    parts = []
+    for index in range(2):
+        labeled = stream(transforms=parse(["flip_turn()"]), process=(index, 2))
+        run = with_unlabeled(
+            labeled, Annotated(7), [], parse(["invert(p=1.0)"]), 6, 0, process=(index, 2)
+        )
+        parts.append(take(3, run))
+    for batch, *halves in zip(whole, *parts, strict=True):
+        merged = np.empty_like(batch["unlabeled"]["image"])
+        merged[0::2], merged[1::2] = (half["unlabeled"]["image"] for half in halves)
+        np.testing.assert_array_equal(merged, batch["unlabeled"]["image"])
+
+
+@pytest.mark.parametrize("text", ["flip_turn()", "random_crop(8)", "pad(20)", "elastic(p=1.0)"])
+def test_pixels_of_the_student_stay_where_they_are(text):
+    with pytest.raises(ValueError, match="student_transforms moves pixels"):
+        take(4, both(student=(text,)))
+
+
+def test_an_unlabeled_stream_needs_images_and_a_batch():
+    with pytest.raises(ValueError, match="is empty"):
+        both(Annotated(0))
+    with pytest.raises(ValueError, match="batch size 0 does not divide"):
+        both(count=0)

@@ -15,6 +15,7 @@ from jaxnuc.labels import LabelTree
 from jaxnuc.metrics import score
 from jaxnuc.prediction.symmetries import augmented
 from jaxnuc.representations import REGISTRY, OutputMap, Representation, Wrapper
+from jaxnuc.representations.symmetries import restore
 
 OUTSIDE = "their_package_of_maps.inside"
 NAMES = [*REGISTRY.names(), OUTSIDE]
@@ -166,6 +167,49 @@ def test_side_maps_have_a_loss_that_a_schedule_weighs(representation, drawn):
     if "side" in parts:  # a representation may do without side maps
         both, _ = representation.loss(deep, targets)
         np.testing.assert_allclose(both, plain + parts["side"], rtol=1e-6)
+
+
+def noisy(representation, shape, seed, scale=3.0):
+    rng = np.random.default_rng(seed)
+    return {
+        key: rng.normal(0, scale, (2, *shape, channels)).astype(np.float32)
+        for key, channels in representation.outputs.items()
+    }
+
+
+def test_a_student_is_compared_with_a_teacher_who_is_confident(representation):
+    student, teacher = (noisy(representation, (9, 9), seed) for seed in (0, 1))
+    compare = jax.jit(jax.value_and_grad(representation.consistency, has_aux=True))
+    (value, share), gradients = compare(student, teacher, 0.8)
+    assert value > 0
+    assert 0 < share < 1
+    assert all(g.any() for g in gradients.values())
+
+    (value, _), gradients = compare(teacher, teacher, 0.8)
+    np.testing.assert_allclose(value, 0, atol=1e-6)  # its minimum
+    for key, each in representation.output_maps.items():
+        if each.kind == "logits":  # an absolute difference has no derivative there
+            np.testing.assert_allclose(gradients[key], 0, atol=1e-6)
+
+    (value, share), gradients = compare(student, teacher, 1.01)
+    assert value == share == 0
+    assert not any(g.any() for g in gradients.values())
+
+
+@pytest.mark.parametrize("k", range(1, 8))
+def test_a_student_may_see_a_turned_image(name, k):
+    """Maps are turned back, as arrays of JAX too; and turning both changes nothing."""
+    representation = create(name)
+    maps = representation.output_maps
+    if any(each.kind == "directions" and each.undo is None for each in maps.values()):
+        pytest.skip("its maps cannot be turned")
+    back = jax.vmap(lambda m: restore(m, maps, k))
+    student, teacher = (noisy(representation, (9, 9), seed) for seed in (0, 1))
+    for key, found in jax.jit(back)(student).items():
+        literal = [restore({n: m[i] for n, m in student.items()}, maps, k)[key] for i in (0, 1)]
+        np.testing.assert_array_equal(found, literal, err_msg=key)
+    both = representation.consistency(back(student), back(teacher), 0.8)
+    np.testing.assert_allclose(both, representation.consistency(student, teacher, 0.8), rtol=1e-5)
 
 
 def test_thresholds(representation, drawn, perfect_maps):

@@ -211,6 +211,19 @@ def same_run() -> Callable[[Path, Path], None]:
     return compare
 
 
+@pytest.fixture
+def same_curve() -> Callable[[list[dict], list[dict]], None]:
+    """Asserts that the lines of two logs are alike but for rounding."""
+
+    def compare(one: list[dict], other: list[dict]) -> None:
+        assert [(x["step"], x.keys()) for x in one] == [(x["step"], x.keys()) for x in other]
+        for a, b in zip(one, other, strict=True):
+            for key in a.keys() - {"train/gradient_norm"}:  # its squares double the rounding
+                np.testing.assert_allclose(a[key], b[key], rtol=1e-5, err_msg=f"{a['step']} {key}")
+
+    return compare
+
+
 @pytest.fixture(scope="session")
 def long_run(tiny: Callable[..., ConfigDict]) -> ConfigDict:
     """Everything that a checkpoint must hold: dropout, momenta, averages, running statistics."""

@@ -37,14 +37,16 @@ def test_a_published_layout(tiny, tmp_path):
     encoder = {"blocks": (1, 1, 1, 1), "base_width": 4, "features": 4, "low_features": 4}
     model = {"name": "deeplabv3_plus", "block": "basic", **encoder}
     network = models.create(outputs={"mask": 1}, **model)
-    first, other = (state.create(network, optax.sgd(0.0), seed, True) for seed in (1, 2))
+    first, other = (
+        state.create(network, optax.sgd(0.0), seed, True, teacher=True) for seed in (1, 2)
+    )
     exported = pretrained.export(
         {"params": other.params, "batch_stats": other.batch_stats}, "resnet"
     )
     np.savez(tmp_path / "resnet.npz", **exported)
     section = tiny(**{"weights.file": str(tmp_path / "resnet.npz")}).weights
     found = with_weights(first, network, section)
-    for params in (found.params, found.ema):
+    for params in (found.params, found.ema, found.teacher):
         for part, tree in params.items():
             expected = other.params if part == "encoder" else first.params
             jax.tree.map(np.testing.assert_array_equal, tree, expected[part])

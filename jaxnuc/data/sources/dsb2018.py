@@ -4,7 +4,7 @@ Caicedo et al., "Nucleus segmentation across imaging experiments: the 2018 Data 
 Nature Methods 16, 2019. Published under CC0 at https://data.broadinstitute.org/bbbc/BBBC038/.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -45,7 +45,7 @@ class Source(RandomSplit):
     `Ignored`, most of stage 2) are left out.
 
     Args:
-      modality: keep only images of this modality of `split.csv`.
+      modality: keep only images of this modality of `split.csv`, or of these.
       cache: keep images and label maps in memory, in each process that reads (about 200 MB for the
         whole set); decoding some 40 masks again costs tens of milliseconds. Each input worker fills
         its own, so a small set is read faster without workers.
@@ -65,7 +65,7 @@ class Source(RandomSplit):
         "<id>/masks/*.png, as published at https://data.broadinstitute.org/bbbc/BBBC038/"
     )
 
-    modality: str | None = None
+    modality: str | Sequence[str] | None = None
     cache: bool = True
     labels: str = "masks"
     test: str = "held-out"
@@ -103,13 +103,14 @@ class Source(RandomSplit):
         if self._table is None:
             return super().choose()
         check_known("split", self.split, {row["split"] for row in self._table.values()} | {"all"})
-        if self.modality is not None:
-            known = {row["modality"] for row in self._table.values()} - {""}
-            check_known("modality", self.modality, known)
+        known = {row["modality"] for row in self._table.values()} - {""}
+        wanted = [self.modality] if isinstance(self.modality, str) else self.modality
+        for modality in wanted or ():
+            check_known("modality", modality, known)
         chosen = [
             name
             for name, row in sorted(self._table.items())
-            if self.split in (row["split"], "all") and self.modality in (row["modality"], None)
+            if self.split in (row["split"], "all") and (not wanted or row["modality"] in wanted)
         ]
         if not chosen:
             raise ValueError(

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+import numpy as np
+
 from jaxnuc.data.annotations import instance_map, lossless
 from jaxnuc.data.layouts import Key, Pair, add_file, pair
 from jaxnuc.data.sources.base import Annotation, RandomSplit
@@ -22,7 +24,9 @@ class Source(RandomSplit):
 
     Args:
       images: folder of the images below `root` (png, tif, jpg, bmp; 8 bit).
-      labels: folder of the label images below `root` (png, tif, npy; one integer per pixel).
+      labels: folder of the label images below `root` (png, tif, npy; one integer per pixel). Empty:
+        the images are not annotated, for self-training; they have no nuclei, and `ignore` is True
+        everywhere.
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
@@ -42,6 +46,9 @@ class Source(RandomSplit):
         self._by_folder = self.split is None or not tops.isdisjoint({self.split, *SPLITS})
         below = PurePosixPath((self.split or "") if self._by_folder else "")
         images = _by_stem(files, below / self.images, IMAGE_SUFFIXES)
+        self.ignores = not self.labels
+        if self.ignores:  # as its own label file, which is not read
+            return {file.stem: Pair(key, file, file) for key, file in images.items()}
         labels = _by_stem(files, below / self.labels, LABEL_SUFFIXES)
         return pair({"image": images, "label": labels})
 
@@ -49,6 +56,8 @@ class Source(RandomSplit):
         return list(self.pairs) if self._by_folder else super().choose()
 
     def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
+        if self.ignores:
+            return Annotation(np.zeros(shape, np.int32), ignore=np.ones(shape, bool))
         labels = lossless(file)
         if labels.dtype.kind == "f":
             raise ValueError(f"{file.where}: labels of {labels.dtype}, expected integer ids")
