@@ -51,6 +51,7 @@ def get_config(text: str = "") -> ConfigDict:
     plateau = {"name": "plateau", "factor": 0.5, "patience": 10, "smallest": 5e-3}  # of 1e-4
     config.schedule = ConfigDict(plateau)
     config.evaluation.every = "1 epochs"
+    config.evaluation.overlapping = arg.source == "cnseg" and arg.subset != "patch"  # as outlined
     if arg.small:
         crops = ("random_crop(192)", "preset('alnet_attention')", "random_crop(128)")
         config.data.transforms = crops

@@ -36,7 +36,7 @@ def test_python_examples_run(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out.startswith("1.0 1.0 1.0")
 
 
-CONFIGS = sorted((ROOT / "configs").glob("*.py"))
+CONFIGS = sorted((ROOT / "configs").rglob("*.py"))
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -63,7 +63,7 @@ def test_commands_name_what_exists(page):
 def commands(text):
     """The lines of a text that run `jaxnuc`, as lists of words."""
     for line in text.replace("\\\n", " ").splitlines():
-        if match := re.match(r"\s*(?:\$ )?jaxnuc ([a-z]+ .*)", line):
+        if match := re.match(r"\s*(?:\$ |JAXNUC_DATA=\S+ )?jaxnuc ([a-z]+ .*)", line):
             yield shlex.split(re.sub(r"[][]", "", match[1]), comments=True)
 
 
@@ -72,11 +72,13 @@ def test_commands_are_taken(page):
     """Flags and configurations that the documentation names exist."""
     for name, *arguments in commands(page.read_text()):
         assert name in COMMANDS
-        if "--list-configs" in arguments:
+        if {"--list-configs", "--list"} & {*arguments}:
             continue
         options = command_parser(name).parse([each for each in arguments if each != "..."])
         if name == "train":
             pages.load(options.config, options.overrides)
+        if name == "study" and not options.study.startswith("my_"):
+            pages.STUDIES.make(options.study)
 
 
 def test_commands_are_found():

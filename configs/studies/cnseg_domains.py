@@ -1,7 +1,8 @@
-"""CNSeg: trained on single patches, on clusters or on both, tested on both and on other domains.
+"""CNSeg: trained on single patches or on clusters, tested on both and on two other domains.
 
 The paper's questions: do networks trained on patches with single nuclei find those in clusters, and
-nuclei of other microscopes and stains (target A and B)? AL-Net (attention learning) is the network;
+nuclei of other microscopes and stains (target A and B)? And how far do images of the other domain
+help whose nuclei are not annotated (docs/domains.md)? AL-Net (attention learning) is the network;
 the paper's figures are not known here.
 
 `small`, for a CPU: fewer blocks, crops of 128, `steps` of them.
@@ -23,13 +24,22 @@ OUTLINES = {"convention": "alnet", "min_points": 6}
 
 def get_study(text: str = "") -> Study:
     arg = arguments(text, small=False, steps=300, seeds=3)
-    overrides, size = {}, ""
+    overrides, size, crop, batch = {}, "", 224, 16
     if arg.small:
-        steps, size = f"{arg.steps} steps", "small,"
+        steps, size, crop, batch = f"{arg.steps} steps", "small,", 128, 8
         overrides = {"duration": steps, "evaluation.every": steps}
         overrides["schedule.warmup"] = f"{arg.steps // 15} steps"
     page = f"alnet_attention_cnseg:{size}subset="
     rows = [Row(TITLES[subset], page + subset, overrides) for subset in ("patch", "cluster")]
+    for subset in ("cluster", "target_a", "target_b"):
+        unlabeled = {
+            "source": f"cnseg(subset={subset!r})",
+            "transforms": str((f"random_crop({crop})", "flip_turn()")),
+            "batch_size": str(batch),
+        }
+        changes = {f"self_training.{key}": value for key, value in unlabeled.items()}
+        name = f"{TITLES['patch']}, and {TITLES[subset]} without annotations"
+        rows.append(Row(name, page + "patch", overrides | changes))
     return Study(
         title="CNSeg: subsets and domains",
         rows=rows,

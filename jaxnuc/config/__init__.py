@@ -88,6 +88,7 @@ def default() -> ConfigDict:
     config.evaluation.inclusive = False  # whether an IoU of exactly the threshold matches
     config.evaluation.matching = "iou"  # or "count": choice among pairs at thresholds below 0.5
     config.evaluation.empty = "skip"  # images without nuclei on both sides: skip, nan, one, zero
+    config.evaluation.overlapping = False  # score nuclei that overlap whole, not as label maps
     config.evaluation.loss = False  # loss and soft IoU on crops of "val", the same every time
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
     config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
@@ -283,5 +284,5 @@ def conventions(config: ConfigDict) -> "Conventions":
     """
     from jaxnuc.metrics import Conventions  # takes a while, and a command shows its help at once
 
-    names = ("threshold", "inclusive", "matching", "empty")
+    names = ("threshold", "inclusive", "matching", "empty", "overlapping")
     return Conventions(**{name: config.evaluation[name] for name in names})

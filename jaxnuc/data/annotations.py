@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxnuc.io.files import File
 from jaxnuc.io.mat import read_mat
-from jaxnuc.io.polygons import Polygon, rasterize
+from jaxnuc.io.polygons import Painted, Polygon, rasterize
 from jaxnuc.postprocess import label_components, regions, relabel
 
 
@@ -68,15 +68,16 @@ def paint(
     convention: str,
     where: str,
     min_vertices: int = 3,
-) -> tuple[np.ndarray, dict[str, int]]:
+) -> Painted:
     """`jaxnuc.io.polygons.rasterize`; a ValueError where all regions lie outside of the image."""
-    instances, counts = rasterize(polygons, shape, convention, min_vertices)
-    if counts["regions"] > counts["skipped_regions"] and not instances.any():
+    painted = rasterize(polygons, shape, convention, min_vertices)
+    counts = painted.counts
+    if counts["regions"] > counts["skipped_regions"] and not painted.instances.any():
         raise ValueError(
             f"{where}: none of its {counts['regions']} regions lies in the image of {shape} "
             "pixels; it belongs to another image"
         )
-    return instances, counts
+    return painted
 
 
 def check_classes(instances: np.ndarray, classes: np.ndarray, where: str) -> None:

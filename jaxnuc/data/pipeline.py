@@ -18,7 +18,10 @@ from jaxnuc.data.transforms import Transform, apply
 from jaxnuc.io.workers import cores, follow_parent
 
 Batch = dict[str, Any]
-Encode = Callable[[np.ndarray, np.ndarray | None, np.ndarray | None], Mapping[str, np.ndarray]]
+Encode = Callable[
+    [np.ndarray, np.ndarray | None, np.ndarray | None, np.ndarray | None],
+    Mapping[str, np.ndarray],
+]
 
 THREADS = 4
 
@@ -97,9 +100,10 @@ def batches(
       source: the images; with the attribute `endless = True` its index is itself the randomness
         and it is neither shuffled nor repeated.
       transforms: applied to each sample in order; all results must have one size.
-      encode: `(instances (H, W) int32, classes (H, W) int32 or None, ignore (H, W) bool or None)`
-        -> maps (H, W, C) by name. `ignore` is given for all samples where the source or a transform
-        has the attribute `ignores = True`, so that all batches hold the same maps, else for none.
+      encode: `(instances (H, W) int32, classes (H, W) int32 or None, ignore (H, W) bool or None,
+        covered (H, W, D) int32 or None)` -> maps (H, W, C) by name. `ignore` is given for all
+        samples where the source or a transform has the attribute `ignores = True`, so that all
+        batches hold the same maps, else for none.
       batch_size: images a batch over all processes.
       seed: of the order and of the transforms.
       shuffle: a new order in every epoch; without it, the order of the source.
@@ -234,7 +238,8 @@ class _Example:
                 "nor a transform has `ignores = True`; set it, since all batches must hold the "
                 "same maps"
             )
-        targets = dict(self.encode(sample.instances, sample.classes, sample.ignore))
+        maps = sample.instances, sample.classes, sample.ignore, sample.covered
+        targets = dict(self.encode(*maps))
         if "label_set" in sample.meta:  # whose classes they are, in a mixture of several label sets
             targets["label_set"] = np.array(sample.meta["label_set"], np.int32)
         return {"image": sample.image, "targets": targets}

@@ -4,7 +4,7 @@ A record is a version byte, the CRC32 of all that follows, five lengths, and as 
 
     header       JSON: meta, number of nuclei, dtypes
     image        lossless WebP, of H&E two thirds of the size of PNG, and faster to decode
-    instances    zlib of the smallest dtype that holds the ids
+    instances    zlib of the smallest dtype that holds the ids, then of those that are covered
     classes      the same, of the class of each id; of a map where an id has no single class
     ignore       zlib of packed bits
 
@@ -54,12 +54,16 @@ def encode(sample: Sample) -> bytes:
     for kind, text in malformed(sample, groups=sys.maxsize):
         raise ValueError(f"{where}: {kind}: {text}")
     instances, classes, ignore = sample.instances, sample.classes, sample.ignore
+    layers = instances[None]
     header: dict[str, Any] = {"meta": checked_json(sample.meta, f"{where}: meta")}
-    header["nuclei"] = int(np.count_nonzero(np.unique(instances)))
+    if sample.covered is not None:
+        layers = np.concatenate([layers, np.moveaxis(sample.covered, -1, 0)])
+        header["covered"] = len(layers) - 1
+    header["nuclei"] = int(np.count_nonzero(np.unique(layers)))
     image = io.BytesIO()
     pixels = Image.fromarray(np.ascontiguousarray(sample.image))
     pixels.save(image, "WEBP", lossless=True, quality=50, method=4)
-    header["instances"], packed = _pack(instances)
+    header["instances"], packed = _pack(layers)
     parts = [image.getvalue(), packed, b"", b""]
     if classes is not None:
         table = _class_table(instances, classes)
@@ -86,7 +90,9 @@ def decode(record: bytes, where: str = "record") -> Sample:
     with Image.open(io.BytesIO(image_part), formats=("WEBP",)) as file:
         image = np.array(file)
     shape = image.shape[:2]
-    instances = _unpack(header["instances"], instances_part).reshape(shape)
+    layers = _unpack(header["instances"], instances_part)
+    instances, *below = layers.reshape(1 + header.get("covered", 0), *shape)
+    covered = np.stack(below, axis=-1) if below else None
     classes = ignore = None
     if "classes" in header:
         kind, dtype = header["classes"]
@@ -95,7 +101,7 @@ def decode(record: bytes, where: str = "record") -> Sample:
     if ignore_part:
         bits = np.frombuffer(zlib.decompress(ignore_part), np.uint8)
         ignore = np.unpackbits(bits, count=instances.size).view(bool).reshape(shape)
-    return Sample(image, instances, classes, header["meta"], ignore)
+    return Sample(image, instances, classes, header["meta"], ignore, covered)
 
 
 def summary(record: bytes, where: str = "record") -> dict[str, Any]:

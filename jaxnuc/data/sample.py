@@ -29,6 +29,10 @@ class Sample:
         what else the source knows: `tissue`, `modality`, `patient`, ...
       ignore: (H, W) bool, True where nothing is annotated, so that neither loss nor scores count;
         None: everything is annotated.
+      covered: (H, W, D) int32, at each pixel the ids of the nuclei that lie under the one of
+        `instances`, 0 is none; None: no nuclei overlap. A nucleus has the pixels with its id in
+        either: see `jaxnuc.postprocess.masks.masks_of`. Only targets and scores of nuclei that
+        overlap read it.
     """
 
     image: np.ndarray
@@ -36,6 +40,7 @@ class Sample:
     classes: np.ndarray | None = None
     meta: dict[str, Any] = field(default_factory=dict)
     ignore: np.ndarray | None = None
+    covered: np.ndarray | None = None
 
 
 class Source(ABC):

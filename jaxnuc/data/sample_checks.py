@@ -10,6 +10,7 @@ from skimage.measure import label
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.postprocess import regions, relabel
+from jaxnuc.postprocess.masks import masks_of
 
 PIECES = 20  # a class map that is taken for instances has nuclei of many more
 TINY = 3  # pixels, without which there is no polygon
@@ -61,19 +62,28 @@ def malformed(sample: Sample, groups: int) -> Iterator[tuple[str, str]]:
     image, shape = sample.image, sample.image.shape[:2]
     if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
         yield "not an RGB image", f"{image.dtype} {image.shape}; expected uint8 (H, W, 3)"
-    maps = {"instances": (sample.instances, np.int32), "classes": (sample.classes, np.int32)}
-    for name, (array, dtype) in {**maps, "ignore": (sample.ignore, np.bool)}.items():
+    maps: dict[str, tuple[np.ndarray | None, type, str]] = {
+        "instances": (sample.instances, np.int32, "(H, W)"),
+        "classes": (sample.classes, np.int32, "(H, W)"),
+        "ignore": (sample.ignore, np.bool, "(H, W)"),
+        "covered": (sample.covered, np.int32, "(H, W, D)"),
+    }
+    for name, (array, dtype, axes) in maps.items():
         if array is None and name != "instances":
             continue
-        if array is None or array.dtype != dtype or array.ndim != 2:
+        if array is None or array.dtype != dtype or array.ndim != axes.count(",") + 1:
             is_ = "None" if array is None else f"{array.dtype} {array.shape}"
-            yield f"{name} of another form", f"{is_}; expected {np.dtype(dtype)} (H, W)"
-        elif array.shape != shape:
+            yield f"{name} of another form", f"{is_}; expected {np.dtype(dtype)} {axes}"
+        elif array.shape[:2] != shape:
             yield "sizes differ", f"{name} of {array.shape} pixels for an image of {shape}"
-        elif name == "instances" and array.min(initial=0) < 0:
+        elif name in ("instances", "covered") and array.min(initial=0) < 0:
             yield "negative ids", f"the lowest is {array.min()}"
         elif name == "classes" and not -1 <= array.min(initial=0) <= array.max(initial=0) <= groups:
             yield "unknown classes", f"{array.min()} to {array.max()}; expected -1 to {groups}"
+        elif name == "covered" and sample.instances.shape == shape:
+            top = sample.instances[..., None]
+            if wrong := np.count_nonzero((array > 0) & ((top == 0) | (top == array))):
+                yield "covered by no other nucleus", f"{wrong} pixels of `covered`"
     mpp = sample.meta.get("mpp")
     if mpp is not None and not (isinstance(mpp, Real) and 0 < float(mpp) < math.inf):
         yield "microns per pixel", f"{mpp}; expected a positive number, or None"
@@ -103,11 +113,11 @@ def _odd(sample: Sample, groups: int, max_pieces: int) -> Iterator[tuple[str, st
             yield "error", "nuclei of several classes", _named(found.ids[several & ~without])
     if (tiny := found.areas < TINY).any():
         yield "note", f"nuclei of less than {TINY} pixels", _named(found.ids[tiny])
-    pieces = _pieces(sample.instances)
+    ids, pieces = _pieces(sample)
     if (many := pieces > max_pieces).any():
-        yield "error", f"nuclei in more than {max_pieces} pieces", _named(found.ids[many])
+        yield "error", f"nuclei in more than {max_pieces} pieces", _named(ids[many])
     if (some := (pieces > 1) & ~many).any():
-        yield "note", "nuclei in several pieces", _named(found.ids[some])
+        yield "note", "nuclei in several pieces", _named(ids[some])
     if len(found.ids) >= ENOUGH and (large := found.areas > LARGE * np.median(found.areas)).any():
         yield "note", f"nuclei of more than {LARGE} times the median area", _named(found.ids[large])
     for key, why in LEFT_OUT.items():
@@ -138,10 +148,14 @@ def class_pixels(instances: np.ndarray, classes: np.ndarray, groups: int) -> np.
     return np.bincount(places, minlength=(ranks.max() + 1) * columns).reshape(-1, columns)
 
 
-def _pieces(instances: np.ndarray) -> np.ndarray:
-    """(N,) into how many pieces each nucleus falls, in the order of the ids."""
-    ranks = relabel(instances)
+def _pieces(sample: Sample) -> tuple[np.ndarray, np.ndarray]:
+    """(N,) ids of the nuclei, and (N,) into how many pieces each one falls."""
+    if sample.covered is not None:  # one that lies across another does not cut it in two
+        ids, masks = masks_of(sample.instances, sample.covered)
+        return ids, np.array([label(mask.mask, connectivity=2).max() for mask in masks])
+    ranks = relabel(sample.instances)
     parts = label(ranks, background=0, connectivity=2)
     owners = np.zeros(parts.max() + 1, np.int64)
     owners[parts] = ranks
-    return np.bincount(owners[1:], minlength=ranks.max() + 1)[1:]
+    pieces = np.bincount(owners[1:], minlength=ranks.max() + 1)[1:]
+    return np.unique(sample.instances[sample.instances > 0]), pieces

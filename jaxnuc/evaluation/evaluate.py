@@ -62,7 +62,8 @@ def evaluate(
     * `per_class.csv`, where there are classes: panoptic quality and HoVer-Net's F1 of each.
     * `calibration.csv` and `.png`, where nuclei have scores in [0, 1]: the share of them that is
       matched, by score. `class_calibration.csv` and `.png`, where there are classes.
-    * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on.
+    * `overlays/`: the worst and the best images by PQ, `worst_01_<pq>_<name>.png` and so on. They
+      show and score label maps, also where the figures are of whole nuclei that overlap.
     * `report.html`: all of it on one page, these images with a slider between truth and prediction.
 
     Args:

@@ -15,13 +15,17 @@ from jaxnuc.metrics import Classes, Conventions, ImagePair, Metric, Scores, scor
 from jaxnuc.metrics import Protocol as EvaluationProtocol
 from jaxnuc.metrics.base import choose
 from jaxnuc.metrics.protocols import base as protocols
+from jaxnuc.postprocess.masks import masks_of
 from jaxnuc.representations import Nuclei
 
 GROUPS = ("modality", "style", "tissue")  # of a sample's meta data
 
 
 class Segmentation(Protocol):
-    """What a segmentation function returns, at least; it may have `scores` (N,) of ids 1..N."""
+    """What a segmentation function returns, at least.
+
+    It may have `scores` (N,) of ids 1..N, and `masks` of N nuclei that overlap.
+    """
 
     @property
     def instances(self) -> np.ndarray: ...
@@ -105,7 +109,15 @@ def plan_scoring(
     label_set = source.label_set
     why = None
     available = {"maps", "scores"}
-    if isinstance(segment, TwoSteps) and label_set is not None:
+    if options.conventions.overlapping:
+        if source.ignores:
+            raise ValueError(
+                "overlapping=True cannot leave out the regions to ignore of source "
+                f"{source.name!r}; set it to False"
+            )
+        available, why = {"scores"}, "nuclei that overlap are scored without classes"
+        why = None if label_set is None else why
+    elif isinstance(segment, TwoSteps) and label_set is not None:
         why = segment.decode.cannot_read(label_set.finest)
         if why is None and segment.decode.class_names is not None:
             available |= {"classes", "probabilities"}
@@ -138,9 +150,12 @@ def score_images(
                     decode = decode.at(scoring.label_set.finest)
             else:
                 whole = segment(sample.image)
-                scores = getattr(whole, "scores", None)
                 decode = None
-                found = SimpleNamespace(instances=np.asarray(whole.instances), scores=scores)
+                found = SimpleNamespace(
+                    instances=np.asarray(whole.instances),
+                    scores=getattr(whole, "scores", None),
+                    masks=getattr(whole, "masks", None),
+                )
             # What is scored, and not the image, goes to another process.
             annotation = replace(sample, image=np.zeros((0, 0, 3), np.uint8))
             yield decode, found, annotation, scoring
@@ -175,15 +190,29 @@ def _score(decode: Decode | None, found: Any, truth: Sample, scoring: Scoring) -
             own = scoring.label_set.to(finest)[own]
         probabilities = nuclei.class_probabilities
         classes = Classes(scoring.class_names, own, nuclei.classes, probabilities)
-    image = ImagePair.of(
-        truth.instances,
-        check_shape(nuclei.instances, truth.instances, name),
-        scoring.conventions,
-        ignore=truth.ignore,
-        scores=getattr(nuclei, "scores", None),
-        classes=classes,
-        groups=groups_of(truth),
-    )
+    given: dict[str, Any] = {
+        "scores": getattr(nuclei, "scores", None),
+        "groups": groups_of(truth),
+    }
+    instances = check_shape(nuclei.instances, truth.instances, name)
+    if scoring.conventions.overlapping:
+        masks = getattr(nuclei, "masks", None)
+        image = ImagePair.of_masks(
+            masks_of(truth.instances, truth.covered)[1],
+            instances if masks is None else masks,
+            instances.shape,
+            scoring.conventions,
+            **given,
+        )
+    else:
+        image = ImagePair.of(
+            truth.instances,
+            instances,
+            scoring.conventions,
+            ignore=truth.ignore,
+            classes=classes,
+            **given,
+        )
     try:
         scores = score_image(image, scoring.metrics, optional=scoring.optional)
         states = tuple(protocol.state(image) for protocol in scoring.protocols)

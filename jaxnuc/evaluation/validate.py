@@ -69,7 +69,8 @@ def plan_validation(
     own = {figure: metric for metric in scoring.metrics for figure in metric.figures()}
     if name not in own:
         classes = ("classes", "probabilities") if scoring.label_set is not None else ()
-        more = choose((), ("maps", "scores", *classes), "all")
+        maps = () if scoring.conventions.overlapping else ("maps",)
+        more = choose((), ("scores", *maps, *classes), "all")
         own |= {figure: metric for metric in more for figure in metric.figures()}
     if name not in own:
         raise ValueError(f"evaluation.monitor={name!r} is no figure; there are {', '.join(own)}")

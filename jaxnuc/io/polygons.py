@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from jaxnuc import registry
 
@@ -26,21 +25,36 @@ class Convention(NamedTuple):
       rounding: added to the vertices before they are truncated toward zero; None keeps them.
       by_area: larger first, so that the smaller lies on top; otherwise later on top.
       keep: number of nuclei to keep, the first in this order; None keeps all.
-      separate: a line of background around each nucleus, 2 pixels outside of it.
     """
 
     rounding: float | None
     by_area: bool
     keep: int | None = None
-    separate: bool = False
 
 
 CONVENTIONS = {
     "pixel_centers": Convention(None, by_area=True),
     "hovernet": Convention(0.5, by_area=True),
     "haru": Convention(0.0, by_area=False),
-    "alnet": Convention(0.0, by_area=True, keep=150, separate=True),
+    "alnet": Convention(0.0, by_area=True, keep=150),
 }
+
+
+class Painted(NamedTuple):
+    """Polygons as pixels.
+
+    Attributes:
+      instances: (H, W) int32 label map, 0 is background; the id of a polygon is its position + 1.
+      counts: `regions`, all polygons, `skipped_regions`, those with too few vertices, and
+        `hidden_regions`, the others of which the label map has no pixel: outside of the image,
+        covered, thinner than a pixel, or beyond the number that the convention keeps.
+      covered: (H, W, D) int32, the ids that lie under the one of `instances`, from the top, 0 is
+        none; None where no polygons overlap.
+    """
+
+    instances: np.ndarray
+    counts: dict[str, int]
+    covered: np.ndarray | None
 
 
 def rasterize(
@@ -48,7 +62,7 @@ def rasterize(
     shape: tuple[int, int],
     convention: str = "pixel_centers",
     min_vertices: int = 3,
-) -> tuple[np.ndarray, dict[str, int]]:
+) -> Painted:
     """Paints polygons as instances, clipped at the image.
 
     The conventions:
@@ -64,8 +78,8 @@ def rasterize(
     - `"hovernet"`: HoVer-Net's label files of Kumar's images: 0.5 is added and truncated, larger
       first.
     - `"haru"`: HARU-Net: truncated, later over earlier.
-    - `"alnet"`: AL-Net 2022: truncated, larger first, the 150 largest, and around each a line of
-      background, one pixel wide and 2 pixels outside of it, that cuts the larger neighbors.
+    - `"alnet"`: AL-Net 2022: truncated, larger first, the 150 largest. The lines of background
+      between nuclei are made with the targets: see `jaxnuc.representations.targets.contours`.
 
     The last three fill as OpenCV 4.11 and later does: the vertices are pixel indices, and a pixel
     is filled if it lies inside by the even-odd rule or on the outline, an 8-connected line; nuclei
@@ -79,10 +93,7 @@ def rasterize(
         vertices have no area and change nothing.
 
     Returns:
-      (H, W) int32 label map, 0 is background, the id of a polygon is its position + 1; and the
-      counts `regions`, all polygons, `skipped_regions`, those with too few vertices, and
-      `hidden_regions`, the others of which no pixel is left: outside of the image, covered,
-      thinner than a pixel, or beyond the number that the convention keeps.
+      The label map, what it hides of polygons that overlap, and counts.
 
     Raises:
       ValueError: unknown convention, min_vertices below 3, vertices that are not (n, 2), not
@@ -90,13 +101,15 @@ def rasterize(
 
     Example:
       >>> square = np.array([[1, 1], [3, 1], [3, 3], [1, 3]])
-      >>> rasterize([Polygon(square)], (4, 5))[0]
+      >>> rasterize([Polygon(square)], (4, 5)).instances
       array([[0, 0, 0, 0, 0],
              [0, 1, 1, 0, 0],
              [0, 1, 1, 0, 0],
              [0, 0, 0, 0, 0]], dtype=int32)
-      >>> int(rasterize([Polygon(square)], (4, 5), "haru")[0].sum())
+      >>> int(rasterize([Polygon(square)], (4, 5), "haru").instances.sum())
       9
+      >>> rasterize([Polygon(square), Polygon(square + (1, 0))], (4, 5)).covered[1, :, 0]
+      array([0, 0, 1, 0, 0], dtype=int32)
 
     References:
       Graham et al., HoVer-Net, 2019; Chen et al., HARU-Net; Zhao et al., AL-Net, 2022.
@@ -104,7 +117,7 @@ def rasterize(
     rule = check_convention(convention)
     if min_vertices < 3:
         raise ValueError(f"min_vertices={min_vertices}: an outline needs 3 vertices or more")
-    labels = np.zeros(shape, np.int32)
+    layers = [np.zeros(shape, np.int32)]  # the top one is the label map
     outlines = [vertices(p.outline, f"polygon {k}") for k, p in enumerate(polygons)]
     whole = [k for k, outline in enumerate(outlines) if len(outline) >= min_vertices]
     placed = {k: _placed(outlines[k], rule) for k in whole}
@@ -112,13 +125,14 @@ def rasterize(
         whole.sort(key=lambda k: -_area(placed[k]))  # stable: ties keep their order
     for k in whole[: rule.keep]:
         holes = [_placed(vertices(h, f"a hole of polygon {k}"), rule) for h in polygons[k].holes]
-        _paint(labels, k + 1, placed[k], holes, rule)
-    painted = np.count_nonzero(np.bincount(labels.ravel())[1:])
-    return labels, {
+        _paint(layers, k + 1, placed[k], holes, rule)
+    painted = np.count_nonzero(np.bincount(layers[0].ravel())[1:])
+    counts = {
         "regions": len(polygons),
         "skipped_regions": len(polygons) - len(whole),
         "hidden_regions": len(whole) - int(painted),
     }
+    return Painted(layers[0], counts, np.stack(layers[1:], axis=-1) if layers[1:] else None)
 
 
 def check_convention(name: str) -> Convention:
@@ -176,29 +190,37 @@ def _area(outline: np.ndarray) -> float:
 
 
 def _paint(
-    labels: np.ndarray, number: int, outline: np.ndarray, holes: list[np.ndarray], rule: Convention
+    layers: list[np.ndarray],
+    number: int,
+    outline: np.ndarray,
+    holes: list[np.ndarray],
+    rule: Convention,
 ) -> None:
-    margin = 3 if rule.separate else 0
-    size = np.array(labels.shape[::-1])
-    low = np.clip(np.ceil(outline.min(axis=0)) - margin, 0, size).astype(np.int64)
-    high = np.clip(np.floor(outline.max(axis=0)) + 1 + margin, low, size).astype(np.int64)
+    """Paints a polygon on the first layer; what it covers goes one layer down."""
+    size = np.array(layers[0].shape[::-1])
+    low = np.clip(np.ceil(outline.min(axis=0)), 0, size).astype(np.int64)
+    high = np.clip(np.floor(outline.max(axis=0)) + 1, low, size).astype(np.int64)
     (width, height), opencv = high - low, rule.rounding is not None
     if not width or not height:
         return
     inside = _fill(outline - low, height, width, even_odd=opencv)
     if opencv:
-        x, y = _line_pixels(outline - low, height, width)
+        x, y = line_pixels(outline - low, height, width)
         seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
         inside[y[seen], x[seen]] = True
     for hole in holes:
         if len(hole) >= 3:
             inside &= ~_fill(hole - low, height, width, even_odd=opencv)
-    window = labels[low[1] : high[1], low[0] : high[0]]
-    window[inside] = number
-    if rule.separate and inside.any():
-        grown = ndimage.binary_fill_holes(ndimage.binary_dilation(inside, iterations=2))
-        # Eroding takes away what has a 4-neighbor outside of the shape or of the image.
-        window[grown & ~ndimage.binary_erosion(grown)] = 0
+    rows, columns = np.nonzero(inside)
+    rows, columns = rows + low[1], columns + low[0]
+    ids, depth = np.full(len(rows), number, np.int32), 0
+    while len(ids):
+        if depth == len(layers):
+            layers.append(np.zeros_like(layers[0]))
+        below = layers[depth][rows, columns]
+        layers[depth][rows, columns] = ids
+        rows, columns, ids = (each[below > 0] for each in (rows, columns, below))
+        depth += 1
 
 
 def _fill(outline: np.ndarray, height: int, width: int, even_odd: bool) -> np.ndarray:
@@ -222,10 +244,13 @@ def _fill(outline: np.ndarray, height: int, width: int, even_odd: bool) -> np.nd
     return winding % 2 == 1 if even_odd else winding != 0
 
 
-def _line_pixels(outline: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+def line_pixels(outline: np.ndarray, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     """x and y of the pixels of a closed line through whole vertices, as OpenCV draws it.
 
-    Pixels outside of (height, width) may be among them, but not many.
+    Args:
+      outline: (n, 2) whole numbers (x, y).
+      height: of the image; pixels outside of it may be among those found, but not many.
+      width: likewise.
     """
     start = outline.astype(np.int64)
     end = np.roll(start, -1, axis=0)

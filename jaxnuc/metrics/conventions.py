@@ -33,9 +33,12 @@ class Conventions:
       tolerance: pixels on either side of true outlines that are not counted: see
         `ignore_outlines`; 0 counts all.
       mpp: microns per pixel; distances are in micrometers then. None: in pixels.
+      overlapping: nuclei that overlap are scored whole, each with the pixels that others cover: see
+        `ImagePair.of_masks`. Otherwise label maps are, in which they are not.
 
     Raises:
-      ValueError: `matching` or `empty` is unknown, or `mpp` is not positive.
+      ValueError: `matching` or `empty` is unknown, `mpp` is not positive, or `border` or
+        `tolerance`, which are of label maps, is set with `overlapping`.
     """
 
     threshold: float = 0.5
@@ -45,6 +48,7 @@ class Conventions:
     border: int | None = None
     tolerance: float = 0.0
     mpp: float | None = None
+    overlapping: bool = False
 
     def __post_init__(self) -> None:
         if self.matching not in MATCHINGS:
@@ -53,6 +57,11 @@ class Conventions:
             raise unknown("rule for empty images", self.empty, EMPTY)
         if self.mpp is not None and not 0 < self.mpp < math.inf:
             raise ValueError(f"mpp is {self.mpp}; microns per pixel must be positive")
+        if self.overlapping and (self.border is not None or self.tolerance):
+            raise ValueError(
+                f"border={self.border} and tolerance={self.tolerance:g} are of label maps; leave "
+                "them out, or set overlapping=False"
+            )
 
     def describe(self) -> dict[str, str]:
         """The conventions in words, for reports."""
@@ -66,6 +75,8 @@ class Conventions:
             text["image_border"] = f"instances within {self.border} px of it left out"
         if self.tolerance:
             text["outlines"] = f"pixels within {self.tolerance:g} px of true ones not counted"
+        if self.overlapping:
+            text["nuclei_that_overlap"] = "each scored whole"
         if self.mpp is not None:
             text["distances"] = f"in micrometers, at {self.mpp:g} microns per pixel"
         return text

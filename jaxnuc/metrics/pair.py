@@ -8,11 +8,13 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from jaxnuc.io.run_lengths import Instances
 from jaxnuc.metrics.border import drop_border, ignore_outlines, leave_out
 from jaxnuc.metrics.class_counts import instance_classes
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.matching import Matches, match, matched_pairs
+from jaxnuc.metrics.overlapping import overlapping_table
 
 T = TypeVar("T")
 Maps = tuple[np.ndarray, np.ndarray]
@@ -74,7 +76,8 @@ class Given:
 class ImagePair:
     """The true and the predicted nuclei of one image.
 
-    Made by `ImagePair.of` from label maps; a table alone is enough for metrics that need no more.
+    Made by `ImagePair.of` from label maps, or by `of_masks` from nuclei that may overlap; a table
+    alone is enough for metrics that need no more.
 
     Attributes:
       table: the overlaps of the nuclei that are scored: T true and P predicted ones.
@@ -152,6 +155,36 @@ class ImagePair:
             if classes.probabilities is not None:
                 found["probabilities"] = of_ids(table, classes.probabilities, "probabilities")
         return cls(table, conventions, groups=groups or {}, **found)
+
+    @classmethod
+    def of_masks(
+        cls,
+        truth: Instances,
+        prediction: Instances,
+        shape: tuple[int, int],
+        conventions: Conventions = DEFAULT,
+        *,
+        scores: ArrayLike | None = None,
+        groups: Mapping[str, str] | None = None,
+    ) -> "ImagePair":
+        """Counts the overlaps of nuclei that may overlap others of their own side.
+
+        There are no label maps, so metrics that need them cannot be computed.
+
+        Args:
+          truth: the nuclei in a form of `jaxnuc.io.run_lengths.run_lengths`, such as `Mask`.
+          prediction: likewise.
+          shape: (H, W) of the image.
+          conventions: how nuclei match.
+          scores: (N,) of the predicted nuclei.
+          groups: what the image belongs to.
+
+        Raises:
+          ValueError: a nucleus is empty or leaves the image, or there are fewer scores than nuclei.
+        """
+        table = overlapping_table(truth, prediction, shape)
+        found = None if scores is None else of_ids(table, np.asarray(scores, np.float64), "scores")
+        return cls(table, conventions, scores=found, groups=groups or {})
 
     def once(self, function: "Callable[[ImagePair], T]") -> T:
         """`function(self)`, computed the first time and kept for the metrics that come after."""

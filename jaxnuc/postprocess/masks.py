@@ -7,6 +7,7 @@ import numpy as np
 from scipy import ndimage
 
 from jaxnuc.postprocess.checks import label_map
+from jaxnuc.postprocess.regions import regions
 from jaxnuc.registry import check_known
 
 
@@ -53,6 +54,41 @@ def paint(masks: Sequence[Mask], shape: tuple[int, int]) -> np.ndarray:
             )
         below[mask] = i
     return labels
+
+
+def masks_of(
+    instances: np.ndarray, covered: np.ndarray | None = None
+) -> tuple[np.ndarray, tuple[Mask, ...]]:
+    """The nuclei of a label map one by one, each whole where others lie on top of it.
+
+    Args:
+      instances: (H, W) integer label map, 0 is background.
+      covered: (H, W, D) integer ids of the nuclei below, as in `jaxnuc.data.Sample`; None: no
+        nuclei overlap.
+
+    Returns:
+      (N,) ids, ascending, and as many masks.
+
+    Raises:
+      ValueError: a map holds floats or a negative id, or is not (H, W).
+
+    Example:
+      >>> ids, masks = masks_of(np.array([[4, 9, 9]]), np.array([[[0], [4], [0]]]))
+      >>> ids, masks[0].mask
+      (array([4, 9]), array([[ True,  True]]))
+    """
+    layers = [instances, *([] if covered is None else np.moveaxis(covered, -1, 0))]
+    found = [regions(layer) for layer in layers]
+    ids, owner = np.unique(np.concatenate([each.ids for each in found]), return_inverse=True)
+    every = np.concatenate([each.boxes for each in found])
+    boxes = np.tile(np.array([*instances.shape, 0, 0]), (len(ids), 1))
+    np.minimum.at(boxes[:, :2], owner, every[:, :2])
+    np.maximum.at(boxes[:, 2:], owner, every[:, 2:])
+    masks = []
+    for number, (row, col, end_row, end_col) in zip(ids, boxes.tolist(), strict=True):
+        box = np.s_[row:end_row, col:end_col]
+        masks.append(Mask(row, col, np.any([layer[box] == number for layer in layers], axis=0)))
+    return ids, tuple(masks)
 
 
 def region_masks(

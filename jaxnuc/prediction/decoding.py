@@ -7,8 +7,7 @@ import numpy as np
 
 from jaxnuc.labels import LabelSet
 from jaxnuc.outputs.table import NucleiTable
-from jaxnuc.postprocess.masks import Mask
-from jaxnuc.postprocess.regions import regions
+from jaxnuc.postprocess.masks import Mask, masks_of
 from jaxnuc.prediction.agreement import agreement
 from jaxnuc.prediction.tiles import Tile
 from jaxnuc.representations import Nuclei, Representation
@@ -124,12 +123,8 @@ def _masks(nuclei: Nuclei) -> tuple[tuple[Mask, ...], np.ndarray]:
     """The masks of the nuclei that have pixels, and their numbers, from 0."""
     if nuclei.masks is not None:
         return nuclei.masks, np.arange(len(nuclei.masks))
-    found = regions(nuclei.instances)
-    masks = tuple(
-        Mask(top, left, nuclei.instances[top:bottom, left:right] == number)
-        for number, (top, left, bottom, right) in zip(found.ids, found.boxes.tolist(), strict=True)
-    )
-    return masks, found.ids - 1
+    ids, masks = masks_of(nuclei.instances)
+    return masks, ids - 1
 
 
 def _with_agreement(nuclei: Nuclei, members: Sequence[Nuclei]) -> Nuclei:

@@ -68,11 +68,15 @@ def panel(name: str) -> str:
 def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], list[float]]]:
     """Steps and values by name, of lines with `step` and any figures; null is "not a number".
 
-    >>> series([{"step": 1, "loss": 2.0}, {"step": 2, "event": "switch"}, {"step": 3, "loss": 1.0}])
-    {'loss': ([1, 3], [2.0, 1.0])}
+    What an event was decided by is no curve.
+
+    >>> series([{"step": 1, "loss": 2.0}, {"step": 2, "event": "switch", "rate": 0.5}])
+    {'loss': ([1], [2.0])}
     """
     found: dict[str, tuple[list[int], list[float]]] = {}
     for line in lines:
+        if "event" in line:
+            continue
         for name, value in line.items():
             if name in KEYS:
                 continue

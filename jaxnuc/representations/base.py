@@ -28,6 +28,7 @@ VALID = "valid"  # target that is 0 where nothing is annotated
 
 LabelMap = Integer[np.ndarray, "h w"]
 IgnoreMask = Bool[np.ndarray, "h w"]
+Covered = Integer[np.ndarray, "h w d"]
 Maps = Mapping[str, Shaped[np.ndarray, "_ _ _"]]  # {name: (H, W, C)}
 Shape = tuple[int, ...]  # (H, W)
 Tree = Mapping[str, Any]  # arrays of a batch by name, and the side maps
@@ -107,7 +108,11 @@ class Representation(abc.ABC):
 
     @abc.abstractmethod
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, Shaped[np.ndarray, "gh gw _"]]:
         """Makes the target maps of an image; NumPy, in the input workers.
 
@@ -115,6 +120,8 @@ class Representation(abc.ABC):
           instances: label map, 0 is background.
           classes: class of each pixel, 0 background, -1 ignored; None: unknown.
           ignore: true where nothing is annotated.
+          covered: ids of the nuclei that lie under those of `instances`, see `jaxnuc.data.Sample`;
+            None: no nuclei overlap. For targets of whole nuclei; others are of the label map.
 
         Returns:
           `{target: (H, W, C)}`, on the grid. Where there is an ignore mask, the target `valid` is

@@ -18,7 +18,7 @@ from jaxnuc.postprocess import label_components, label_probability, separate_by_
 from jaxnuc.postprocess.checks import within
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.targets.border import border_weights, eroded
 
 
@@ -257,7 +257,11 @@ class Representation(base.Representation):
         return "mask"
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """Makes `mask`, (H, W, 1) uint8, and with weights `weight`, (H, W, 1) float32."""
         targets = {name: values[..., None] for name, values in self.targets(instances).items()}

@@ -14,7 +14,7 @@ from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.checks import float_map, within
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss, Tree
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss, Tree
 
 CLASS = "class"  # name of the map, and of the target that holds groups
 LABEL_SET = "label_set"  # name of the target that says whose groups they are
@@ -306,7 +306,11 @@ class ClassMap(base.Wrapper):
         )
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """The base's targets and `class`: (H, W, 1) int8 groups, -1 ignored, on the base's grid.
 
@@ -324,7 +328,7 @@ class ClassMap(base.Wrapper):
         if ignore is not None:
             classes = np.where(ignore, -1, classes)
         groups = classes[:: self.grid, :: self.grid].astype(np.int8)[..., None]
-        return {**self.base.encode(instances, classes, ignore), CLASS: groups}
+        return {**self.base.encode(instances, classes, ignore, covered), CLASS: groups}
 
     def loss(
         self, maps: Tree, targets: Tree, axis_name: str | None = None, factors: Tree | None = None

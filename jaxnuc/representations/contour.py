@@ -24,22 +24,29 @@ from jaxnuc.postprocess.checks import within
 from jaxnuc.postprocess.overlap_separation import Separation
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.targets.contours import alnet_maps, contour_map, dcan_contour
 
 
 @dataclass(frozen=True)
 class Targets(abc.ABC):
-    """From instances (H, W) to mask and contour, (H, W) bool."""
+    """From instances (H, W) to mask and contour, (H, W) bool.
+
+    Of nuclei that overlap, `covered` (H, W, D) has what the label map hides; None: none overlap.
+    """
 
     @abc.abstractmethod
-    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]: ...
+    def __call__(
+        self, instances: np.ndarray, covered: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]: ...
 
 
 class HaruNetTargets(Targets):
     """All nuclei, and a band about their outlines."""
 
-    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, instances: np.ndarray, covered: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         return instances > 0, contour_map(instances)
 
 
@@ -47,26 +54,35 @@ class HaruNetTargets(Targets):
 class AlNetTargets(Targets):
     """Nuclei with lines of background between them, and a ring of 3 pixels along their outlines.
 
+    Where nuclei overlap, each has its whole outline in the ring.
+
     Attributes:
       canny: the ring runs along the Canny edges of the mask, as in AL-Net's for MoNuSeg and BNS.
       max_instances: only the largest nuclei are kept; 150 in the published code. None keeps all.
+      simplified: the lines are polygons through the contours' dominant points, as in the published
+        code, which may cut off sharp tips of nuclei; otherwise they are the whole contours.
     """
 
     canny: bool = False
     max_instances: int | None = None
+    simplified: bool = True
 
     def __post_init__(self) -> None:
         if self.max_instances is not None and self.max_instances < 1:
             raise ValueError(f"max_instances={self.max_instances} must be at least 1, or None")
 
-    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return alnet_maps(instances, self.max_instances, canny=self.canny)
+    def __call__(
+        self, instances: np.ndarray, covered: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return alnet_maps(instances, covered, **vars(self))
 
 
 class DcanTargets(Targets):
     """All nuclei, and their dilations less their erosions by a diamond of 7 pixels."""
 
-    def __call__(self, instances: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def __call__(
+        self, instances: np.ndarray, covered: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         return instances > 0, dcan_contour(instances)
 
 
@@ -261,10 +277,14 @@ class Representation(base.Representation):
         return "mask"
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """Makes `mask` and `contour`, each (H, W, 1) uint8."""
-        mask, contour = (m.astype(np.uint8)[..., None] for m in self.targets(instances))
+        mask, contour = (m.astype(np.uint8)[..., None] for m in self.targets(instances, covered))
         return base.with_valid({"mask": mask, "contour": contour}, ignore)
 
     def decode(self, maps: base.Maps, shape: base.Shape | None = None) -> base.Nuclei:

@@ -17,7 +17,7 @@ from jaxnuc.postprocess import dynamic_watershed, remove_small
 from jaxnuc.postprocess.checks import float_map
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss, Tree
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss, Tree
 
 
 def chessboard_distance(instances: LabelMap, of: str = "instance") -> Float32[np.ndarray, "h w"]:
@@ -113,7 +113,11 @@ class Representation(base.Representation):
         return {"distance": base.OutputMap(1, "values", meaning)}
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """Makes `distance`, (H, W, 1) float32.
 

@@ -14,7 +14,7 @@ from jaxnuc.postprocess import hover_watershed
 from jaxnuc.postprocess.checks import float_map
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.symmetries import undo_vectors
 from jaxnuc.representations.targets.hover import hover_maps, separate_components
 
@@ -124,7 +124,11 @@ class Representation(base.Representation):
         return "np"
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """Makes `np`, (H, W, 1) uint8, 1 in nuclei, and `hv`, (H, W, 2) float32 in [-1, 1].
 

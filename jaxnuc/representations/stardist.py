@@ -23,7 +23,7 @@ from jaxnuc.postprocess.checks import float_map, within
 from jaxnuc.postprocess.polygons import candidates_from_maps
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
-from jaxnuc.representations.base import IgnoreMask, LabelMap, Loss
+from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.symmetries import undo_rays
 from jaxnuc.representations.targets.stars import edt_probability, star_distances
 
@@ -171,7 +171,11 @@ class Representation(base.Representation):
         return fill_holes(instances) if self.fill_holes else instances
 
     def encode(
-        self, instances: LabelMap, classes: LabelMap | None = None, ignore: IgnoreMask | None = None
+        self,
+        instances: LabelMap,
+        classes: LabelMap | None = None,
+        ignore: IgnoreMask | None = None,
+        covered: Covered | None = None,
     ) -> dict[str, np.ndarray]:
         """Makes `prob`, (h, w, 1) float32 in [0, 1], and `dist`, (h, w, n_rays) float32 in pixels.
 

@@ -44,8 +44,12 @@ def tables(study: Study, results: Sequence[RowResults]) -> list[Table]:
             for result in results
         ]
         found.append(Table(label, head, rows))
-    head = ["", "parameters", "GMAC", "ms/step", "minutes", "published"]
-    found.append(Table("Cost", head, [[r.row.name, *_cost(r)] for r in results]))
+    head = ["", "parameters", "GMAC", "ms/step", "minutes"]
+    rows = [[result.row.name, *_cost(result)] for result in results]
+    if any(result.row.published for result in results):
+        head.append("published")
+        rows = [[*row, r.row.published] for row, r in zip(rows, results, strict=True)]
+    found.append(Table("Cost", head, rows))
     return found
 
 
@@ -94,7 +98,6 @@ def _cost(result: RowResults) -> Iterator[str]:
     yield UNKNOWN if cost is None else f"{cost.multiply_adds / 1e9:.2f}"
     yield UNKNOWN if math.isnan(result.step) else f"{1000 * result.step:.0f}"
     yield UNKNOWN if math.isnan(result.seconds) else f"{result.seconds / 60:.1f}"
-    yield result.row.published
 
 
 def markdown(study: Study, results: Sequence[RowResults]) -> str:
@@ -202,7 +205,8 @@ def report(study: Study, results: Sequence[RowResults]) -> bytes:
         parts.append(page.table(f"{study.title}: {table.title}", table.head, table.rows))
         sections.append(page.section(table.title, parts))
     sections.append(page.section("What the figures are", element("p", explanation(study))))
-    below = f"{len(results)} rows, {sum(r.runs for r in results)} trainings"
+    trainings = sum(result.runs for result in results if result.row.config)
+    below = f"{len(results)} rows, {trainings} trainings"
     return page.page(study.title, below, sections)
 
 

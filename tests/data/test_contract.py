@@ -89,7 +89,9 @@ def coded(side=64):
     rows, columns = np.indices((side, side))
     image = np.stack([rows * 4, columns * 4, 0 * rows], -1).astype(np.uint8)
     instances = (1 + rows * side + columns).astype(np.int32)
-    return Sample(image, instances, instances % 5 + 1, {"name": "coded"}, (instances % 7) == 0)
+    covered = np.stack([instances + side**2, instances + 2 * side**2], axis=-1)
+    ignore = (instances % 7) == 0
+    return Sample(image, instances, instances % 5 + 1, {"name": "coded"}, ignore, covered)
 
 
 # Arguments without a default, by their names.
@@ -151,8 +153,11 @@ class TestTransform:
             result = transform(given, np.random.default_rng(seed))
             # Of pixels that are there still: new ones, such as a copy's, have ids of their own.
             old = (result.instances > 0) & (result.instances <= given.instances.max())
+            assert not result.covered[result.instances == 0].any()
             ids = result.instances[old] - 1
             np.testing.assert_array_equal(result.classes[old], given.classes.ravel()[ids])
+            np.testing.assert_array_equal(result.covered[old], given.covered.reshape(-1, 2)[ids])
+            assert result.covered.dtype == np.int32
             if not transform.ignores:
                 np.testing.assert_array_equal(result.ignore[old], given.ignore.ravel()[ids])
 
@@ -227,7 +232,7 @@ def test_sources_and_transforms_from_outside(outside, workers):
     source = open_split(section, outside, "train")
     assert (len(source), source.ids[2]) == (6, "train-2")
     chain = parse(["outside_package.data.Lighten(by=5)", "flip_turn()"])
-    encode = lambda instances, classes, ignore: {"mask": (instances > 0)[..., None]}
+    encode = lambda instances, classes, ignore, covered: {"mask": (instances > 0)[..., None]}
     stream = batches(source, chain, encode, 3, 0, workers=workers)
     values = {int(v) for _ in range(4) for v in next(stream)["image"][:, 0, 0, 0]}
     stream.close()

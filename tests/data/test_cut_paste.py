@@ -68,6 +68,20 @@ def test_dtypes_and_the_rest_of_the_sample():
     assert ALWAYS(replace(discs(), classes=None), rng(1)).classes is None
 
 
+def test_a_copy_covers_whatever_overlaps_below_it():
+    sample = discs(((20, 20, 6), (50, 60, 25)))
+    covered = np.zeros((*sample.instances.shape, 1), np.int32)
+    covered[sample.instances == 20] = 35  # a nucleus that has no pixel of its own
+    sample = replace(sample, covered=covered)
+    result = CutPaste(30, overlap=0.9, p=1)(sample, rng(3))
+    assert min(new(result, sample)) == 36
+    pasted = result.instances > 35
+    assert (pasted & (sample.instances == 20)).any()
+    assert not result.covered[pasted].any()
+    np.testing.assert_array_equal(result.covered[~pasted], covered[~pasted])
+    assert (covered[sample.instances == 20] == 35).all()
+
+
 def test_far_from_what_is_pasted_nothing_changes():
     sample = discs()
     other = discs(((50, 50, 9),))

@@ -100,6 +100,33 @@ def test_pad_reflects_and_gives_new_ids_to_separate_copies():
     np.testing.assert_array_equal(result.instances > 0, instances[:, columns] > 0)
 
 
+def test_copies_of_nuclei_that_overlap_get_one_id_each():
+    """A bar lies across a disc, which it cuts in two: each mirrored disc is one nucleus."""
+    sample = disc(size=48, radius=9)
+    bar = np.zeros_like(sample.instances)
+    bar[20:28, 5:44] = 9
+    covered = np.where(bar > 0, sample.instances, 0)[..., None]
+    instances = np.where(bar > 0, bar, sample.instances)
+    sample = replace(sample, instances=instances, covered=covered)
+    result = Pad(140)(sample, rng())
+    rows = np.pad(np.arange(48), 46, mode="reflect")
+    alone = lambda a: a[np.ix_(rows, rows)]  # each padded as if the other one was not there
+    masks = {True: alone(bar > 0), False: alone((instances == 7) | (covered[..., 0] == 7))}
+    layers = np.dstack([result.instances, result.covered])
+    for across, mask in masks.items():
+        pieces, count = ndimage.label(mask, np.ones((3, 3)))
+        ids = set()
+        for piece in range(1, count + 1):
+            on_top = np.unique(result.instances[(pieces == piece) & (masks[True] == across)])
+            assert len(on_top) == 1
+            np.testing.assert_array_equal((layers == on_top[0]).any(-1), pieces == piece)
+            ids |= set(on_top.tolist())
+        assert len(ids) == count > 4
+    inside = np.s_[46:94, 46:94]
+    np.testing.assert_array_equal(result.instances[inside], instances)
+    np.testing.assert_array_equal(result.covered[inside], covered)
+
+
 def test_pad_keeps_the_original_inside():
     sample = painted(10, 12)
     result = Pad(31)(sample, rng())  # more than one reflection

@@ -3,6 +3,7 @@ import io
 import json
 import zipfile
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -63,6 +64,29 @@ def kinds(sample, classes=(), **arguments):
 
 
 IMAGE, LABELS = discs(0)
+
+
+def test_nuclei_that_overlap():
+    bar = np.zeros_like(LABELS)
+    row = int(np.argwhere(LABELS == 1)[:, 0].mean())
+    bar[row, 2:-2] = LABELS.max() + 1
+    crossed = np.where(bar > 0, bar, LABELS)
+    covered = np.where(bar > 0, LABELS, 0)[..., None]
+    sample = Sample(IMAGE, crossed, None, {"name": "a"})
+    assert "nuclei in several pieces" in [kind for _, kind, _ in kinds(sample)]
+    assert kinds(replace(sample, covered=covered)) == kinds(Sample(IMAGE, LABELS, None, {}))
+    itself = replace(sample, covered=crossed[..., None])
+    count = np.count_nonzero(crossed)
+    assert kinds(itself) == [
+        ("error", "covered by no other nucleus", f"{count} pixels of `covered`")
+    ]
+    nothing = replace(sample, covered=np.full_like(covered, 9999))
+    assert f"{np.count_nonzero(crossed == 0)} pixels" in kinds(nothing)[0][2]
+    flat = replace(sample, covered=covered[..., 0])
+    assert kinds(flat)[0][1:] == (
+        "covered of another form",
+        f"int32 {LABELS.shape}; expected int32 (H, W, D)",
+    )
 
 
 @pytest.fixture

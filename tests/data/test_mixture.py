@@ -53,7 +53,7 @@ def painted(name="a", length=5, *, label_set=None, mpp=0.25, side=16, endless=Fa
     return Painted()
 
 
-def encode(instances, classes, ignore=None):
+def encode(instances, classes, ignore=None, covered=None):
     return {"mask": (instances > 0)[..., None].astype(np.uint8)}
 
 

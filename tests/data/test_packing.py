@@ -358,7 +358,7 @@ def test_a_shard_of_changed_data_does_not_join_the_others(packed):
 
 @pytest.mark.slow
 def test_grain_reads_the_same_batches_as_from_the_source(folder, tmp_path):
-    def encode(instances, classes, ignore):
+    def encode(instances, classes, ignore, covered):
         return {"id": instances[..., None], "mask": (instances > 0)[..., None]}
 
     def take(source, workers):

@@ -29,7 +29,7 @@ class Numbered(Source):
         return Sample(image, instances, None, {"name": str(index)})
 
 
-def encode(instances, classes, ignore=None):
+def encode(instances, classes, ignore=None, covered=None):
     return {"mask": (instances > 0)[..., None].astype(np.float32), "id": instances[..., None]}
 
 
@@ -81,7 +81,7 @@ class PartlyAnnotated(Numbered):
 
 
 def test_ignored_regions_reach_the_encoder_and_move_along():
-    def masked(instances, classes, ignore):
+    def masked(instances, classes, ignore, covered):
         return {"id": instances[..., None], "ignore": ignore[..., None]}
 
     turned = parse(["flip_turn()"])
@@ -112,7 +112,7 @@ def test_regions_to_ignore_must_be_announced():
     ],
 )
 def test_what_a_transform_makes_to_ignore_is_in_all_batches(text):
-    def masked(instances, classes, ignore):
+    def masked(instances, classes, ignore, covered):
         maps = {"id": instances[..., None]}
         return maps if ignore is None else {**maps, "ignore": ignore[..., None]}
 
@@ -168,7 +168,7 @@ def test_seeds_differ_and_repeat(folder):
 
 @pytest.mark.slow
 def test_workers_give_the_same_batches_and_take_over_a_state(folder):
-    def local(instances, classes, ignore):  # a closure, as configurations make them
+    def local(instances, classes, ignore, covered):  # a closure, as configurations make them
         return {"mask": (instances > 0)[..., None], "id": instances[..., None]}
 
     def make(workers):
@@ -241,7 +241,7 @@ def test_classes_reach_the_encoder():
             sample = super().__getitem__(index)
             return Sample(sample.image, sample.instances, sample.instances * 2)
 
-    def both(instances, classes, ignore):
+    def both(instances, classes, ignore, covered):
         return {"ratio": (classes // instances)[..., None]}
 
     (batch,) = take(1, batches(Classed(), [], both, 2, 0))

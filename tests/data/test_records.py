@@ -37,8 +37,13 @@ def samples(draw):
         classes = rng.integers(-1, 400, shape, np.int32)
     if draw(st.booleans()):
         ignore = rng.random(shape) < draw(st.sampled_from([0, 0.5, 1]))
+    covered = None
+    if draw(st.booleans()):
+        depth = draw(st.integers(1, 3))
+        covered = rng.integers(0, highest, (*shape, depth), np.int32, endpoint=True)
+        covered[(covered == instances[..., None]) | (instances == 0)[..., None]] = 0
     meta = {"name": draw(st.text()), **draw(st.dictionaries(st.text(), json_values, max_size=3))}
-    return Sample(image, instances, classes, meta, ignore)
+    return Sample(image, instances, classes, meta, ignore, covered)
 
 
 def small(**changes):
@@ -55,12 +60,17 @@ def small(**changes):
 
 
 def assert_same(a, b):
-    for key in ("image", "instances", "classes", "ignore"):
+    for key in ("image", "instances", "classes", "ignore", "covered"):
         left, right = getattr(a, key), getattr(b, key)
         assert (left is None) == (right is None)
         if left is not None:
             np.testing.assert_array_equal(left, right, strict=True)
     assert a.meta == b.meta
+
+
+def ids_of(sample):
+    layers = [sample.instances] + ([] if sample.covered is None else [sample.covered])
+    return {i for layer in layers for i in layer.ravel().tolist()} - {0}
 
 
 @pytest.mark.slow
@@ -75,7 +85,7 @@ def test_a_sample_comes_back_as_it_was(sample):
     assert found.instances.flags.writeable
     assert records.summary(record) == {
         "meta": sample.meta,
-        "nuclei": len(set(sample.instances.ravel().tolist()) - {0}),
+        "nuclei": len(ids_of(sample)),
         "ignores": sample.ignore is not None,
     }
 
@@ -148,6 +158,9 @@ def test_refuses_a_meta_that_json_would_change(value, what):
         {"classes": np.zeros((12, 9), np.int32)},
         {"ignore": np.zeros((9, 12), np.uint8)},
         {"instances": np.zeros((9, 12, 1), np.int32)},
+        {"covered": np.zeros((9, 12), np.int32)},
+        {"covered": np.zeros((9, 12, 1), np.int64)},
+        {"covered": np.zeros((9, 11, 1), np.int32)},
     ],
 )
 def test_refuses_arrays_of_another_form(changes):

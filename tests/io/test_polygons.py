@@ -53,7 +53,7 @@ def test_default_equals_a_point_in_polygon_test(seed):
         hole = corner + rng.uniform(0, size / 2, (4, 2))
         holes = (np.round(hole * scale) / scale,) if rng.random() < 0.5 else ()
         polygons.append(Polygon(np.round(points * scale) / scale, holes))
-    labels, counts = rasterize(polygons, shape)
+    labels, counts, _ = rasterize(polygons, shape)
     truth = literal(polygons, shape)
     np.testing.assert_array_equal(labels, truth)
     assert labels.dtype == np.int32
@@ -88,10 +88,12 @@ LARGE = polygon((0, 0), (6, 0), (6, 6), (0, 6))
 def test_what_lies_on_top():
     for order, ids in (([SMALL, LARGE], (1, 2)), ([LARGE, SMALL], (2, 1))):
         for convention in ("pixel_centers", "hovernet"):
-            labels, counts = rasterize(order, (8, 8), convention)
+            labels, counts, covered = rasterize(order, (8, 8), convention)
             assert (labels[3, 3], labels[1, 1]) == ids
             assert counts["hidden_regions"] == 0
-    labels, counts = rasterize([SMALL, LARGE], (8, 8), "haru")
+            np.testing.assert_array_equal(covered[..., 0] > 0, labels == ids[0])
+            assert covered.max() == ids[1]
+    labels, counts, covered = rasterize([SMALL, LARGE], (8, 8), "haru")
     assert set(labels[:7, :7].ravel()) == {2}
     assert counts == {"regions": 2, "skipped_regions": 0, "hidden_regions": 1}
 
@@ -119,7 +121,8 @@ def test_skipped_and_hidden_are_counted():
     outside = polygon((-9, -9), (-3, -9), (-3, -3))
     sliver = polygon((2.6, 0), (2.9, 0), (2.9, 6))
     empty = Polygon(np.zeros((0, 2)))
-    labels, counts = rasterize([line, LARGE, outside, sliver, empty], (8, 8))
+    labels, counts, covered = rasterize([line, LARGE, outside, sliver, empty], (8, 8))
+    assert covered is None
     assert set(np.unique(labels)) == {0, 2}
     assert counts == {"regions": 5, "skipped_regions": 2, "hidden_regions": 2}
     assert rasterize([SMALL], (8, 8), min_vertices=5)[1]["skipped_regions"] == 1
@@ -143,15 +146,34 @@ def golden_polygons(arrays, case):
 
 
 @pytest.mark.parametrize("case", ["alnet_small", "alnet_keep_5", "alnet_square_512"])
-def test_alnet_equals_the_reference(golden, monkeypatch, case):
+def test_alnet_keeps_the_largest_whole(golden, monkeypatch, case):
     arrays, _ = golden("haru_targets")
-    keep = len(arrays[f"{case}__order"])
-    monkeypatch.setitem(CONVENTIONS, "alnet", CONVENTIONS["alnet"]._replace(keep=min(keep, 150)))
-    polygons = golden_polygons(arrays, case)
-    labels, counts = rasterize(polygons, tuple(arrays[f"{case}__shape"]), "alnet")
-    np.testing.assert_array_equal(labels > 0, arrays[f"{case}__mask"])
-    assert set(np.unique(labels)) - {0} <= set(arrays[f"{case}__order"] + 1)
+    order = arrays[f"{case}__order"]
+    monkeypatch.setitem(CONVENTIONS, "alnet", CONVENTIONS["alnet"]._replace(keep=len(order)))
+    polygons, shape = golden_polygons(arrays, case), tuple(arrays[f"{case}__shape"])
+    labels, counts, covered = rasterize(polygons, shape, "alnet")
+    layers = labels[..., None] if covered is None else np.dstack([labels, covered])
+    for k in range(len(polygons)):
+        alone = rasterize([polygons[k]], shape, "alnet").instances > 0
+        np.testing.assert_array_equal((layers == k + 1).any(axis=-1), alone & (k in order))
     assert counts["hidden_regions"] == len(polygons) - (len(np.unique(labels)) - 1)
+
+
+def test_what_is_covered_lies_in_the_order_of_painting():
+    """Pixel by pixel, of squares that lie on each other in any number."""
+    rng = np.random.default_rng(3)
+    corners, sides = rng.integers(-3, 12, (9, 1, 2)), rng.integers(2, 9, (9, 1, 1))
+    unit = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+    squares = [Polygon(points) for points in (corners + sides * unit).astype(float)]
+    labels, _, covered = rasterize(squares, (11, 13), "haru")  # later on top
+    alone = [rasterize([square], (11, 13), "haru").instances > 0 for square in squares]
+    for i, j in np.ndindex(11, 13):
+        stack = [k + 1 for k in range(9) if alone[k][i, j]][::-1]
+        expected = np.zeros(1 + covered.shape[-1], int)
+        expected[: len(stack)] = stack
+        assert [labels[i, j], *covered[i, j]] == expected.tolist()
+    assert covered.dtype == np.int32
+    assert covered[..., -1].any()
 
 
 @pytest.mark.parametrize("case", ["resized", "same_size", "few", "blank"])

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.draw import polygon
 
-from jaxnuc.postprocess.masks import Mask, _columns, paint, region_masks
+from jaxnuc.postprocess.masks import Mask, _columns, masks_of, paint, region_masks
 
 GOLDEN_CASES = ("resized", "same_size", "few", "blank")
 
@@ -18,6 +18,24 @@ def regions_of(seed: int, shape: tuple[int, int] = (22, 26)) -> np.ndarray:
 
 def dense(masks: tuple[Mask, ...], shape: tuple[int, int]) -> np.ndarray:
     return np.array([paint([mask], shape) > 0 for mask in masks]).reshape(-1, *shape)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_masks_of_nuclei_that_overlap(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    instances, covered = rng.integers(0, 12, (9, 8)) * 100_000, rng.integers(0, 12, (9, 8, 2)) * 700
+    ids, masks = masks_of(instances, covered)
+    layers = np.dstack([instances, covered])
+    assert ids.tolist() == sorted(set(layers.ravel().tolist()) - {0})
+    whole = dense(masks, (9, 8))
+    for number, mask, found in zip(ids, whole, masks, strict=True):
+        np.testing.assert_array_equal(mask, (layers == number).any(axis=-1))
+        for edge in (found.mask[0], found.mask[-1], found.mask[:, 0], found.mask[:, -1]):
+            assert edge.any()  # the box is tight
+    ids, masks = masks_of(instances)
+    ranks = np.where(instances > 0, np.searchsorted(ids, instances) + 1, 0)
+    np.testing.assert_array_equal(paint(masks, (9, 8)), ranks)
+    assert masks_of(np.zeros((3, 0), int))[1] == ()
 
 
 def column_polygon(region: np.ndarray) -> list[tuple[int, int]]:

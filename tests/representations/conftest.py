@@ -26,7 +26,7 @@ class Representation(representations.Representation):
     def output_maps(self):
         return {"inside": OutputMap(1, "logits", "inside of nuclei")}
 
-    def encode(self, instances, classes=None, ignore=None):
+    def encode(self, instances, classes=None, ignore=None, covered=None):
         return base.with_valid({"inside": (instances > 0).astype(np.uint8)[..., None]}, ignore)
 
     def loss(self, maps, targets, axis_name=None, factors=None):

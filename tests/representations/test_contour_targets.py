@@ -6,7 +6,7 @@ from scipy import ndimage
 
 from jaxnuc import representations
 from jaxnuc.data.synthetic import generate
-from jaxnuc.io.polygons import _fill, _line_pixels
+from jaxnuc.io.polygons import Polygon, _fill, line_pixels, rasterize
 from jaxnuc.postprocess.filters import over_cross
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.representations.targets.contours import (
@@ -18,6 +18,7 @@ from jaxnuc.representations.targets.contours import (
     largest_first,
     separated_mask,
 )
+from jaxnuc.representations.targets.dominant_points import dominant_points, outer_contour
 
 CROSS = ndimage.generate_binary_structure(2, 1)
 
@@ -45,7 +46,7 @@ def test_contour_map_equals_its_definition():
 def drawn(polygon, shape):
     """A polygon as the published code paints it: filled with its outline, and the outline alone."""
     vertices, (height, width) = np.trunc(polygon), shape
-    x, y = _line_pixels(vertices, height, width)
+    x, y = line_pixels(vertices, height, width)
     seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
     line = np.zeros(shape, bool)
     line[y[seen], x[seen]] = True
@@ -59,7 +60,8 @@ def test_alnet_maps_of_polygons(golden, case):
     shape = tuple(of_case["shape"].tolist())
     polygons = np.split(of_case["poly_xy"], np.cumsum(of_case["poly_len"])[:-1])
     pairs = [drawn(polygons[k], shape) for k in of_case["order"]]
-    mask = separated_mask([largest_first(filled.view(np.int8))[0] for filled, _ in pairs], shape)
+    nuclei = [largest_first(filled.view(np.int8))[0] for filled, _ in pairs]
+    mask = separated_mask(nuclei, shape, simplified=False)
     np.testing.assert_array_equal(mask, of_case["mask"])
     line = np.any([outline for _, outline in pairs], axis=0)
     np.testing.assert_array_equal(line, of_case["line"])
@@ -70,15 +72,45 @@ def test_alnet_maps_of_polygons(golden, case):
         assert not (inner_line(filled) & ~outline).any()
 
 
-def alnet_literally(labels, keep):
-    """The published steps, each nucleus on the whole image."""
-    ids, areas = np.unique(labels[labels > 0], return_counts=True)
-    mask, line = np.zeros(labels.shape, bool), np.zeros(labels.shape, bool)
-    for k in ids[np.argsort(-areas, kind="stable")][:keep]:
-        own = labels == k
+def closed_line(corners, shape):
+    """The pixels of a polygon of (row, col) corners in an image."""
+    line = np.zeros(shape, bool)
+    x, y = line_pixels(corners[:, ::-1], *shape)
+    line[y, x] = True
+    return line
+
+
+@pytest.mark.parametrize("kind", ["apart", "overlap"])
+def test_alnet_maps_are_those_of_the_published_code(golden, kind):
+    """The published code draws polygons; their pixels say all but a few pixels of the ring."""
+    arrays, about = golden("alnet_polygon_targets")
+    alnet = representations.create("contour", targets={"name": "alnet", "max_instances": 150})
+    dice = {"mask": [], "ring": []}
+    for k in range(6):
+        case = f"{kind}_{k}"
+        polygons = [Polygon(np.array(points)) for points in about["polygons_xy"][case]]
+        painted = rasterize(polygons, tuple(about["size"]), "alnet")
+        maps = alnet.encode(painted.instances, covered=painted.covered)
+        for name, values in dice.items():
+            expected = np.unpackbits(arrays[f"{case}__{name}"], axis=1).astype(bool)
+            found = maps["contour" if name == "ring" else name][..., 0] > 0
+            values.append(2 * (found & expected).sum() / (found.sum() + expected.sum()))
+    assert min(dice["mask"]) > 0.9999
+    assert np.mean(dice["ring"]) > 0.999
+    assert min(dice["ring"]) > 0.998
+
+
+def alnet_literally(nuclei, keep=None):
+    """The published steps, each nucleus (H, W) bool on the whole image."""
+    shape = nuclei[0].shape
+    mask, line = np.zeros(shape, bool), np.zeros(shape, bool)
+    for own in sorted(nuclei, key=lambda own: -own.sum())[:keep]:
         mask |= own
-        grown = ndimage.binary_fill_holes(ndimage.binary_dilation(own, CROSS, iterations=2))
-        mask &= ~(grown & ~ndimage.binary_erosion(grown, CROSS))
+        grown = ndimage.binary_dilation(own, CROSS, iterations=2)
+        parts, count = ndimage.label(grown, np.ones((3, 3)))
+        for part in range(1, count + 1):
+            corners = dominant_points(outer_contour(parts == part))
+            mask &= ~closed_line(corners, shape)
         line |= own & ~ndimage.binary_erosion(own, CROSS, border_value=1)
     return mask, ndimage.binary_dilation(line, CROSS)
 
@@ -97,11 +129,31 @@ def horseshoe():
 @pytest.mark.parametrize("keep", [None, 1, 3])
 def test_alnet_maps_of_label_maps(keep):
     for labels in (horseshoe(), generate(2, size=96).instances, np.ones((7, 9), np.int32)):
-        mask, ring = alnet_maps(labels, keep)
-        expected = alnet_literally(labels, keep)
-        np.testing.assert_array_equal(mask, expected[0])
-        np.testing.assert_array_equal(ring, expected[1])
+        found = alnet_maps(labels, max_instances=keep)
+        expected = alnet_literally([labels == k for k in np.unique(labels[labels > 0])], keep)
+        np.testing.assert_array_equal(found, expected)
     assert ndimage.label(alnet_maps(horseshoe())[0])[1] == 5
+
+
+def discs():
+    """Three discs that overlap, and one within another: (4, H, W), the largest first."""
+    row, col = np.mgrid[:60, :70]
+    circles = ((28, 25, 20), (26, 45, 18), (45, 36, 14), (26, 47, 6))
+    return np.array([(row - r) ** 2 + (col - c) ** 2 <= radius**2 for r, c, radius in circles])
+
+
+def test_alnet_maps_of_nuclei_that_overlap():
+    nuclei = discs()
+    instances, covered = np.zeros((60, 70), np.int32), np.zeros((60, 70, 2), np.int32)
+    for i, j in np.argwhere(nuclei.any(axis=0)):
+        stack = [k + 1 for k in range(4) if nuclei[k, i, j]][::-1][:3]
+        instances[i, j], covered[i, j, : len(stack) - 1] = stack[0], stack[1:]
+    assert covered[..., 1].any()
+    found = alnet_maps(instances, covered)
+    np.testing.assert_array_equal(found, alnet_literally(nuclei))
+    # The whole outline of a nucleus is in the ring, also where another one lies on it.
+    assert found[1][nuclei[0] & ~ndimage.binary_erosion(nuclei[0])].all()
+    assert not alnet_maps(instances)[1][nuclei[0] & ~ndimage.binary_erosion(nuclei[0])].all()
 
 
 def test_alnets_nuclei_come_by_area_and_then_by_id():

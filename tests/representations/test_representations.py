@@ -46,7 +46,7 @@ def as_logits(targets, channels):
 BACK = [
     ("contour", {"channels": 1}),
     ("contour", {"channels": 2}),
-    ("contour", {"targets": {"name": "alnet"}}),
+    ("contour", {"targets": {"name": "alnet", "simplified": False}}),
     ("contour", {"decoder": {"name": "watershed"}}),
     (
         "contour",

@@ -22,12 +22,14 @@ class Annotation(NamedTuple):
       classes: (H, W) int32 numbers of the label set as the data set has them; None: no classes.
       ignore: (H, W) bool, where nothing is annotated; None: everything is.
       meta: what else they say of the image, such as `mpp`.
+      covered: (H, W, D) int32, see `Sample`; None: no nuclei overlap.
     """
 
     instances: np.ndarray
     classes: np.ndarray | None = None
     ignore: np.ndarray | None = None
     meta: Mapping[str, Any] = {}
+    covered: np.ndarray | None = None
 
 
 @dataclass(eq=False)
@@ -103,15 +105,20 @@ class PairedSource(Source):
             found = self._checked(name, pair, image.shape[:2])
             if self._kept is not None:
                 found = found._replace(
-                    instances=_smallest(found.instances), classes=_smallest(found.classes)
+                    instances=_smallest(found.instances),
+                    classes=_smallest(found.classes),
+                    covered=_smallest(found.covered),
                 )
                 self._kept[index] = _one_channel(image) if self.cache_images else None, found
         about = {"name": name, "source": self.name, "mpp": None, **self.about(name), **found.meta}
         # New arrays, which may be changed.
         instances = found.instances.astype(np.int32)
-        classes = None if found.classes is None else found.classes.astype(np.int32)
+        classes, covered = (
+            None if each is None else each.astype(np.int32)
+            for each in (found.classes, found.covered)
+        )
         ignore = None if found.ignore is None else found.ignore.copy()
-        return Sample(image, instances, classes, about, ignore)
+        return Sample(image, instances, classes, about, ignore, covered)
 
     def _checked(self, name: str, pair: Pair, shape: tuple[int, int]) -> Annotation:
         found = self.read_annotation(name, pair.label, shape)

@@ -74,6 +74,7 @@ class Source(PublishedSplit):
     """One part of CNSeg with its nuclei; its ids are such as `"train/12"`, `"test/difficult/12"`.
 
     PatchSeg has label images, the others outlines in LabelMe files; either is read wherever it is.
+    Outlined nuclei may overlap: `covered` of the samples holds what the label map hides of them.
     Of the two target domains only the test images are annotated: their training images are the
     split `"unlabeled"`, without nuclei, with `ignore` True everywhere.
 
@@ -167,11 +168,9 @@ class Source(PublishedSplit):
         polygons = [
             Polygon(outline) for label, outline in found.shapes if label in self._rule.nuclei
         ]
-        instances, counts = paint(
-            polygons, shape, self._rule.convention, file.where, self._rule.min_points
-        )
+        painted = paint(polygons, shape, self._rule.convention, file.where, self._rule.min_points)
         others = {"other_regions": len(found.shapes) - len(polygons)}
-        return Annotation(instances, meta=counts | others)
+        return Annotation(painted.instances, meta=painted.counts | others, covered=painted.covered)
 
     def _ids(self, file: File, shape: tuple[int, int]) -> Annotation:
         labels = file.array()

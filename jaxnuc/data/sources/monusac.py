@@ -79,10 +79,11 @@ class Source(monuseg.Source):
             else:
                 polygons += layer.polygons
                 natives += [numbers[kind]] * len(layer.polygons)
-        instances, counts = paint(polygons, shape, self.convention, file.where)
-        classes = np.array(natives, np.int32)[instances]
-        ignore = rasterize(ambiguous, shape)[0] > 0 if ambiguous else None
-        return Annotation(instances, classes, ignore, {"mpp": found.mpp, **counts})
+        painted = paint(polygons, shape, self.convention, file.where)
+        classes = np.array(natives, np.int32)[painted.instances]
+        ignore = rasterize(ambiguous, shape).instances > 0 if ambiguous else None
+        meta = {"mpp": found.mpp, **painted.counts}
+        return Annotation(painted.instances, classes, ignore, meta, painted.covered)
 
 
 def _class(layer: Layer, numbers: Mapping[str, int], where: str) -> str:

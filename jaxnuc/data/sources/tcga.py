@@ -35,8 +35,9 @@ class OutlinedSource(PublishedSplit):
 
     def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         found = read_aperio(file.read(), file.where)
-        instances, counts = paint(found.polygons, shape, self.convention, file.where)
-        return Annotation(instances, meta={"mpp": found.mpp, **counts})
+        painted = paint(found.polygons, shape, self.convention, file.where)
+        meta = {"mpp": found.mpp, **painted.counts}
+        return Annotation(painted.instances, meta=meta, covered=painted.covered)
 
     def about(self, name: str) -> dict[str, Any]:
         return {"patient": patient(name), "modality": "H&E"}

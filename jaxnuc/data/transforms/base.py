@@ -43,7 +43,7 @@ class Transform(ABC):
 
     @abstractmethod
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        """Returns the changed sample; geometry moves image, instances, classes and ignore alike.
+        """Returns the changed sample; geometry moves the image and all maps alike.
 
         Args:
           sample: the input, which stays as it is.

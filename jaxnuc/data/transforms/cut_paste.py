@@ -11,6 +11,7 @@ from jaxnuc.data.color_spaces import to_uint8
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.sample_checks import class_pixels
 from jaxnuc.data.transforms.base import Transform, check_classes
+from jaxnuc.data.transforms.geometry import moved
 from jaxnuc.postprocess.regions import regions
 
 RIM = 2  # pixels over which a pasted nucleus fades into its new surroundings
@@ -150,11 +151,11 @@ class _Canvas:
     """Copies of a sample's maps, that nuclei are pasted on."""
 
     def __init__(self, sample: Sample, overlap: float):
-        classes = None if sample.classes is None else sample.classes.copy()
-        self.sample = replace(
-            sample, image=sample.image.copy(), instances=sample.instances.copy(), classes=classes
+        self.sample = replace(moved(sample, np.copy), ignore=sample.ignore)
+        layers = (
+            [sample.instances] if sample.covered is None else [sample.instances, sample.covered]
         )
-        self._next = int(sample.instances.max(initial=0)) + 1
+        self._next = 1 + max(int(layer.max(initial=0)) for layer in layers)
         self._overlap = overlap
         # What cannot be pasted on, or only in part: the pixels that each nucleus can still lose.
         self._taken = _grown(sample.instances != 0)
@@ -195,6 +196,8 @@ class _Canvas:
         under = self.sample.image[window]
         under[:] = to_uint8(under + opacity * (cutting.image.astype(np.float32) - under))
         instances[mask] = self._next
+        if self.sample.covered is not None:
+            self.sample.covered[window][mask] = 0  # the copy hides all that is below
         if self.sample.classes is not None and cutting.classes is not None:
             self.sample.classes[window][mask] = cutting.classes[mask]
         self._taken[window] |= _grown(mask)

@@ -1,4 +1,7 @@
-"""Transforms that move image, instances, classes and the ignored region together."""
+"""Transforms that move image, instances, classes and the ignored region together.
+
+What lies covered under other nuclei moves like the instances.
+"""
 
 import functools
 from collections.abc import Callable
@@ -13,17 +16,20 @@ from skimage.measure import label
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms.base import Transform, check_classes
 from jaxnuc.postprocess import class_votes, regions
+from jaxnuc.postprocess.masks import masks_of
 
 Size = int | tuple[int, int]
 NEAREST, LINEAR = Image.Resampling.NEAREST, Image.Resampling.BILINEAR
 
 
-def _moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
-    """Moves pixels, without interpolation, the same way in all maps."""
-    image, instances = move(sample.image), move(sample.instances)
-    classes = None if sample.classes is None else move(sample.classes)
-    ignore = None if sample.ignore is None else move(sample.ignore)
-    return replace(sample, image=image, instances=instances, classes=classes, ignore=ignore)
+def moved(sample: Sample, move: Callable[[np.ndarray], np.ndarray]) -> Sample:
+    """Moves pixels, without interpolation, the same way in the image and all maps."""
+    maps: dict[str, Any] = {
+        name: move(array)
+        for name in ("image", "instances", "classes", "ignore", "covered")
+        if (array := getattr(sample, name)) is not None
+    }
+    return replace(sample, **maps)
 
 
 def sides(size: Any, name: str = "size") -> tuple[int, int]:
@@ -39,7 +45,7 @@ def sides(size: Any, name: str = "size") -> tuple[int, int]:
 def crop(sample: Sample, top: int, left: int, height: int, width: int) -> Sample:
     """The window of all maps that begins at (top, left), which must lie inside."""
     # Copies, so that a crop does not keep the whole image alive.
-    return _moved(sample, lambda a: a[top : top + height, left : left + width].copy())
+    return moved(sample, lambda a: a[top : top + height, left : left + width].copy())
 
 
 def centers(full: int, resized: int) -> np.ndarray:
@@ -58,8 +64,8 @@ def resize(sample: Sample, height: int, width: int) -> Sample:
         return sample
     nearest = np.ix_(centers(h, height), centers(w, width))
     resized = Image.fromarray(sample.image).resize((width, height), LINEAR)
-    moved = _moved(sample, lambda a: a[nearest])
-    return replace(moved, image=np.array(resized))
+    nearby = moved(sample, lambda a: a[nearest])
+    return replace(nearby, image=np.array(resized))
 
 
 def padded(sample: Sample, size: Size) -> Sample:
@@ -74,9 +80,13 @@ def padded(sample: Sample, size: Size) -> Sample:
     def pad(a: np.ndarray) -> np.ndarray:
         return np.pad(a, margins + ((0, 0),) * (a.ndim - 2), mode="reflect")
 
-    larger = _moved(sample, pad)
+    larger = moved(sample, pad)
     inside = slice(rows // 2, rows // 2 + h), slice(columns // 2, columns // 2 + w)
-    return replace(larger, instances=_separate_copies(larger.instances, inside))
+    if larger.covered is None:
+        return replace(larger, instances=_separate_copies(larger.instances, inside))
+    layers = np.dstack([larger.instances, larger.covered])
+    _separate_whole_copies(layers, inside)
+    return replace(larger, instances=layers[..., 0].copy(), covered=layers[..., 1:].copy())
 
 
 def _separate_copies(instances: np.ndarray, inside: tuple[slice, slice]) -> np.ndarray:
@@ -86,6 +96,20 @@ def _separate_copies(instances: np.ndarray, inside: tuple[slice, slice]) -> np.n
     ids[0] = 0
     ids[pieces[inside]] = instances[inside]
     return ids[pieces].astype(np.int32)
+
+
+def _separate_whole_copies(layers: np.ndarray, inside: tuple[slice, slice]) -> None:
+    """The same of nuclei that overlap: all layers (H, W, 1 + D) of a copy get the same new id."""
+    unused = int(layers.max(initial=0)) + 1
+    original = np.zeros(layers.shape[:2], bool)
+    original[inside] = True
+    for number, (row, col, mask) in zip(*masks_of(layers[..., 0], layers[..., 1:]), strict=True):
+        box = np.s_[row : row + mask.shape[0], col : col + mask.shape[1]]
+        pieces = label(mask, connectivity=2)
+        kept = np.unique(pieces[original[box] & mask])
+        for piece in np.setdiff1d(np.arange(1, pieces.max() + 1), kept):
+            layers[box][(pieces == piece)[..., None] & (layers[box] == number)] = unused
+            unused += 1
 
 
 @dataclass(frozen=True)
@@ -240,7 +264,7 @@ class FlipTurn(Transform):
         def move(a: np.ndarray) -> np.ndarray:
             return np.rot90(a[:, ::-1] if flip else a, turns).copy()
 
-        return _moved(sample, move)
+        return moved(sample, move)
 
 
 @dataclass(frozen=True)
@@ -310,13 +334,13 @@ class Elastic(Transform):
         np.clip(rows, 0, h - 1, out=rows)
         np.clip(columns, 0, w - 1, out=columns)
         nearest = np.rint(rows).astype(int), np.rint(columns).astype(int)
-        moved = _moved(sample, lambda a: a[nearest])
+        nearby = moved(sample, lambda a: a[nearest])
         image = np.empty_like(sample.image)
         for channel in range(image.shape[-1]):
             image[..., channel] = map_coordinates(
                 sample.image[..., channel], (rows, columns), order=1, mode="nearest"
             )
-        return replace(moved, image=image)
+        return replace(nearby, image=image)
 
 
 @functools.lru_cache(maxsize=32)
@@ -391,6 +415,9 @@ class Affine(Transform):
             picture, form = Image.fromarray(array), Image.Transform.AFFINE
             return np.array(picture.transform((w, h), form, numbers, how, fillcolor=beyond))
 
+        covered = None
+        if sample.covered is not None:
+            covered = np.dstack([move(layer) for layer in np.moveaxis(sample.covered, -1, 0)])
         ignore = sample.ignore
         if ignore is not None:
             ignore = move(ignore.astype(np.uint8), beyond=int(self.ignore)) > 0
@@ -400,6 +427,7 @@ class Affine(Transform):
             instances=move(sample.instances),
             classes=None if sample.classes is None else move(sample.classes),
             ignore=ignore,
+            covered=covered,
         )
 
 

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Integer, Shaped
 
-from jaxnuc.postprocess import label_components, regions
+from jaxnuc.io.polygons import line_pixels
+from jaxnuc.postprocess import label_components
 from jaxnuc.postprocess.filters import over_cross
-from jaxnuc.postprocess.masks import Mask, paint
+from jaxnuc.postprocess.masks import Mask, masks_of
+from jaxnuc.representations.targets.dominant_points import dominant_points, outer_contour
 
 _REACH = 2  # pixels from a nucleus to the line around it
 
@@ -53,38 +55,55 @@ def dcan_contour(instances: Integer[np.ndarray, "h w"], radius: int = 3) -> Bool
 
 
 def alnet_maps(
-    instances: np.ndarray, max_instances: int | None = None, canny: bool = False
-) -> tuple[np.ndarray, np.ndarray]:
+    instances: Integer[np.ndarray, "h w"],
+    covered: Integer[np.ndarray, "h w d"] | None = None,
+    max_instances: int | None = None,
+    canny: bool = False,
+    simplified: bool = True,
+) -> tuple[Bool[np.ndarray, "h w"], Bool[np.ndarray, "h w"]]:
     """AL-Net's mask, in which nuclei do not touch, and the ring along their outlines.
 
-    The published code draws the annotated polygons; here the instances' pixels take their place.
+    The published code draws the annotated polygons; here the nuclei's pixels take their place.
 
     Args:
-      instances: (H, W) integer label map.
+      instances: label map, 0 is background.
+      covered: what it hides of nuclei that overlap, see `jaxnuc.data.Sample`.
       max_instances: only the largest are kept; None keeps all.
       canny: the ring is that of the mask's Canny edges, as for MoNuSeg and BNS in the published
         code, and not that of the outlines.
+      simplified: see `separated_mask`.
 
     Returns:
-      Mask and ring, (H, W) bool.
+      Mask and ring.
     """
-    nuclei = largest_first(instances, max_instances)
-    mask = separated_mask(nuclei, instances.shape)
-    line = canny_line(mask) if canny else inner_line(paint(nuclei, mask.shape))
+    nuclei = largest_first(instances, covered, max_instances)
+    mask = separated_mask(nuclei, instances.shape, simplified)
+    line = canny_line(mask) if canny else outlines(nuclei, instances.shape)
     return mask, over_cross(np.logical_or, line)
 
 
-def largest_first(instances: np.ndarray, max_instances: int | None = None) -> list[Mask]:
-    """The instances (H, W) as masks by descending area, equal ones in the order of their ids."""
-    found = regions(instances)
-    masks = []
-    for k in np.argsort(-found.areas, kind="stable")[:max_instances].tolist():
-        row, col, end_row, end_col = found.boxes[k].tolist()
-        masks.append(Mask(row, col, instances[row:end_row, col:end_col] == found.ids[k]))
-    return masks
+def largest_first(
+    instances: Integer[np.ndarray, "h w"],
+    covered: Integer[np.ndarray, "h w d"] | None = None,
+    max_instances: int | None = None,
+) -> list[Mask]:
+    """The nuclei as masks by descending area, equal ones in the order of their ids."""
+    _, masks = masks_of(instances, covered)
+    return sorted(masks, key=lambda nucleus: -np.count_nonzero(nucleus.mask))[:max_instances]
 
 
-def separated_mask(nuclei: Sequence[Mask], shape: tuple[int, ...]) -> np.ndarray:
+def outlines(nuclei: Sequence[Mask], shape: tuple[int, ...]) -> Bool[np.ndarray, "h w"]:
+    """The inner lines of nuclei in an image of `shape` (H, W), also where others cover them."""
+    line = np.zeros(shape, bool)
+    for nucleus in nuclei:
+        window, own = _in_window(nucleus, shape, margin=1)
+        line[window] |= inner_line(own)
+    return line
+
+
+def separated_mask(
+    nuclei: Sequence[Mask], shape: tuple[int, ...], simplified: bool = True
+) -> Bool[np.ndarray, "h w"]:
     """The union of nuclei, each surrounded by a line of background.
 
     One after the other a nucleus is painted, and then a line, one pixel wide, is taken out along
@@ -95,22 +114,37 @@ def separated_mask(nuclei: Sequence[Mask], shape: tuple[int, ...]) -> np.ndarray
     Args:
       nuclei: the largest first; they may overlap.
       shape: (H, W) of the image.
+      simplified: the line is the polygon through the contour's dominant points, as in the published
+        code, which may cut off sharp tips of the nucleus itself; otherwise the whole contour.
     """
     mask = np.zeros(shape, bool)
-    for row, col, nucleus in nuclei:
-        end_row, end_col = row + nucleus.shape[0], col + nucleus.shape[1]
-        mask[row:end_row, col:end_col] |= nucleus
-        top, left = max(row - _REACH, 0), max(col - _REACH, 0)
-        window = mask[top : end_row + _REACH, left : end_col + _REACH]
-        grown = np.zeros(window.shape, bool)
-        grown[row - top : end_row - top, col - left : end_col - left] = nucleus
+    for nucleus in nuclei:
+        window, own = _in_window(nucleus, shape, margin=_REACH)
+        mask[window] |= own
+        grown = own
         for _ in range(_REACH):
             grown = over_cross(np.logical_or, grown)
-        framed = np.ones((window.shape[0] + 2, window.shape[1] + 2), bool)
-        np.logical_not(grown, out=framed[1:-1, 1:-1])
-        outside = label_components(framed, connectivity=1) == 1  # holes are later components
-        window[grown & over_cross(np.logical_or, outside)[1:-1, 1:-1]] = False
+        parts = label_components(grown)
+        for number in range(1, parts.max() + 1):
+            contour = outer_contour(parts == number)
+            corners = dominant_points(contour) if simplified else contour
+            x, y = line_pixels(corners[:, ::-1], *grown.shape)
+            mask[window][y, x] = False
     return mask
+
+
+def _in_window(
+    nucleus: Mask, shape: tuple[int, ...], margin: int
+) -> tuple[tuple[slice, slice], np.ndarray]:
+    """The box of a nucleus and a margin, within the image, and the nucleus' pixels in it."""
+    height, width = nucleus.mask.shape
+    top, left = max(nucleus.row - margin, 0), max(nucleus.col - margin, 0)
+    bottom = min(nucleus.row + height + margin, shape[0])
+    right = min(nucleus.col + width + margin, shape[1])
+    own = np.zeros((bottom - top, right - left), bool)
+    row, col = nucleus.row - top, nucleus.col - left
+    own[row : row + height, col : col + width] = nucleus.mask
+    return np.s_[top:bottom, left:right], own
 
 
 def canny_line(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:

@@ -108,6 +108,22 @@ def test_clusters(root):
     assert len(Source(root, "train", subset="cluster", val_fraction=0.4)) == 2
 
 
+@pytest.mark.parametrize("cache", [True, False])
+def test_outlines_that_overlap(root, cache):
+    outer = [[4.0, 3.0], [12.0, 3.0], [12.0, 12.0], [4.0, 12.0]]
+    write(root / "TargetA" / "test_json" / "1.json", shapes(("nuc", SQUARE), ("b", outer)))
+    source = Source(root, "test", subset="target_a", cache=cache)
+    for sample in (source[0], source[0]):
+        whole = np.zeros((2, 16, 20), bool)
+        whole[0, 2:8, 2:8] = whole[1, 3:12, 4:12] = True
+        np.testing.assert_array_equal(sample.instances, np.where(whole[0], 1, 2 * whole[1]))
+        np.testing.assert_array_equal(sample.covered[..., 0], 2 * (whole[0] & whole[1]))
+        assert sample.covered.dtype == np.int32
+        assert sample.covered.shape == (16, 20, 1)
+        sample.covered[:] = 0  # may be changed
+    assert Source(root, "test", subset="target_b")[0].covered is None
+
+
 def test_which_outlines_are_nuclei(root):
     sample = Source(root, "test", subset="target_a", outlines={"nuclei": ("nuc", "b")})[0]
     # Ids are positions among the nuclei.
