@@ -11,7 +11,7 @@ import tifffile
 from PIL import Image
 
 from jaxnuc import registry
-from jaxnuc.data import sources
+from jaxnuc.data.splits import open_split
 from jaxnuc.data.synthetic import generate
 from jaxnuc.postprocess import regions
 from jaxnuc.run.log import read_log
@@ -157,14 +157,15 @@ def test_a_page_leads_from_the_files_of_its_data_to_nuclei(page, jaxnuc, tmp_pat
     root = tmp_path / "data" / section["name"]
     done = jaxnuc("evaluate", "--workdir=run", source, f"--root={root}", "--output=figures")
     assert done.status == 0, done.err
-    opened = sources.create(**section, root=root, split="test")
+    opened = open_split(section, str(root), "test")
     with open(tmp_path / "figures" / "counts.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["name"] for row in rows] == [*opened.ids]
-    for row, sample in zip(rows, opened, strict=True):
+    samples = [opened[index] for index in range(len(opened))]
+    for row, sample in zip(rows, samples, strict=True):
+        assert row["name"] == sample.meta["name"]
         assert float(row["tp"]) + float(row["fn"]) == len(np.unique(sample.instances)) - 1
     figures = json.loads((tmp_path / "figures" / "metrics.json").read_text())
-    assert ("mpq_pooled" in figures["figures"]) == (opened.label_set is not None)
+    assert ("mpq_pooled" in figures["metrics"]) == (opened.label_set is not None)
 
     Image.fromarray(tissue(1)[0][0]).save(tmp_path / "a.png")
     small = (f"--patch={SIDE}", "--overlap=32", f"--tile={SIDE}", "--workers=0", "--no-stains")
