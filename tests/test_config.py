@@ -56,7 +56,10 @@ EXAMPLES = {
     ),
     "harunet_dsb2018": both(),
     "hovernet_consep": both(
-        *(f"source={name}" for name in ("consep", "kumar", "pannuke")), "fast", "scratch"
+        *(f"source={name}" for name in ("consep", "kumar", "pannuke", "monusac")),
+        *(f"source={name}" for name in ("monuseg", "cpm17", "tnbc")),
+        "fast",
+        "scratch",
     ),
     "labeltree_nucls_consep": (
         "",
