@@ -120,7 +120,7 @@ PAGES = {  # what is behind the colon, sets below the root, changes, the set to 
     ),
     "alnet_attention_cnseg": ("small", [cnseg], [], "cnseg"),
     "stardist_conic": ("small", [conic], [], "conic(separate=True)"),
-    "stardist_labeltree_pannuke_consep": ("small", [pannuke, consep], [], "consep"),
+    "stardist_labeltree_pannuke_consep": ("small,mixed", [pannuke, consep], [], "consep"),
     "hovernet_consep": ("small,source=monusac", [monusac], [WINDOWS], "monusac(mpp=0.25)"),
 }
 

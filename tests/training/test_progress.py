@@ -18,7 +18,7 @@ def test_counts_evaluations_since_the_best():
 
 
 def test_survives_a_checkpoint():
-    progress = Progress({"next": 3}, -0.5, 2, ["Lion gives way to SGD"], {"aji": 0.5})
+    progress = Progress({"next": 3}, 1, 5, -0.5, 2, ["Lion gives way to SGD"], {"aji": 0.5})
     assert Progress.from_json(json.loads(json.dumps(progress.to_json()))) == progress
     progress.observe({"aji": math.nan, "hd95": math.inf}, None)
     restored = Progress.from_json(json.loads(json.dumps(progress.to_json(), allow_nan=False)))
