@@ -4,7 +4,7 @@ Methods: Tarvainen and Valpola, "Mean teachers are better role models", NeurIPS 
 "Self-ensembling for visual domain adaptation", ICLR 2018. No paper's setting. `shift=dsb2018` has
 the nuclei of fluorescence images of the 2018 Data Science Bowl, and its stained and gray images
 without theirs; `shift=consep` those of CoNSeP, and the images of MoNuSeg. `without` leaves the
-unlabeled images out. docs/domains.md; what was found is in docs/results.md.
+unlabeled images out. See docs/domains.md.
 
     jaxnuc train --config=self_training:small --workdir=runs/self_training \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN
