@@ -54,7 +54,8 @@ def run(options: argparse.Namespace) -> None:
     from jaxnuc.metrics.folders import score_folders
 
     names = (field.name for field in dataclasses.fields(Conventions))
-    conventions = Conventions(**{name: getattr(options, name) for name in names})
+    given = {name: getattr(options, name) for name in names if name in options}
+    conventions = Conventions(**given)  # nuclei of label images do not overlap
     protocols: list[str | dict[str, Any]] = [*options.protocol]
     if options.thresholds:
         protocols.append({"name": "detection", "thresholds": options.thresholds})
