@@ -254,6 +254,7 @@ def validation(monitor, metrics=(), label_set=None, protocols=()):
     maps = [(np.array([[1, 0]]), np.array([[1, 0]]))]
     segment = Known(Decode(tuple(maps), labels_of(2)))
     rules = {"threshold": 0.5, "inclusive": False, "matching": "iou", "empty": "skip"}
+    rules["overlapping"] = False
     section = _Config(rules, monitor=monitor, metrics=metrics, protocols=protocols, workers=0)
     config = _Config(evaluation=section)
     source = Annotated(maps, label_set=label_set)

@@ -258,13 +258,13 @@ def test_two_devices_are_one(tmp_path, config, start, finish, lines, same_curve)
 def test_a_source_of_the_same_name_is_below_the_same_root(config):
     config.self_training.source = ConfigDict({"name": "folder"})
     config.self_training.update(root="", split="val")
-    parts = loop.build_parts(config)
-    first = next(parts.batches)["unlabeled"]["image"]
-    parts.batches.close()
+    (batches,) = loop.build_parts(config).batches.values()
+    first = next(batches)["unlabeled"]["image"]
+    batches.close()
     config.self_training.root = config.data.root
-    parts = loop.build_parts(config)
-    np.testing.assert_array_equal(next(parts.batches)["unlabeled"]["image"], first)
-    parts.batches.close()
+    (batches,) = loop.build_parts(config).batches.values()
+    np.testing.assert_array_equal(next(batches)["unlabeled"]["image"], first)
+    batches.close()
 
 
 def test_wrong_configurations(tmp_path, config, monkeypatch):
