@@ -13,7 +13,7 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks, base
 from jaxnuc.models._blocks import batch_norm
-from jaxnuc.models.base import FeatureMap
+from jaxnuc.models.base import FeatureMap, Images
 from jaxnuc.registry import one_of
 
 RESNET18: dict[str, Any] = {"blocks": (2, 2, 2, 2), "block": "basic"}
@@ -140,3 +140,29 @@ class ResNet(base.Block):
                 x = between(layer, x)
             features.append(x)
         return features
+
+
+class ResNetNetwork(base.Network):
+    """A network whose features are those of a residual encoder.
+
+    Attributes:
+      blocks: number of residual blocks in each of the four layers of the encoder.
+      block: `"bottleneck"` or `"basic"`.
+      base_width: channels of the encoder's stem.
+      output_stride: of the encoder: 32, 16 or 8.
+      input_scale: images are `input_scale * images + input_offset` first, as in the published code.
+      input_offset: as above; 1 and 0 leave the images as they are.
+    """
+
+    blocks: Sequence[int] = RESNET50["blocks"]
+    block: str = RESNET50["block"]
+    base_width: int = 64
+    output_stride: int = 8
+    input_scale: float = 2.0
+    input_offset: float = -1.0
+
+    def encode(self, images: Images, train: bool) -> list[jax.Array]:
+        """The feature maps of the encoder; to be called once, within `__call__`."""
+        layout = (self.blocks, self.block, self.base_width, self.output_stride)
+        encoder = ResNet(*layout, name="encoder", **self.common)
+        return encoder(images * self.input_scale + self.input_offset, train)

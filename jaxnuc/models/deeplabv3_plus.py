@@ -11,8 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._blocks import ConvNormAct, heads, resize_bilinear
-from jaxnuc.models._resnet import RESNET18, RESNET50, RESNET101, ResNet
-from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
+from jaxnuc.models._resnet import RESNET18, RESNET101, ResNetNetwork
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps
 
 
 class PyramidPooling(Block):
@@ -36,21 +36,17 @@ class PyramidPooling(Block):
         return nn.Dropout(self.dropout_rate, deterministic=not train)(x)
 
 
-class Model(Network):
+class Model(ResNetNetwork):
     """DeepLabV3+.
+
+    With the fields of the residual encoder that `ResNetNetwork` has.
 
     Attributes:
       outputs: channels of each map; one 1x1 head a map, bilinear to the size of the images.
-      blocks: number of residual blocks in each of the four layers of the encoder.
-      block: `"bottleneck"` or `"basic"`.
-      base_width: channels of the encoder's stem.
-      output_stride: of the encoder: 32, 16 or 8.
       rates: of the dilated 3x3; the paper doubles them at an output stride of 8.
       features: channels of the pyramid and of the decoder.
       low_features: channels to which the map of layer 1 is reduced before the decoder.
       dropout_rate: behind the pyramid, as in the published code.
-      input_scale: images are `input_scale * images + input_offset` first, as in the published code.
-      input_offset: as above; 1 and 0 leave the images as they are.
     """
 
     VARIANTS: ClassVar = {
@@ -60,22 +56,15 @@ class Model(Network):
         "tiny": {"blocks": (1, 1, 1, 1), "base_width": 4, "features": 4, "low_features": 3},
     }
 
-    blocks: Sequence[int] = RESNET50["blocks"]
-    block: str = RESNET50["block"]
-    base_width: int = 64
     output_stride: int = 16
     rates: Sequence[int] = (6, 12, 18)
     features: int = 256
     low_features: int = 48
     dropout_rate: float = 0.1
-    input_scale: float = 2.0
-    input_offset: float = -1.0
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        layout = (self.blocks, self.block, self.base_width, self.output_stride)
-        encoder = ResNet(*layout, name="encoder", **self.common)
-        _, low, *_, x = encoder(images * self.input_scale + self.input_offset, train)
+        _, low, *_, x = self.encode(images, train)
         sizes = (self.features, self.rates, self.dropout_rate)
         x = PyramidPooling(*sizes, name="pyramid", **self.common)(x, train)
         low = ConvNormAct(self.low_features, kernel=1, name="low", **self.common)(low, train)

@@ -11,8 +11,8 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from jaxnuc.models._blocks import ConvNormAct, heads, resize_bilinear
-from jaxnuc.models._resnet import RESNET18, RESNET50, RESNET101, ResNet
-from jaxnuc.models.base import AnyArray, FeatureMap, Images, Maps, Network
+from jaxnuc.models._resnet import RESNET18, RESNET101, ResNetNetwork
+from jaxnuc.models.base import AnyArray, FeatureMap, Images, Maps
 
 
 def mean_of_cells(x: Float[AnyArray, "b h w c"], bins: int) -> Float[AnyArray, "b {bins} {bins} c"]:
@@ -33,22 +33,18 @@ def _weights(side: int, bins: int) -> Float[AnyArray, "{bins} _"]:
     return inside / inside.sum(axis=1, keepdims=True)
 
 
-class Model(Network):
+class Model(ResNetNetwork):
     """PSPNet.
+
+    With the fields of the residual encoder that `ResNetNetwork` has.
 
     Attributes:
       outputs: channels of each map; one 1x1 head a map, bilinear to the size of the images.
-      blocks: number of residual blocks in each of the four layers of the encoder.
-      block: `"bottleneck"` or `"basic"`.
-      base_width: channels of the encoder's stem.
-      output_stride: of the encoder: 32, 16 or 8.
       bins: cells each way of the grids over which means are taken.
       features: channels of the last 3x3 and of each grid.
       auxiliary: channels of a second branch behind layer 3, which gives one side map each in
         training, which the paper weighs 0.4 (`side_weight` of the representation's loss); 0: none.
       dropout_rate: before the heads.
-      input_scale: images are `input_scale * images + input_offset` first.
-      input_offset: as above; 1 and 0 leave the images as they are.
     """
 
     VARIANTS: ClassVar = {
@@ -58,22 +54,14 @@ class Model(Network):
         "tiny": {"blocks": (1, 1, 1, 1), "base_width": 4, "features": 4, "auxiliary": 4},
     }
 
-    blocks: Sequence[int] = RESNET50["blocks"]
-    block: str = RESNET50["block"]
-    base_width: int = 64
-    output_stride: int = 8
     bins: Sequence[int] = (1, 2, 3, 6)
     features: int = 512
     auxiliary: int = 256
     dropout_rate: float = 0.1
-    input_scale: float = 2.0
-    input_offset: float = -1.0
 
     @nn.compact
     def __call__(self, images: Images, train: bool = False) -> Maps:
-        layout = (self.blocks, self.block, self.base_width, self.output_stride)
-        encoder = ResNet(*layout, name="encoder", **self.common)
-        *_, before, x = encoder(images * self.input_scale + self.input_offset, train)
+        *_, before, x = self.encode(images, train)
 
         def maps_of(x: FeatureMap, suffix: str) -> Maps:
             x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
