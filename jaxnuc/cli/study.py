@@ -40,7 +40,7 @@ def run(options: argparse.Namespace) -> int:
     logger.info("importing JAX")
     from jaxnuc.prediction.tiles import parse_shard
     from jaxnuc.studies import results, tables
-    from jaxnuc.studies.runs import Interrupted, Plan
+    from jaxnuc.studies.runs import Interrupted, plan
     from jaxnuc.studies.study import Study
 
     study = STUDIES.make(options.study)
@@ -49,11 +49,11 @@ def run(options: argparse.Namespace) -> int:
     if options.row and options.table:
         raise ValueError(f"--row={options.row} trains and --table does not; give one of them")
     part = study.part(*parse_shard(options.row)) if options.row else tuple(study.rows)
-    plan = Plan.make(study, options.output, [*map(Path, options.merge)], options.overrides)
+    planned = plan(study, options.output, [*map(Path, options.merge)], options.overrides)
     failed: list[str] = []
     if not options.table:
         try:
-            failed = plan.complete(part)
+            failed = planned.complete(part)
         except Interrupted:
             logger.warning("stopped; run the same command again to go on")
             return 1
@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
             "part %s is done; once all are, a run without --row writes the table", options.row
         )
     else:
-        found = results.collect(plan)
+        found = results.collect(planned)
         options.output.mkdir(parents=True, exist_ok=True)
         tables.write(options.output, study, found)
         print(tables.markdown(study, found), end="")

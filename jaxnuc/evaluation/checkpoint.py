@@ -3,7 +3,6 @@
 import json
 import logging
 import os
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.evaluation.scoring import Segment
 from jaxnuc.evaluation.thresholds import optimize_thresholds
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics import Summary, figures_csv
 from jaxnuc.prediction.patches import OVERLAP
 from jaxnuc.prediction.predictor import load
@@ -206,8 +206,7 @@ class _Restored:
         """Evaluates the networks on the data sets; where there are several, writes the table."""
         base, found = self.output or self.workdir, {}
         for label, (source, split) in data.items():
-            name = re.sub(r"[^\w.-]+", "_", label).strip("_")
-            folder = base / f"eval_{name}_{split}"
+            folder = base / f"eval_{plain_name(label).strip('_')}_{split}"
             if len(data) == 1 and self.output is not None:
                 folder = self.output
             found[label] = self._evaluate(source, split, folder, options)

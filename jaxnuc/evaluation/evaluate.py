@@ -2,7 +2,6 @@
 
 import logging
 import math
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from jaxnuc.evaluation.scoring import (
     score_images,
 )
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics import Evaluation, Summary
 from jaxnuc.metrics.protocols import base as protocols
 from jaxnuc.outputs.drawing import save_png
@@ -165,7 +165,7 @@ def _draw(
     for kind, indices in chosen.items():
         for place, index in enumerate(indices, 1):
             name = evaluation.names[index]
-            plain = re.sub(r"[^\w.-]+", "_", name)[:50]  # names may be paths
+            plain = plain_name(name)[:50]  # names may be paths
             path = folder / f"{kind}_{place:02d}_{pq[index]:.3f}_{plain}.png"
             sample = source[index]
             found = check_shape(segment(sample.image).instances, sample.instances, name)

@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -22,6 +23,15 @@ def image_name(path: str | os.PathLike[str]) -> str:
     """
     stem = os.fsencode(Path(path).stem).decode(errors="replace")
     return stem[:-4] if stem.lower().endswith(".ome") and len(stem) > 4 else stem
+
+
+def plain_name(text: str) -> str:
+    """Any text as a part of a file's name: whatever is no letter, digit, `_`, `.` or `-` is `_`.
+
+    >>> plain_name("both at once, 300 steps/a")
+    'both_at_once_300_steps_a'
+    """
+    return re.sub(r"[^\w.-]+", "_", text)
 
 
 def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:

@@ -37,23 +37,34 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Trainings:
+    """What the trainings of a row took.
+
+    Attributes:
+      runs: how many are finished.
+      cost: of the network; None before the first training is finished.
+      step: seconds of a training step, the median over the logs.
+      seconds: of a training, the mean over the runs; of one that was interrupted, of its last part.
+    """
+
+    runs: int = 0
+    cost: Cost | None = None
+    step: float = math.nan
+    seconds: float = math.nan
+
+
+@dataclass(frozen=True)
 class RowResults:
     """What came of a row.
 
     Attributes:
       row: the row.
-      runs: how many of its trainings are finished.
-      cost: of its network; None before the first training is finished.
-      step: seconds of a training step, the median over the logs.
-      seconds: of a training, the mean over the runs; of one that was interrupted, of its last part.
+      trainings: that gave its networks.
       figures: by data set and name, of those that were evaluated.
     """
 
     row: Row
-    runs: int
-    cost: Cost | None
-    step: float
-    seconds: float
+    trainings: Trainings
     figures: Mapping[str, Mapping[str, Figure]]
 
 
@@ -72,7 +83,10 @@ def collect(plan: Plan, level: float = 0.95) -> list[RowResults]:
         }
         for name, found in _of_data_set(plan, evaluations, level).items():
             figures[name][label] = found
-    return [_row(plan, row, figures[row.name]) for row in study.rows]
+    trained = {row.name: _trainings(plan, row) for row in study.rows if row.config}
+    return [
+        RowResults(row, trained[study.trained(row).name], figures[row.name]) for row in study.rows
+    ]
 
 
 def _of_data_set(
@@ -103,23 +117,20 @@ def _of_data_set(
     return found
 
 
-def _row(plan: Plan, row: Row, figures: Mapping[str, Mapping[str, Figure]]) -> RowResults:
-    trained = plan.study.trained(row)
-    runs = [plan.runs[trained.name, repeat] for repeat in plan.study.repeats]
+def _trainings(plan: Plan, row: Row) -> Trainings:
+    runs = [plan.runs[row.name, repeat] for repeat in plan.study.repeats]
     runs = [run for run in runs if run.finished]
     if not runs:
-        return RowResults(row, 0, None, math.nan, math.nan, figures)
+        return Trainings()
     folder = checkpoints.find(runs[0].workdir, "latest")
     representation = make_representation(runs[0].config, checkpoints.read_label_sets(folder))
     step = [s for run in runs for s in _steps(read_log(run.workdir / LOG))]
     seconds = [json.loads((run.workdir / FINISHED).read_text())["seconds"] for run in runs]
-    return RowResults(
-        row,
+    return Trainings(
         len(runs),
         cost(make_model(runs[0].config, representation)),
         statistics.median(step) if step else math.nan,
         statistics.fmean(seconds),
-        figures,
     )
 
 

@@ -4,9 +4,8 @@ import json
 import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
@@ -18,7 +17,7 @@ from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics.evaluation import FIGURES
 from jaxnuc.run import checkpoints
 from jaxnuc.run.log import LOG, read_log
-from jaxnuc.studies.study import Row, Study
+from jaxnuc.studies.study import Row, Study, folder_of
 from jaxnuc.training import workdir as workdirs
 from jaxnuc.training.loop import STOPPED, train_and_evaluate
 
@@ -58,67 +57,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Plan:
-    """The trainings and evaluations of a study, below its folder.
+    """The trainings and evaluations of a study; made by `plan`.
 
     Attributes:
       study: what is to be done.
-      folder: where runs are written.
-      merged: folders of the same study, such as of other machines, that are only read.
-      overrides: values as text by key, of the configurations of all rows.
-      runs: the trainings by (row, repeat), filled in by `make`.
+      folders: the first one is written; the others, such as those of other machines, are read.
+      runs: the trainings by (row, repeat).
     """
 
     study: Study
-    folder: Path
-    merged: Sequence[Path] = ()
-    overrides: Mapping[str, str] = field(default_factory=dict)
-    runs: dict[tuple[str, str], Run] = field(default_factory=dict)
-
-    @classmethod
-    def make(
-        cls,
-        study: Study,
-        folder: Path,
-        merged: Sequence[Path] = (),
-        overrides: Mapping[str, str] | None = None,
-    ) -> "Plan":
-        """Makes the configurations of all runs, so that a mistake is found before the first one.
-
-        Raises:
-          FileNotFoundError: there is no such page, or no such folder to merge.
-          ValueError: a configuration is wrong.
-        """
-        for path in merged:
-            if not path.is_dir():
-                raise FileNotFoundError(f"{path}: no such folder of a study")
-        plan = cls(study, folder, merged, overrides or {})
-        for row in study.rows:
-            if row.network_of:
-                continue
-            for repeat, values in study.repeats.items():
-                given = {**row.overrides, **values, **plan.overrides}
-                if row.start_from:
-                    given["weights.file"] = str(plan.runs[row.start_from, repeat].workdir)
-                try:
-                    config = pages.load(row.config, given)
-                except ValueError as error:
-                    raise ValueError(f"row {row.name!r} of {study.title!r}: {error}") from error
-                workdir = plan._find(Path(row.folder) / repeat, FINISHED)
-                plan.runs[row.name, repeat] = Run(row, repeat, config, workdir)
-        return plan
-
-    def _find(self, below: Path, file: str) -> Path:
-        """A folder of this study that holds a file, or else the one where it will be written."""
-        for folder in (self.folder, *self.merged):
-            if (folder / below / file).is_file():
-                return folder / below
-        return self.folder / below
+    folders: Sequence[Path]
+    runs: Mapping[tuple[str, str], Run]
 
     def evaluation(self, row: Row, repeat: str, label: str) -> Path:
         """The folder of an evaluation, where it is or will be."""
-        section = self.study.data[label]
-        name = f"eval_{Row(label).folder}_{section.get('split', 'test')}"
-        return self._find(Path(row.folder) / repeat / name, EVALUATED)
+        split = self.study.data[label].get("split", "test")
+        name = f"eval_{folder_of(label)}_{split}"
+        return _find(self.folders, Path(row.folder) / repeat / name, EVALUATED)
 
     def evaluations(self, row: Row, label: str) -> Iterator[tuple[str, Path]]:
         """The evaluations of a row on a data set that there are, by repeat."""
@@ -134,30 +89,30 @@ class Plan:
           Interrupted: by SIGTERM.
           ValueError: a run's folder holds another configuration, or the data do not fit.
         """
-        runs = [run for (name, _), run in self.runs.items() if name in {r.name for r in rows}]
-        missing = [run for run in runs if not run.finished]
-        logger.info("trainings: %d, of which %d are finished", len(runs), len(runs) - len(missing))
+        names = {row.name for row in rows}
+        runs = [run for (name, _), run in self.runs.items() if name in names]
+        missing = sum(not run.finished for run in runs)
+        logger.info("trainings: %d, of which %d are finished", len(runs), len(runs) - missing)
         failed: dict[tuple[str, str], str] = {}
-        begin = time.monotonic()
-        for number, run in enumerate(missing):
-            left = ""
-            if number:
-                seconds = (time.monotonic() - begin) / number * (len(missing) - number)
-                left = f"; about {_duration(seconds)} left"
-            title = f"{run.row.name!r}, {run.repeat}"
-            logger.info("training %d of %d: %s%s", number + 1, len(missing), title, left)
-            if (run.row.start_from, run.repeat) in failed:
-                reason = f"row {run.row.start_from!r}, from which it starts, failed"
-            else:
-                reason = self._train(run)
-            if reason:
-                logger.warning("%s failed: %s", title, reason)
-                failed[run.row.name, run.repeat] = f"{title}: {reason}"
-            else:
-                self._evaluate_all(run)
-        for run in runs:  # evaluations that are missing of finished trainings
-            if run.finished:
-                self._evaluate_all(run)
+        trained, begin = 0, time.monotonic()
+        for run in runs:
+            if not run.finished:
+                left = ""
+                if trained:
+                    seconds = (time.monotonic() - begin) / trained * (missing - trained)
+                    left = f"; about {_duration(seconds)} left"
+                trained += 1
+                title = f"{run.row.name!r}, {run.repeat}"
+                logger.info("training %d of %d: %s%s", trained, missing, title, left)
+                if (run.row.start_from, run.repeat) in failed:
+                    reason = f"row {run.row.start_from!r}, from which it starts, failed"
+                else:
+                    reason = self._train(run)
+                if reason:
+                    logger.warning("%s failed: %s", title, reason)
+                    failed[run.row.name, run.repeat] = f"{title}: {reason}"
+                    continue
+            self._evaluate_all(run)
         return list(failed.values())
 
     def _train(self, run: Run) -> str:
@@ -189,7 +144,7 @@ class Plan:
     def _evaluate(self, row: Row, run: Run, label: str) -> None:
         study, section = self.study, dict(self.study.data[label])
         folder = self.evaluation(row, run.repeat, label)
-        wanted: dict[str, Any] = {
+        wanted = {
             "data": section,
             "checkpoint": checkpoints.find(run.workdir, study.checkpoint).name,
             "duration": run.config.duration,
@@ -197,9 +152,8 @@ class Plan:
             "patch": study.patch,
             "decoder": None if row.decoder is None else dict(row.decoder),
         }
-        wanted = json.loads(json.dumps(wanted))
-        path = folder / EVALUATED
-        if path.is_file() and json.loads(path.read_text()) == wanted:
+        text, path = json.dumps(wanted) + "\n", folder / EVALUATED
+        if path.is_file() and path.read_text() == text:
             return
         path.unlink(missing_ok=True)
         logger.info("evaluating %r, %s on %s", row.name, run.repeat, label)
@@ -212,8 +166,49 @@ class Plan:
             inference=Inference(study.symmetries, study.patch, decoder=row.decoder),
             options=EvaluationOptions(overlays=OVERLAYS),
         )
-        replace_file(path, (json.dumps(wanted) + "\n").encode())
+        replace_file(path, text.encode())
         jax.clear_caches()
+
+
+def plan(
+    study: Study, folder: Path, merged: Sequence[Path] = (), overrides: Mapping[str, str] = {}
+) -> Plan:
+    """Makes the configurations of all runs, so that a mistake is found before the first one.
+
+    Args:
+      study: what is to be done.
+      folder: where it is written.
+      merged: folders of the same study, such as of other machines, that are only read.
+      overrides: values as text by key, of the configurations of all rows.
+
+    Raises:
+      FileNotFoundError: there is no such page, or no such folder to merge.
+      ValueError: a configuration is wrong.
+    """
+    for path in merged:
+        if not path.is_dir():
+            raise FileNotFoundError(f"{path}: no such folder of a study")
+    folders, runs = (folder, *merged), dict[tuple[str, str], Run]()
+    for row in study.rows:
+        if row.network_of:
+            continue
+        for repeat, values in study.repeats.items():
+            given = {**row.overrides, **values, **overrides}
+            if row.start_from:
+                given["weights.file"] = str(runs[row.start_from, repeat].workdir)
+            try:
+                config = pages.load(row.config, given)
+            except ValueError as error:
+                raise ValueError(f"row {row.name!r} of {study.title!r}: {error}") from error
+            workdir = _find(folders, Path(row.folder) / repeat, FINISHED)
+            runs[row.name, repeat] = Run(row, repeat, config, workdir)
+    return Plan(study, folders, runs)
+
+
+def _find(folders: Sequence[Path], below: Path, file: str) -> Path:
+    """The first folder that holds a file, or else the one where it will be written."""
+    found = (folder / below for folder in folders if (folder / below / file).is_file())
+    return next(found, folders[0] / below)
 
 
 def _duration(seconds: float) -> str:

@@ -1,10 +1,10 @@
 """What a study is: its rows, how often each is repeated, and on what all are evaluated."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics.base import AGGREGATIONS, REGISTRY, Metric
 from jaxnuc.registry import unknown
 
@@ -36,7 +36,12 @@ class Row:
     @property
     def folder(self) -> str:
         """Name of the folder of its runs."""
-        return re.sub(r"[^\w.-]+", "_", self.name).strip("_.")
+        return folder_of(self.name)
+
+
+def folder_of(name: str) -> str:
+    """The name of the folder of a row or of a data set."""
+    return plain_name(name).strip("_.")
 
 
 def metric_of(figure: str) -> tuple[type[Metric], str]:

@@ -93,11 +93,11 @@ def _value(figure: Figure) -> str:
 
 
 def _cost(result: RowResults) -> Iterator[str]:
-    cost = result.cost
+    cost, step, seconds = result.trainings.cost, result.trainings.step, result.trainings.seconds
     yield UNKNOWN if cost is None else f"{cost.parameters:,}"
     yield UNKNOWN if cost is None else f"{cost.multiply_adds / 1e9:.2f}"
-    yield UNKNOWN if math.isnan(result.step) else f"{1000 * result.step:.0f}"
-    yield UNKNOWN if math.isnan(result.seconds) else f"{result.seconds / 60:.1f}"
+    yield UNKNOWN if math.isnan(step) else f"{1000 * step:.0f}"
+    yield UNKNOWN if math.isnan(seconds) else f"{seconds / 60:.1f}"
 
 
 def markdown(study: Study, results: Sequence[RowResults]) -> str:
@@ -148,11 +148,12 @@ def csv(study: Study, results: Sequence[RowResults]) -> str:
     """A line for each row, data set and figure, with everything that is known of it."""
     lines: list[dict[str, Any]] = []
     for result in results:
+        taken = result.trainings
         costs = {
-            "parameters": result.cost.parameters if result.cost else "",
-            "multiply_adds": result.cost.multiply_adds if result.cost else "",
-            "seconds_per_step": result.step,
-            "seconds": result.seconds,
+            "parameters": taken.cost.parameters if taken.cost else "",
+            "multiply_adds": taken.cost.multiply_adds if taken.cost else "",
+            "seconds_per_step": taken.step,
+            "seconds": taken.seconds,
         }
         for label in study.data:
             for name in study.figures:
@@ -205,7 +206,7 @@ def report(study: Study, results: Sequence[RowResults]) -> bytes:
         parts.append(page.table(f"{study.title}: {table.title}", table.head, table.rows))
         sections.append(page.section(table.title, parts))
     sections.append(page.section("What the figures are", element("p", explanation(study))))
-    trainings = sum(result.runs for result in results if result.row.config)
+    trainings = sum(result.trainings.runs for result in results if result.row.config)
     below = f"{len(results)} rows, {trainings} trainings"
     return page.page(study.title, below, sections)
 

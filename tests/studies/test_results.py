@@ -12,7 +12,8 @@ from jaxnuc.metrics import score
 from jaxnuc.metrics.confidence import holm
 from jaxnuc.metrics.evaluation import Evaluation
 from jaxnuc.studies import Row, Study, results, seeds, tables
-from jaxnuc.studies.runs import EVALUATED, Plan
+from jaxnuc.studies.runs import EVALUATED
+from jaxnuc.studies.runs import plan as make_plan
 
 RUNS = {"a": (0, 1), "b": (0, 1), "c": (0,)}  # repeats that are evaluated
 
@@ -45,7 +46,7 @@ def made(tmp_path):
         repeats=seeds(2),
         figures=("pq_image_mean", "dice_pooled", "mpq_pooled"),
     )
-    plan = Plan.make(study, tmp_path)
+    plan = make_plan(study, tmp_path)
     found = {}
     for i, row in enumerate(rows):
         for repeat in RUNS[row.name]:

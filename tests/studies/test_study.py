@@ -6,7 +6,8 @@ import pytest
 
 from jaxnuc.config.pages import STUDIES
 from jaxnuc.studies import Row, Study, seeds
-from jaxnuc.studies.runs import FINISHED, Plan
+from jaxnuc.studies.runs import FINISHED
+from jaxnuc.studies.runs import plan as make_plan
 
 A, B = Row("a", "quickstart"), Row("b", "quickstart")
 
@@ -70,22 +71,22 @@ def test_parts_keep_rows_together_that_need_each_other():
 def test_a_mistake_in_a_row_is_found_before_anything_is_trained(tmp_path):
     wrong = study(A, Row("b", "quickstart", {"batch_sice": "3"}))
     with pytest.raises(ValueError, match=r"row 'b' of 't': .*batch_sice.*batch_size"):
-        Plan.make(wrong, tmp_path)
+        make_plan(wrong, tmp_path)
     assert not any(tmp_path.iterdir())
     with pytest.raises(FileNotFoundError, match="nowhere: no such folder of a study"):
-        Plan.make(study(A), tmp_path, [tmp_path / "nowhere"])
+        make_plan(study(A), tmp_path, [tmp_path / "nowhere"])
 
 
 def test_overrides_of_the_row_the_repeat_and_the_command_in_this_order(tmp_path):
     row = Row("a", "quickstart", {"batch_size": "3", "log_every": "5", "seed": "9"})
-    made = Plan.make(study(row, repeats=seeds(2)), tmp_path, (), {"log_every": "7"})
+    made = make_plan(study(row, repeats=seeds(2)), tmp_path, (), {"log_every": "7"})
     configs = [run.config for run in made.runs.values()]
     assert [c.seed for c in configs] == [0, 1]
     assert {(c.batch_size, c.log_every) for c in configs} == {(3, 7)}
 
 
 def test_a_training_is_finished_with_the_duration_that_it_was_to_have(tmp_path):
-    make = lambda **more: Plan.make(study(A, repeats=seeds(1)), tmp_path, (), more)
+    make = lambda **more: make_plan(study(A, repeats=seeds(1)), tmp_path, (), more)
     (run,) = make().runs.values()
     assert not run.finished
     run.workdir.mkdir(parents=True)
@@ -101,7 +102,7 @@ def test_a_training_is_finished_with_the_duration_that_it_was_to_have(tmp_path):
 def test_pages_of_the_library_can_be_planned(name, tmp_path):
     for arguments in ("", ":small", ":small,seeds=1"):
         found = STUDIES.make(name + arguments)
-        plan = Plan.make(found, tmp_path)
+        plan = make_plan(found, tmp_path)
         trained = [row for row in found.rows if row.config]
         assert len(plan.runs) == len(trained) * len(found.repeats)
     with pytest.raises(ValueError, match="unknown argument"):
