@@ -5,7 +5,7 @@ Paper: Chen, Huang, Chen, Qian, Yu, "Enhancing Nucleus Segmentation with HARU-Ne
 BNS (here TNBC) .812 / .651 / .631. What it calls AJI is `aji_plus` by its code. Table 5, MoNuSeg:
 `unet` .758 / .478 / .556, `rsu` .790 / .533 / .570, `rsu_cf` .808 / .580 / .579, `rsu_cbam` .820 /
 .590 / .583 (`rsu_cbam_everywhere` .006 less of Dice and PQ), `rsu_cbam_cf` .827 / .598 / .589,
-`all` .838 / .656 / .624. `all` ends in Algorithm 1, the others in a watershed; which, is not said.
+`all` .838 / .656 / .624. `all` ends in Algorithm 1, the others in an unspecified watershed.
 
 Settings of the published code. Not as there: images held out of the training set decide on rate and
 checkpoint, the code takes the test set; copies of an image are drawn, so an epoch is an eighth;

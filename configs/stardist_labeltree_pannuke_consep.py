@@ -2,7 +2,7 @@
 
 Paper: Parulekar et al., "Combining Datasets with Different Label Sets for Improved Nucleus
 Segmentation and Classification". PQ on the test images of the second set, after epochs of the first
-and of the second (Table 2; compare as PQ without classes, which of its kinds it is is not said):
+and of the second (Table 2; PQ without classes, of which kind the paper does not say):
 
     consep 100: .540; monusac 175, consep 75: .555; pannuke 250, consep 75: .571
     monusac 175: .579; consep 100, monusac 130: .587; pannuke 250, monusac 130: .602

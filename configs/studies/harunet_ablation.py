@@ -2,7 +2,7 @@
 
 Six networks, from a U-Net to all of HARU-Net, whose nuclei are separated by a watershed, and the
 last of them once more with the paper's post-processing, Algorithm 1: that row is another decoder
-for the same trained networks. Which watershed the paper takes is not said: here markers are the
+for the same trained networks. The paper does not say which watershed: here markers are the
 parts of the mask without its contours. Its columns AJI and PQ stand in doubt; its AJI is AJI+ by
 its code.
 

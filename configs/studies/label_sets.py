@@ -2,7 +2,7 @@
 
 Rows are trainings on one set, or on one and then on another; each is evaluated on all sets, so that
 Table 2 (the set of the second training) and Table 4 (a set never seen) are parts of one table. PQ
-is without classes; which of its kinds the paper means is not said. Published figures are those on
+is without classes; the paper does not say which of its kinds it means. Published figures are those on
 the set in brackets.
 
 `small`, for a CPU: NuCLS and CoNSeP, one alone, one after the other, both at once; MoNuSeg is never

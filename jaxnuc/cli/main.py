@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _command(name).run(options) or 0
         except KeyboardInterrupt:
-            if arguments is None:  # JAX can crash where it is torn down amid a compilation
+            if arguments is None:  # JAX can crash if the process ends amid a compilation
                 sys.stdout.flush()
                 os._exit(130)
             return 130

@@ -115,8 +115,9 @@ def plan_scoring(
                 "overlapping=True cannot leave out the regions to ignore of source "
                 f"{source.name!r}; set it to False"
             )
-        available, why = {"scores"}, "nuclei that overlap are scored without classes"
-        why = None if label_set is None else why
+        available = {"scores"}
+        if label_set is not None:
+            why = "nuclei that overlap are scored without classes"
     elif isinstance(segment, TwoSteps) and label_set is not None:
         why = segment.decode.cannot_read(label_set.finest)
         if why is None and segment.decode.class_names is not None:

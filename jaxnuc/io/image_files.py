@@ -177,7 +177,7 @@ def image_size(data: bytes, where: str) -> tuple[int, int]:
     """Height and width of an image file, as it is stored, from its header.
 
     Raises:
-      ValueError: as `decode_colors`, as far as the header tells.
+      ValueError: as `decode_colors`, where the header shows it.
     """
     with _errors(where):
         kind = _kind(data)

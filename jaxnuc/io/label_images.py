@@ -33,7 +33,7 @@ def read_label_image(path: str | Path) -> np.ndarray:
     is read as it is, one instance: label its components first where they are nuclei.
 
     Args:
-      path: of the file; its suffix tells the format.
+      path: of the file; its suffix is that of the format.
 
     Returns:
       (H, W) integer ids, 0 is background, in the file's dtype; bool becomes uint8, float, as some

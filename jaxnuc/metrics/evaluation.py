@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics.base import AGGREGATIONS, Metric, entry, make
 from jaxnuc.metrics.calibration import Calibration
 from jaxnuc.metrics.confidence import Comparison, compare
 from jaxnuc.metrics.conventions import Conventions
+from jaxnuc.metrics.panoptic import mean
 from jaxnuc.metrics.protocols.base import Result
 from jaxnuc.metrics.rows import csv_text
 from jaxnuc.metrics.scores import Scores, columns
@@ -59,30 +62,22 @@ class Evaluation:
             raise ValueError("no runs; there is nothing to summarize")
         by_name: dict[str, list[tuple[Scores, Mapping[str, str]]]] = {}
         for run in runs:
-            if run.conventions != runs[0].conventions:
-                raise ValueError(
-                    f"different conventions, {runs[0].conventions.describe()} and "
-                    f"{run.conventions.describe()}; evaluate all runs alike"
-                )
+            runs[0]._check_conventions(run)
             for name, scores, groups in zip(run.names, run.scores, run.groups, strict=True):
                 by_name.setdefault(name, []).append((scores, groups))
         known = [{m.name for m in run.metrics} for run in runs]
         metrics = tuple(m for m in runs[0].metrics if all(m.name in names for names in known))
-        counts = [n for n in counted(runs[0].scores) if all(n in counted(r.scores) for r in runs)]
+        counts = counted([scores for run in runs for scores in run.scores])
 
         def together(of_image: list[Scores]) -> Scores:
-            values = {}
-            for metric in metrics:
-                if metric.per_image:
-                    found = [s.values[metric.name] for s in of_image]
-                    found = [value for value in found if not math.isnan(value)]
-                    values[metric.name] = math.fsum(found) / len(found) if found else math.nan
+            values = {
+                m.name: float(mean(np.array([s.values[m.name] for s in of_image])))
+                for m in metrics
+                if m.per_image
+            }
             sums = {name: math.fsum(s.counts[name] for s in of_image) for name in counts}
-            nuclei = (
-                sum(s.true_nuclei for s in of_image),
-                sum(s.predicted_nuclei for s in of_image),
-            )
-            return Scores(values, sums, *nuclei, metrics, of_image[0].conventions)
+            true, predicted = (sum(getattr(s, name) for s in of_image) for name in _NUCLEI)
+            return Scores(values, sums, true, predicted, metrics, runs[0].conventions)
 
         images = [*by_name.values()]
         means = [together([scores for scores, _ in image]) for image in images]
@@ -171,11 +166,7 @@ class Evaluation:
         Raises:
           ValueError: the images or the conventions differ, or no metric is in both.
         """
-        if self.conventions != other.conventions:
-            raise ValueError(
-                f"different conventions, {self.conventions.describe()} and "
-                f"{other.conventions.describe()}; evaluate both alike"
-            )
+        self._check_conventions(other)
         metrics = [metric for metric in self.metrics if metric in other.metrics]
         if not metrics:
             raise ValueError("the two evaluations have no metric in common; evaluate both alike")
@@ -200,6 +191,13 @@ class Evaluation:
             compared |= compare(a, b, pooled_figures(metrics), **options)
         lower = {f for m in metrics if not m.higher_is_better for f in m.figures()}
         return {n: c._replace(higher_is_better=n not in lower) for n, c in compared.items()}
+
+    def _check_conventions(self, other: "Evaluation") -> None:
+        if self.conventions != other.conventions:
+            raise ValueError(
+                f"different conventions, {self.conventions.describe()} and "
+                f"{other.conventions.describe()}; evaluate both alike"
+            )
 
     def _group(self, key: str) -> list[str]:
         keys = [known for known in self.groups[0] if all(known in g for g in self.groups)]
