@@ -2,8 +2,8 @@
 
 Rows are trainings on one set, or on one and then on another; each is evaluated on all sets, so that
 Table 2 (the set of the second training) and Table 4 (a set never seen) are parts of one table. PQ
-is without classes; the paper does not say which of its kinds it means. Published figures are those on
-the set in brackets.
+is without classes; the paper does not say which of its kinds it means. Published figures are those
+on the set in brackets.
 
 `small`, for a CPU: NuCLS and CoNSeP, one alone, one after the other, both at once; MoNuSeg is never
 seen, and has no classes. CoNSeP's validation images stand for its test images.
