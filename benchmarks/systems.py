@@ -105,7 +105,7 @@ SYSTEMS = (
         "alnet_attention_cnseg",
         "DSB2018, small: PQ 0.573",
     ),
-    System("AL-Net, adaptive learning [3]", "alnet_adaptive_dsb2018", "DSB2018, small: PQ 0.624"),
+    System("AL-Net, adaptive learning [3]", "alnet_adaptive_dsb2018", "DSB2018, small: PQ 0.632"),
     System(
         "HARU-Net, the paper [4]",
         "harunet_monuseg:optimizer=paper",
