@@ -33,7 +33,7 @@ def watershed_from_contours(
     Example:
       >>> outline = np.array([[0.0, 0.1, 0.6, 0.7, 0.9, 0.0]])
       >>> watershed_from_contours(np.ones((1, 6)), outline)
-      array([[1, 1, 1, 1, 1, 2]], dtype=int32)
+      array([[1, 1, 1, 1, 2, 2]], dtype=int32)
     """
     inside = probability_map(mask_probability, "mask_probability")
     outline = probability_map(contour_probability, "contour_probability")
