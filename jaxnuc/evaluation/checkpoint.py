@@ -18,6 +18,7 @@ from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.evaluation.scoring import Segment
 from jaxnuc.evaluation.thresholds import optimize_thresholds
+from jaxnuc.evaluation.validate import monitors_of
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics import Summary, figures_csv
@@ -25,7 +26,7 @@ from jaxnuc.prediction.patches import OVERLAP
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor
 from jaxnuc.run import checkpoints
-from jaxnuc.run.log import LOG, read_log
+from jaxnuc.run.log import LOG, NOT_TRAINED, TrainingLog, read_log
 
 logger = logging.getLogger(__name__)
 
@@ -227,12 +228,15 @@ class _Restored:
         if patch is not None:
             segment = PatchwisePredictor(self.predictor, patch, overlap)
         one = len(self.folders) == 1
+        training = NOT_TRAINED
+        if one and self.log.is_file():
+            training = TrainingLog(read_log(self.log), monitors_of(self.predictor.config))
         return evaluate(
             segment,
             source,
             options.completed(self.predictor.config),
             output=folder,
-            training=read_log(self.log) if one and self.log.is_file() else (),
+            training=training,
             about={
                 "split": split,
                 "checkpoint": self.folders[0].name if one else [str(f) for f in self.folders],

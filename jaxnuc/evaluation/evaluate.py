@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from jaxnuc.reports.compared import Compared, compared
 from jaxnuc.reports.evaluation import CALIBRATIONS, write_evaluation_report
 from jaxnuc.reports.overlay import overlay
 from jaxnuc.reports.sizes import Sizes
+from jaxnuc.run.log import NOT_TRAINED, TrainingLog
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +46,7 @@ def evaluate(
     *,
     output: str | Path | None = None,
     about: Mapping[str, Any] | None = None,
-    training: Iterable[Mapping[str, Any]] = (),
+    training: TrainingLog = NOT_TRAINED,
 ) -> Summary:
     """Segments and scores every image of a source; returns the figures of the data set.
 
@@ -73,7 +74,7 @@ def evaluate(
       options: what is computed, and how.
       output: folder for the report; None writes nothing.
       about: what else `metrics.json` holds, such as the checkpoint.
-      training: lines of the training's `metrics.jsonl`, for the curves of the report.
+      training: the log of the training, for the curves of the report.
 
     Raises:
       ValueError: the source is empty; a metric or protocol is unknown or needs classes, scores or

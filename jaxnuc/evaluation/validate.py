@@ -39,6 +39,12 @@ class Monitor:
         return value if self.higher_is_better else -value
 
 
+def monitors_of(config: ConfigDict) -> tuple[str, ...]:
+    """The figures by which the evaluations of a training are compared, in any of its episodes."""
+    names = (episode.get("monitor", config.evaluation.monitor) for episode in config.episodes)
+    return tuple(dict.fromkeys(names)) or (config.evaluation.monitor,)
+
+
 def sets_of(source: Source) -> Mapping[str, Source]:
     """The data sets of a mixture by name; any other source, without a name."""
     return source.sets or {"": source}

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from jaxnuc.reports import page, pictures, plots
 from jaxnuc.reports.compared import COLORS, Compared
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
+from jaxnuc.run.log import NOT_TRAINED, TrainingLog
 
 BINS = np.linspace(0, 1, 21)
 CALIBRATIONS = {  # by name: the title, the axes, and what the diagram shows
@@ -33,6 +34,7 @@ CALIBRATIONS = {  # by name: the title, the axes, and what the diagram shows
     ),
 }
 MAIN = ("pq", "aji", "dq", "dice")  # as means over the images
+MOST_EVALUATIONS = 8  # of the table of a training
 SHORT = ("pq", "dq", "sq", "aji", "dice")  # of groups and pictures
 
 
@@ -45,7 +47,7 @@ def write_evaluation_report(
     level: float,
     sizes: Mapping[str, Sizes],
     drawn: Sequence[Compared] = (),
-    training: Iterable[Mapping[str, Any]] = (),
+    training: TrainingLog = NOT_TRAINED,
 ) -> None:
     """Writes a page with all results of an evaluation.
 
@@ -53,7 +55,7 @@ def write_evaluation_report(
 
     It holds what `about` holds as `metrics.json` does (`source`, `split`, ...), the areas in pixels
     of the true and the predicted nuclei by these names, the images that were drawn, and the curves
-    of the lines of the training's `metrics.jsonl`.
+    of the training, the figures that decided in bold.
     """
     evaluated = dict(about)
     if evaluation.unavailable:
@@ -70,7 +72,7 @@ def write_evaluation_report(
         *_classes(summary),
         *(_calibration(*item) for item in evaluation.calibrations().items()),
         *_pictures(drawn),
-        *_curves(list(training)),
+        *_curves(training),
         page.section("What was evaluated", page.facts(evaluated)),
     ]
     split = f", split {about['split']}" if about.get("split") else ""
@@ -254,8 +256,29 @@ def _picture(c: Compared) -> Html:
     )
 
 
-def _curves(lines: Sequence[Mapping[str, Any]]) -> list[Html]:
-    if not plots.series(lines):
+def _curves(training: TrainingLog) -> list[Html]:
+    lines = list(training.lines)
+    found = plots.series(lines)
+    if not found:
         return []
     caption = "Losses, validation, norms and learning rate during the training"
-    return [page.section("Training", plots.chart(plots.curves(lines, (9, 9)), caption))]
+    parts = [plots.chart(plots.curves(lines, training.monitors, (9, 9)), caption)]
+    validation = {name: curve for name, curve in found.items() if name.startswith("validation/")}
+    if validation:
+        parts.append(_validation_table(validation))
+    return [page.section("Training", parts)]
+
+
+def _validation_table(found: Mapping[str, tuple[list[int], list[float]]]) -> Html:
+    """All figures of up to `MOST_EVALUATIONS` evaluations, the first and the last among them."""
+    steps = sorted({step for own, _ in found.values() for step in own})
+    places = np.linspace(0, len(steps) - 1, min(len(steps), MOST_EVALUATIONS)).round().astype(int)
+    shown = [steps[place] for place in places]
+    rows = []
+    for name, (own, values) in found.items():
+        at = dict(zip(own, values, strict=True))
+        figures = (_number(at.get(step, math.nan)) for step in shown)
+        rows.append([name.partition("/")[2], *figures])
+    head = ["figure", *(f"step {step:,}" for step in shown)]
+    title = element("summary", "All figures of the validation")
+    return element("details", title, page.table("Figures of the validation by step", head, rows))

@@ -3,7 +3,7 @@
 import io
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import ContextDecorator
 from typing import Any, cast
 
@@ -21,12 +21,16 @@ from jaxnuc.reports.page import Html, element
 KEYS = ("step", "epoch", "time", "event")  # the keys of a line of a log that are no figures
 PANELS = {"losses": 3, "validation": 3, "norms": 1, "learning rate": 1}  # with their heights
 MOST_POINTS = 400  # of a curve: more cannot be told apart
+# Drawn of a validation beside the monitors, as far as there are colors; the rest is in tables.
+COMPANY = ("dice", "aji", "pq", "dq", "sq", "precision", "recall")
+LINES: Any = ("-", "-.", ":")
+DASHED: Any = ("--", (0, (8, 2)), (0, (2, 1)))  # none of the lines above
 _STYLE: Any = {
     "axes.axisbelow": True,
     "axes.edgecolor": LIGHT["line"],
     "axes.grid": True,
     "axes.labelcolor": LIGHT["faint"],
-    "axes.prop_cycle": cycler(linestyle=["-", "--", ":"]) * cycler(color=SERIES),
+    "axes.prop_cycle": cycler(linestyle=LINES) * cycler(color=SERIES),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
@@ -87,39 +91,56 @@ def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], lis
 
 
 @_styled
-def curves(lines: Iterable[Mapping[str, Any]], size: tuple[float, float] = (12, 12)) -> Figure:
+def curves(
+    lines: Iterable[Mapping[str, Any]],
+    monitors: Collection[str] = (),
+    size: tuple[float, float] = (12, 12),
+) -> Figure:
     """Draws losses, validation figures, norms and the learning rate over the steps, a panel each.
 
     The losses are on a logarithmic axis where all of them are positive, and so are the norms. Of
-    the validation, scores are drawn, not the counts of images; of the data sets of a mixture, their
-    losses and the means over them. Of a long curve, each point is the
+    the validation, the figures of `validation_curves` are drawn. Of a long curve, each point is the
     mean of several. An event, a line `{"step": ..., "event": "..."}`, is a dotted mark on every
     panel, named on the first.
 
     Args:
       lines: of `metrics.jsonl`, as mappings.
+      monitors: the figures that decide what is best, such as `"pq_image_mean"`: bold.
       size: (width, height) in inches of 100 pixels.
     """
     lines = list(lines)
-    figure = Figure(figsize=size, dpi=100, layout="constrained")
-    plots = figure.subplots(len(PANELS), 1, sharex=True, height_ratios=list(PANELS.values()))
+    figure = Figure(figsize=size, dpi=100)
+    # Fixed margins: finding those that fit would take as long as all the drawing.
+    width, height = size
+    margins = {"left": 0.7 / width, "right": 1 - 2.8 / width, "bottom": 0.5 / height}
+    plots = figure.subplots(
+        len(PANELS),
+        1,
+        sharex=True,
+        height_ratios=list(PANELS.values()),
+        gridspec_kw={**margins, "top": 1 - 0.3 / height, "hspace": 0.25},
+    )
     axes = dict(zip(PANELS, plots, strict=True))
+    found = series(lines)
+    bold = {f"validation/{monitor}" for monitor in monitors}
+    drawn = [name for name in found if panel(name) != "validation" and not _is_part(name)]
+    drawn += validation_curves(found, monitors)
+    colors = cycle_of(name.partition("/")[2] for name in drawn if panel(name) == "losses")
     lowest = {"losses": math.inf, "norms": math.inf}
-    for name, (steps, values) in series(lines).items():
+    for name in drawn:
+        steps, values = found[name]
         where = panel(name)
-        group, *path = name.split("/")
-        if where == "validation" and path[-1].startswith("images"):
-            continue
-        if group == "validation" and path[1:] not in ([], ["loss"]) and path[0] != "loss":
-            continue  # of one data set of a mixture
         if where in lowest:
             finite = [value for value in values if math.isfinite(value)]
             lowest[where] = min([lowest[where], *finite])
-        marker = "." if len(steps) <= 100 else ""  # a single value has no line to be seen by
-        # The validation's losses are among those of the training.
-        beside = where == "losses" and "/" in name and not name.startswith("train/")
-        dashes = {"linestyle": "--"} if beside else {}
-        axes[where].plot(*_thinned(steps, values), label=name, marker=marker, **dashes)
+        style: dict[str, Any] = {"linewidth": 2.4} if name in bold else {}
+        # A single value has no line to be seen by.
+        style["marker"] = "." if len(steps) <= 100 else ""
+        if where == "losses":  # of training and validation the same color, the latter dashed
+            number, turn = colors[name.partition("/")[2]]
+            style["color"] = SERIES[number]
+            style["linestyle"] = (DASHED if name.startswith("validation/") else LINES)[turn]
+        axes[where].plot(*_thinned(steps, values), label=name, **style)
     for title, at in axes.items():
         at.set_title(title)
         if 0 < lowest.get(title, 0) < math.inf:
@@ -129,15 +150,50 @@ def curves(lines: Iterable[Mapping[str, Any]], size: tuple[float, float] = (12, 
         if at.lines:
             at.legend(loc="center left", bbox_to_anchor=(1.0, 0.5))
     plots[-1].set_xlabel("step")
-    for index, at in enumerate(plots):
-        for line in lines:
-            if "event" in line:
-                at.axvline(line["step"], color=LIGHT["faint"], linestyle=":", linewidth=1)
-                if index == 0:
-                    place = at.get_xaxis_transform()  # steps across, the height of the panel up
-                    text = f" {line['event']}"
-                    at.text(line["step"], 0.98, text, transform=place, va="top", clip_on=True)
+    events = [line for line in lines if "event" in line]
+    for at in plots:
+        for line in events:
+            at.axvline(line["step"], color=LIGHT["faint"], linestyle=":", linewidth=1)
+    across = plots[0].get_xaxis_transform()  # steps across, the height of the panel up
+    for index, line in enumerate(events):
+        height = 0.98 - 0.06 * (index % 4)  # names of marks that are close stand below each other
+        text = f" {line['event']}"
+        plots[0].text(line["step"], height, text, transform=across, va="top", clip_on=True)
     return figure
+
+
+def cycle_of(names: Iterable[str]) -> dict[str, tuple[int, int]]:
+    """The color of each name, and its line, as numbers: lines change when colors begin anew.
+
+    >>> cycle_of([*"abcdefgh", "a"])["h"]
+    (0, 1)
+    """
+    places = enumerate(dict.fromkeys(names))
+    return {name: (i % len(SERIES), i // len(SERIES) % len(LINES)) for i, name in places}
+
+
+def validation_curves(names: Iterable[str], monitors: Collection[str] = ()) -> list[str]:
+    """Those of these figures that are drawn in the panel of the validation: a color each.
+
+    The monitors come first, then means over images of `COMPANY`, then the others. Counts of images
+    and the scores of one data set of a mixture (unless monitored) are no curves.
+
+    >>> names = ["validation/iou_pooled", "validation/dice_image_mean", "validation/images"]
+    >>> validation_curves([*names, "validation/pq_pooled", "train/loss"], ["pq_pooled"])
+    ['validation/pq_pooled', 'validation/dice_image_mean', 'validation/iou_pooled']
+    """
+    first = [f"validation/{name}" for name in monitors]
+    first += [f"validation/{name}_image_mean" for name in COMPANY]
+    place = {name: index for index, name in enumerate(first)}
+    own = {f"validation/{name}" for name in monitors}
+    found = []
+    for name in names:
+        _, *path = name.split("/")
+        if panel(name) != "validation" or path[-1].startswith("images"):
+            continue
+        if name in own or len(path) == 1:
+            found.append(name)
+    return sorted(found, key=lambda name: place.get(name, len(place)))[: len(SERIES)]
 
 
 @_styled
@@ -269,6 +325,12 @@ def svg(figure: Figure, label: str) -> Html:
 def chart(figure: Figure, caption: str) -> Html:
     """A figure of this module in a page, with its caption."""
     return element("figure", svg(figure, caption), element("figcaption", caption), class_="chart")
+
+
+def _is_part(name: str) -> bool:
+    """Whether this is a part of the validation's loss on one data set of a mixture."""
+    group, *path = name.split("/")
+    return group == "validation" and path[0] != "loss" and path[1:] not in ([], ["loss"])
 
 
 def _thinned(steps: list[int], values: list[float]) -> np.ndarray:

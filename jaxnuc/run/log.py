@@ -2,12 +2,25 @@
 
 import json
 import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file
 
 LOG = "metrics.jsonl"
+
+
+@dataclass(frozen=True)
+class TrainingLog:
+    """What is drawn of a training: the lines of its log, and the figures that decided."""
+
+    lines: Iterable[Mapping[str, Any]] = ()
+    monitors: tuple[str, ...] = ()  # such as "pq_image_mean"
+
+
+NOT_TRAINED = TrainingLog()
 
 
 def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -245,7 +245,9 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
             logger.info("compiling the training step; the run is in %s", workdir)
 
         active = jax.process_index() == 0
-        with Reporter(workdir, total, parts.length.per_epoch, step, active=active) as reporter:
+        with Reporter(
+            workdir, total, parts.length.per_epoch, step, parts.monitors, active=active
+        ) as reporter:
             batches = _batches(parts, progress)
             if restored is None and config.episodes:
                 reporter.event(0, _title(parts, progress))
@@ -314,7 +316,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
             # --- the end
             if finished:
                 _report_patience(parts.episodes[-1], progress, step)
-            reporter.curves()
+            reporter.curves(final=True)
     if config.evaluation.optimize_thresholds and finished:
         # In every process: reading a checkpoint waits for all of them.
         source = only(parts.val_source, parts.episodes[-1].sources)

@@ -5,7 +5,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Self, SupportsFloat
 
@@ -28,6 +28,7 @@ class Reporter:
       steps_per_epoch: turns steps into epochs in the log; None leaves epochs out.
       resumed_step: steps done when this process takes over. Whatever was logged later, by a
         process that died after its last checkpoint, is removed. 0 starts the logs anew.
+      monitors: the figures of the validation that decide what is best: bold curves.
       quiet: no progress bar.
       active: False makes every method do nothing: only one process of a run reports.
 
@@ -49,12 +50,14 @@ class Reporter:
         total_steps: int,
         steps_per_epoch: float | None = None,
         resumed_step: int = 0,
+        monitors: Collection[str] = (),
         quiet: bool = False,
         active: bool = True,
     ) -> None:
         self.workdir = Path(workdir)
         self.active = active
         self.steps_per_epoch = steps_per_epoch
+        self.monitors = tuple(monitors)
         if not active:
             return
         self.workdir.mkdir(parents=True, exist_ok=True)
@@ -79,6 +82,7 @@ class Reporter:
         )
         self._shown = time.perf_counter()
         self._images = 0
+        self._drawn, self._drawing = time.perf_counter(), 1.0  # when, and how long it takes
 
     def step(self, step: int, metrics: Mapping[str, SupportsFloat], images: int) -> None:
         """Moves the progress bar: loss, images per second of all devices, time left.
@@ -122,11 +126,21 @@ class Reporter:
             self._append(step, {"event": name, **{k: float(v) for k, v in figures.items()}})
             self._board.add_text("events", name, step)
 
-    def curves(self) -> None:
-        """Draws `curves.png` from `metrics.jsonl`."""
-        if self.active:
-            picture = plots.png(plots.curves(read_log(self.workdir / LOG)))
-            replace_file(self.workdir / "curves.png", picture)
+    def curves(self, final: bool = False) -> None:
+        """Draws `curves.png` from `metrics.jsonl`.
+
+        A short training that is evaluated often would draw more than it trains: unless this is the
+        final picture, at most every twentieth second is spent on drawing.
+        """
+        if not self.active:
+            return
+        began = time.perf_counter()
+        if not final and began - self._drawn < 20 * self._drawing:
+            return
+        picture = plots.png(plots.curves(read_log(self.workdir / LOG), self.monitors))
+        replace_file(self.workdir / "curves.png", picture)
+        self._drawn = time.perf_counter()
+        self._drawing = self._drawn - began
 
     def close(self) -> None:
         """Ends the bar and closes the files; may be called twice."""

@@ -62,6 +62,23 @@ def test_long_curves_are_thinned_and_keep_their_course():
     assert plots.curves([{"step": 1, "c": None}]).axes  # nothing to draw
 
 
+def test_no_two_curves_of_a_panel_are_alike_and_the_monitor_is_bold():
+    own = [f"validation/{x}_pooled" for x in ("dice", "iou", "dq", "sq", "pq", "recall")]
+    own += [f"validation/{x}_image_mean" for x in ("soft", "aji", "pq", "dq", "sq", "dice", "iou")]
+    losses = ["loss", *(f"{x}/ce" for x in "abcdefghij")]
+    own += [f"{group}/{loss}" for group in ("train", "validation/loss") for loss in losses]
+    lines = [{"step": step, **dict.fromkeys(own, step / 9)} for step in (1, 2)]
+    figure = plots.curves(lines, ["pq_pooled"])
+    for axes in figure.axes:
+        styles = [f"{x.get_color()}, {x.get_linestyle()}, {x._dash_pattern}" for x in axes.lines]
+        assert len(set(styles)) == len(styles)
+    drawn = [line.get_label().removeprefix("validation/") for line in figure.axes[1].lines]
+    means = [f"{x}_image_mean" for x in ("dice", "aji", "pq", "dq", "sq")]
+    assert drawn == ["pq_pooled", *means, "dice_pooled"]
+    widths = [line.get_linewidth() for line in figure.axes[1].lines]
+    assert widths[0] > max(widths[1:])
+
+
 def test_of_a_mixture_the_losses_of_its_data_sets_are_drawn_and_means_of_all_else():
     own = {
         f"validation/{x}/{y}": 0.5 for x in "ab" for y in ("pq_pooled", "images", "loss", "loss/ce")

@@ -20,6 +20,7 @@ from jaxnuc.postprocess.masks import Mask
 from jaxnuc.reports import page
 from jaxnuc.reports.compared import compared
 from jaxnuc.reports.prediction import write_prediction_report
+from jaxnuc.run.log import TrainingLog
 
 NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>" + 20 * "longer_than_a_line"
 
@@ -107,7 +108,7 @@ def evaluation(tmp_path_factory):
         EvaluationOptions(overlays=3, progress=False, protocols=("coco", "stardist")),
         output=folder,
         about={"checkpoint": NASTY, "split": "test"},
-        training=[*LINES, {"step": 4, "event": NASTY}],
+        training=TrainingLog([*LINES, {"step": 4, "event": NASTY}], ("pq_image_mean",)),
     )
     return folder / "report.html"
 
@@ -134,6 +135,16 @@ def prediction(tmp_path_factory):
 @pytest.fixture(params=["evaluation", "prediction"])
 def report(request):
     return request.getfixturevalue(request.param)
+
+
+def test_all_figures_of_the_validation_are_in_a_table(evaluation):
+    text = evaluation.read_text()
+    table = text[text.index("Figures of the validation by step") :].partition("</table>")[0]
+    assert re.findall(r'<th scope="col">(.*?)</th>', table) == [
+        "figure",
+        *(f"step {step}" for step in range(1, 9)),
+    ]
+    assert re.findall(r"<td>(.*?)</td>", table) == [f"{step / 9:.4f}" for step in range(1, 9)]
 
 
 @pytest.mark.slow

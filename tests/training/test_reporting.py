@@ -141,7 +141,7 @@ def test_an_inactive_reporter_leaves_no_trace(tmp_path):
         report.step(1, {"loss": 1.0}, images=4)
         report.log(1, {"train/loss": 1.0})
         report.event(1, "something")
-        report.curves()
+        report.curves(final=True)
     report.close()
     assert not list(tmp_path.iterdir())
 
@@ -175,16 +175,38 @@ def test_figures_in_computation_are_not_waited_for(tmp_path, capsys):
 
 def test_curves_have_a_fixed_size_and_are_replaced(tmp_path):
     with reporter(tmp_path) as report:
-        report.curves()  # nothing logged yet
+        report.curves(final=True)  # nothing logged yet
         empty = (tmp_path / "curves.png").read_bytes()
         write(report, range(50))
         report.log(50, {"train/loss": math.nan, "validation/pq_image_mean": 0.5})
-        report.curves()
+        report.curves(final=True)
     assert (tmp_path / "curves.png").read_bytes() != empty
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.size == (1200, 1200)
     left = sorted(p.name for p in tmp_path.iterdir())
     assert left == ["curves.png", "metrics.jsonl", "tensorboard"]
+
+
+def test_little_time_is_spent_on_drawing(tmp_path, monkeypatch):
+    """A clock on which drawing takes 3 s: pictures are 60 s and more apart, and one ends it all."""
+    now, drawn = 0.0, []
+
+    def png(figure):
+        nonlocal now
+        now += 3.0
+        drawn.append(now)
+        return b""
+
+    monkeypatch.setattr("jaxnuc.training.reporting.plots.png", png)
+    monkeypatch.setattr("jaxnuc.training.reporting.time.perf_counter", lambda: now)
+    with reporter(tmp_path) as report:
+        for _ in range(1000):
+            now += 1.0
+            report.curves()
+        report.curves(final=True)
+    assert drawn[0] == 23.0  # before, a picture is thought to take one second
+    assert min(np.diff(drawn[:-1])) >= 60
+    assert len(drawn) == pytest.approx(1000 / 60, abs=2)
 
 
 def test_panels_axes_and_marks():
@@ -220,7 +242,7 @@ def test_drawing_leaves_pyplot_and_its_backend_alone(tmp_path):
         "import sys, matplotlib\n"
         "matplotlib.use('svg')\n"
         "from jaxnuc.training.reporting import Reporter\n"
-        f"with Reporter({str(tmp_path)!r}, 3, quiet=True) as report: report.curves()\n"
+        f"with Reporter({str(tmp_path)!r}, 3, quiet=True) as report: report.curves(final=True)\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
         "assert matplotlib.get_backend() == 'svg'\n"
     )
