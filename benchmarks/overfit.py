@@ -235,7 +235,7 @@ def run(
     optimizer = optim.make(config.optimizer, rate, length)
     losses = schedules.make(config.loss_schedule.to_dict(), length)
     build.check_schedule(losses, representation, config.loss_schedule["name"])
-    current = state.create(model, optimizer, config.seed, ema=False, loss_schedule=losses)
+    current = state.create(model, optimizer, config.seed, loss_schedule=losses)
     step = make_train_step(model, representation, optimizer, loss_schedule=losses)
     train = jax.jit(step, donate_argnums=0)
     batch = {"image": seen.image[None], "targets": {k: m[None] for k, m in targets.items()}}

@@ -58,7 +58,7 @@ def main() -> None:
     optimizer = optim.make(
         {"name": "adamw", "learning_rate": 1e-3}, lambda step: 1e-3, TrainingLength(1)
     )
-    current = state.create(model, optimizer, seed=0, ema=False)
+    current = state.create(model, optimizer, seed=0)
     rng = np.random.default_rng(0)
     shape = (given.batch, given.size, given.size)
     images = jax.device_put(rng.integers(0, 256, (*shape, 3), dtype=np.uint8))

@@ -4,7 +4,14 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from jaxnuc.models._blocks import ConvNormAct, batch_norm, conv, max_pool_ceil, upsample_nearest
+from jaxnuc.models._blocks import (
+    ConvNormAct,
+    batch_norm,
+    conv,
+    dense,
+    max_pool_ceil,
+    upsample_nearest,
+)
 from jaxnuc.models.base import AnyArray, Block, FeatureMap
 
 
@@ -41,8 +48,8 @@ class ContextCode(Block):
     def __call__(self, x: FeatureMap) -> FeatureMap:
         c = x.shape[-1]
         coded = DenseAtrous(**self.common, name="dense_atrous")(x)
-        hidden = nn.Dense(max(c // self.reduction, 1), use_bias=False, dtype=self.dtype)
-        excite = nn.Dense(c, use_bias=False, dtype=self.dtype)
+        hidden = dense(self, max(c // self.reduction, 1), use_bias=False)
+        excite = dense(self, c, use_bias=False)
         weights = nn.sigmoid(excite(nn.relu(hidden(coded.mean(axis=(1, 2))))))
         return x + coded * weights[:, None, None, :]
 

@@ -9,17 +9,32 @@ from flax import linen as nn
 from flax.typing import Initializer
 from jaxtyping import Float
 
+from jaxnuc.models._initial_values import glorot_uniform, he_normal, lecun_normal
 from jaxnuc.models.base import AnyArray, Block, FeatureMap, Maps, Network
-
-he_normal = nn.initializers.he_normal()
-fan_out_normal = nn.initializers.variance_scaling(2.0, "fan_out", "normal")
 
 
 def conv(
-    block: Block, features: int, kernel: int = 1, name: str | None = None, **arguments: Any
+    block: Block,
+    features: int,
+    kernel: int = 1,
+    name: str | None = None,
+    kernel_init: Initializer = lecun_normal,
+    **arguments: Any,
 ) -> nn.Conv:
     """A convolution within `block`, whose `dtype` it takes."""
-    return nn.Conv(features, (kernel, kernel), dtype=block.dtype, name=name, **arguments)
+    return nn.Conv(
+        features,
+        (kernel, kernel),
+        dtype=block.dtype,
+        name=name,
+        kernel_init=kernel_init,
+        **arguments,
+    )
+
+
+def dense(block: Block, features: int, use_bias: bool = True) -> nn.Dense:
+    """A dense layer within `block`, whose `dtype` it takes."""
+    return nn.Dense(features, use_bias=use_bias, dtype=block.dtype, kernel_init=lecun_normal)
 
 
 def batch_norm(
@@ -97,7 +112,7 @@ class Enlarge(Block):
 
     features: int
     factor: int = 2
-    kernel_init: Initializer = nn.initializers.glorot_uniform(in_axis=2, out_axis=3)
+    kernel_init: Initializer = glorot_uniform
     bias_init: Initializer = nn.initializers.zeros
 
     @nn.compact

@@ -13,6 +13,7 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks, base
 from jaxnuc.models._blocks import batch_norm
+from jaxnuc.models._initial_values import fan_out_normal
 from jaxnuc.models.base import FeatureMap, Images
 from jaxnuc.registry import one_of
 
@@ -38,7 +39,7 @@ def conv(
         padding=dilation * (kernel // 2),
         kernel_dilation=dilation,
         use_bias=False,
-        kernel_init=_blocks.fan_out_normal,
+        kernel_init=fan_out_normal,
     )
 
 

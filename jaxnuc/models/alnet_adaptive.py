@@ -22,6 +22,7 @@ from flax import linen as nn
 from jaxnuc.models import _blocks
 from jaxnuc.models._attention import AttentionGate
 from jaxnuc.models._blocks import ConvNormAct, batch_norm, heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models._initial_values import he_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 
@@ -38,7 +39,7 @@ class DilatedBlock(Block):
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
-        conv = partial(_blocks.conv, self, use_bias=False, kernel_init=_blocks.he_normal)
+        conv = partial(_blocks.conv, self, use_bias=False, kernel_init=he_normal)
         y = ConvNormAct(self.features, name="conv", **self.common)(x, train)
         quarter = self.features // 4
         widths = [self.features - quarter * (len(self.dilations) - 1)]

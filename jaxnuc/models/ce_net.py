@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from jaxnuc.models._attention import DenseAtrous
 from jaxnuc.models._blocks import ConvNormAct, batch_norm, conv, heads, resize_bilinear
+from jaxnuc.models._initial_values import lecun_normal
 from jaxnuc.models._resnet import RESNET34, ResNet
 from jaxnuc.models.base import Block, Dtype, FeatureMap, Images, Maps, Network
 
@@ -22,7 +23,14 @@ def double_by_transposed(features: int, kernel: int, dtype: Dtype) -> nn.ConvTra
     In torch's terms: padding 1, and output padding 1 where the kernel is odd.
     """
     pad = (kernel - 2, 2)
-    return nn.ConvTranspose(features, (kernel, kernel), (2, 2), padding=(pad, pad), dtype=dtype)
+    return nn.ConvTranspose(
+        features,
+        (kernel, kernel),
+        (2, 2),
+        padding=(pad, pad),
+        dtype=dtype,
+        kernel_init=lecun_normal,
+    )
 
 
 class MultiKernelPooling(Block):

@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import batch_norm, heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models._initial_values import he_normal
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 
@@ -50,7 +51,7 @@ class Model(Network):
     def __call__(self, images: Images, train: bool = False) -> Maps:
         def conv(x: FeatureMap, features: int, kernel: int, name: str) -> FeatureMap:
             # The reimplementation has Xavier's, which halves the variance at each ReLU.
-            x = _blocks.conv(self, features, kernel, name, kernel_init=_blocks.he_normal)(x)
+            x = _blocks.conv(self, features, kernel, name, kernel_init=he_normal)(x)
             return nn.relu(batch_norm(self, train, f"{name}_norm")(x) if self.batch_norm else x)
 
         x = images.astype(self.dtype)

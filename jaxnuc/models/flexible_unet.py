@@ -12,6 +12,7 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import Enlarge, batch_norm, heads, max_pool_ceil
+from jaxnuc.models._initial_values import he_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 
@@ -27,9 +28,7 @@ class RegularizedDoubleConv(Block):
 
     @nn.compact
     def __call__(self, x: FeatureMap, train: bool) -> FeatureMap:
-        conv = partial(
-            _blocks.conv, self, kernel_dilation=self.dilation, kernel_init=_blocks.he_normal
-        )
+        conv = partial(_blocks.conv, self, kernel_dilation=self.dilation, kernel_init=he_normal)
         for first in (True, False):
             x = nn.relu(conv(self.features, self.kernel)(x))
             if self.batch_norm:  # after the activation, with Keras' epsilon, as in the source

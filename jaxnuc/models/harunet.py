@@ -85,8 +85,8 @@ class ChannelGate(Block):
     @nn.compact
     def __call__(self, x: Float[AnyArray, "b h w c"]) -> Float[AnyArray, "b h w c"]:
         c = x.shape[-1]
-        squeeze = nn.Dense(max(c // self.reduction, 1), use_bias=False, dtype=self.dtype)
-        excite = nn.Dense(c, use_bias=False, dtype=self.dtype)
+        squeeze = _blocks.dense(self, max(c // self.reduction, 1), use_bias=False)
+        excite = _blocks.dense(self, c, use_bias=False)
         pooled = (x.mean(axis=(1, 2)), x.max(axis=(1, 2)))
         weights = sum(excite(nn.relu(squeeze(p))) for p in pooled)
         return x * nn.sigmoid(weights)[:, None, None, :]
@@ -114,8 +114,8 @@ class ContextFusion(Block):
     def __call__(self, x: Float[AnyArray, "b h w _"]) -> Float[AnyArray, "b h w {self.features}"]:
         c = x.shape[-1]
         pooled = x.mean(axis=(1, 2)) + x.max(axis=(1, 2))
-        hidden = nn.relu(nn.Dense(c // self.features, dtype=self.dtype)(pooled))
-        weights = nn.sigmoid(nn.Dense(c, dtype=self.dtype)(hidden))
+        hidden = nn.relu(_blocks.dense(self, c // self.features)(pooled))
+        weights = nn.sigmoid(_blocks.dense(self, c)(hidden))
         return _blocks.conv(self, self.features)(x * weights[:, None, None, :])
 
 

@@ -16,7 +16,8 @@ from flax import linen as nn
 from jax import lax
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import batch_norm, fan_out_normal, logits, upsample_nearest
+from jaxnuc.models._blocks import batch_norm, logits, upsample_nearest
+from jaxnuc.models._initial_values import fan_out_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 from jaxnuc.registry import one_of
 

@@ -16,13 +16,12 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import Enlarge, batch_norm, heads, max_pool_ceil
+from jaxnuc.models._initial_values import VarianceScaling, glorot_uniform
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 
 BIAS = nn.initializers.constant(0.1)
 # An unpadded convolution; `padding=kernel - 1` adds to the sides what it would take.
-conv = partial(
-    _blocks.conv, padding=0, kernel_init=nn.initializers.glorot_uniform(), bias_init=BIAS
-)
+conv = partial(_blocks.conv, padding=0, kernel_init=glorot_uniform, bias_init=BIAS)
 
 
 def shrink(images: FeatureMap, height: int, width: int) -> FeatureMap:
@@ -37,9 +36,7 @@ def shrink(images: FeatureMap, height: int, width: int) -> FeatureMap:
 
 def enlarge(block: Block, features: int, factor: int, name: str) -> Enlarge:
     """A transposed convolution; its kernel is drawn for one input pixel, whatever the factor."""
-    init = nn.initializers.variance_scaling(
-        1.0, "fan_in", "truncated_normal", in_axis=2, out_axis=3, batch_axis=(0, 1)
-    )
+    init = VarianceScaling(1.0, "in", "truncated_normal", space=False)
     return Enlarge(features, factor, init, BIAS, name=name, **block.common)
 
 

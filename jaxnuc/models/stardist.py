@@ -14,6 +14,7 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import batch_norm, logits, max_pool_ceil, upsample_nearest
+from jaxnuc.models._initial_values import glorot_uniform, he_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 from jaxnuc.registry import one_of
 
@@ -25,7 +26,7 @@ class ResidualBlock(Block):
 
     @nn.compact
     def __call__(self, x: FeatureMap) -> FeatureMap:
-        conv = partial(_blocks.conv, self, self.features, kernel_init=_blocks.he_normal)
+        conv = partial(_blocks.conv, self, self.features, kernel_init=he_normal)
         y = conv(3)(x)  # made first: it is Conv_0
         y = conv(3)(nn.relu(y))
         return nn.relu(y + (x if x.shape[-1] == self.features else conv(1)(x)))
@@ -71,7 +72,7 @@ class Model(Network):
             raise ValueError(f"in_channels={self.in_channels!r}; known: 1 (mean of the colors), 3")
         if self.n_depth < 1:
             raise ValueError(f"n_depth={self.n_depth} must be at least 1")
-        conv = partial(_blocks.conv, self, kernel_init=nn.initializers.glorot_uniform())
+        conv = partial(_blocks.conv, self, kernel_init=glorot_uniform)
 
         def convs(x: FeatureMap, first: int, second: int, name: str) -> FeatureMap:
             for number, features in enumerate((first, second), start=1):

@@ -198,15 +198,13 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
 
     # --- the state before the first step
     total = parts.length.total
-    current = state.create(
-        parts.model,
-        parts.optimizer,
-        config.seed,
-        config.ema_decay > 0,
-        parts.loss_schedule,
-        teacher=parts.self_training is not None,
-    )
-    parameters = sum(p.size for p in jax.tree.leaves(current.params))
+    options = {
+        "ema": config.ema_decay > 0,
+        "loss_schedule": parts.loss_schedule,
+        "teacher": parts.self_training is not None,
+    }
+    template = state.shapes(parts.model, parts.optimizer, **options)
+    parameters = sum(p.size for p in jax.tree.leaves(template.params))
     logger.info("network %s: %s parameters", config.model["name"], f"{parameters:,}")
     progress = Progress(data={"next_batch": 0})
     rng = jax.random.key(config.seed)
@@ -231,13 +229,15 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
             stack.enter_context(contextlib.closing(batches))  # also after an error or Ctrl-C
 
         # --- restore, or start from given weights
-        restored = checkpoints.restore(current)
+        restored = checkpoints.restore(template)
         if restored is not None:
             current, progress = restored[0], Progress.from_json(restored[1])
             logger.info("resumed at step %d of %d", current.step, total)
-        elif config.weights.file:
-            current = with_weights(current, parts.model, config.weights)
-            logger.info("starting from the weights in %s", config.weights.file)
+        else:
+            current = state.create(parts.model, parts.optimizer, config.seed, **options)
+            if config.weights.file:
+                current = with_weights(current, parts.model, config.weights)
+                logger.info("starting from the weights in %s", config.weights.file)
         step = int(current.step)
         current = devices.replicate(current)
         finished = _episode_is_over(parts, progress, step) and _is_last(parts, progress)

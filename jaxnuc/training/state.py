@@ -1,5 +1,6 @@
 """What a training is, between two steps."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -8,7 +9,7 @@ import optax
 from flax import struct
 
 from jaxnuc.losses.schedules import LossSchedule
-from jaxnuc.models import Network
+from jaxnuc.models import Network, initialize
 
 
 class TrainState(struct.PyTreeNode):
@@ -28,33 +29,50 @@ class TrainState(struct.PyTreeNode):
         return {"params": params, "batch_stats": self.batch_stats}
 
 
-def create(
-    model: Network,
+def begin(
+    variables: Mapping[str, Any],
     optimizer: optax.GradientTransformation,
-    seed: int,
-    ema: bool,
+    *,
+    ema: bool = False,
     loss_schedule: LossSchedule | None = None,
     teacher: bool = False,
 ) -> TrainState:
-    """The state before the first step, a pure function of the seed.
+    """The state before the first step.
 
-    `ema`, `teacher`: whether to average the parameters, for evaluations and for self-training;
-    without a loss schedule the loss stays the same.
+    Args:
+      variables: of the network.
+      optimizer: makes its own state.
+      ema: whether to average the parameters, for evaluations.
+      loss_schedule: without it the loss stays the same.
+      teacher: whether to average them for self-training.
     """
+    params = variables["params"]
+    return TrainState(
+        step=jnp.int32(0),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        opt_state=optimizer.init(params),
+        loss_state=loss_schedule.init() if loss_schedule else {},
+        ema=jax.tree.map(jnp.copy, params) if ema else None,
+        teacher=jax.tree.map(jnp.copy, params) if teacher else None,
+    )
 
-    def init(key: jax.Array) -> TrainState:
-        # The parameters' shapes do not depend on the image's size.
-        side = 64 + model.margin
-        variables = model.init(key, jnp.zeros((1, side, side, 3), jnp.float32))
-        params = variables["params"]
-        return TrainState(
-            step=jnp.int32(0),
-            params=params,
-            batch_stats=variables.get("batch_stats", {}),
-            opt_state=optimizer.init(params),
-            loss_state=loss_schedule.init() if loss_schedule else {},
-            ema=jax.tree.map(jnp.copy, params) if ema else None,
-            teacher=jax.tree.map(jnp.copy, params) if teacher else None,
-        )
 
-    return jax.jit(init)(jax.random.key(seed))
+def create(
+    model: Network, optimizer: optax.GradientTransformation, seed: int, **options: Any
+) -> TrainState:
+    """The state before the first step, a pure function of the seed; options as of `begin`."""
+    variables = initialize(model, seed, _images(model))
+    return jax.jit(lambda given: begin(given, optimizer, **options))(variables)
+
+
+def shapes(model: Network, optimizer: optax.GradientTransformation, **options: Any) -> TrainState:
+    """Shapes and types of `create`'s state, for restoring one without making it first."""
+    variables = jax.eval_shape(model.init, jax.random.key(0), _images(model))
+    return jax.eval_shape(lambda given: begin(given, optimizer, **options), variables)
+
+
+def _images(model: Network) -> jax.ShapeDtypeStruct:
+    """Images to make parameters by: their shapes do not depend on the image's size."""
+    side = 64 + model.margin
+    return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)

@@ -1,6 +1,5 @@
 """A network that sees one pixel, and images whose nuclei it finds: for tests of prediction."""
 
-import jax
 import numpy as np
 import pytest
 import tifffile
@@ -92,6 +91,6 @@ def predictor():
     model = jaxnuc.models.create(
         "flexible_unet", representation.outputs, variant="small", layers=2, base_filters=4
     )
-    variables = model.init(jax.random.key(0), jax.numpy.zeros((1, 64, 64, 3)))
+    variables = jaxnuc.models.initialize(model, 0, np.zeros((1, 64, 64, 3), np.float32))
     config = jaxnuc.config.default()
     return make_predictor(config, model, representation, variables)

@@ -47,7 +47,7 @@ def checkpoint(tmp_path_factory):
             made[key] = tmp_path_factory.mktemp("run")
             config = configured(**changes)
             model = build.make_model(config, build.make_representation(config, label_sets))
-            current = state.create(model, optax.sgd(0.1), seed, False)
+            current = state.create(model, optax.sgd(0.1), seed)
             with Checkpoints(made[key]) as checkpoints:
                 checkpoints.save(current, {}, jaxnuc.config.to_json(config), None, label_sets)
         return made[key]

@@ -249,7 +249,7 @@ def test_one_image_with_touching_nuclei_is_overfitted():
     optimizer = optim.make(
         {"name": "adam", "learning_rate": 2e-3}, lambda step: 2e-3, TrainingLength(300)
     )
-    current = state.create(model, optimizer, seed=0, ema=False)
+    current = state.create(model, optimizer, seed=0)
     targets = {name: m[None] for name, m in representation.encode(labels).items()}
     step = jax.jit(make_train_step(model, representation, optimizer), donate_argnums=0)
     for _ in range(300):

@@ -26,7 +26,7 @@ def test_one_real_image(shared_data):
     optimizer = optim.make(
         {"name": "adam", "learning_rate": 5e-3}, lambda step: 5e-3, TrainingLength(STEPS)
     )
-    current = state.create(model, optimizer, seed=0, ema=False)
+    current = state.create(model, optimizer, seed=0)
     targets = {name: m[None] for name, m in bridge.encode(instances).items()}
     step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
     for _ in range(STEPS):

@@ -57,7 +57,7 @@ def trained(self_training, steps=1, norm=False, rate=0.1):
     """The states before and after each step, and the metrics of each."""
     model, optimizer = Net(norm), optax.sgd(rate)
     teacher = self_training is not None
-    states = [state.create(model, optimizer, seed=0, ema=False, teacher=teacher)]
+    states = [state.create(model, optimizer, seed=0, teacher=teacher)]
     step = jax.jit(make_train_step(model, STARDIST, optimizer, self_training=self_training))
     metrics, given = [], batch()
     if not teacher:
@@ -187,7 +187,7 @@ def test_crops_have_the_size_of_the_labeled_ones(shape, message):
         given["image"] = cut(given["image"])
         given["targets"] = {name: cut(x) for name, x in given["targets"].items()}
         message = r"\(12, 8\) pixels cannot make a quarter turn"
-    current = state.create(Net(), optax.sgd(0.1), seed=0, ema=False, teacher=True)
+    current = state.create(Net(), optax.sgd(0.1), seed=0, teacher=True)
     step = make_train_step(Net(), STARDIST, optax.sgd(0.1), self_training=rule)
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(step, current, given, KEY)

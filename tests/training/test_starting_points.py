@@ -38,7 +38,7 @@ def test_a_published_layout(tiny, tmp_path):
     model = {"name": "deeplabv3_plus", "block": "basic", **encoder}
     network = models.create(outputs={"mask": 1}, **model)
     first, other = (
-        state.create(network, optax.sgd(0.0), seed, True, teacher=True) for seed in (1, 2)
+        state.create(network, optax.sgd(0.0), seed, ema=True, teacher=True) for seed in (1, 2)
     )
     exported = pretrained.export(
         {"params": other.params, "batch_stats": other.batch_stats}, "resnet"

@@ -41,7 +41,7 @@ def test_targets_are_cropped_to_the_center():
 def test_an_unpadded_network_learns_its_center():
     binary = representations.create("binary", loss={"name": "bce"})
     optimizer = optax.adam(0.05)
-    current = state.create(Unpadded(), optimizer, seed=0, ema=False)
+    current = state.create(Unpadded(), optimizer, seed=0)
     step = jax.jit(make_train_step(Unpadded(), binary, optimizer))
     losses = []
     for _ in range(40):
@@ -56,7 +56,7 @@ def test_side_maps_must_be_there_to_be_weighed():
     binary, optimizer = representations.create("binary"), optax.sgd(0.1)
     section = {"name": "side_decay", "every": "1 steps"}
     schedule = schedules.make(section, TrainingLength(10))
-    current = state.create(Unpadded(), optimizer, seed=0, ema=False, loss_schedule=schedule)
+    current = state.create(Unpadded(), optimizer, seed=0, loss_schedule=schedule)
     step = make_train_step(Unpadded(), binary, optimizer, loss_schedule=schedule)
     with pytest.raises(ValueError, match="weighs side maps, but the network gives none"):
         jax.eval_shape(step, current, batch(), jax.random.key(0))
@@ -85,7 +85,7 @@ def test_an_optimizer_is_told_the_loss_and_the_stage():
         ramp="2 steps",
         final=0.4,
     ).start(TrainingLength(10))
-    current = state.create(Unpadded(), spy(), seed=0, ema=False, loss_schedule=schedule)
+    current = state.create(Unpadded(), spy(), seed=0, loss_schedule=schedule)
     step = jax.jit(make_train_step(Unpadded(), binary, spy(), loss_schedule=schedule))
     ready, factors = [], []
     for _ in range(6):
