@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import numpy as np
 import optax
 from ml_collections import ConfigDict
 
@@ -388,9 +388,10 @@ def _check_finite(
             )
 
 
-@jax.jit
-def _all_finite(tree: Any) -> jax.Array:
-    return jnp.stack([jnp.isfinite(x).all() for x in jax.tree.leaves(tree)]).all()
+def _all_finite(tree: Any) -> bool:
+    # In NumPy: what is checked is about to be saved, and a program of hundreds of arrays is slow to
+    # compile.
+    return all(np.isfinite(x).all() for x in jax.device_get(jax.tree.leaves(tree)))
 
 
 def _report_switches(current: state.TrainState, progress: Progress, reporter: Reporter) -> None:

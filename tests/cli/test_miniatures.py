@@ -143,6 +143,7 @@ def test_a_page_leads_from_the_files_of_its_data_to_nuclei(page, jaxnuc, tmp_pat
         "--config.evaluation.every=5 steps",
         "--config.batch_size=2",
         "--config.log_every=1",
+        "--config.model.variant=tiny",
         *changes,
     )
     assert done.status == 0, done.err

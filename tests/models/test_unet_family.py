@@ -71,23 +71,6 @@ def test_parameters_of_the_unpadded_unet():
     assert count("unet", {"mask": 2}, (268, 268), variant="valid") == 36_951_490
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_small_variants_are_small(name):
-    assert 300_000 < count(name, {"mask": 1, "contour": 1}, variant="small") < 2_000_000
-
-
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("size", [(32, 32), (33, 47), (64, 101)])
-@pytest.mark.parametrize("train", [False, True])
-def test_maps_have_the_input_size_and_are_float32(name, size, train):
-    outputs = {"mask": 1, "contour": 2}
-    _, maps = shapes(name, outputs, size, train, widths=(4, 8, 8, 8, 8), dtype=jnp.bfloat16)
-    assert {k: (m.shape, m.dtype) for k, m in maps.items()} == {
-        "mask": ((2, *size, 1), jnp.float32),
-        "contour": ((2, *size, 2), jnp.float32),
-    }
-
-
 @pytest.mark.parametrize(
     ("size", "expected"), [((268, 268), (84, 84)), ((248, 312), (64, 128)), ((185, 301), (1, 117))]
 )
