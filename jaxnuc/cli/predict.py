@@ -24,6 +24,8 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--input", "IMAGE", images, action="append", required=True)
     parser.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
     parser.value("--model-mpp", "X", "microns per pixel that the model expects", float)
+    parser.value("--image", "N", "which image of files of several, from 0", int)
+    parser.switch("--no-bounds", "do not crop slides to what was scanned")
     parser.switch("--tissue", "leave out glass (stained sections only)")
     parser.switch("--skip-corrupt", "fill unreadable regions with white")
     parser.add_patches(patch=1024, overlap=128)
@@ -65,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
         tissue=options.tissue,
         stains=not options.no_stains,
         skip_corrupt=options.skip_corrupt,
+        image=options.image,
+        bounds=not options.no_bounds,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,

@@ -1,18 +1,13 @@
 """Images that are arrays: in memory, or mapped into it from a `.npy` file."""
 
-import io
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
-from jaxnuc.io.image_files import Refused, check_size, decode, decode_colors
+from jaxnuc.io.image_files import decode_image
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.npy import npy_header
-from jaxnuc.io.rgb import check_type, to_rgb
-
-_PNG_BITS, _PNG_COLOR = 24, 25  # where a PNG says how many bits a channel has, and its colors
-_PNG_GRAY = 0
+from jaxnuc.io.rgb import check_type
 
 
 class ArrayImage(LargeImage):
@@ -22,22 +17,21 @@ class ArrayImage(LargeImage):
         """Takes an array.
 
         Args:
-          array: as `rgb.to_rgb` takes it.
+          array: as `rgb.to_rgb` takes it; its range is that of the whole array.
           path: where it comes from, for errors.
           mpp: microns per pixel, if known.
 
         Raises:
-          ValueError: another shape or type; at reading, another range.
+          ValueError: another shape or type; at reading, a number that is not finite.
         """
         check_type(array.shape, array.dtype, path)
         sides = None if mpp is None else (mpp, mpp)
         super().__init__(path, [(array.shape[0], array.shape[1])], sides)
-        self._array = array
+        self._array, self.dtype = array, array.dtype
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         row, col, height, width = box
-        region = self._array[row : row + height, col : col + width]
-        return to_rgb(region, self.path).copy()
+        return self._array[row : row + height, col : col + width]
 
 
 def open_npy(path: Path) -> ArrayImage:
@@ -63,28 +57,4 @@ def open_whole(path: Path) -> ArrayImage:
       ValueError: corrupt, an animation, or more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
       ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
-    data, where = path.read_bytes(), str(path)
-    if data.startswith(b"\x89PNG") and len(data) > _PNG_COLOR and data[_PNG_BITS] == 16:
-        if data[_PNG_COLOR] == _PNG_GRAY:
-            return ArrayImage(decode(data, where), where)
-        return ArrayImage(_deep_png(data, where), where)
-    return ArrayImage(decode_colors(data, where), where)
-
-
-def _deep_png(data: bytes, where: str) -> np.ndarray:
-    """A PNG of 16 bits in several channels, of which Pillow drops half of the bits."""
-    try:
-        import imagecodecs
-    except ImportError as error:
-        raise ImportError(
-            f"{where}: a PNG of 16 bits in several channels needs imagecodecs: "
-            "pip install jaxnuc[slides]"
-        ) from error
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-            check_size(image.size)
-        return imagecodecs.png_decode(data)
-    except Refused as error:
-        raise ValueError(f"{where}: {error}") from None
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ValueError(f"{where}: cannot be decoded ({error!s:.200}); fetch it again") from error
+    return ArrayImage(decode_image(path.read_bytes(), str(path)), str(path))

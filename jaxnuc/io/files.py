@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxnuc.io.image_files import decode, decode_colors, is_junk, natural_key
+from jaxnuc.io.image_files import decode, decode_image, is_junk, natural_key
 from jaxnuc.io.rgb import to_rgb
 
 LARGEST = 2**30  # bytes of a file in a zip that is read as a whole: any image, no bomb
@@ -165,8 +165,8 @@ class File(NamedTuple):
         return decode(self.read(), self.where)
 
     def rgb(self) -> np.ndarray:
-        """An image file as (H, W, 3) uint8: see `decode_colors` and `to_rgb`."""
-        return to_rgb(decode_colors(self.read(), self.where), self.where)
+        """An image file as (H, W, 3) uint8: see `decode_image` and `to_rgb`."""
+        return to_rgb(decode_image(self.read(), self.where), self.where)
 
 
 def _listed(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -62,7 +62,12 @@ _GRAY = {
 # Aperio's own: of tiles in YCbCr, which their codestream does not say, and in RGB.
 _JPEG_2000 = tifffile.COMPRESSION.APERIO_JP2000_YCBC, tifffile.COMPRESSION.APERIO_JP2000_RGB
 _MADE_RGB = {tifffile.COMPRESSION.JPEG, *_JPEG_2000}  # by the decoder
+_LOSSY = {tifffile.COMPRESSION.JPEG, tifffile.COMPRESSION.OJPEG, *_JPEG_2000}
 _FAX = {2, 3, 4}  # compressions of black and white, of which 0 is white by convention
+
+
+class MissingPackage(ImportError):
+    """Reading a file needs a package that is not installed."""
 
 
 class Refused(ValueError):
@@ -121,6 +126,11 @@ def decode(data: bytes, where: str) -> np.ndarray:
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 page, several = _first_page(tiff, where)
+                if page.compression in _LOSSY:
+                    raise Refused(
+                        "a TIFF with JPEG's compression, whose numbers are not the original ones; "
+                        "save it with Deflate or LZW"
+                    )
                 bits, stored = page.bitspersample, page.dtype
                 check_black(page)
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
@@ -140,17 +150,32 @@ def decode(data: bytes, where: str) -> np.ndarray:
 
 
 def decode_colors(data: bytes, where: str) -> np.ndarray:
+    """Decodes the bytes of an image of 8 bits, such as a mask, to its colors: see `decode_image`.
+
+    Returns:
+      (H, W) uint8 gray, (H, W, C) uint8 gray and alpha, RGB, or RGB and alpha; (H, W) bool.
+
+    Raises:
+      ValueError: as `decode_image`; more than 8 bits a channel.
+    """
+    array = decode_image(data, where)
+    if array.dtype not in (np.uint8, np.bool):
+        raise ValueError(f"{where}: an image of {array.dtype}; rescale it to 8 bits, 0 to 255")
+    return array
+
+
+def decode_image(data: bytes, where: str) -> np.ndarray:
     """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
     The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
     TIFF), by which some programs turn it, is left aside. Any suffix will do.
 
     Returns:
-      (H, W) uint8 gray, (H, W, C) uint8 gray and alpha, RGB, or RGB and alpha; (H, W) bool.
+      (H, W) gray, (H, W, C) gray and alpha, RGB, or RGB and alpha, of the type in the file.
 
     Raises:
-      ValueError: as `decode`; also more than 8 bits a channel, which would have to be rescaled.
-        But any file may be a JPEG, and in gray of 8 bits 0 may be white.
+      ValueError: as `decode`. But any file may be a JPEG, and in gray of 8 bits 0 may be white.
+      ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
     with _errors(where):
         kind = _kind(data)
@@ -158,19 +183,37 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 page, several = _first_page(tiff, where)
                 _check_single(several)
-                if page.bitspersample == 1:
+                deep = page.dtype is not None and page.dtype not in (np.uint8, np.bool)
+                if deep or page.bitspersample == 1:
                     check_black(page)
-                if page.dtype is not None and page.dtype not in (np.uint8, np.bool):
-                    raise Refused(f"an image of {page.dtype}; rescale it to 8 bits, 0 to 255")
+                if deep:
+                    array = page.asarray()
+                    return np.moveaxis(array, 0, -1) if page.axes == "SYX" else array
                 if page.compression in _JPEG_2000:
                     return _jpeg_2000_tiles(data, page)
         elif kind == "PNG" and data[24] > 8:
-            raise Refused(f"an image of {data[24]} bits a channel; rescale it to 8 bits, 0 to 255")
+            PngImageFile(io.BytesIO(data)).verify()
+            if data[25] != 0:
+                return _deep_png(data, where)
         image = _load(data, kind)
         if image.mode in ("P", "PA"):
             image.info.pop("transparency", None)  # dropped, like any alpha
             image = image.convert("RGB")
         return np.asarray(image)
+
+
+def _deep_png(data: bytes, where: str) -> np.ndarray:
+    """A PNG of 16 bits in several channels, of which Pillow drops half of the bits."""
+    try:
+        import imagecodecs
+    except ImportError as error:
+        raise MissingPackage(
+            f"{where}: a PNG of 16 bits in several channels needs imagecodecs: "
+            "pip install jaxnuc[slides]"
+        ) from error
+    check_size(PngImageFile(io.BytesIO(data)).size)
+    pixels: np.ndarray = imagecodecs.png_decode(data)
+    return pixels
 
 
 def image_size(data: bytes, where: str) -> tuple[int, int]:
@@ -196,7 +239,7 @@ def _errors(where: str) -> Iterator[None]:
         yield
     except Refused as error:
         raise ValueError(f"{where}: {error}") from None
-    except MemoryError:
+    except (MemoryError, MissingPackage):
         raise
     except Exception as error:  # what parsers stumble over in a damaged file is of any type
         suffix = PurePosixPath(where).suffix.lower()

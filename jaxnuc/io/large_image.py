@@ -1,13 +1,21 @@
 """The base of all images: levels, of which regions are read."""
 
+import contextlib
 import math
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
+
+from jaxnuc.io.rgb import Span, span_of, to_rgb
+
+# Up to this size, all pixels of an image stand for it; of a larger one, squares of them.
+WHOLE_PIXELS = 2**24
+_SQUARES, _SIDE = 16, 128  # at most, along each axis; in pixels
 
 # Decoded blocks that are kept, since neighboring regions share them.
 _CACHE_BYTES = 64 * 2**20
@@ -62,6 +70,7 @@ class LargeImage(ABC):
 
     Attributes:
       path: where it comes from, for errors.
+      dtype: of the numbers in the file; what is read of it is uint8.
       levels: the image in full, and the smaller copies in its file, ever coarser.
       pixel_size: height and width of a pixel of level 0 in micrometers, if the file tells.
     """
@@ -75,6 +84,7 @@ class LargeImage(ABC):
         """Keeps the shapes of copies of the whole image, level 0 first; slides have labels, too."""
         downsamples = [downsample(shapes[0], shape) for shape in shapes]
         self.path, self.pixel_size = path, pixel_size
+        self.dtype = np.dtype(np.uint8)
         self._stored = [n for n, factor in enumerate(downsamples) if factor is not None]
         self.levels = tuple(
             Level(shape, factor)
@@ -121,11 +131,34 @@ class LargeImage(ABC):
                 f"{self.path}: the region {tuple(box)} (row, col, height, width) is empty or not "
                 f"inside of level {level}, {(0, 0, rows, cols)}"
             )
-        return self._read(level, box)
+        return to_rgb(self._read(level, box), self.path, self.span)
 
     @abstractmethod
     def _read(self, level: int, box: Box) -> np.ndarray:
-        """A region that lies inside."""
+        """A region that lies inside, as `to_rgb` takes it."""
+
+    @cached_property
+    def span(self) -> Span | None:
+        """The values of the file that become 0 and 255: see `span_of`; None where it has 8 bits.
+
+        Raises:
+          CorruptRegion: nothing of the image can be decoded.
+        """
+        if self.dtype in (np.uint8, np.bool):
+            return None
+        if math.prod(self.shape) <= WHOLE_PIXELS:
+            with contextlib.suppress(CorruptRegion):
+                return span_of(self._read(0, Box(0, 0, *self.shape)), self.path)
+        found, error = [], None
+        for box in squares(self.shape):
+            try:
+                found.append(self._read(0, box))
+            except CorruptRegion as damaged:
+                error = damaged
+        if not found and error is not None:
+            raise error
+        pixels = [part.reshape(-1, 1, *part.shape[2:]) for part in found]
+        return span_of(np.concatenate(pixels), self.path)
 
     def close(self) -> None:  # noqa: B027  (many have nothing to close)
         """Closes the file; nothing is read afterwards."""
@@ -158,16 +191,18 @@ class BlockImage(LargeImage):
 
     @abstractmethod
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
-        """The block in this row and column of blocks, (box.height, box.width, 3) uint8."""
+        """The block in this row and column of blocks, (box.height, box.width, channels)."""
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         height, width = self._blocks[level]
-        region = np.empty((box.height, box.width, 3), np.uint8)
+        region = np.empty(0)
         for i in range(box.row // height, -(-(box.row + box.height) // height)):
             for j in range(box.col // width, -(-(box.col + box.width) // width)):
                 block, top, left = self._block(level, i, j), i * height, j * width
                 first, last = max(top, box.row), min(top + height, box.row + box.height)
                 start, stop = max(left, box.col), min(left + width, box.col + box.width)
+                if not region.size:
+                    region = np.empty((box.height, box.width, block.shape[2]), block.dtype)
                 region[first - box.row : last - box.row, start - box.col : stop - box.col] = block[
                     first - top : last - top, start - left : stop - left
                 ]
@@ -190,6 +225,18 @@ class BlockImage(LargeImage):
             while self._cached_bytes > _CACHE_BYTES:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return block
+
+
+def squares(shape: tuple[int, int]) -> list[Box]:
+    """Squares that stand for a large image, at even distances, without overlap, row by row."""
+    (rows, height), (cols, width) = (_spread(size) for size in shape)
+    return [Box(row, col, height, width) for row in rows for col in cols]
+
+
+def _spread(size: int) -> tuple[list[int], int]:
+    """Where squares start along an axis, and their side."""
+    side = min(size, _SIDE)
+    return np.linspace(0, size - side, min(size // side, _SQUARES)).astype(int).tolist(), side
 
 
 def downsample(whole: tuple[int, int], smaller: tuple[int, int]) -> float | None:

@@ -12,8 +12,8 @@ from jaxnuc.io.zarr import ZarrImage, is_zarr
 
 KNOWN = "PNG, JPEG, BMP, TIFF, .npy, Zarr, OME-Zarr, or a slide that OpenSlide reads"
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".tiff", ".tif")
-# Of these, the file itself holds no more than a picture or a list of others.
-_ONLY_OPENSLIDE = (".mrxs", ".vms")
+# Of these, the file itself holds a list of others, or, read as TIFF, an overview or parts.
+_ONLY_OPENSLIDE = (".mrxs", ".vms", ".scn", ".bif")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHOLE = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 _NPY = b"\x93NUMPY"
@@ -22,26 +22,32 @@ Backend = Literal["openslide", "tifffile"]
 
 
 def open_image(
-    path: str | os.PathLike[str], *, series: int = 0, backend: Backend | None = None
+    path: str | os.PathLike[str],
+    *,
+    series: int | None = None,
+    backend: Backend | None = None,
+    bounds: bool = True,
 ) -> LargeImage:
     """Opens an image of any size, of which regions are read.
 
     Only the tiles, strips or chunks touched are read of TIFF, slides, `.npy` and Zarr. PNG, JPEG
-    and BMP are decoded whole. Regions are RGB of 8 bits: gray is repeated, alpha dropped, 16 bits
-    divided by 257; the transparent parts of slides are white.
+    and BMP are decoded whole. Regions are RGB of 8 bits: gray is repeated, what is transparent is
+    white; of other numbers than 8 bits, the range of the whole image becomes 0 to 255 (`span_of`).
 
     Args:
       path: a file, or the folder of a Zarr array or an OME-Zarr image.
-      series: of TIFF and OME-Zarr files that hold several images, from 0.
+      series: which one, from 0, of TIFF and OME-Zarr files that hold several images. None: the
+        only one, or the slide in a scanner's file, beside which are pictures of its label.
       backend: which reads slides. By default OpenSlide, where it is installed and knows the maker,
         and tifffile otherwise, which reads TIFF only.
+      bounds: crop a slide to the part that was scanned, where its file says which, as QuPath does.
 
     Returns:
       The image, to be closed or used in `with`.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: not an image of a known kind, corrupt, or not a single one of gray or RGB.
+      ValueError: not an image of a known kind, corrupt, not gray or RGB, or one of several.
       ImportError: reading it needs a package that is not installed.
 
     Example:
@@ -66,7 +72,7 @@ def open_image(
         or (suffix in SLIDE_SUFFIXES and slide_vendor(path) and not series)
     ):
         _check_single(path, series)
-        return SlideImage(path)
+        return SlideImage(path, bounds)
     with path.open("rb") as stream:
         start = stream.read(8)
     if start.startswith(_TIFF):
@@ -79,6 +85,6 @@ def open_image(
     raise ValueError(f"{path}: {'not an image' if start else 'empty'}; known are {KNOWN}")
 
 
-def _check_single(path: Path, series: int) -> None:
+def _check_single(path: Path, series: int | None) -> None:
     if series:
         raise ValueError(f"{path}: series {series}, but it is read as one image, series 0")

@@ -50,7 +50,17 @@ def of_tiff(
 ) -> tuple[float, float] | None:
     """Sides of the pixels of a series, from OME-XML or its first page: Aperio's or TIFF's tags."""
     from_ome = of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None
-    return from_ome or _of_aperio(page) or _of_resolution(page)
+    return from_ome or _of_aperio(page) or _of_imagej(tiff, page) or _of_resolution(page)
+
+
+def _of_imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """Fiji states pixels per unit as TIFF's resolution, and the unit in its own metadata."""
+    unit = (tiff.imagej_metadata or {}).get("unit")
+    sides = _per_pixel(page)
+    if sides is None or not isinstance(unit, str):
+        return None
+    unit = unit.strip().replace("\\u00B5", "µ")  # as Java writes it
+    return in_microns(*sides, (unit, unit))
 
 
 def _of_aperio(page: tifffile.TiffPage) -> tuple[float, float] | None:
@@ -79,11 +89,20 @@ def of_ome(xml: str, series: int) -> tuple[float, float] | None:
 
 def _of_resolution(page: tifffile.TiffPage) -> tuple[float, float] | None:
     unit = _RESOLUTION_UNITS.get(page.tags.valueof("ResolutionUnit"))
-    tags = page.tags.valueof("YResolution"), page.tags.valueof("XResolution")
-    if unit is None or not all(isinstance(t, tuple) and len(t) == 2 and 0 not in t for t in tags):
+    sides = _per_pixel(page)
+    if unit is None or sides is None:
         return None
-    height, width = (unit * per / pixels for pixels, per in tags)
+    height, width = sides[0] * unit, sides[1] * unit
     return (height, width) if plausible((height, width)) else None
+
+
+def _per_pixel(page: tifffile.TiffPage) -> tuple[float, float] | None:
+    """Units per pixel, (height, width), of TIFF's resolution."""
+    tags = page.tags.valueof("YResolution"), page.tags.valueof("XResolution")
+    if not all(isinstance(t, tuple) and len(t) == 2 and 0 not in t for t in tags):
+        return None
+    height, width = (per / pixels for pixels, per in tags)
+    return height, width
 
 
 def check_mpp(mpp: float) -> None:

@@ -27,10 +27,16 @@ def slide_vendor(path: Path) -> str | None:
 
 
 class SlideImage(BlockImage):
-    """A slide, read with OpenSlide; what the scanner did not scan is white."""
+    """A slide, read with OpenSlide; what the scanner did not scan is white.
 
-    def __init__(self, path: Path) -> None:
-        """Opens a slide.
+    Of a slide that was scanned in parts, the file may say the bounds of what there is. QuPath crops
+    to them, and so do we: the first pixel is that at the upper left corner of the bounds, and all
+    coordinates count from there (OpenSlide, "Standard properties"; QuPath,
+    `OpenslideImageServer`).
+    """
+
+    def __init__(self, path: Path, bounds: bool = True) -> None:
+        """Opens a slide, all of it or what is within its bounds.
 
         Raises:
           ValueError: OpenSlide does not read it.
@@ -48,7 +54,18 @@ class SlideImage(BlockImage):
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
             raise ValueError(f"{path}: not a slide that OpenSlide reads ({error})") from error
+        width, height = self._slide.dimensions
+        whole = Box(0, 0, height, width)
+        self._bounds = (_bounds(self._slide) or whole) if bounds else whole
         shapes = [(height, width) for width, height in self._slide.level_dimensions]
+        if self._bounds != whole:
+            shapes = [
+                (
+                    _within(self._bounds.height, factor, rows),
+                    _within(self._bounds.width, factor, cols),
+                )
+                for (rows, cols), factor in zip(shapes, self._slide.level_downsamples, strict=True)
+            ]
         super().__init__(str(path), shapes, [_BLOCK] * len(shapes), _pixel_size(self._slide))
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
@@ -56,7 +73,10 @@ class SlideImage(BlockImage):
             slide = self._slide
         stored = self._stored[level]
         factor = slide.level_downsamples[stored]
-        corner = round(box.col * factor), round(box.row * factor)
+        corner = (
+            self._bounds.col + round(box.col * factor),
+            self._bounds.row + round(box.row * factor),
+        )
         try:
             colors = slide.read_region(corner, stored, (box.width, box.height))
         except self._openslide.OpenSlideError as error:
@@ -74,6 +94,23 @@ class SlideImage(BlockImage):
     def close(self) -> None:
         """Closes the slide."""
         self._slide.close()
+
+
+def _bounds(slide: Any) -> Box | None:
+    """What was scanned, in pixels of level 0; None where the file does not say."""
+    width, height = slide.dimensions
+    names = ("bounds-y", "bounds-x", "bounds-height", "bounds-width")
+    try:
+        row, col, rows, cols = (int(slide.properties[f"openslide.{name}"]) for name in names)
+    except (KeyError, ValueError):
+        return None
+    inside = 0 <= row < row + rows <= height and 0 <= col < col + cols <= width
+    return Box(row, col, rows, cols) if inside else None
+
+
+def _within(length: int, factor: float, whole: int) -> int:
+    """The side of the bounds in a smaller copy."""
+    return min(max(1, round(length / factor)), whole)
 
 
 def _pixel_size(slide: Any) -> tuple[float, float] | None:

@@ -11,9 +11,8 @@ import tifffile
 from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black
 from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
-from jaxnuc.io.rgb import check_type, to_rgb
+from jaxnuc.io.rgb import check_type
 
-_WHITE = 255  # as a viewer shows the glass of which a scanner stored nothing
 _COLORS = {
     tifffile.PHOTOMETRIC.MINISWHITE,
     tifffile.PHOTOMETRIC.MINISBLACK,
@@ -32,18 +31,18 @@ _DECODED_TO_RGB = {
 class TiffImage(BlockImage):
     """A series of a TIFF file: strips, tiles, pyramids, BigTIFF, OME-TIFF, Aperio's slides.
 
-    Tiles of which the file stores no byte are white, as the glass of a slide.
+    Tiles of which the file stores no byte are white, as a viewer shows the glass of a slide.
     """
 
-    def __init__(self, path: Path, series: int = 0) -> None:
+    def __init__(self, path: Path, series: int | None = None) -> None:
         """Opens a file.
 
         Args:
           path: of the file.
-          series: of the images in the file, from 0.
+          series: of the images in the file, from 0; None: the only one, or a scanner's slide.
 
         Raises:
-          ValueError: not a TIFF, no such series, or not one image of gray or RGB.
+          ValueError: not a TIFF, no such series, one of several, or not gray or RGB.
           ImportError: its compression needs imagecodecs.
         """
         try:
@@ -54,6 +53,9 @@ class TiffImage(BlockImage):
             images = self._file.series
             if not images:
                 raise ValueError(f"{path}: not a readable TIFF (no image in it); fetch it again")
+            if series is None and len(images) > 1 and not _is_slide(self._file):
+                raise ValueError(f"{path}: {_several(images)}")
+            series = series or 0
             if not 0 <= series < len(images):
                 raise ValueError(f"{path}: series {series}, but it has {len(images)} from 0")
             found = [_stored_level(each, str(path)) for each in images[series].levels]
@@ -67,6 +69,10 @@ class TiffImage(BlockImage):
             self._file.close()
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
         self._levels = [found[stored] for stored in self._stored]
+        palette = found[0].page.photometric == tifffile.PHOTOMETRIC.PALETTE
+        self._channels = 3 if palette else found[0].page.samplesperpixel * len(found[0].planes)
+        if not palette:
+            self.dtype = np.dtype(found[0].page.dtype)
         self._file_lock = threading.Lock()
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
@@ -78,7 +84,7 @@ class TiffImage(BlockImage):
                 for plane in range(stored.planes_per_page):
                     part = self._segment(page, number + plane * stored.blocks)
                     if part is None:
-                        return np.full((box.height, box.width, 3), _WHITE, np.uint8)
+                        return self._empty(box)
                     parts.append(part[0, : box.height, : box.width])
         except Exception as error:  # of any type, and none says where
             raise CorruptRegion(self.path, level, box, str(error)) from error
@@ -86,7 +92,13 @@ class TiffImage(BlockImage):
             reason = f"only {parts[0].shape[:2]} pixels are stored"
             raise CorruptRegion(self.path, level, box, reason)
         pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
-        return to_rgb(_colors(pixels, stored.page), self.path)
+        return _colors(pixels, stored.page)
+
+    def _empty(self, box: Box) -> np.ndarray:
+        """A block of which nothing is stored: white as glass, but black in a camera's image."""
+        if self.dtype == np.uint8:
+            return np.full((box.height, box.width, self._channels), 255, np.uint8)
+        return np.zeros((box.height, box.width, self._channels), self.dtype)
 
     def _segment(self, page: Any, number: int) -> np.ndarray | None:
         """One tile or strip (1, h, w, channels), None where nothing of it is stored."""
@@ -125,6 +137,24 @@ class _StoredLevel:
     planes: tuple[Any, ...]
     planes_per_page: int
     blocks: int
+
+
+def _is_slide(file: tifffile.TiffFile) -> bool:
+    """Whether the first series is a slide, and the others are its thumbnail, label and overview."""
+    return bool(file.is_svs or file.is_ndpi or file.is_scn or file.is_bif or file.is_philips)
+
+
+def _several(images: list[tifffile.TiffPageSeries]) -> str:
+    """What is in a file of several images, and how to choose one."""
+    named = [
+        f"{number}: {each.name!r}, {' x '.join(map(str, each.shape))} {each.axes}"
+        for number, each in enumerate(images[:10])
+    ]
+    more = f" and {len(images) - 10} more" if len(images) > 10 else ""
+    return (
+        f"{len(images)} images ({'; '.join(named)}{more}); choose one (--image=0), or save each on "
+        "its own"
+    )
 
 
 def _stored_level(series: tifffile.TiffPageSeries, where: str) -> _StoredLevel:
@@ -181,7 +211,7 @@ def _check_colors(page: Any, where: str) -> None:
 def _colors(pixels: np.ndarray, page: Any) -> np.ndarray:
     """Colors of a palette's indices, and black where the largest number is black."""
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        return np.moveaxis(page.colormap[:, pixels[..., 0]], 0, -1)
+        return np.rint(np.moveaxis(page.colormap[:, pixels[..., 0]], 0, -1) / 257).astype(np.uint8)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
         most: np.ndarray = np.iinfo(pixels.dtype).max - pixels
         return most

@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage
 from jaxnuc.io.pixel_size import in_microns
-from jaxnuc.io.rgb import check_type, to_rgb
+from jaxnuc.io.rgb import check_type
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
 
@@ -21,12 +21,12 @@ def is_zarr(path: Path) -> bool:
 class ZarrImage(LargeImage):
     """A Zarr array (H, W[, 1 to 4]), or an image of OME-Zarr (0.4 and 0.5), channels anywhere."""
 
-    def __init__(self, path: Path, series: int = 0) -> None:
+    def __init__(self, path: Path, series: int | None = None) -> None:
         """Opens a folder.
 
         Args:
           path: of the folder.
-          series: of the images in the folder, from 0.
+          series: of the images in the folder, from 0; None: the only one.
 
         Raises:
           ValueError: not an image, no such series, or several images along time or depth.
@@ -51,12 +51,14 @@ class ZarrImage(LargeImage):
                 names = [str(axis["name"]) for axis in image["axes"]]
                 arrays = [group[each["path"]] for each in image["datasets"]]
                 axes, sides = names, _physical_size(image, names)
+                _check_channels(dict(zip(names, arrays[0].shape, strict=True)), group)
             for array in arrays:
                 _check(dict(zip(axes, array.shape, strict=True)), array.dtype)
         except Exception as error:  # bad metadata is of any type
             raise ValueError(f"{path}: not a readable Zarr image ({error!s:.300})") from error
         shapes = [tuple(array.shape[axes.index(axis)] for axis in "yx") for array in arrays]
         super().__init__(str(path), [(rows, cols) for rows, cols in shapes], sides)
+        self.dtype = np.dtype(arrays[0].dtype)
         self._axes, self._arrays = axes, [arrays[stored] for stored in self._stored]
 
     def _read(self, level: int, box: Box) -> np.ndarray:
@@ -69,7 +71,20 @@ class ZarrImage(LargeImage):
             raise CorruptRegion(self.path, level, box, str(error)) from error
         kept = [axis for axis in self._axes if axis in slices]
         order = [kept.index(axis) for axis in "yxc" if axis in kept]
-        return to_rgb(region.transpose(order), self.path).copy()
+        return region.transpose(order)
+
+
+def _check_channels(sides: Mapping[str, int], group: Any) -> None:
+    """Refuses channels of a microscope, of which none is the alpha: gray and RGB are read."""
+    count = sides.get("c", 1)
+    if count in (1, 3):
+        return
+    attributes = group.attrs.asdict()
+    omero = attributes.get("ome", attributes).get("omero", {})
+    names = ", ".join(str(each.get("label")) for each in omero.get("channels", ())) or "unnamed"
+    raise ValueError(
+        f"{count} channels ({names}); expected gray or RGB: save the one with the nuclei on its own"
+    )
 
 
 def _check(sides: Mapping[str, int], dtype: Any) -> None:
@@ -78,12 +93,16 @@ def _check(sides: Mapping[str, int], dtype: Any) -> None:
     check_type((sides["y"], sides["x"], sides.get("c", 1)), np.dtype(dtype), "it")
 
 
-def _multiscales(group: Any, series: int) -> tuple[Any, Mapping[str, Any]]:
+def _multiscales(group: Any, series: int | None) -> tuple[Any, Mapping[str, Any]]:
     """The group of an image, and its metadata."""
+    given = series is not None
+    series = series or 0
     attributes = group.attrs.asdict()
     attributes = attributes.get("ome", attributes)
     if "bioformats2raw.layout" in attributes:  # a group of images, by number
-        images = sorted(name for name in group.group_keys() if name.isdecimal())
+        images = sorted((n for n in group.group_keys() if n.isdecimal()), key=int)
+        if not given and len(images) > 1:
+            raise ValueError(f"{len(images)} images ({', '.join(images)}); choose one (--image=0)")
         if str(series) not in images:
             raise ValueError(f"series {series}, but it has {', '.join(images)}")
         group, series = group[str(series)], 0

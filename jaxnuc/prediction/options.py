@@ -118,6 +118,8 @@ class PredictionOptions:
       tissue: leave out tiles without tissue; only for stained sections.
       stains: measure hematoxylin and eosin in each nucleus.
       skip_corrupt: fill what cannot be read with white, and list it at the end.
+      image: which one, from 0, of files that hold several images; None: there is one.
+      bounds: crop slides to what was scanned, as QuPath does.
       progress: show a progress bar.
     """
 
@@ -128,6 +130,8 @@ class PredictionOptions:
     tissue: bool = False
     stains: bool = True
     skip_corrupt: bool = False
+    image: int | None = None
+    bounds: bool = True
     progress: bool = True
 
     def __post_init__(self) -> None:

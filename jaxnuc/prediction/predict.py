@@ -123,7 +123,7 @@ def _predict_image(
 ) -> dict[str, Any] | None:
     """The summary of one image; None where its files wait for the shards of other processes."""
     name = image_name(path)
-    with _opened(path) as image:
+    with _opened(path, options) as image:
         # What is to be predicted, and which files are to be written.
         source = FilledImage(image) if options.skip_corrupt else image
         view, mpp = _at_model_resolution(source, runner.predictor, options.resolution)
@@ -213,10 +213,10 @@ def _predict_image(
         return summary
 
 
-def _opened(path: Path) -> LargeImage:
+def _opened(path: Path, options: PredictionOptions) -> LargeImage:
     """An image; whatever prevents that it is opened is a ValueError."""
     try:
-        return open_image(path)
+        return open_image(path, series=options.image, bounds=options.bounds)
     except (OSError, ImportError) as error:
         raise ValueError(str(error)) from error
 

@@ -34,6 +34,8 @@ def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str
         "tile": options.tiling.tile,
         "tissue": options.tissue,
         "stains": options.stains,
+        "series": options.image,
+        "bounds": options.bounds,
     }
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxnuc.io import LargeImage
+from jaxnuc.io.large_image import WHOLE_PIXELS, squares
 from jaxnuc.io.workers import ordered_map
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.prediction.batches import BatchRunner
@@ -21,9 +22,6 @@ from jaxnuc.prediction.stitching import gather
 from jaxnuc.prediction.tiles import Tile, Tiling
 
 READERS = 2  # threads
-# Images up to this size are normalized by all of their pixels, larger ones by squares of them.
-REFERENCE_PIXELS = 2**24
-_SQUARES, _SIDE = 16, 128  # at most, along each axis; in pixels
 
 
 class Row(NamedTuple):
@@ -115,14 +113,6 @@ def reference(image: LargeImage) -> np.ndarray:
     would be paler than the network has seen them in training.
     """
     height, width = image.shape
-    if height * width <= REFERENCE_PIXELS:
+    if height * width <= WHOLE_PIXELS:
         return image.read(0, 0, height, width)
-    (rows, tall), (cols, wide) = (_spread(size) for size in image.shape)
-    parts = [[image.read(row, col, tall, wide) for col in cols] for row in rows]
-    return np.concatenate([np.concatenate(line, axis=1) for line in parts])
-
-
-def _spread(size: int) -> tuple[list[int], int]:
-    """Where squares start along an axis, without overlap, and their side."""
-    side = min(size, _SIDE)
-    return np.linspace(0, size - side, min(size // side, _SQUARES)).astype(int).tolist(), side
+    return np.concatenate([image.read(*box) for box in squares(image.shape)])

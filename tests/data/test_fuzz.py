@@ -313,9 +313,9 @@ PICTURES = FOREIGN | {
         encoded(lambda a: Image.fromarray(a[..., :3]).convert("CMYK"), "TIFF"),
         "refused",
     ),
-    "16 bit": (encoded(lambda a: a[..., 0].astype(np.uint16) * 257, "PNG"), "refused"),
+    "16 bit": (encoded(lambda a: a[..., 0].astype(np.uint16) * 257, "PNG"), "valid"),
     "16 bit RGB": (lambda data: png_header(14, 12, 16), "refused"),
-    "float": (encoded(lambda a: a[..., 0].astype(np.float32), "TIFF"), "refused"),
+    "float": (encoded(lambda a: a[..., 0].astype(np.float32), "TIFF"), "valid"),
     "pages": (
         encoded(lambda a: a, "TIFF", save_all=True, append_images=[Image.new("L", (14, 12))]),
         "refused",
