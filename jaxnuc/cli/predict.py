@@ -2,8 +2,7 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format, NAME.report.html and NAME.json (how they were made).
-An interrupted run, started again, continues.
+Writes, for each image, the files of --format and NAME.report.html. Run again, it continues.
 """
 
 import argparse
@@ -24,8 +23,12 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--input", "IMAGE", images, action="append", required=True)
     parser.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
     parser.value("--model-mpp", "X", "microns per pixel that the model expects", float)
-    parser.value("--image", "N", "which image of files of several, from 0", int)
-    parser.switch("--no-bounds", "do not crop slides to what was scanned")
+    parser.value("--image", "N", "which of several; also --channel, --z, --time, --no-bounds", int)
+    hidden = argparse.SUPPRESS  # named in the line above: all would not fit a screen
+    parser.value("--channel", "A,B,C", hidden, comma_separated, ())
+    parser.value("--z", "N", hidden, depth)
+    parser.value("--time", "N", hidden, int)
+    parser.switch("--no-bounds", hidden)
     parser.switch("--tissue", "leave out glass (stained sections only)")
     parser.switch("--skip-corrupt", "fill unreadable regions with white")
     parser.add_patches(patch=1024, overlap=128)
@@ -47,9 +50,15 @@ def add_arguments(parser: Parser) -> None:
     parser.add_workers("cores less one, at most 8")
 
 
+def depth(text: str) -> int | str:
+    """The number of a depth, or how the depths become one image."""
+    return int(text) if text.isdecimal() else text
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs the command; 1 where an image failed."""
     logger.info("importing JAX")
+    from jaxnuc.io import Planes
     from jaxnuc.prediction.options import DEFAULT
     from jaxnuc.prediction.predict import predict
     from jaxnuc.prediction.predictor import load
@@ -68,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         stains=not options.no_stains,
         skip_corrupt=options.skip_corrupt,
         image=options.image,
+        planes=Planes(options.channel, options.z, options.time),
         bounds=not options.no_bounds,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,

@@ -13,6 +13,7 @@ from jaxnuc.io.label_images import label_pairs, read_label_image
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage, Level
 from jaxnuc.io.listing import image_name, list_images
 from jaxnuc.io.opening import open_image
+from jaxnuc.io.planes import Planes
 from jaxnuc.io.resample import ResampledImage, at_mpp, thumbnail
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FilledImage",
     "LargeImage",
     "Level",
+    "Planes",
     "ResampledImage",
     "at_mpp",
     "image_name",

@@ -6,6 +6,7 @@ from typing import Literal
 
 from jaxnuc.io.array_image import open_npy, open_whole
 from jaxnuc.io.large_image import LargeImage
+from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.slides import SlideImage, slide_vendor
 from jaxnuc.io.tiff import TiffImage
 from jaxnuc.io.zarr import ZarrImage, is_zarr
@@ -26,6 +27,7 @@ def open_image(
     *,
     series: int | None = None,
     backend: Backend | None = None,
+    planes: Planes = ALL,
     bounds: bool = True,
 ) -> LargeImage:
     """Opens an image of any size, of which regions are read.
@@ -40,6 +42,7 @@ def open_image(
         only one, or the slide in a scanner's file, beside which are pictures of its label.
       backend: which reads slides. By default OpenSlide, where it is installed and knows the maker,
         and tifffile otherwise, which reads TIFF only.
+      planes: channels, depth and time, of TIFF and OME-Zarr files that hold several.
       bounds: crop a slide to the part that was scanned, where its file says which, as QuPath does.
 
     Returns:
@@ -61,23 +64,23 @@ def open_image(
         raise FileNotFoundError(f"{path}: no such file")
     if path.is_dir():
         if backend is None and is_zarr(path):
-            return ZarrImage(path, series)
+            return ZarrImage(path, series, planes)
         raise ValueError(f"{path}: a folder, not an image; known are {KNOWN}")
     if backend == "tifffile":
-        return TiffImage(path, series)
+        return TiffImage(path, series, planes)
     suffix = path.suffix.lower()
     if (
         backend == "openslide"
         or suffix in _ONLY_OPENSLIDE
         or (suffix in SLIDE_SUFFIXES and slide_vendor(path) and not series)
     ):
-        _check_single(path, series)
+        _check_single(path, series, planes)
         return SlideImage(path, bounds)
     with path.open("rb") as stream:
         start = stream.read(8)
     if start.startswith(_TIFF):
-        return TiffImage(path, series)
-    _check_single(path, series)
+        return TiffImage(path, series, planes)
+    _check_single(path, series, planes)
     if start.startswith(_NPY):
         return open_npy(path)
     if start.startswith(_WHOLE):
@@ -85,6 +88,11 @@ def open_image(
     raise ValueError(f"{path}: {'not an image' if start else 'empty'}; known are {KNOWN}")
 
 
-def _check_single(path: Path, series: int | None) -> None:
+def _check_single(path: Path, series: int | None, planes: Planes) -> None:
+    if planes != ALL:
+        raise ValueError(
+            f"{path}: {planes} is asked for, but the file has no channels, depths and times to "
+            "choose from; leave --channel, --z and --time out"
+        )
     if series:
         raise ValueError(f"{path}: series {series}, but it is read as one image, series 0")

@@ -1,16 +1,22 @@
 """TIFF files, of which only the tiles or strips touched are read and decoded."""
 
+import dataclasses
+import itertools
+import math
 import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
 
 from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
+from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion, squares
+from jaxnuc.io.planes import ALL, Planes, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
 
 _COLORS = {
@@ -19,6 +25,7 @@ _COLORS = {
     tifffile.PHOTOMETRIC.PALETTE,
     tifffile.PHOTOMETRIC.RGB,
 }
+_GRAY = {tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK}
 # Their decoders make RGB of YCbCr.
 _DECODED_TO_RGB = {
     tifffile.COMPRESSION.JPEG,
@@ -34,12 +41,13 @@ class TiffImage(BlockImage):
     Tiles of which the file stores no byte are white, as a viewer shows the glass of a slide.
     """
 
-    def __init__(self, path: Path, series: int | None = None) -> None:
+    def __init__(self, path: Path, series: int | None = None, planes: Planes = ALL) -> None:
         """Opens a file.
 
         Args:
           path: of the file.
           series: of the images in the file, from 0; None: the only one, or a scanner's slide.
+          planes: of the image, where there are several.
 
         Raises:
           ValueError: not a TIFF, no such series, one of several, or not gray or RGB.
@@ -58,7 +66,9 @@ class TiffImage(BlockImage):
             series = series or 0
             if not 0 <= series < len(images):
                 raise ValueError(f"{path}: series {series}, but it has {len(images)} from 0")
-            found = [_stored_level(each, str(path)) for each in images[series].levels]
+            names = _channel_names(self._file, series)
+            levels = images[series].levels
+            found = [_stored_level(each, str(path), planes, names) for each in levels]
             sides = pixel_size.of_tiff(self._file, series, found[0].page)
             shapes, blocks = [each.shape for each in found], [each.block for each in found]
             super().__init__(str(path), shapes, blocks, sides)
@@ -70,28 +80,49 @@ class TiffImage(BlockImage):
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
         self._levels = [found[stored] for stored in self._stored]
         palette = found[0].page.photometric == tifffile.PHOTOMETRIC.PALETTE
-        self._channels = 3 if palette else found[0].page.samplesperpixel * len(found[0].planes)
+        self._channels = 3 if palette else len(found[0].samples) * len(found[0].planes)
         if not palette:
             self.dtype = np.dtype(found[0].page.dtype)
         self._file_lock = threading.Lock()
+        if found[0].sharpest:
+            self._focus()
+
+    def _focus(self) -> None:
+        """Keeps the sharpest of the depths."""
+        every = self._levels
+        boxes = squares(self.shape)
+
+        def pixels(depth: int) -> np.ndarray:
+            self._levels = [each.at(depth) for each in every]
+            self._cache.clear()
+            self._cached_bytes = 0
+            return np.concatenate([self._read(0, box) for box in boxes])
+
+        best = sharpest(range(len(every[0].planes[0])), pixels)
+        pixels(best)  # and it stays chosen
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
         stored = self._levels[level]
         number = row * -(-stored.shape[1] // stored.block[1]) + col
         parts = []
         try:
-            for page in stored.planes:
+            for depths in stored.planes:
                 for plane in range(stored.planes_per_page):
-                    part = self._segment(page, number + plane * stored.blocks)
-                    if part is None:
+                    place = number + plane * stored.blocks
+                    found = [self._segment(page, place) for page in depths]
+                    there = [part[0] for part in found if part is not None]
+                    if not there:
                         return self._empty(box)
-                    parts.append(part[0, : box.height, : box.width])
+                    part = there[0] if len(there) == 1 else np.max(there, axis=0)
+                    parts.append(part[: box.height, : box.width])
         except Exception as error:  # of any type, and none says where
             raise CorruptRegion(self.path, level, box, str(error)) from error
         if any(part.shape[:2] != (box.height, box.width) for part in parts):
             reason = f"only {parts[0].shape[:2]} pixels are stored"
             raise CorruptRegion(self.path, level, box, reason)
         pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
+        if len(stored.planes) == 1 and pixels.shape[-1] > len(stored.samples):
+            pixels = pixels[..., list(stored.samples)]
         return _colors(pixels, stored.page)
 
     def _empty(self, box: Box) -> np.ndarray:
@@ -126,17 +157,27 @@ class _StoredLevel:
       shape: (H, W).
       block: height and width of a tile or strip.
       page: of which the tags tell what all of them are.
-      planes: the pages that hold its channels, one unless each has its own.
+      planes: for each channel (one unless each has its own pages) the pages of the depths, of
+        which the brightest values are seen.
       planes_per_page: channels that are stored one after the other in a page.
       blocks: tiles or strips in each of them.
+      samples: of the channels in a page, those that are seen.
+      sharpest: whether one of the depths remains to be chosen.
     """
 
     shape: tuple[int, int]
     block: tuple[int, int]
     page: Any
-    planes: tuple[Any, ...]
+    planes: tuple[tuple[Any, ...], ...]
     planes_per_page: int
     blocks: int
+    samples: tuple[int, ...]
+    sharpest: bool = False
+
+    def at(self, depth: int) -> "_StoredLevel":
+        """The level with one of its depths."""
+        planes = tuple((depths[depth],) for depths in self.planes)
+        return dataclasses.replace(self, planes=planes)
 
 
 def _is_slide(file: tifffile.TiffFile) -> bool:
@@ -157,21 +198,59 @@ def _several(images: list[tifffile.TiffPageSeries]) -> str:
     )
 
 
-def _stored_level(series: tifffile.TiffPageSeries, where: str) -> _StoredLevel:
+def _channel_names(file: tifffile.TiffFile, series: int) -> list[str]:
+    """The names that OME-XML gives to the channels of an image; empty where there are none."""
+    try:
+        pixels = ElementTree.fromstring(file.ome_metadata or "").findall("{*}Image/{*}Pixels")
+    except ElementTree.ParseError:
+        return []
+    if series >= len(pixels):
+        return []
+    channels = enumerate(pixels[series].findall("{*}Channel"))
+    return [channel.get("Name") or str(number) for number, channel in channels]
+
+
+def _stored_level(
+    series: tifffile.TiffPageSeries, where: str, planes: Planes, names: Sequence[str]
+) -> _StoredLevel:
     page: Any = series.keyframe
-    pages: tuple[Any, ...] = tuple(series.pages)
-    sides = {axis: n for axis, n in zip(series.axes, series.shape, strict=True) if n > 1}
-    others = {axis: n for axis, n in sides.items() if axis not in "YXSC"}
-    elsewhere = any(each is None or each.parent is not page.parent for each in pages)
-    size = page.imagelength * page.imagewidth * page.samplesperpixel * len(pages)
-    if others or page.imagedepth > 1 or elsewhere or series.size != size:
+    every: Sequence[Any] = list(series.pages)
+    axes = named_axes(series.axes)
+    sides = dict(zip(axes, series.shape, strict=True))
+    # Axes over the pages; those of a page come last.
+    leading = [axis for axis in axes if axis not in "YXS"]
+    if page.samplesperpixel > 1 and "S" not in axes and "C" in axes:  # within the page
+        leading.remove("C")
+    others = {axis: n for axis, n in sides.items() if axis not in "YXSCZT" and n > 1}
+    elsewhere = any(each is None or each.parent is not page.parent for each in every)
+    counts = [sides[axis] for axis in leading]
+    if others or page.imagedepth > 1 or elsewhere or math.prod(counts) != len(every):
         raise ValueError(
             f"{where}: axes {series.axes} of shape {series.shape}; expected one image in one "
             "file; save each on its own"
         )
-    channels = page.samplesperpixel * len(pages)
-    if len(pages) not in (1, 3) or (len(pages) == 3 and page.samplesperpixel > 1):
-        raise ValueError(f"{where}: {channels} channels; expected gray or RGB")
+    over_pages = {axis: n for axis, n in sides.items() if axis in leading}
+    samples = _samples(page)
+    try:
+        if samples > 1 and "C" in over_pages:
+            raise ValueError(f"axes {series.axes} of shape {series.shape}: colors and channels")
+        if samples == 1 and page.samplesperpixel > 1 and planes.channel:
+            raise ValueError(f"channels {planes.channel} asked for, but it is an image of colors")
+        if samples > 1:
+            over_pages["C"] = samples
+        chosen = planes.choose(over_pages, names, rgb=np.dtype(page.dtype) == np.uint8)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    place = {"T": chosen.time}
+    pages = tuple(
+        tuple(
+            every[_number(leading, counts, place | {"C": channel, "Z": depth})]
+            for depth in chosen.depths
+        )
+        for channel in (chosen.channels if samples == 1 else (0,))
+    )
+    kept = chosen.channels if samples > 1 else _colors_of(page)
+    channels = len(kept) * len(pages)
     shape = page.imagelength, page.imagewidth
     check_type((*shape, channels), np.dtype(page.dtype), where)
     _check_colors(page, where)
@@ -183,10 +262,36 @@ def _stored_level(series: tifffile.TiffPageSeries, where: str) -> _StoredLevel:
     blocks = -(-shape[0] // block[0]) * -(-shape[1] // block[1])
     separate = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE
     planes_per_page = page.samplesperpixel if separate else 1
-    for each in pages:
+    for each in itertools.chain(*pages):
         if min(len(each.dataoffsets), len(each.databytecounts)) < blocks * planes_per_page:
             raise ValueError(f"{where}: parts of the image are missing; fetch it again")
-    return _StoredLevel(shape, block, page, pages, planes_per_page, blocks)
+    level = _StoredLevel(shape, block, page, pages, planes_per_page, blocks, kept)
+    return dataclasses.replace(level, sharpest=chosen.sharpest)
+
+
+def _samples(page: Any) -> int:
+    """How many channels of a microscope a page holds: 1 where its samples are colors and alpha."""
+    if page.samplesperpixel == 1 or page.photometric not in _GRAY or _has_alpha(page):
+        return 1
+    return int(page.samplesperpixel)
+
+
+def _has_alpha(page: Any) -> bool:
+    return any(int(each) in (1, 2) for each in page.extrasamples or ())
+
+
+def _colors_of(page: Any) -> tuple[int, ...]:
+    """The samples of a page that are gray or colors and alpha, without one of no known meaning."""
+    gray = page.photometric in _GRAY or page.photometric == tifffile.PHOTOMETRIC.PALETTE
+    return tuple(range(min(page.samplesperpixel, (1 if gray else 3) + _has_alpha(page))))
+
+
+def _number(axes: Sequence[str], counts: Sequence[int], place: Mapping[str, int]) -> int:
+    """The number of a page, of which the last of the axes changes first."""
+    number = 0
+    for axis, count in zip(axes, counts, strict=True):
+        number = number * count + place.get(axis, 0)
+    return number
 
 
 def _check_colors(page: Any, where: str) -> None:

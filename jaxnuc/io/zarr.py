@@ -1,13 +1,16 @@
 """Zarr arrays and OME-Zarr images, of which only the chunks touched are read."""
 
+import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage
+from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage, squares
 from jaxnuc.io.pixel_size import in_microns
+from jaxnuc.io.planes import ALL, Chosen, Planes, sharpest
 from jaxnuc.io.rgb import check_type
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
@@ -19,14 +22,15 @@ def is_zarr(path: Path) -> bool:
 
 
 class ZarrImage(LargeImage):
-    """A Zarr array (H, W[, 1 to 4]), or an image of OME-Zarr (0.4 and 0.5), channels anywhere."""
+    """A Zarr array (H, W[, 1 to 4]), or an image of OME-Zarr (0.4, 0.5), axes in any order."""
 
-    def __init__(self, path: Path, series: int | None = None) -> None:
+    def __init__(self, path: Path, series: int | None = None, planes: Planes = ALL) -> None:
         """Opens a folder.
 
         Args:
           path: of the folder.
           series: of the images in the folder, from 0; None: the only one.
+          planes: of the image, where there are several.
 
         Raises:
           ValueError: not an image, no such series, or several images along time or depth.
@@ -46,51 +50,70 @@ class ZarrImage(LargeImage):
                 if node.ndim not in (2, 3):
                     raise ValueError(f"an array of shape {node.shape}, expected (H, W[, 1 to 4])")
                 axes, arrays, sides = list("yxc"[: node.ndim]), [node], None
+                chosen = Chosen(
+                    tuple(range(node.shape[2] if node.ndim == 3 else 1)), (0,), 0, False
+                )
             else:
                 group, image = _multiscales(node, series)
-                names = [str(axis["name"]) for axis in image["axes"]]
+                names = [str(axis["name"]).lower() for axis in image["axes"]]
                 arrays = [group[each["path"]] for each in image["datasets"]]
                 axes, sides = names, _physical_size(image, names)
-                _check_channels(dict(zip(names, arrays[0].shape, strict=True)), group)
+                lengths = dict(zip("".join(names).upper(), arrays[0].shape, strict=True))
+                rgb = np.dtype(arrays[0].dtype) == np.uint8
+                chosen = planes.choose(lengths, _channel_names(group), rgb)
             for array in arrays:
-                _check(dict(zip(axes, array.shape, strict=True)), array.dtype)
+                _check(dict(zip(axes, array.shape, strict=True)), chosen, array.dtype)
         except Exception as error:  # bad metadata is of any type
             raise ValueError(f"{path}: not a readable Zarr image ({error!s:.300})") from error
         shapes = [tuple(array.shape[axes.index(axis)] for axis in "yx") for array in arrays]
         super().__init__(str(path), [(rows, cols) for rows, cols in shapes], sides)
         self.dtype = np.dtype(arrays[0].dtype)
         self._axes, self._arrays = axes, [arrays[stored] for stored in self._stored]
+        self._chosen = chosen
+        if chosen.sharpest:
+            boxes = squares(self.shape)
+
+            def pixels(depth: int) -> np.ndarray:
+                return np.concatenate([self._plane(0, box, 0, depth) for box in boxes])
+
+            best = sharpest(chosen.depths, pixels)
+            self._chosen = dataclasses.replace(chosen, depths=(best,))
 
     def _read(self, level: int, box: Box) -> np.ndarray:
-        slices = {"y": slice(box.row, box.row + box.height)}
-        slices |= {"x": slice(box.col, box.col + box.width), "c": slice(None)}
-        index = tuple(slices.get(axis, 0) for axis in self._axes)
+        channels = []
+        for channel in range(len(self._chosen.channels)):
+            depths = (self._plane(level, box, channel, depth) for depth in self._chosen.depths)
+            channels.append(functools.reduce(np.maximum, depths))
+        return np.stack(channels, axis=-1)
+
+    def _plane(self, level: int, box: Box, channel: int, depth: int) -> np.ndarray:
+        """A region of one of the chosen channels at a depth, (height, width)."""
+        place: dict[str, int | slice] = {
+            "y": slice(box.row, box.row + box.height),
+            "x": slice(box.col, box.col + box.width),
+            "c": self._chosen.channels[channel],
+            "z": depth,
+            "t": self._chosen.time,
+        }
         try:
-            region = np.asarray(self._arrays[level][index])
+            region = np.asarray(self._arrays[level][tuple(place[axis] for axis in self._axes)])
         except Exception as error:  # codecs raise whatever they like
             raise CorruptRegion(self.path, level, box, str(error)) from error
-        kept = [axis for axis in self._axes if axis in slices]
-        order = [kept.index(axis) for axis in "yxc" if axis in kept]
-        return region.transpose(order)
+        return region if self._axes.index("y") < self._axes.index("x") else region.T
 
 
-def _check_channels(sides: Mapping[str, int], group: Any) -> None:
-    """Refuses channels of a microscope, of which none is the alpha: gray and RGB are read."""
-    count = sides.get("c", 1)
-    if count in (1, 3):
-        return
+def _channel_names(group: Any) -> list[str]:
+    """The names of the channels, as far as the metadata have them."""
     attributes = group.attrs.asdict()
     omero = attributes.get("ome", attributes).get("omero", {})
-    names = ", ".join(str(each.get("label")) for each in omero.get("channels", ())) or "unnamed"
-    raise ValueError(
-        f"{count} channels ({names}); expected gray or RGB: save the one with the nuclei on its own"
-    )
+    return [str(each.get("label", "")) for each in omero.get("channels", ())]
 
 
-def _check(sides: Mapping[str, int], dtype: Any) -> None:
-    if not {"y", "x"} <= sides.keys() or any(n > 1 for a, n in sides.items() if a not in "cyx"):
-        raise ValueError(f"axes {sides}, expected one image with y, x and c")
-    check_type((sides["y"], sides["x"], sides.get("c", 1)), np.dtype(dtype), "it")
+def _check(sides: Mapping[str, int], chosen: Chosen, dtype: Any) -> None:
+    others = {axis: n for axis, n in sides.items() if axis not in tuple("yxczt")}
+    if not {"y", "x"} <= sides.keys() or others:
+        raise ValueError(f"axes {sides}, expected y, x, and perhaps c, z and t")
+    check_type((sides["y"], sides["x"], len(chosen.channels)), np.dtype(dtype), "it")
 
 
 def _multiscales(group: Any, series: int | None) -> tuple[Any, Mapping[str, Any]]:

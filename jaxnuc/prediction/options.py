@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jaxnuc.io.pixel_size import check_mpp
+from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.workers import cores
 from jaxnuc.outputs import make_formats
 from jaxnuc.prediction.patches import OVERLAP, PATCH, TILE, check_sizes
@@ -119,6 +120,7 @@ class PredictionOptions:
       stains: measure hematoxylin and eosin in each nucleus.
       skip_corrupt: fill what cannot be read with white, and list it at the end.
       image: which one, from 0, of files that hold several images; None: there is one.
+      planes: channels, depth and time, of files that hold several.
       bounds: crop slides to what was scanned, as QuPath does.
       progress: show a progress bar.
     """
@@ -131,6 +133,7 @@ class PredictionOptions:
     stains: bool = True
     skip_corrupt: bool = False
     image: int | None = None
+    planes: Planes = ALL
     bounds: bool = True
     progress: bool = True
 

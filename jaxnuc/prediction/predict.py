@@ -216,7 +216,7 @@ def _predict_image(
 def _opened(path: Path, options: PredictionOptions) -> LargeImage:
     """An image; whatever prevents that it is opened is a ValueError."""
     try:
-        return open_image(path, series=options.image, bounds=options.bounds)
+        return open_image(path, series=options.image, planes=options.planes, bounds=options.bounds)
     except (OSError, ImportError) as error:
         raise ValueError(str(error)) from error
 

@@ -1,5 +1,6 @@
 """The settings on which the nuclei of an image depend: earlier results are of use for no others."""
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str
         "tissue": options.tissue,
         "stains": options.stains,
         "series": options.image,
+        "planes": dataclasses.asdict(options.planes),
         "bounds": options.bounds,
     }
 

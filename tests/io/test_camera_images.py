@@ -10,7 +10,7 @@ import zarr
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.io import open_image, read_label_image
+from jaxnuc.io import Planes, open_image, read_label_image
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.large_image import Box
 from jaxnuc.io.rgb import span_of, to_rgb
@@ -137,9 +137,113 @@ def test_channels_of_ome_zarr_are_no_alpha(tmp_path, channels):
         "multiscales": [image],
         "omero": {"channels": labels},
     }
-    names = ", ".join(each["label"] for each in labels)
-    with pytest.raises(ValueError, match=rf"{channels} channels \({names}\)"):
+    names = ", ".join(f"{k} {each['label']}" for k, each in enumerate(labels))
+    with pytest.raises(ValueError, match=rf"{channels} channels \({names}\); .*--channel"):
         open_image(tmp_path / "a.zarr")
+    with pytest.raises(ValueError, match=rf"no channel 'GFP'; there are {names}"):
+        open_image(tmp_path / "a.zarr", planes=Planes(("GFP",)))
+
+
+# Times, depths, channels: a stack (T, Z, C, H, W) of which every value says where it lies.
+STACK = (
+    np.arange(2)[:, None, None, None, None] * 4000
+    + np.arange(3)[:, None, None, None] * 1000
+    + np.arange(4)[:, None, None] * 200
+    + np.random.default_rng(0).integers(0, 150, (2, 3, 4, 40, 50))
+).astype(np.uint16)
+STACK[:, 1] = STACK[:, 1] // 1000 * 1000 + STACK[:, 1] % 150 * 6  # in focus
+
+
+def write_stack(path, kind, axes):
+    """The stack, or a part of it, with these axes, as the programs write it."""
+    places = tuple(slice(None) if axis in axes else 0 for axis in "TZC")
+    array = STACK[places]
+    if kind == "imagej":
+        tifffile.imwrite(path, array, imagej=True, metadata={"axes": axes})
+    elif kind == "ome":
+        names = {"Channel": {"Name": ["actin", "lamin", "GFP", "DAPI"]}} if "C" in axes else {}
+        tifffile.imwrite(path, array, ome=True, metadata={"axes": axes, **names}, tile=(16, 16))
+    else:
+        group = zarr.open_group(path, mode="w")
+        group.create_array("0", shape=array.shape, dtype=array.dtype, chunks=(16,) * array.ndim)
+        group["0"][:] = array
+        described = [{"name": axis.lower(), "type": "space"} for axis in axes]
+        image = {"axes": described, "datasets": [{"path": "0", "coordinateTransformations": []}]}
+        labels = [{"label": name} for name in ("actin", "lamin", "GFP", "DAPI")]
+        group.attrs["ome"] = {
+            "version": "0.5",
+            "multiscales": [image],
+            "omero": {"channels": labels},
+        }
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome", "zarr"])
+def test_planes_are_chosen(tmp_path, kind):
+    path = tmp_path / ("a.zarr" if kind == "zarr" else "a.tif")
+    write_stack(path, kind, "TZCYX")
+    number = Planes((3,), 2, 1)
+    gray = lambda array: np.broadcast_to(stretched(array)[..., None], (40, 50, 3))
+    np.testing.assert_array_equal(whole(path, planes=number), gray(STACK[1, 2, 3]))
+    brightest = Planes(("1",), "max", 0)
+    np.testing.assert_array_equal(whole(path, planes=brightest), gray(STACK[0, :, 1].max(axis=0)))
+    sharpest = Planes((0,), "best", 1)
+    np.testing.assert_array_equal(whole(path, planes=sharpest), gray(STACK[1, 1, 0]))
+    colors = Planes((2, 0, 3), 0, 0)
+    expected = stretched(np.moveaxis(STACK[0, 0, [2, 0, 3]], 0, -1))
+    np.testing.assert_array_equal(whole(path, planes=colors), expected)
+    if kind != "imagej":  # which names no channels
+        named = Planes(("DAPI",), 2, 1)
+        np.testing.assert_array_equal(whole(path, planes=named), gray(STACK[1, 2, 3]))
+    for planes, message in (
+        (Planes((0,), 0), r"2 times; choose one \(--time=0 to 1\)"),
+        (Planes((0,), None, 0), r"3 depths; choose one \(--z=0 to 2\)"),
+        (Planes((), 0, 0), r"4 channels \(0.*choose one by name or number"),
+        (Planes((4,), 0, 0), "no channel 4; there are 0"),
+        (Planes((0,), 3, 0), "z=3, but there are 3"),
+        (Planes((0,), 0, 2), "time=2, but there are 2"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            open_image(path, planes=planes)
+
+
+@pytest.mark.parametrize("kind", ["imagej", "ome", "zarr"])
+@pytest.mark.parametrize("axes", ["ZYX", "CYX", "YX"])
+def test_a_part_of_the_axes_will_do(tmp_path, kind, axes):
+    path = tmp_path / ("a.zarr" if kind == "zarr" else "a.tif")
+    write_stack(path, kind, axes)
+    planes = Planes((1,) if "C" in axes else (), 2 if "Z" in axes else None)
+    expected = STACK[0, 2 if "Z" in axes else 0, 1 if "C" in axes else 0]
+    np.testing.assert_array_equal(whole(path, planes=planes)[..., 0], stretched(expected))
+
+
+def test_pages_of_one_shape_are_depths(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", STACK[0, :, 0], photometric="minisblack")
+    found = whole(tmp_path / "a.tif", planes=Planes(z="max"))
+    np.testing.assert_array_equal(found[..., 0], stretched(STACK[0, :, 0].max(axis=0)))
+
+
+@pytest.mark.parametrize("planar", ["contig", "separate"])
+def test_channels_within_a_page_are_no_alpha(tmp_path, planar):
+    array = STACK[0, 0] if planar == "separate" else np.moveaxis(STACK[0, 0], 0, -1)
+    options = {"photometric": "minisblack", "planarconfig": planar, "extrasamples": [0] * 3}
+    tifffile.imwrite(tmp_path / "a.tif", array, **options)
+    with pytest.raises(ValueError, match="4 channels"):
+        open_image(tmp_path / "a.tif")
+    found = whole(tmp_path / "a.tif", planes=Planes((3,)))
+    np.testing.assert_array_equal(found[..., 2], stretched(STACK[0, 0, 3]))
+
+
+def test_an_image_of_colors_has_no_channels_to_choose(tmp_path):
+    Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: .*leave --channel, --z and --time out"):
+        open_image(tmp_path / "a.png", planes=Planes((0,)))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ValueError, match=r"a\.tif: channels \(0,\) asked for"):
+        open_image(tmp_path / "a.tif", planes=Planes((0,)))
+    with pytest.raises(ValueError, match="2 channels"):
+        Planes((0, 1))
+    with pytest.raises(ValueError, match="z='top'"):
+        Planes(z="top")
 
 
 @pytest.mark.parametrize(

@@ -70,7 +70,7 @@ def test_a_large_image_is_normalized_as_its_parts_are(monkeypatch):
     assert np.ptp(whole) == 255
     monkeypatch.setattr("jaxnuc.prediction.stream.WHOLE_PIXELS", 10**6)
     seen = reference(ArrayImage(image))
-    assert seen.shape == (11 * 128, 8 * 128, 3)
+    assert seen.shape == (11 * 8 * 128, 128, 3)
     np.testing.assert_array_equal(Normalize("percentile").fitted(seen)(image[:300, :300]), whole)
     assert reference(ArrayImage(image[:, :90])).shape == (1500, 90, 3)
     monkeypatch.setattr("jaxnuc.prediction.stream.WHOLE_PIXELS", 10**4)
@@ -191,7 +191,7 @@ def test_an_image_that_cannot_be_opened_does_not_stop_others(tmp_path, monkeypat
         imsave(tmp_path / f"{name}.png", blobs((60, 60))[0], check_contrast=False)
     known = {"a.png": PermissionError("a.png: not allowed"), "b.png": ImportError("b.png: needs")}
 
-    def opened(path):
+    def opened(path, **_):
         if path.name in known:
             raise known[path.name]
         return open_image(path)

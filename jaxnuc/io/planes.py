@@ -1,0 +1,141 @@
+"""Which of the planes of a file are read: its channels, depths and times."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Depth = int | Literal["max", "best"]
+
+# Pages of one shape of which the file does not say what they are.
+_UNNAMED = ("I", "Q")
+
+
+@dataclass(frozen=True)
+class Planes:
+    """The planes of an image that the network sees, of a file that has several.
+
+    Attributes:
+      channel: one by its name or number from 0, shown in gray, or three, shown as red, green and
+        blue; none: the only one, or RGB.
+      z: a depth by its number from 0; `"max"`, the brightest value of all depths at each pixel; or
+        `"best"`, the sharpest depth of the image; None: there is one.
+      time: a time by its number from 0; None: there is one.
+    """
+
+    channel: tuple[str | int, ...] = ()
+    z: Depth | None = None
+    time: int | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.channel) not in (0, 1, 3):
+            raise ValueError(
+                f"{len(self.channel)} channels {self.channel}; give one, or three for red, green "
+                "and blue"
+            )
+        if isinstance(self.z, str) and self.z not in ("max", "best"):
+            raise ValueError(f"z={self.z!r}; it is a number from 0, 'max' or 'best'")
+
+    def choose(self, sides: Mapping[str, int], names: Sequence[str], rgb: bool) -> "Chosen":
+        """The planes of a file.
+
+        Args:
+          sides: lengths of its axes `"C"`, `"Z"` and `"T"`, as far as there are such.
+          names: of the channels, as far as they are known.
+          rgb: whether three channels are red, green and blue where none is asked for.
+
+        Raises:
+          ValueError: there are several, and none is chosen, or one that there is not; lists them.
+        """
+        count = sides.get("C", 1)
+        if self.channel:
+            channels = tuple(_channel(each, count, names) for each in self.channel)
+        elif count == 1 or (count == 3 and rgb):
+            channels = tuple(range(count))
+        else:
+            raise ValueError(
+                f"{count} channels ({_listed(count, names)}); choose one by name or number, such "
+                "as --channel=0, or three to be red, green and blue"
+            )
+        depth, depths = self.z, sides.get("Z", 1)
+        if depth is None and depths > 1:
+            raise ValueError(
+                f"{depths} depths; choose one (--z=0 to {depths - 1}), the sharpest (--z=best) or "
+                "the brightest of all at each pixel (--z=max)"
+            )
+        if isinstance(depth, int):
+            _check(depth, depths, "z")
+        every = tuple(range(depths)) if isinstance(depth, str) else (depth or 0,)
+        times = sides.get("T", 1)
+        if self.time is None and times > 1:
+            raise ValueError(f"{times} times; choose one (--time=0 to {times - 1})")
+        _check(self.time or 0, times, "time")
+        return Chosen(channels, every, self.time or 0, sharpest=depth == "best")
+
+
+ALL = Planes()
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Numbers of planes: the brightest of several depths is seen, or the sharpest of them."""
+
+    channels: tuple[int, ...]
+    depths: tuple[int, ...]
+    time: int
+    sharpest: bool
+
+
+def named_axes(axes: str) -> str:
+    """Axes in which pages of unknown meaning are depths, where there are no depths.
+
+    >>> named_axes("IYX"), named_axes("tczyx"), named_axes("ZQYX")
+    ('ZYX', 'TCZYX', 'ZQYX')
+    """
+    axes = axes.upper()
+    for name in _UNNAMED:
+        if name in axes and "Z" not in axes:
+            axes = axes.replace(name, "Z")
+    return axes
+
+
+def sharpest(depths: Sequence[int], pixels: Callable[[int], np.ndarray]) -> int:
+    """The depth whose pixels differ most from the mean of their four neighbors.
+
+    `pixels` gives those of a depth, (H, W[, C]). The measure is the variance of the Laplacian (Pech
+    Pacheco et al., Diatom autofocusing in brightfield microscopy, ICPR 2000).
+    """
+
+    def sharpness(depth: int) -> float:
+        image = pixels(depth).astype(np.float64)
+        if min(image.shape[:2]) < 3:
+            return 0.0
+        around = image[:-2, 1:-1] + image[2:, 1:-1] + image[1:-1, :-2] + image[1:-1, 2:]
+        return float((around - 4 * image[1:-1, 1:-1]).var())
+
+    return max(depths, key=sharpness)
+
+
+def _channel(wanted: str | int, count: int, names: Sequence[str]) -> int:
+    if isinstance(wanted, str) and wanted in names:
+        return names.index(wanted)
+    number = int(wanted) if str(wanted).isdecimal() else None
+    if number is None or number >= count:
+        raise ValueError(f"no channel {wanted!r}; there are {_listed(count, names)}")
+    return number
+
+
+def _listed(count: int, names: Sequence[str]) -> str:
+    """Numbers and names of channels.
+
+    >>> _listed(3, ["DAPI", "GFP"])
+    '0 DAPI, 1 GFP, 2'
+    """
+    named = [*names[:count], *[""] * (count - len(names))]
+    return ", ".join(f"{number} {name}".strip() for number, name in enumerate(named))
+
+
+def _check(number: int, count: int, axis: str) -> None:
+    if not 0 <= number < count:
+        raise ValueError(f"{axis}={number}, but there are {count} from 0")
