@@ -22,6 +22,8 @@ class Scene:
       colors: (red, green, blue) of every class in 0..255; that of the background is for nuclei
         without a class. None: a palette.
       pixels: the image on the grid of the masks, for formats that show it; None for others.
+      file: name of the image's file; empty: the image's name.
+      full_shape: (H, W) of the image in full resolution; None: the grid's, scaled and rounded.
     """
 
     image: str
@@ -31,6 +33,8 @@ class Scene:
     class_names: tuple[str, ...] | None = None
     colors: tuple[Color, ...] | None = None
     pixels: LargeImage | None = None
+    file: str = ""
+    full_shape: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         n_names, n_colors = len(self.class_names or ("",)), len(self.colors or ())
@@ -39,6 +43,16 @@ class Scene:
                 f"{n_colors} colors for {n_names} classes; give one for each, that of nuclei "
                 "without a class first"
             )
+
+    @property
+    def image_shape(self) -> tuple[int, int]:
+        """(H, W) of the image in full resolution."""
+        if self.full_shape is not None:
+            return self.full_shape
+        height, width = (
+            round(n * factor) for n, factor in zip(self.shape, self.scale, strict=True)
+        )
+        return height, width
 
     def color(self, class_id: int) -> Color:
         """The color of a class; 0 is a nucleus without.

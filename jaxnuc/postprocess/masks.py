@@ -1,5 +1,6 @@
 """Instances that may overlap, each as a cropped mask."""
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -23,6 +24,42 @@ class Mask(NamedTuple):
     row: int
     col: int
     mask: np.ndarray
+
+
+def scaled(one: Mask, scale: tuple[float, float], shape: tuple[int, int]) -> Mask:
+    """A mask in another resolution: a pixel belongs to it where its center lies within.
+
+    Args:
+      one: the mask.
+      scale: (row, col), pixels of the result per pixel of the mask.
+      shape: (H, W) of the image in the other resolution.
+
+    Returns:
+      The mask; the pixel nearest to its middle where no center lies within.
+
+    >>> scaled(Mask(1, 1, np.ones((1, 2), bool)), (2, 2), (6, 8))[:2]
+    (2, 2)
+    """
+    starts, indices = [], []
+    for first, length, factor, whole in zip(one[:2], one.mask.shape, scale, shape, strict=True):
+        start = min(math.floor(first * factor), whole - 1)
+        lines = np.arange(start, min(math.ceil((first + length) * factor), whole))
+        index = np.floor((lines + 0.5) / factor).astype(int) - first
+        inside = (index >= 0) & (index < length)
+        starts.append(int(lines[inside][0]) if inside.any() else start)
+        indices.append(index[inside])
+    mask = one.mask[np.ix_(*indices)]
+    if not mask.any():
+        middle = [
+            min(int((first + length / 2) * factor), whole - 1)
+            for first, length, factor, whole in zip(
+                one[:2], one.mask.shape, scale, shape, strict=True
+            )
+        ]
+        return Mask(middle[0], middle[1], np.ones((1, 1), bool))
+    rows, cols = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    crop = mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+    return Mask(starts[0] + int(rows[0]), starts[1] + int(cols[0]), crop)
 
 
 def paint(masks: Sequence[Mask], shape: tuple[int, int]) -> np.ndarray:

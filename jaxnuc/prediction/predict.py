@@ -128,7 +128,16 @@ def _predict_image(
         source = FilledImage(image) if options.skip_corrupt else image
         view, mpp = _at_model_resolution(source, runner.predictor, options.resolution)
         scale = view.scale if isinstance(view, ResampledImage) else (1.0, 1.0)
-        scene = Scene(name, view.shape, mpp, scale, runner.predictor.decode.class_names, None, view)
+        scene = Scene(
+            name,
+            view.shape,
+            mpp,
+            scale,
+            runner.predictor.decode.class_names,
+            pixels=view,
+            file=path.name,
+            full_shape=image.shape,
+        )
         formats = make_formats(options.files.formats)
         for format_ in formats.values():
             format_.check(scene)

@@ -1,6 +1,5 @@
 """The settings on which the nuclei of an image depend: earlier results are of use for no others."""
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -36,7 +35,9 @@ def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str
         "tissue": options.tissue,
         "stains": options.stains,
         "series": options.image,
-        "planes": dataclasses.asdict(options.planes),
+        "channel": list(options.planes.channel),
+        "z": options.planes.z,
+        "time": options.planes.time,
         "bounds": options.bounds,
     }
 

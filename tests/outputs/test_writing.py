@@ -104,7 +104,7 @@ def test_coco(tmp_path: Path, tables: list[NucleiTable], scene: Scene) -> None:
     assert [c["name"] for c in coco.loadCats([0, 1, 2])] == ["unclassified", *scene.class_names[1:]]
     annotations = coco.loadAnns(range(1, len(truth) + 1))
     for annotation, mask, class_id in zip(annotations, truth.masks, truth.classes, strict=True):
-        expected = whole(mask, scene.shape)
+        expected = whole(mask, scene.shape).repeat(2, axis=0).repeat(2, axis=1)
         np.testing.assert_array_equal(coco.annToMask(annotation), expected)
         rows, cols = np.nonzero(expected)
         box = [cols.min(), rows.min(), np.ptp(cols) + 1, np.ptp(rows) + 1]
@@ -117,10 +117,18 @@ def test_coco_of_a_slide_is_cheap_and_too_large_a_one_refused(
     tmp_path: Path, make_table: Make, scene: Scene
 ) -> None:
     table = make_table(3).moved(60_000, 60_000)
-    path = one(tmp_path, "coco", [table], replace(scene, shape=(65_000, 65_000)))
+    path = one(tmp_path, "coco", [table], replace(scene, shape=(65_000, 65_000), scale=(1, 1)))
     assert path.stat().st_size < 10_000
     with pytest.raises(ValueError, match="write geojson instead"):
-        create("coco").write(path, [table], replace(scene, shape=(66_000, 66_000)))
+        create("coco").write(path, [table], replace(scene, shape=(33_000, 33_000)))
+
+
+def test_coco_names_the_file_and_has_its_pixels(tmp_path: Path, make_table: Make) -> None:
+    """The model saw the image of 333 x 488 pixels as 150 x 220."""
+    scene = Scene("plain", (150, 220), 0.5, (2.22, 2.22), file="plain.png", full_shape=(333, 488))
+    path = one(tmp_path, "coco", [make_table(9, classes=False)], scene)
+    (image,) = json.loads(path.read_text())["images"]
+    assert image == {"id": 1, "file_name": "plain.png", "height": 333, "width": 488}
 
 
 def test_csv(tmp_path: Path, tables: list[NucleiTable], scene: Scene) -> None:

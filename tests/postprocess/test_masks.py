@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 from skimage.draw import polygon
 
-from jaxnuc.postprocess.masks import Mask, _columns, masks_of, paint, region_masks
+from jaxnuc.postprocess.masks import Mask, _columns, masks_of, paint, region_masks, scaled
 
 GOLDEN_CASES = ("resized", "same_size", "few", "blank")
 
@@ -200,3 +202,26 @@ def test_refuses() -> None:
     for row, col in ((-1, 0), (0, -1), (2, 0), (0, 2)):
         with pytest.raises(ValueError, match=r"leaves the image of \(3, 3\)"):
             paint([Mask(row, col, np.ones((2, 2), bool))], (3, 3))
+
+
+@pytest.mark.parametrize("scale", [(2.0, 2.0), (2.22, 2.3), (0.4, 0.7), (1.0, 3.5)])
+def test_a_mask_in_another_resolution(scale):
+    """Literally: a pixel belongs to it where its center lies in one of its pixels."""
+    rng = np.random.default_rng(0)
+    shape = tuple(math.ceil(n * factor) for n, factor in zip((40, 50), scale, strict=True))
+    row, col = np.ix_(*(np.arange(n) for n in shape))
+    labels = ndimage.zoom(rng.integers(0, 8, (8, 10)), 5, order=0)
+    for label in range(1, 8):
+        (rows, cols), *_ = ndimage.find_objects((labels == label).astype(int))
+        one = Mask(rows.start, cols.start, labels[rows, cols] == label)
+        whole = paint([one], (40, 50)) > 0
+        expected = whole[
+            np.minimum((row + 0.5) / scale[0], 39).astype(int),
+            np.minimum((col + 0.5) / scale[1], 49).astype(int),
+        ]
+        np.testing.assert_array_equal(paint([scaled(one, scale, shape)], shape), expected)
+
+
+def test_a_mask_that_is_too_small_keeps_a_pixel():
+    found = scaled(Mask(10, 21, np.ones((1, 1), bool)), (0.2, 0.2), (8, 10))
+    assert (found.row, found.col, found.mask.tolist()) == (2, 4, [[True]])

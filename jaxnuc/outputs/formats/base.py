@@ -21,12 +21,14 @@ class Format(ABC):
     Attributes:
       suffix: of its files, such as `".csv"`; no two formats may share one.
       most_pixels: that an image may have; None for any number.
+      in_full_resolution: whether its pixels are those of the image's file, not the model's.
       needs: a Python package that it needs, from the extra `files`; None for none.
       shows_pixels: whether it shows the image itself, which the scene then has to give.
     """
 
     suffix: ClassVar[str]
     most_pixels: ClassVar[int | None] = None
+    in_full_resolution: ClassVar[bool] = False
     needs: ClassVar[str | None] = None
     shows_pixels: ClassVar[bool] = False
 
@@ -52,7 +54,7 @@ class Format(ABC):
         Raises:
           ValueError: it has too many pixels, or the format shows pixels that the scene lacks.
         """
-        height, width = scene.shape
+        height, width = scene.image_shape if self.in_full_resolution else scene.shape
         if self.most_pixels is not None and height * width > self.most_pixels:
             raise ValueError(
                 f"{scene.image} has {height} x {width} pixels, {self.name} files at most "

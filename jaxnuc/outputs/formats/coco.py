@@ -8,10 +8,11 @@ from jaxnuc.io.run_lengths import run_lengths, to_coco
 from jaxnuc.outputs.formats import base
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.postprocess.masks import scaled
 
 
 class Format(base.Format):
-    """COCO's JSON of one image, in pixels of the masks' grid.
+    """COCO's JSON of one image, in pixels of its file, also where the model saw it in others.
 
     Categories are the classes by their numbers, and 0, `unclassified`; without classes there is one
     category, 1, `nucleus`. The score of a nucleus is in its annotation. Time and memory grow with
@@ -19,22 +20,35 @@ class Format(base.Format):
     """
 
     suffix = ".coco.json"
+    in_full_resolution = True
     most_pixels = 2**32 - 1  # pycocotools counts in 32 bits
 
     def _write(self, path: Path, tables: Iterable[NucleiTable], scene: Scene) -> int:
-        height, width = scene.shape
+        height, width = shape = scene.image_shape
         names = ("unclassified", *scene.class_names[1:]) if scene.class_names else (None, "nucleus")
         head = {
-            "info": {"microns_per_pixel": scene.mpp, "full_resolution_scale": list(scene.scale)},
-            "images": [{"id": 1, "file_name": scene.image, "height": height, "width": width}],
+            "info": {
+                "microns_per_pixel": None if scene.mpp is None else scene.mpp / scene.scale[0]
+            },
+            "images": [
+                {
+                    "id": 1,
+                    "file_name": scene.file or scene.image,
+                    "height": height,
+                    "width": width,
+                }
+            ],
             "categories": [{"id": k, "name": name} for k, name in enumerate(names) if name],
         }
         n = 0
         with path.open("w", encoding="utf-8") as file:
             file.write(json.dumps(head)[:-1] + ', "annotations": [')
             for first, table in scene.numbered(tables):
-                codes = to_coco(run_lengths(table.masks, scene.shape))
-                for k, ((row, col, mask), code) in enumerate(zip(table.masks, codes, strict=True)):
+                masks = table.masks
+                if scene.scale != (1, 1):
+                    masks = tuple(scaled(mask, scene.scale, shape) for mask in masks)
+                codes = to_coco(run_lengths(masks, shape))
+                for k, ((row, col, mask), code) in enumerate(zip(masks, codes, strict=True)):
                     category = 0 if table.classes is None else int(table.classes[k])
                     annotation = {
                         "id": first + k,
