@@ -23,6 +23,11 @@ def add_arguments(parser: Parser) -> None:
     parser.add_argument("truth", type=Path, help="folder of label images")
     parser.add_argument("prediction", type=Path, help="folder of label images")
     parser.value("--output", "FOLDER", "folder for metrics.json and per_image.csv", Path)
+    parser.choice(
+        "--label-from",
+        ("ids", "components"),
+        "what a nucleus is: a number, or a part of a mask (ids)",
+    )
     parser.add_workers("0: this process", 0)
     parser.section("matching")
     parser.value("--threshold", "IOU", "nuclei match above it (0.5)", float, 0.5)
@@ -66,6 +71,7 @@ def run(options: argparse.Namespace) -> None:
         metrics=options.metrics,
         protocols=protocols,
         missing=options.missing,
+        label_from=options.label_from,
         workers=options.workers,
     )
     summary = result.summary(level=options.level)

@@ -1,18 +1,25 @@
 """Label images as the tools of the field write them, and pairs of true and predicted ones."""
 
+import functools
+import logging
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from jaxnuc.io.files import Files
 from jaxnuc.io.image_files import decode, natural_key
 from jaxnuc.io.mat import mat_variables, read_mat
 from jaxnuc.io.npy import decode_npz, npz_names
-from jaxnuc.registry import unknown
+from jaxnuc.registry import check_known, unknown
 
+logger = logging.getLogger(__name__)
+
+LABEL_FROM = ("ids", "components")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
 
 # Names under which files of several arrays hold the instances.
@@ -24,16 +31,16 @@ _ENDINGS = re.compile(
 )
 
 
-def read_label_image(path: str | Path) -> np.ndarray:
+def read_label_image(path: str | Path, label_from: str = "ids") -> np.ndarray:
     """Reads a label image without changing its ids.
 
     PNG and BMP (gray or palette), TIFF (8 to 32 bit, integer or float, compressed), NPY, NPZ and
     MATLAB's MAT before 7.3. NPZ and MAT may hold several arrays if one of them is named
-    `inst_map` (as HoVer-Net does), `instance_map`, `instances`, `labels` or `masks`. A binary mask
-    is read as it is, one instance: label its components first where they are nuclei.
+    `inst_map` (as HoVer-Net does), `instance_map`, `instances`, `labels` or `masks`.
 
     Args:
       path: of the file; its suffix is that of the format.
+      label_from: see `nuclei_of`.
 
     Returns:
       (H, W) integer ids, 0 is background, in the file's dtype; bool becomes uint8, float, as some
@@ -56,11 +63,54 @@ def read_label_image(path: str | Path) -> np.ndarray:
     where = str(path)
     if suffix == ".npz":
         key = _chosen(npz_names(data, where), path)
-        return _as_labels(decode_npz(data, where, [key])[key], path)
-    if suffix == ".mat":
+        array = decode_npz(data, where, [key])[key]
+    elif suffix == ".mat":
         key = _chosen([n for n, each in mat_variables(data, where).items() if each.numeric], path)
-        return _as_labels(read_mat(data, where, [key])[key], path)
-    return _as_labels(decode(data, where), path)
+        array = read_mat(data, where, [key])[key]
+    else:
+        array = decode(data, where)
+    return nuclei_of(as_labels(array, where), where, label_from)
+
+
+def nuclei_of(labels: np.ndarray, where: str, label_from: str = "ids") -> np.ndarray:
+    """The nuclei of a label image or mask.
+
+    Args:
+      labels: (H, W) integers, 0 is background.
+      where: address of the file; the first mask in a folder that is given for ids is warned of.
+      label_from: `"ids"`, each number is a nucleus; `"components"`, of a mask that only says where
+        nuclei are, each 8-connected part is one.
+
+    Raises:
+      ValueError: `label_from` is unknown.
+    """
+    check_known("label_from", label_from, LABEL_FROM)
+    if label_from == "components":
+        parts: np.ndarray = ndimage.label(labels, np.ones((3, 3)))[0]
+        return parts
+    ids = np.unique(labels[labels > 0])
+    if len(ids) == 1:
+        count = ndimage.label(labels, np.ones((3, 3)))[1]
+        if count > 1:
+            _warn_of_mask(os.path.dirname(where), where, int(ids[0]), count)
+    return labels
+
+
+@functools.cache
+def _warned_of(folder: str) -> list[str]:
+    """The files of a folder that were warned of."""
+    return []
+
+
+def _warn_of_mask(folder: str, where: str, number: int, count: int) -> None:
+    if not _warned_of(folder):
+        logger.warning(
+            "%s: the %d parts have one number, %d, and are one nucleus then; if it is a mask of "
+            "nuclei, make each part one (--label-from=components, or "
+            "data.source.label_from='components')",
+            *(where, count, number),
+        )
+    _warned_of(folder).append(where)
 
 
 class LabelPair(NamedTuple):
@@ -69,18 +119,20 @@ class LabelPair(NamedTuple):
     Attributes:
       name: relative path, without suffix and without what the tools append.
       truth, prediction: the files; no prediction if it is missing and counts as empty.
+      label_from: how the files hold their nuclei: see `nuclei_of`.
     """
 
     name: str
     truth: Path
     prediction: Path | None
+    label_from: str = "ids"
 
     def read(self) -> tuple[np.ndarray, np.ndarray]:
         """The two (H, W) label images; all background for a missing prediction."""
-        truth = read_label_image(self.truth)
+        truth = read_label_image(self.truth, self.label_from)
         if self.prediction is None:
             return truth, np.zeros_like(truth)
-        return truth, read_label_image(self.prediction)
+        return truth, read_label_image(self.prediction, self.label_from)
 
 
 def label_pairs(
@@ -177,7 +229,8 @@ def _listed(paths: Iterable[Path], folder: Path) -> str:
     return f"{len(names)} files of {folder} ({text})" if names else f"0 files of {folder}"
 
 
-def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
+def as_labels(array: np.ndarray, path: str | Path) -> np.ndarray:
+    """Ids (H, W), integers from 0, of what a file holds; see `read_label_image`."""
     if array.ndim == 3 and array.shape[-1] == 1:
         array = array[..., 0]
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
@@ -202,7 +255,7 @@ def _as_labels(array: np.ndarray, path: Path) -> np.ndarray:
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
-def _whole(array: np.ndarray, path: Path) -> np.ndarray:
+def _whole(array: np.ndarray, path: str | Path) -> np.ndarray:
     """Float ids as integers, where that loses nothing."""
     fraction = ~np.isfinite(array)
     np.not_equal(array, np.rint(array), out=fraction, where=~fraction)

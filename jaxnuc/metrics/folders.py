@@ -27,6 +27,7 @@ def score_folders(
     metrics: Iterable[Entry] = (),
     protocols: Iterable[str | Mapping[str, Any] | Protocol] = (),
     missing: str = "error",
+    label_from: str = "ids",
     workers: int = 0,
 ) -> Evaluation:
     """Scores the label images of one folder against those of the same names in another.
@@ -38,6 +39,7 @@ def score_folders(
       metrics: see `jaxnuc.metrics.base.make`; empty: the standard ones.
       protocols: see `jaxnuc.metrics.protocols.base.make`.
       missing: `"error"`, or `"zero"`: a true image without prediction counts as predicted empty.
+      label_from: `"ids"`, or `"components"` of masks that only say where nuclei are.
       workers: processes; the result is the same whatever their number. 0: this one.
 
     Raises:
@@ -47,7 +49,8 @@ def score_folders(
     """
     chosen, wanted = choose(metrics, AVAILABLE), base.make(protocols)
     base.check(wanted, AVAILABLE, conventions)
-    pairs = label_pairs(truth, prediction, missing=missing)
+    found = label_pairs(truth, prediction, missing=missing)
+    pairs = [pair._replace(label_from=label_from) for pair in found]
     tasks = ((pair, conventions, chosen, wanted) for pair in pairs)
     results = ordered_map(_score_pair, tasks, workers)
     images = list(tqdm(results, total=len(pairs), desc="score", disable=None))

@@ -78,9 +78,9 @@ def test_empty_or_absent_folders(root):
     ("labels", "message"),
     [
         (LABELS.T, r"b\.npy: labels of \(6, 4\) pixels for an image of \(4, 6\)"),
-        (LABELS.astype(float), "labels of float64, expected integer ids"),
-        (np.stack([LABELS] * 3, -1), r"labels of shape \(4, 6, 3\), expected \(H, W\)"),
-        (LABELS - 1, r"ids in -1 \.\. 3"),
+        (LABELS + 0.5, r"b\.npy: float64 with values such as 0\.5"),
+        (np.stack([LABELS] * 3, -1), r"b\.npy: shape \(4, 6, 3\), a color image"),
+        (LABELS - 1, r"b\.npy: holds the negative id -1"),
         (LABELS * 2**40, "ids in 0"),
     ],
 )
@@ -115,3 +115,15 @@ def test_images_without_labels(root):
     flat = sources.create("folder", root=root / "images", images=".", labels="", split="all")
     assert flat.ids == source.ids
     assert not Source(root).ignores
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.bool])
+def test_masks_are_trained_on_by_their_parts(tmp_path, dtype):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[2:8, 2:8] = mask[10:18, 12:25] = 1
+    for folder, array in (("images", mask * 200), ("labels", mask.astype(dtype))):
+        (tmp_path / folder).mkdir()
+        tifffile.imwrite(tmp_path / folder / "a.tif", array, photometric="minisblack")
+    source = Source(tmp_path, label_from="components")
+    assert np.unique(source[0].instances).tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(source[0].instances > 0, mask > 0)

@@ -377,7 +377,7 @@ NPY = {
     "fraction": (of_npy(put(0.5)), "refused"),
     "other memory order": (of_npy(np.asfortranarray), "same"),
     "other byte order": (of_npy(lambda a: a.astype(a.dtype.newbyteorder(">"))), "same"),
-    "another axis": (of_npy(lambda a: a[..., None]), "refused"),
+    "another axis": (of_npy(lambda a: a[..., None]), "safe"),
     "an axis less": (of_npy(lambda a: a[0]), "refused"),
     "no axis": (of_npy(lambda a: a.flat[0]), "refused"),
     "nothing in it": (of_npy(lambda a: a[:0]), "refused"),

@@ -252,7 +252,7 @@ def test_pairs_by_relative_path_in_natural_order(folders):
         ("i10", "i10.png", "i10.tif"),
     ]
     np.testing.assert_array_equal(pairs[1].read(), [LABELS, LABELS * 2])
-    name, first, second = pairs[0]
+    name, first, second, _ = pairs[0]
     assert (name, first, second) == ("b/i1", truth / "b/i1.png", prediction / "b/i1.png")
 
 
@@ -360,3 +360,34 @@ def test_nucls_labels(shared_data, tmp_path):
     labels = read_label_image(tmp_path / "x.npz")
     assert labels.shape == (256, 256)
     assert labels.any()
+
+
+MASK = np.zeros((12, 15), np.uint8)
+MASK[1:4, 1:4] = MASK[4, 4] = MASK[8:11, 9:14] = 255  # two parts, one of which is diagonal
+
+
+def test_a_mask_given_for_ids_warns_once_a_folder(tmp_path, caplog):
+    for name in ("a.png", "b.png"):
+        Image.fromarray(MASK).save(tmp_path / name)
+        np.testing.assert_array_equal(read_label_image(tmp_path / name), MASK)
+    (record,) = caplog.records
+    assert record.getMessage().startswith(f"{tmp_path / 'a.png'}: the 2 parts have one number, 255")
+    assert "--label-from=components" in record.getMessage()
+
+
+def test_one_nucleus_does_not_warn(tmp_path, caplog):
+    for number, labels in enumerate((MASK * (np.arange(15) < 6), np.where(MASK, 1, 0) * 7 % 9)):
+        labels[0, 0] = 9 * number  # of the second, two ids
+        np.save(tmp_path / f"{number}.npy", labels)
+        read_label_image(tmp_path / f"{number}.npy")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, bool, np.float32, np.uint16])
+def test_parts_of_a_mask_are_nuclei(tmp_path, dtype):
+    np.save(tmp_path / "a.npy", MASK.astype(dtype)[..., None])
+    found = read_label_image(tmp_path / "a.npy", "components")
+    expected = np.where(MASK, np.where(np.arange(12)[:, None] < 6, 1, 2), 0)
+    np.testing.assert_array_equal(found, expected)
+    with pytest.raises(ValueError, match="label_from"):
+        read_label_image(tmp_path / "a.npy", "parts")

@@ -11,6 +11,7 @@ from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import IMAGE_SUFFIXES
+from jaxnuc.io.label_images import as_labels, nuclei_of
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
@@ -19,14 +20,17 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 class Source(RandomSplit):
     """Images with instance-label images of the same stem, from a folder or a zip.
 
-    In a label image each nucleus has its own integer, 0 is background. Gray images become RGB,
-    alpha is dropped. The name of the source is the last part of `root`, without suffix.
+    In a label image each nucleus has its own integer, 0 is background. Gray images become RGB; of
+    other numbers than 8 bits, the image's own range becomes 0 to 255. The name of the source is the
+    last part of `root`, without suffix.
 
     Args:
-      images: folder of the images below `root` (png, tif, jpg, bmp; 8 bit).
-      labels: folder of the label images below `root` (png, tif, npy; one integer per pixel). Empty:
+      images: folder of the images below `root` (png, tif, jpg, bmp).
+      labels: folder of the label images below `root` (png, tif, npy; one number per pixel). Empty:
         the images are not annotated, for self-training; they have no nuclei, and `ignore` is True
         everywhere.
+      label_from: `"ids"`, or `"components"`: the files are masks, of which each 8-connected part is
+        a nucleus.
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
@@ -38,6 +42,7 @@ class Source(RandomSplit):
     split: str | None = None  # type: ignore[assignment]
     images: str = "images"
     labels: str = "labels"
+    label_from: str = "ids"
 
     def find_pairs(self) -> dict[str, Pair]:
         files = Files(self.root)
@@ -58,10 +63,8 @@ class Source(RandomSplit):
     def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         if self.ignores:
             return Annotation(np.zeros(shape, np.int32), ignore=np.ones(shape, bool))
-        labels = lossless(file)
-        if labels.dtype.kind == "f":
-            raise ValueError(f"{file.where}: labels of {labels.dtype}, expected integer ids")
-        return Annotation(instance_map(labels, file.where))
+        labels = as_labels(lossless(file), file.where)
+        return Annotation(instance_map(nuclei_of(labels, file.where, self.label_from), file.where))
 
 
 def _by_stem(files: Files, folder: PurePosixPath, suffixes: tuple[str, ...]) -> dict[Key, File]:
