@@ -21,6 +21,7 @@ Maps = Mapping[str, np.ndarray]
 
 # Two patches fill a side of a tile.
 PATCH, OVERLAP, TILE = 1024, 128, 1792
+STEP = 128  # between the sides of patches of small images
 
 
 @dataclass(frozen=True)
@@ -143,19 +144,17 @@ def _place(patch: Patch, origin: tuple[int, ...], grid: int) -> tuple[slice, sli
 
 
 def fitting(patch: int, overlap: int, shape: tuple[int, int]) -> int:
-    """The side of the patches of an image: `patch`, halved as long as one patch holds the image.
+    """The side of the patches of an image: `patch`, or less where one patch holds the image.
 
-    Small images are computed faster so, and images of all sizes share few shapes of patches, for
-    each of which the network is compiled. A side stays a multiple of 64, at least twice `overlap`.
+    Small images are computed faster so. Sides go by steps of 128, or the network would be compiled
+    for nearly every image of a folder of many sizes. A side is at least twice `overlap`.
 
     Example:
-      >>> fitting(1024, 128, (250, 200)), fitting(1024, 128, (513, 10)), fitting(960, 128, (99, 99))
-      (256, 1024, 960)
+      >>> fitting(1024, 128, (250, 200)), fitting(1024, 128, (513, 10)), fitting(960, 128, (950, 9))
+      (256, 640, 960)
     """
-    side = patch
-    while side % (2 * STRIDE) == 0 and max(*shape, 2 * overlap) <= side // 2:
-        side //= 2
-    return side
+    longest = max(*shape, 2 * overlap)
+    return min(patch, -(-longest // STEP) * STEP)
 
 
 def check_sizes(tile: int, patch: int, overlap: int) -> None:
