@@ -38,7 +38,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--format", "A,B", formats, comma_separated, ("geojson", "csv"))
     parser.value("--label-set", "NAME", "classes to write, such as consep (as predicted)")
     parser.switch("--agreement", "add how far symmetries and workdirs agree")
-    parser.switch("--no-stains", "do not measure stains")
+    parser.switch("--no-stains", "do not measure stains or intensities")
     parser.switch("--no-report", "do not write NAME.report.html")
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")

@@ -7,6 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage
+from jaxnuc.io.rgb import Span
 
 WHITE = 255
 # A region that fails as a whole is halved until its parts are no larger than this square.
@@ -25,6 +26,11 @@ class FilledImage(LargeImage):
         super().__init__(image.path, [each.shape for each in image.levels], image.pixel_size)
         self._image, self._lock = image, threading.Lock()
         self.damage: list[str] = []
+
+    @property
+    def span(self) -> Span | None:
+        """That of the image."""
+        return self._image.span
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         try:

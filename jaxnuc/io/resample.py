@@ -7,6 +7,7 @@ import numpy as np
 from jaxnuc.io.filled_image import FilledImage
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.pixel_size import check_mpp
+from jaxnuc.io.rgb import Span
 
 # Scanners state it to a percent or so; within, pixels are left as they are.
 _SAME = 0.01
@@ -36,6 +37,11 @@ class ResampledImage(LargeImage):
         super().__init__(image.path, [shape], (scale * image_mpp, scale * image_mpp))
         self.image, self._level, self._factor = image, level, factor
         self.scale = scale, scale
+
+    @property
+    def span(self) -> Span | None:
+        """That of the image."""
+        return self.image.span
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         if self._factor == 1:

@@ -2,16 +2,24 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from jaxnuc.io import LargeImage
 from jaxnuc.outputs import NucleiTable, measure
+from jaxnuc.outputs.intensity import FAR, measure_intensity
 from jaxnuc.prediction.overlaps import boxes_of
+
+Colors = Literal["stains", "intensity"]
 
 
 def measure_tables(
-    tables: Iterable[NucleiTable], image: LargeImage, mpp: float | None, tile: int, stains: bool
+    tables: Iterable[NucleiTable],
+    image: LargeImage,
+    mpp: float | None,
+    tile: int,
+    colors: Colors | None,
 ) -> Iterator[NucleiTable]:
     """The nuclei of tables, each from a band of the image, with their measurements.
 
@@ -20,7 +28,8 @@ def measure_tables(
       image: on the grid of the masks.
       mpp: microns per pixel of it, None where unknown.
       tile: side in pixels of what is read at once, or a little more.
-      stains: measure hematoxylin and eosin.
+      colors: what is measured of the pixels: `"stains"`, hematoxylin and eosin; `"intensity"`, in
+        the numbers of the image's file, to 1/255 of its range; None, nothing.
 
     Yields:
       The nuclei of each table in parts, tile by tile from left to right.
@@ -39,7 +48,15 @@ def measure_tables(
                 boxes[:, :2].min(0).tolist(),
                 boxes[:, 2:].max(0).tolist(),
             )
-            region = image.read(top, left, bottom - top, right - left) if stains else None
-            kind = "ruifrok" if stains else None
-            found = measure(part.masks, region, corner=(top, left), mpp=mpp, stains=kind)
+            top, left = max(0, top - FAR), max(0, left - FAR)
+            bottom, right = min(image.shape[0], bottom + FAR), min(image.shape[1], right + FAR)
+            region = image.read(top, left, bottom - top, right - left) if colors else None
+            stained = region if colors == "stains" else None
+            found = measure(part.masks, stained, corner=(top, left), mpp=mpp)
+            if region is not None and colors == "intensity":
+                low, high = image.span or (0.0, 255.0)
+                values = low + region * ((high - low) / 255)
+                if not np.ptp(region, axis=-1).any():  # gray
+                    values = values[..., :1]
+                found |= measure_intensity(part.masks, values, (top, left))
             yield replace(part, measurements=found)

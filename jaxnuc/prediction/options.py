@@ -117,7 +117,8 @@ class PredictionOptions:
       tiling: how an image is divided.
       processes: how the work is shared.
       tissue: leave out tiles without tissue; only for stained sections.
-      stains: measure hematoxylin and eosin in each nucleus.
+      stains: measure hematoxylin and eosin in each nucleus of stained tissue, and intensities in
+        those of other images.
       skip_corrupt: fill what cannot be read with white, and list it at the end.
       image: which one, from 0, of files that hold several images; None: there is one.
       planes: channels, depth and time, of files that hold several.

@@ -26,8 +26,9 @@ from jaxnuc.io import (
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import REGISTRY, Scene, create, make_formats
 from jaxnuc.outputs.drawing import save_png
+from jaxnuc.outputs.intensity import is_stained
 from jaxnuc.prediction.batches import BatchRunner
-from jaxnuc.prediction.measurements import measure_tables
+from jaxnuc.prediction.measurements import Colors, measure_tables
 from jaxnuc.prediction.options import (
     DEFAULT,
     REPORT,
@@ -196,7 +197,11 @@ def _predict_image(
         # Stitching, measurements and files; the summary comes last.
         start = time.perf_counter()
         stitched = parts.stitched(tiling)
-        parts.save_measured(measure_tables(stitched, view, mpp, tiling.tile, options.stains))
+        small = thumbnail(view)
+        colors: Colors | None = None
+        if options.stains:
+            colors = "stains" if is_stained(small[0]) else "intensity"
+        parts.save_measured(measure_tables(stitched, view, mpp, tiling.tile, colors))
         for key, format_ in formats.items():
             format_.write(files[key], parts.measured(), scene)
         kept = {
@@ -215,7 +220,6 @@ def _predict_image(
         for line in summary["corrupt"]:
             logger.warning("filled with white: %s", line)
         if options.files.report:
-            small = thumbnail(view)
             write_prediction_report(files["report"], parts.measured, scene, *small, summary)
         replace_file(summary_file, (json.dumps(summary, indent=2) + "\n").encode())
         parts.remove()

@@ -52,6 +52,27 @@ def test_a_nucleus_longer_than_the_overlap_is_one(bright, same_partition):
     same_partition(found.instances, ndimage.label(image[..., 0])[0])
 
 
+def test_intensities_are_those_of_the_camera(tmp_path, bright, blobs):
+    """Measured in each nucleus, in numbers of the file."""
+    seen, expected = blobs((150, 210))
+    raw = (100 + 15.0 * seen[..., 0] + np.arange(210)).astype(np.uint16)
+    tifffile.imwrite(tmp_path / "a.tif", raw, photometric="minisblack")
+    (done,) = predict([tmp_path / "a.tif"], bright(), tmp_path / "out", OPTIONS).done
+    assert done["nuclei"] == expected.max()
+    labels = tifffile.imread(tmp_path / "out" / "a.labels.tif")
+    rows = list(csv.DictReader((tmp_path / "out" / "a.csv").read_text().splitlines()))
+    assert "hematoxylin" not in rows[0]
+    step = np.ptp(raw) / 255
+    for row in rows:
+        inside = raw[labels == int(row["id"])].astype(float)
+        assert float(row["intensity_mean"]) == pytest.approx(inside.mean(), abs=step)
+        assert float(row["intensity_median"]) == pytest.approx(np.median(inside), abs=step)
+        total = float(row["intensity_sum"])
+        assert total == pytest.approx(inside.sum(), abs=step * inside.size)
+        if row["intensity_background"]:
+            assert float(row["intensity_background"]) < inside.min()
+
+
 def test_percentiles_are_those_of_the_whole_image(bright, blobs, same_partition):
     image, expected = blobs((150, 210))
     faint = (image // 8).astype(np.uint8)  # 25 on 0 to 11: found once it is stretched
