@@ -1,5 +1,6 @@
 """Where the tests find reference values and real images."""
 
+import gc
 import json
 import os
 import sys
@@ -44,6 +45,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if folder in item.path.parents and item.path.relative_to(folder).parts[0] in SLOW:
             item.add_marker(pytest.mark.slow)
+
+
+def pytest_collection_finish() -> None:
+    """Collects garbage less often: tracing makes millions of objects, few of them in circles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
 
 
 SHARED = Path(os.environ.get("JAXNUC_SHARED", Path(__file__).parents[2] / "shared"))

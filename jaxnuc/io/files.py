@@ -164,9 +164,15 @@ class File(NamedTuple):
         """The numbers in an image or NPY file as they are: see `decode`."""
         return decode(self.read(), self.where)
 
-    def rgb(self) -> np.ndarray:
-        """An image file as (H, W, 3) uint8: see `decode_image` and `to_rgb`."""
-        return to_rgb(decode_image(self.read(), self.where), self.where)
+    def rgb(self, on_white: bool = False) -> np.ndarray:
+        """An image file as (H, W, 3) uint8: see `decode_image` and `to_rgb`.
+
+        The alpha of public data sets has no meaning and is dropped, unless `on_white` is asked for.
+        """
+        array = decode_image(self.read(), self.where)
+        if array.ndim == 3 and array.shape[-1] in (2, 4) and not on_white:
+            array = array[..., :-1]
+        return to_rgb(array, self.where)
 
 
 def _listed(folder: Path, prefix: str, above: frozenset[tuple[int, int]]) -> Iterator[str]:

@@ -57,6 +57,9 @@ class Source(RandomSplit):
         labels = _by_stem(files, below / self.labels, LABEL_SUFFIXES)
         return pair({"image": images, "label": labels})
 
+    def read_image(self, file: File) -> np.ndarray:
+        return file.rgb(on_white=True)
+
     def choose(self) -> list[str]:
         return list(self.pairs) if self._by_folder else super().choose()
 
