@@ -4,7 +4,7 @@ import dataclasses
 import itertools
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -172,7 +172,7 @@ class _StoredLevel:
     planes_per_page: int
     blocks: int
     samples: tuple[int, ...]
-    sharpest: bool = False
+    sharpest: bool
 
     def at(self, depth: int) -> "_StoredLevel":
         """The level with one of its depths."""
@@ -214,45 +214,12 @@ def _stored_level(
     series: tifffile.TiffPageSeries, where: str, planes: Planes, names: Sequence[str]
 ) -> _StoredLevel:
     page: Any = series.keyframe
-    every: Sequence[Any] = list(series.pages)
-    axes = named_axes(series.axes)
-    sides = dict(zip(axes, series.shape, strict=True))
-    # Axes over the pages; those of a page come last.
-    leading = [axis for axis in axes if axis not in "YXS"]
-    if page.samplesperpixel > 1 and "S" not in axes and "C" in axes:  # within the page
-        leading.remove("C")
-    others = {axis: n for axis, n in sides.items() if axis not in "YXSCZT" and n > 1}
-    elsewhere = any(each is None or each.parent is not page.parent for each in every)
-    counts = [sides[axis] for axis in leading]
-    if others or page.imagedepth > 1 or elsewhere or math.prod(counts) != len(every):
-        raise ValueError(
-            f"{where}: axes {series.axes} of shape {series.shape}; expected one image in one "
-            "file; save each on its own"
-        )
-    over_pages = {axis: n for axis, n in sides.items() if axis in leading}
-    samples = _samples(page)
     try:
-        if samples > 1 and "C" in over_pages:
-            raise ValueError(f"axes {series.axes} of shape {series.shape}: colors and channels")
-        if samples == 1 and page.samplesperpixel > 1 and planes.channel:
-            raise ValueError(f"channels {planes.channel} asked for, but it is an image of colors")
-        if samples > 1:
-            over_pages["C"] = samples
-        chosen = planes.choose(over_pages, names, rgb=np.dtype(page.dtype) == np.uint8)
+        pages, samples, sharpest = _chosen_pages(series, planes, names)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
-    place = {"T": chosen.time}
-    pages = tuple(
-        tuple(
-            every[_number(leading, counts, place | {"C": channel, "Z": depth})]
-            for depth in chosen.depths
-        )
-        for channel in (chosen.channels if samples == 1 else (0,))
-    )
-    kept = chosen.channels if samples > 1 else _colors_of(page)
-    channels = len(kept) * len(pages)
     shape = page.imagelength, page.imagewidth
-    check_type((*shape, channels), np.dtype(page.dtype), where)
+    check_type((*shape, len(samples) * len(pages)), np.dtype(page.dtype), where)
     _check_colors(page, where)
     block = (
         (page.tilelength, page.tilewidth)
@@ -265,8 +232,53 @@ def _stored_level(
     for each in itertools.chain(*pages):
         if min(len(each.dataoffsets), len(each.databytecounts)) < blocks * planes_per_page:
             raise ValueError(f"{where}: parts of the image are missing; fetch it again")
-    level = _StoredLevel(shape, block, page, pages, planes_per_page, blocks, kept)
-    return dataclasses.replace(level, sharpest=chosen.sharpest)
+    return _StoredLevel(shape, block, page, pages, planes_per_page, blocks, samples, sharpest)
+
+
+def _chosen_pages(
+    series: tifffile.TiffPageSeries, planes: Planes, names: Sequence[str]
+) -> tuple[tuple[tuple[Any, ...], ...], tuple[int, ...], bool]:
+    """For each channel the pages of its depths, the samples of a page that are seen, and whether
+    the sharpest depth is wanted: those of `_StoredLevel`.
+
+    Raises:
+      ValueError: the series is no image, or the planes are not in it.
+    """
+    page: Any = series.keyframe
+    every: Sequence[Any] = list(series.pages)
+    axes = named_axes(series.axes)
+    sides = dict(zip(axes, series.shape, strict=True))
+    samples = _samples(page)
+    # Axes over the pages; the others are those of a page.
+    leading = [axis for axis in axes if axis not in "YXS"]
+    if page.samplesperpixel > 1 and "S" not in axes and "C" in leading:
+        leading.remove("C")
+    counts = [sides[axis] for axis in leading]
+    others = [axis for axis in axes if axis not in "YXSCZT" and sides[axis] > 1]
+    elsewhere = any(each is None or each.parent is not page.parent for each in every)
+    both = samples > 1 and "C" in leading
+    if others or both or page.imagedepth > 1 or elsewhere or math.prod(counts) != len(every):
+        raise ValueError(
+            f"axes {series.axes} of shape {series.shape}; expected one image in one file; save "
+            "each on its own"
+        )
+    if planes.channel and samples == 1 and page.samplesperpixel > 1:
+        raise ValueError(f"channels {planes.channel} asked for, but it is an image of colors")
+    over_pages = dict(zip(leading, counts, strict=True))
+    channels = over_pages if samples == 1 else over_pages | {"C": samples}
+    chosen = planes.choose(channels, names, rgb=np.dtype(page.dtype) == np.uint8)
+
+    def number(**place: int) -> int:  # the last of the axes changes first
+        result = 0
+        for axis, count in over_pages.items():
+            result = result * count + place.get(axis, 0)
+        return result
+
+    pages = tuple(
+        tuple(every[number(T=chosen.time, C=channel, Z=depth)] for depth in chosen.depths)
+        for channel in (chosen.channels if samples == 1 else (0,))
+    )
+    return pages, chosen.channels if samples > 1 else _colors_of(page), chosen.sharpest
 
 
 def _samples(page: Any) -> int:
@@ -284,14 +296,6 @@ def _colors_of(page: Any) -> tuple[int, ...]:
     """The samples of a page that are gray or colors and alpha, without one of no known meaning."""
     gray = page.photometric in _GRAY or page.photometric == tifffile.PHOTOMETRIC.PALETTE
     return tuple(range(min(page.samplesperpixel, (1 if gray else 3) + _has_alpha(page))))
-
-
-def _number(axes: Sequence[str], counts: Sequence[int], place: Mapping[str, int]) -> int:
-    """The number of a page, of which the last of the axes changes first."""
-    number = 0
-    for axis, count in zip(axes, counts, strict=True):
-        number = number * count + place.get(axis, 0)
-    return number
 
 
 def _check_colors(page: Any, where: str) -> None:
