@@ -25,9 +25,12 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
 # Names under which files of several arrays hold the instances.
 _KEYS = ("inst_map", "instance_map", "instances", "labels", "masks")
 
+# Pictures that `jaxnuc predict` writes beside label images.
+_PICTURES = (".overlay.png", ".tissue.png")
+
 # What tools append to the name of the image.
 _ENDINGS = re.compile(
-    r"(_cp_masks|_masks?|_labels?|_seg|_inst(ances|_map)?|_gt|_pred)?(\.ome)?$", re.IGNORECASE
+    r"(_cp_masks|_masks?|[_.]labels?|_seg|_inst(ances|_map)?|_gt|_pred)?(\.ome)?$", re.IGNORECASE
 )
 
 
@@ -141,8 +144,9 @@ def label_pairs(
     """Finds the predicted label image of each true one by its name.
 
     Folders below are searched too. A file belongs to the one of the same relative path, whatever
-    its suffix. Where there is none, endings such as `_mask`, `_labels`, `_cp_masks`, `_seg`,
-    `_inst_map`, `_gt` or `_pred` are removed from both names.
+    its suffix. Where there is none, endings such as `_mask`, `_labels`, `.labels`, `_cp_masks`,
+    `_seg`, `_inst_map`, `_gt` or `_pred` are removed from both names. The pictures that `jaxnuc
+    predict` writes beside label images are left out.
 
     Args:
       truth: folder of the true label images.
@@ -196,7 +200,7 @@ def _label_files(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for name in Files(folder).names:
         path = folder / name
-        if path.suffix.lower() in LABEL_SUFFIXES:
+        if path.suffix.lower() in LABEL_SUFFIXES and not name.endswith(_PICTURES):
             key = PurePosixPath(name).with_suffix("").as_posix()
             if key in found:
                 raise _twice(found[key], path, folder)

@@ -391,3 +391,22 @@ def test_parts_of_a_mask_are_nuclei(tmp_path, dtype):
     np.testing.assert_array_equal(found, expected)
     with pytest.raises(ValueError, match="label_from"):
         read_label_image(tmp_path / "a.npy", "parts")
+
+
+def test_a_folder_of_predictions_is_paired(tmp_path):
+    """With what `jaxnuc predict --format=tiff,overlay --tissue` writes."""
+    for name in ("t/a.png", "t/b 1.png"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(MASK).save(path)
+    (tmp_path / "p").mkdir()
+    for name in ("a", "b 1"):
+        tifffile.imwrite(tmp_path / "p" / f"{name}.labels.tif", MASK)
+        for suffix in ("overlay.png", "tissue.png"):
+            Image.fromarray(MASK).save(tmp_path / "p" / f"{name}.{suffix}")
+        (tmp_path / "p" / f"{name}.json").write_text("{}")
+    pairs = label_pairs(tmp_path / "t", tmp_path / "p")
+    assert [(pair.name, pair.prediction.name) for pair in pairs] == [
+        ("a", "a.labels.tif"),
+        ("b 1", "b 1.labels.tif"),
+    ]
