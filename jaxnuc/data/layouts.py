@@ -1,6 +1,8 @@
 """Finding the files of a data set in a folder, in a zip, or in the zips of a folder."""
 
+import functools
 import re
+import unicodedata
 from collections.abc import Container, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
@@ -125,8 +127,13 @@ def pair(found: Found) -> dict[str, Pair]:
     return {stems[key]: Pair(key, images[key], labels[key]) for key in images}
 
 
-def add_file(found: dict[Any, File], key: Any, file: File) -> None:
-    """Adds a file by its key; refuses a second one, with a ValueError that names both."""
+def add_file(found: dict[Any, File], key: str | Key, file: File) -> None:
+    """Adds a file by its key; refuses a second one, with a ValueError that names both.
+
+    Names are compared as Unicode's NFC: some programs write `ä` as one sign, some as two.
+    """
+    composed = functools.partial(unicodedata.normalize, "NFC")
+    key = composed(key) if isinstance(key, str) else tuple(map(composed, key))
     if key in found:
         raise ValueError(
             f"{file.files.path}: {found[key].name} and {file.name} have the same stem; keep one"

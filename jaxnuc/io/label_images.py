@@ -4,6 +4,7 @@ import functools
 import logging
 import os
 import re
+import unicodedata
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -201,7 +202,8 @@ def _label_files(folder: Path) -> dict[str, Path]:
     for name in Files(folder).names:
         path = folder / name
         if path.suffix.lower() in LABEL_SUFFIXES and not name.endswith(_PICTURES):
-            key = PurePosixPath(name).with_suffix("").as_posix()
+            # Some programs write a sign such as an umlaut as one character, some as two.
+            key = unicodedata.normalize("NFC", PurePosixPath(name).with_suffix("").as_posix())
             if key in found:
                 raise _twice(found[key], path, folder)
             found[key] = path

@@ -56,7 +56,8 @@ def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     found: dict[Path, Path] = {}
     for each in inputs:
         for path in _found(each):
-            found.setdefault(path.resolve(), path)
+            # Two links to one file are two images, each with a name of its own.
+            found.setdefault(Path(os.path.abspath(path)), path)
     named: dict[str, Path] = {}
     for path in found.values():
         other = named.setdefault(image_name(path), path)

@@ -127,3 +127,10 @@ def test_masks_are_trained_on_by_their_parts(tmp_path, dtype):
     source = Source(tmp_path, label_from="components")
     assert np.unique(source[0].instances).tolist() == [0, 1, 2]
     np.testing.assert_array_equal(source[0].instances > 0, mask > 0)
+
+
+def test_names_are_the_same_however_their_signs_are_composed(tmp_path):
+    for folder, name in (("images", "Zelle \u00e4.png"), ("labels", "Zelle a\u0308.png")):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(np.ones((4, 5), np.uint8)).save(tmp_path / folder / name)
+    assert Source(tmp_path)[0].instances.max() == 1

@@ -410,3 +410,11 @@ def test_a_folder_of_predictions_is_paired(tmp_path):
         ("a", "a.labels.tif"),
         ("b 1", "b 1.labels.tif"),
     ]
+
+
+def test_names_are_the_same_however_their_signs_are_composed(tmp_path):
+    for folder, name in (("t", "Zelle \u00e4.png"), ("p", "Zelle a\u0308.png")):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(MASK).save(tmp_path / folder / name)
+    (pair,) = label_pairs(tmp_path / "t", tmp_path / "p")
+    assert (pair.truth.parent.name, pair.prediction.parent.name) == ("t", "p")

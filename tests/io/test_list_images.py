@@ -37,6 +37,16 @@ def test_files_in_the_order_given_and_once(tmp_path):
     assert names(list_images(given)) == ["odd.scan", "b.png", "x[1].png", "a.png"]
 
 
+def test_two_links_to_one_file_are_two_images(tmp_path):
+    touch(tmp_path / "store", "x.png")
+    (tmp_path / "links").mkdir()
+    for name in ("day 1.png", "day 2.png"):
+        (tmp_path / "links" / name).symlink_to(tmp_path / "store" / "x.png")
+    assert names(list_images([tmp_path / "links"])) == ["day 1.png", "day 2.png"]
+    once = [tmp_path / "links", tmp_path / "store" / ".." / "links" / "day 1.png"]
+    assert len(list_images(once)) == 2
+
+
 def test_nothing_found(tmp_path):
     touch(tmp_path, "notes.txt")
     with pytest.raises(FileNotFoundError, match=r"missing\.png: no such file"):
