@@ -29,6 +29,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--z", "N", hidden, depth)
     parser.value("--time", "N", hidden, int)
     parser.switch("--no-bounds", hidden)
+    parser.value("--most-pixels", "N", hidden, int)
     parser.switch("--tissue", "leave out glass (stained sections only)")
     parser.switch("--skip-corrupt", "fill unreadable regions with white")
     parser.add_patches(patch=1024, overlap=128)
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         image=options.image,
         planes=Planes(options.channel, options.z, options.time),
         bounds=not options.no_bounds,
+        most_pixels=options.most_pixels or DEFAULT.most_pixels,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,

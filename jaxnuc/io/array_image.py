@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnuc.io.image_files import decode_image
+from jaxnuc.io.image_files import MOST_PIXELS, decode_image
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.npy import npy_header
 from jaxnuc.io.rgb import check_type
@@ -50,11 +50,11 @@ def open_npy(path: Path) -> ArrayImage:
     return ArrayImage(array, str(path))
 
 
-def open_whole(path: Path) -> ArrayImage:
+def open_whole(path: Path, most_pixels: int = MOST_PIXELS) -> ArrayImage:
     """Decodes a PNG, JPEG or BMP file, which have no parts that could be read alone.
 
     Raises:
-      ValueError: corrupt, an animation, or more pixels than `PIL.Image.MAX_IMAGE_PIXELS`.
+      ValueError: corrupt, an animation, or more pixels than `most_pixels`.
       ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
-    return ArrayImage(decode_image(path.read_bytes(), str(path)), str(path))
+    return ArrayImage(decode_image(path.read_bytes(), str(path), most_pixels), str(path))

@@ -32,6 +32,7 @@ _KINDS = {
 }
 # Only these are opened: Pillow knows dozens of formats, some of which start other programs.
 _READERS = {"PNG": PngImageFile, "JPEG": jpeg_factory, "BMP": BmpImageFile, "TIFF": TiffImageFile}
+MOST_PIXELS = 2**29  # of an image that is decoded whole: 1.6 GB as RGB
 _LOSSY_SUFFIXES = (".jpg", ".jpeg")
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
 _TIFFFILE_CODECS = {
@@ -112,7 +113,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
 
     Raises:
       ValueError: the file is truncated, corrupt or of another format; it has several images,
-        more pixels than `PIL.Image.MAX_IMAGE_PIXELS`, printing colors, or 16 bits in each of
+        more pixels than `MOST_PIXELS`, printing colors, or 16 bits in each of
         several channels; Python objects in a NPY file; a TIFF whose 0 is white, which programs
         read in opposite ways; a JPEG of another suffix, whose numbers are not the original ones.
     """
@@ -164,11 +165,16 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
     return array
 
 
-def decode_image(data: bytes, where: str) -> np.ndarray:
+def decode_image(data: bytes, where: str, most_pixels: int = MOST_PIXELS) -> np.ndarray:
     """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
     The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
     TIFF), by which some programs turn it, is left aside. Any suffix will do.
+
+    Args:
+      data: of the file.
+      where: its address, for errors.
+      most_pixels: refuses larger images, before anything is decoded.
 
     Returns:
       (H, W) gray, (H, W, C) gray and alpha, RGB, or RGB and alpha, of the type in the file.
@@ -181,7 +187,7 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
         kind = _kind(data)
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
-                page, several = _first_page(tiff, where)
+                page, several = _first_page(tiff, where, most_pixels)
                 _check_single(several)
                 deep = page.dtype is not None and page.dtype not in (np.uint8, np.bool)
                 if deep or page.bitspersample == 1:
@@ -194,15 +200,15 @@ def decode_image(data: bytes, where: str) -> np.ndarray:
         elif kind == "PNG" and data[24] > 8:
             PngImageFile(io.BytesIO(data)).verify()
             if data[25] != 0:
-                return _deep_png(data, where)
-        image = _load(data, kind)
+                return _deep_png(data, where, most_pixels)
+        image = _load(data, kind, most=most_pixels)
         if image.mode in ("P", "PA"):
             image.info.pop("transparency", None)  # dropped, like any alpha
             image = image.convert("RGB")
         return np.asarray(image)
 
 
-def _deep_png(data: bytes, where: str) -> np.ndarray:
+def _deep_png(data: bytes, where: str, most: int) -> np.ndarray:
     """A PNG of 16 bits in several channels, of which Pillow drops half of the bits."""
     try:
         import imagecodecs
@@ -211,7 +217,7 @@ def _deep_png(data: bytes, where: str) -> np.ndarray:
             f"{where}: a PNG of 16 bits in several channels needs imagecodecs: "
             "pip install jaxnuc[slides]"
         ) from error
-    check_size(PngImageFile(io.BytesIO(data)).size)
+    check_size(PngImageFile(io.BytesIO(data)).size, most)
     pixels: np.ndarray = imagecodecs.png_decode(data)
     return pixels
 
@@ -249,13 +255,13 @@ def _errors(where: str) -> Iterator[None]:
         ) from error
 
 
-def check_size(sides: tuple[int, int]) -> None:
-    """Refuses (width, height) of more pixels than `PIL.Image.MAX_IMAGE_PIXELS`: perhaps a bomb."""
-    most = Image.MAX_IMAGE_PIXELS
-    if most is not None and math.prod(sides) > most:
+def check_size(sides: tuple[int, int], most: int = MOST_PIXELS) -> None:
+    """Refuses (width, height) of too many pixels: a small file may hold more than the memory."""
+    if math.prod(sides) > most:
         raise Refused(
-            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read; cut it up, or, "
-            "if you trust it, raise PIL.Image.MAX_IMAGE_PIXELS"
+            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read at once; if you "
+            "trust it, give --most-pixels to predict, or save it as TIFF in tiles, of which any "
+            "size is read"
         )
 
 
@@ -269,13 +275,15 @@ def check_black(page: tifffile.TiffPage) -> None:
         )
 
 
-def _first_page(tiff: tifffile.TiffFile, where: str) -> tuple[tifffile.TiffPage, int]:
+def _first_page(
+    tiff: tifffile.TiffFile, where: str, most: int = MOST_PIXELS
+) -> tuple[tifffile.TiffPage, int]:
     """The first page of a file, checked, and the number of pages if there are several images.
 
     Of a slide (`.svs`) the other pages are smaller copies.
     """
     page = tiff.pages.first
-    check_size((page.imagewidth, page.imagelength))
+    check_size((page.imagewidth, page.imagelength), most)
     if page.axes not in ("YX", "YXS", "SYX"):
         raise Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
     if page.photometric not in _GRAY and (
@@ -309,7 +317,7 @@ def _kind(data: bytes) -> str:
     raise ValueError("neither PNG, TIFF, JPEG nor BMP" if data else "it is empty")
 
 
-def _open(data: bytes, kind: str) -> ImageFile:
+def _open(data: bytes, kind: str, most: int = MOST_PIXELS) -> ImageFile:
     """The image, of which only the header is read."""
     image: ImageFile = _READERS[kind](io.BytesIO(data))
     if kind == "PNG":
@@ -318,17 +326,19 @@ def _open(data: bytes, kind: str) -> ImageFile:
             raise Refused(f"an animation ({several} images; save each image on its own)")
         if data[24] > 8 and data[25] != 0:  # Pillow would drop half of the bits
             raise Refused("16 bits in each of several channels; save it with 8")
-    check_size(image.size)
+    check_size(image.size, most)
     if image.mode not in _MODES:
         raise Refused(f"an image of {image.mode} colors; convert it to RGB")
     return image
 
 
-def _load(data: bytes, kind: str, stored: np.dtype | None = None) -> Image.Image:
+def _load(
+    data: bytes, kind: str, stored: np.dtype | None = None, most: int = MOST_PIXELS
+) -> Image.Image:
     """The image as it lies in the file; where `stored` is given, with numbers of that size."""
     if kind == "PNG":
         PngImageFile(io.BytesIO(data)).verify()  # the checksums, which decoding does not look at
-    image = _open(data, kind)
+    image = _open(data, kind, most)
     read = np.dtype(ImageMode.getmode(image.mode).typestr)
     if stored is not None and (stored == np.int8 or stored.itemsize != read.itemsize):
         raise Refused(f"{stored} in this compression; save it uncompressed or with Deflate")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from jaxnuc.io.array_image import open_npy, open_whole
+from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import LargeImage
 from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.slides import SlideImage, slide_vendor
@@ -29,6 +30,7 @@ def open_image(
     backend: Backend | None = None,
     planes: Planes = ALL,
     bounds: bool = True,
+    most_pixels: int = MOST_PIXELS,
 ) -> LargeImage:
     """Opens an image of any size, of which regions are read.
 
@@ -44,6 +46,7 @@ def open_image(
         and tifffile otherwise, which reads TIFF only.
       planes: channels, depth and time, of TIFF and OME-Zarr files that hold several.
       bounds: crop a slide to the part that was scanned, where its file says which, as QuPath does.
+      most_pixels: of PNG, JPEG and BMP files, which are decoded whole.
 
     Returns:
       The image, to be closed or used in `with`.
@@ -84,7 +87,7 @@ def open_image(
     if start.startswith(_NPY):
         return open_npy(path)
     if start.startswith(_WHOLE):
-        return open_whole(path)
+        return open_whole(path, most_pixels)
     raise ValueError(f"{path}: {'not an image' if start else 'empty'}; known are {KNOWN}")
 
 

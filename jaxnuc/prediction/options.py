@@ -5,6 +5,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.pixel_size import check_mpp
 from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.workers import cores
@@ -123,6 +124,7 @@ class PredictionOptions:
       image: which one, from 0, of files that hold several images; None: there is one.
       planes: channels, depth and time, of files that hold several.
       bounds: crop slides to what was scanned, as QuPath does.
+      most_pixels: of PNG, JPEG and BMP files, which are decoded whole.
       progress: show a progress bar.
     """
 
@@ -136,6 +138,7 @@ class PredictionOptions:
     image: int | None = None
     planes: Planes = ALL
     bounds: bool = True
+    most_pixels: int = MOST_PIXELS
     progress: bool = True
 
     def __post_init__(self) -> None:

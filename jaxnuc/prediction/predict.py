@@ -229,7 +229,13 @@ def _predict_image(
 def _opened(path: Path, options: PredictionOptions) -> LargeImage:
     """An image; whatever prevents that it is opened is a ValueError."""
     try:
-        return open_image(path, series=options.image, planes=options.planes, bounds=options.bounds)
+        return open_image(
+            path,
+            series=options.image,
+            planes=options.planes,
+            bounds=options.bounds,
+            most_pixels=options.most_pixels,
+        )
     except (OSError, ImportError) as error:
         raise ValueError(str(error)) from error
 

@@ -116,6 +116,17 @@ def test_transparent_surroundings_are_white(tmp_path):
     np.testing.assert_array_equal(file.rgb(), black)  # as public data sets are read
 
 
+def test_a_large_picture_is_read_up_to_a_limit(tmp_path):
+    array = np.zeros((9600, 9600), np.uint8)
+    array[9000:, :10] = 200
+    Image.fromarray(array).save(tmp_path / "a.png")
+    with open_image(tmp_path / "a.png") as image:
+        assert image.shape == (9600, 9600)
+        assert image.read(8999, 5, 2, 1)[..., 0].tolist() == [[0], [200]]
+    with pytest.raises(ValueError, match=r"9600 x 9600 pixels, more than the 90000000 .*--most-"):
+        open_image(tmp_path / "a.png", most_pixels=90_000_000)
+
+
 def test_several_images_in_one_file_are_listed_and_chosen(tmp_path):
     arrays = [np.full(shape, k + 1, np.uint8) for k, shape in enumerate([(60, 69), (80, 89)])]
     with tifffile.TiffWriter(tmp_path / "a.tif") as tiff:
