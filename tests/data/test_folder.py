@@ -1,5 +1,7 @@
+import io
 import pickle
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
@@ -134,3 +136,16 @@ def test_names_are_the_same_however_their_signs_are_composed(tmp_path):
         (tmp_path / folder).mkdir()
         Image.fromarray(np.ones((4, 5), np.uint8)).save(tmp_path / folder / name)
     assert Source(tmp_path)[0].instances.max() == 1
+
+
+@pytest.mark.parametrize("above", ["", "cells/", "a/b/"])
+@pytest.mark.parametrize("split", ["train/", ""])
+def test_a_zip_may_have_folders_above(tmp_path, above, split):
+    buffer = io.BytesIO()
+    Image.fromarray(np.ones((4, 5), np.uint8)).save(buffer, "png")
+    with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
+        for folder in ("images", "labels"):
+            archive.writestr(f"{above}{split}{folder}/x.png", buffer.getvalue())
+    source = Source(tmp_path / "cells.zip", split="train" if split else None)
+    assert source.ids == ["x"]
+    assert source[0].instances.max() == 1

@@ -47,9 +47,9 @@ class Source(RandomSplit):
     def find_pairs(self) -> dict[str, Pair]:
         files = Files(self.root)
         self.name = files.path.resolve().stem
-        tops = {PurePosixPath(name).parts[0] for name in files.names}
+        top, tops = _top(files, {self.images, self.labels, self.split or "", *SPLITS})
         self._by_folder = self.split is None or not tops.isdisjoint({self.split, *SPLITS})
-        below = PurePosixPath((self.split or "") if self._by_folder else "")
+        below = top / ((self.split or "") if self._by_folder else "")
         images = _by_stem(files, below / self.images, IMAGE_SUFFIXES)
         self.ignores = not self.labels
         if self.ignores:  # as its own label file, which is not read
@@ -68,6 +68,18 @@ class Source(RandomSplit):
             return Annotation(np.zeros(shape, np.int32), ignore=np.ones(shape, bool))
         labels = as_labels(lossless(file), file.where)
         return Annotation(instance_map(nuclei_of(labels, file.where, self.label_from), file.where))
+
+
+def _top(files: Files, known: set[str]) -> tuple[PurePosixPath, set[str]]:
+    """The folder that holds the known ones, and what is in it: zips often have one folder above."""
+    top, paths = PurePosixPath(), [PurePosixPath(name).parts for name in files.names]
+    firsts = {PurePosixPath(folder).parts[0] for folder in known if PurePosixPath(folder).parts}
+    while True:
+        names = {parts[0] for parts in paths}
+        if len(names) != 1 or names & firsts or any(len(parts) == 1 for parts in paths):
+            return top, names
+        top /= names.pop()
+        paths = [parts[1:] for parts in paths]
 
 
 def _by_stem(files: Files, folder: PurePosixPath, suffixes: tuple[str, ...]) -> dict[Key, File]:
