@@ -1,6 +1,5 @@
 """Label images as the tools of the field write them, and pairs of true and predicted ones."""
 
-import functools
 import logging
 import os
 import re
@@ -20,6 +19,7 @@ from jaxnuc.registry import check_known, unknown
 
 logger = logging.getLogger(__name__)
 
+_warned: set[str] = set()  # folders, once each
 LABEL_FROM = ("ids", "components")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
 
@@ -92,29 +92,19 @@ def nuclei_of(labels: np.ndarray, where: str, label_from: str = "ids") -> np.nda
     if label_from == "components":
         parts: np.ndarray = ndimage.label(labels, np.ones((3, 3)))[0]
         return parts
-    ids = np.unique(labels[labels > 0])
-    if len(ids) == 1:
+    folder = os.path.dirname(where)
+    number = labels.max(initial=0)
+    if folder not in _warned and number and not ((labels > 0) & (labels < number)).any():
         count = ndimage.label(labels, np.ones((3, 3)))[1]
         if count > 1:
-            _warn_of_mask(os.path.dirname(where), where, int(ids[0]), count)
+            _warned.add(folder)
+            logger.warning(
+                "%s: the %d parts have one number, %d, and are one nucleus then; if it is a mask "
+                "of nuclei, make each part one (--label-from=components, or "
+                "data.source.label_from='components')",
+                *(where, count, number),
+            )
     return labels
-
-
-@functools.cache
-def _warned_of(folder: str) -> list[str]:
-    """The files of a folder that were warned of."""
-    return []
-
-
-def _warn_of_mask(folder: str, where: str, number: int, count: int) -> None:
-    if not _warned_of(folder):
-        logger.warning(
-            "%s: the %d parts have one number, %d, and are one nucleus then; if it is a mask of "
-            "nuclei, make each part one (--label-from=components, or "
-            "data.source.label_from='components')",
-            *(where, count, number),
-        )
-    _warned_of(folder).append(where)
 
 
 class LabelPair(NamedTuple):

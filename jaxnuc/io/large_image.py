@@ -131,7 +131,8 @@ class LargeImage(ABC):
                 f"{self.path}: the region {tuple(box)} (row, col, height, width) is empty or not "
                 f"inside of level {level}, {(0, 0, rows, cols)}"
             )
-        return to_rgb(self._read(level, box), self.path, self.span)
+        pixels = to_rgb(self._read(level, box), self.path, self.span)
+        return np.require(pixels, requirements="W")  # no view of what the image keeps
 
     @abstractmethod
     def _read(self, level: int, box: Box) -> np.ndarray:

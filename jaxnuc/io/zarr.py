@@ -74,24 +74,23 @@ class ZarrImage(LargeImage):
             boxes = squares(self.shape)
 
             def pixels(depth: int) -> np.ndarray:
-                return np.concatenate([self._plane(0, box, 0, depth) for box in boxes])
+                return np.concatenate([self._at(0, box, depth) for box in boxes])
 
             best = sharpest(chosen.depths, pixels)
             self._chosen = dataclasses.replace(chosen, depths=(best,))
 
     def _read(self, level: int, box: Box) -> np.ndarray:
-        channels = []
-        for channel in range(len(self._chosen.channels)):
-            depths = (self._plane(level, box, channel, depth) for depth in self._chosen.depths)
-            channels.append(functools.reduce(np.maximum, depths))
-        return np.stack(channels, axis=-1)
+        depths = (self._at(level, box, depth) for depth in self._chosen.depths)
+        return functools.reduce(np.maximum, depths)
 
-    def _plane(self, level: int, box: Box, channel: int, depth: int) -> np.ndarray:
-        """A region of one of the chosen channels at a depth, (height, width)."""
+    def _at(self, level: int, box: Box, depth: int) -> np.ndarray:
+        """A region at a depth, (height, width, channels): all in one, as chunks hold them."""
+        channels = np.array(self._chosen.channels)
+        first = int(channels.min())
         place: dict[str, int | slice] = {
             "y": slice(box.row, box.row + box.height),
             "x": slice(box.col, box.col + box.width),
-            "c": self._chosen.channels[channel],
+            "c": slice(first, int(channels.max()) + 1),
             "z": depth,
             "t": self._chosen.time,
         }
@@ -99,7 +98,9 @@ class ZarrImage(LargeImage):
             region = np.asarray(self._arrays[level][tuple(place[axis] for axis in self._axes)])
         except Exception as error:  # codecs raise whatever they like
             raise CorruptRegion(self.path, level, box, str(error)) from error
-        return region if self._axes.index("y") < self._axes.index("x") else region.T
+        kept = [axis for axis in self._axes if axis in "yxc"]
+        region = region.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
+        return region[..., channels - first] if "c" in kept else region[..., None]
 
 
 def _channel_names(group: Any) -> list[str]:

@@ -11,7 +11,7 @@ from jaxnuc.outputs import NucleiTable, measure
 from jaxnuc.outputs.intensity import FAR, measure_intensity
 from jaxnuc.prediction.overlaps import boxes_of
 
-Colors = Literal["stains", "intensity"]
+Colors = Literal["stains", "gray", "rgb"]
 
 
 def measure_tables(
@@ -28,8 +28,9 @@ def measure_tables(
       image: on the grid of the masks.
       mpp: microns per pixel of it, None where unknown.
       tile: side in pixels of what is read at once, or a little more.
-      colors: what is measured of the pixels: `"stains"`, hematoxylin and eosin; `"intensity"`, in
-        the numbers of the image's file, to 1/255 of its range; None, nothing.
+      colors: what is measured of the pixels: `"stains"`, hematoxylin and eosin; `"gray"` and
+        `"rgb"`, intensities of one channel or three, in the numbers of the image's file, to 1/255
+        of its range; None, nothing.
 
     Yields:
       The nuclei of each table in parts, tile by tile from left to right.
@@ -53,10 +54,8 @@ def measure_tables(
             region = image.read(top, left, bottom - top, right - left) if colors else None
             stained = region if colors == "stains" else None
             found = measure(part.masks, stained, corner=(top, left), mpp=mpp)
-            if region is not None and colors == "intensity":
+            if region is not None and colors != "stains":
                 low, high = image.span or (0.0, 255.0)
-                values = low + region * ((high - low) / 255)
-                if not np.ptp(region, axis=-1).any():  # gray
-                    values = values[..., :1]
+                values = low + region[..., : 1 if colors == "gray" else 3] * ((high - low) / 255)
                 found |= measure_intensity(part.masks, values, (top, left))
             yield replace(part, measurements=found)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from jaxnuc.io import (
@@ -197,10 +198,8 @@ def _predict_image(
         # Stitching, measurements and files; the summary comes last.
         start = time.perf_counter()
         stitched = parts.stitched(tiling)
-        small = thumbnail(view)
-        colors: Colors | None = None
-        if options.stains:
-            colors = "stains" if is_stained(small[0]) else "intensity"
+        small = thumbnail(view) if options.stains or options.files.report else None
+        colors = _colors(small[0]) if small is not None and options.stains else None
         parts.save_measured(measure_tables(stitched, view, mpp, tiling.tile, colors))
         for key, format_ in formats.items():
             format_.write(files[key], parts.measured(), scene)
@@ -219,11 +218,18 @@ def _predict_image(
         }
         for line in summary["corrupt"]:
             logger.warning("filled with white: %s", line)
-        if options.files.report:
+        if options.files.report and small is not None:
             write_prediction_report(files["report"], parts.measured, scene, *small, summary)
         replace_file(summary_file, (json.dumps(summary, indent=2) + "\n").encode())
         parts.remove()
         return summary
+
+
+def _colors(picture: np.ndarray) -> Colors:
+    """What is measured of the pixels: one answer for all of an image, by a small copy of it."""
+    if is_stained(picture):
+        return "stains"
+    return "rgb" if np.ptp(picture, axis=-1).any() else "gray"
 
 
 def _opened(path: Path, options: PredictionOptions) -> LargeImage:

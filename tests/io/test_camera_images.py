@@ -10,7 +10,7 @@ import zarr
 from PIL import Image
 
 from jaxnuc.data import sources
-from jaxnuc.io import Planes, open_image, read_label_image
+from jaxnuc.io import ArrayImage, Planes, open_image, read_label_image
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.large_image import Box
 from jaxnuc.io.rgb import span_of, to_rgb
@@ -353,3 +353,18 @@ def test_camera_images_are_trained_on(tmp_path):
         tifffile.imwrite(tmp_path / "train" / folder / "a.tif", content, photometric="minisblack")
     source = sources.create("folder", root=tmp_path, split="train")
     np.testing.assert_array_equal(source[0].image[..., 0], stretched(array))
+
+
+@pytest.mark.parametrize("kind", ["png", "tif", "npy", "array"])
+def test_what_is_read_may_be_changed(tmp_path, kind):
+    array = np.zeros((20, 30, 3), np.uint8)
+    if kind == "tif":
+        tifffile.imwrite(tmp_path / "a.tif", array, photometric="rgb")
+    elif kind == "png":
+        Image.fromarray(array).save(tmp_path / "a.png")
+    else:
+        np.save(tmp_path / "a.npy", array)
+    with ArrayImage(array) if kind == "array" else open_image(tmp_path / f"a.{kind}") as image:
+        image.read(0, 0, 20, 30)[:] = 9
+        assert not image.read(0, 0, 20, 30).any()
+    assert not array.any()

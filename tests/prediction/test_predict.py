@@ -73,6 +73,19 @@ def test_intensities_are_those_of_the_camera(tmp_path, bright, blobs):
             assert float(row["intensity_background"]) < inside.min()
 
 
+def test_a_gray_part_of_a_colored_image_has_the_columns_of_the_image(tmp_path, bright, blobs):
+    image, _ = blobs((64, 200))
+    image = image.copy()
+    image[:, 100:, 0] = 0  # green and blue; what is before is gray
+    imsave(tmp_path / "a.png", image, check_contrast=False)
+    results = predict([tmp_path / "a.png"], bright(), tmp_path / "out", OPTIONS)
+    assert results.failed == ()
+    rows = list(csv.DictReader((tmp_path / "out" / "a.csv").read_text().splitlines()))
+    assert rows
+    assert {"red_mean", "green_background", "blue_sum"} < rows[0].keys()
+    assert "intensity_mean" not in rows[0]
+
+
 def test_percentiles_are_those_of_the_whole_image(bright, blobs, same_partition):
     image, expected = blobs((150, 210))
     faint = (image // 8).astype(np.uint8)  # 25 on 0 to 11: found once it is stretched
