@@ -72,7 +72,7 @@ class LargeImage(ABC):
       path: where it comes from, for errors.
       dtype: of the numbers in the file; what is read of it is uint8.
       levels: the image in full, and the smaller copies in its file, ever coarser.
-      pixel_size: height and width of a pixel of level 0 in micrometers, if the file tells.
+      pixel_size: height and width of a pixel of level 0 in micrometers, if the file states them.
     """
 
     def __init__(

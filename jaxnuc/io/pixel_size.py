@@ -72,14 +72,23 @@ def _of_aperio(page: tifffile.TiffPage) -> tuple[float, float] | None:
     return in_microns(mpp, mpp, ("um", "um"))
 
 
-def of_ome(xml: str, series: int) -> tuple[float, float] | None:
-    """Sides of the pixels of an image in OME-XML; micrometers where no unit is given."""
+def ome_pixels(xml: str, series: int) -> ElementTree.Element | None:
+    """The pixels of an image in OME-XML; None where it is damaged or has no such image."""
     try:
         pixels = ElementTree.fromstring(xml).findall("{*}Image/{*}Pixels")
-        found = pixels[series].attrib if series < len(pixels) else {}
+    except ElementTree.ParseError:
+        return None
+    return pixels[series] if series < len(pixels) else None
+
+
+def of_ome(xml: str, series: int) -> tuple[float, float] | None:
+    """Sides of the pixels of an image in OME-XML; micrometers where no unit is given."""
+    pixels = ome_pixels(xml, series)
+    found = {} if pixels is None else pixels.attrib
+    try:
         width = float(found.get("PhysicalSizeX", math.nan))
         height = float(found.get("PhysicalSizeY", width))
-    except (ElementTree.ParseError, ValueError):
+    except ValueError:
         return None
     units = found.get("PhysicalSizeYUnit", "µm"), found.get("PhysicalSizeXUnit", "µm")
     if "PhysicalSizeY" not in found:

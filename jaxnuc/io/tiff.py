@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import numpy as np
 import tifffile
@@ -92,14 +91,16 @@ class TiffImage(BlockImage):
         every = self._levels
         boxes = squares(self.shape)
 
-        def pixels(depth: int) -> np.ndarray:
+        def take(depth: int) -> None:
             self._levels = [each.at(depth) for each in every]
             self._cache.clear()
             self._cached_bytes = 0
+
+        def pixels(depth: int) -> np.ndarray:
+            take(depth)
             return np.concatenate([self._read(0, box) for box in boxes])
 
-        best = sharpest(range(len(every[0].planes[0])), pixels)
-        pixels(best)  # and it stays chosen
+        take(sharpest(range(len(every[0].planes[0])), pixels))
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
         stored = self._levels[level]
@@ -200,13 +201,8 @@ def _several(images: list[tifffile.TiffPageSeries]) -> str:
 
 def _channel_names(file: tifffile.TiffFile, series: int) -> list[str]:
     """The names that OME-XML gives to the channels of an image; empty where there are none."""
-    try:
-        pixels = ElementTree.fromstring(file.ome_metadata or "").findall("{*}Image/{*}Pixels")
-    except ElementTree.ParseError:
-        return []
-    if series >= len(pixels):
-        return []
-    channels = enumerate(pixels[series].findall("{*}Channel"))
+    pixels = pixel_size.ome_pixels(file.ome_metadata or "", series)
+    channels = enumerate([] if pixels is None else pixels.findall("{*}Channel"))
     return [channel.get("Name") or str(number) for number, channel in channels]
 
 
