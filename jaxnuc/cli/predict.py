@@ -2,8 +2,8 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format and NAME.report.html, and index.html and summary.csv of
-all. Run again, it continues.
+Writes, for each image, the files of --format and NAME.report.html; for all of them summary.csv and
+index.html. Run again, it continues.
 """
 
 import argparse
