@@ -42,9 +42,8 @@ class Histogram:
         The label is the figure in words, for those who do not see it.
         """
         most = max([1, *(int(np.max(counts)) for counts in self.counts.values())])
-        ticks_up = MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]).tick_values(0, 1.05 * most)
-        ticks_up = ticks_up[ticks_up >= 0]
-        high, ticks = max(ticks_up[-1], most), self._ticks()
+        ticks, ticks_up = self._ticks(), _round_values(5, 0, 1.05 * most, integer=True)
+        high = max(most, *ticks_up)
 
         def y(count: float) -> float:
             return round(BOTTOM - (BOTTOM - TOP) * count / high, 2)
@@ -102,9 +101,10 @@ class Histogram:
             steps = (1, 2, 5) if last / first < 1000 else (1,)
             ticks = np.outer(decades, steps).ravel()
         else:
-            ticks = MaxNLocator(10, steps=[1, 2, 5, 10]).tick_values(first, last)
+            ticks = _round_values(10, first, last)
         slack = 1e-9 * (last - first)
-        return ticks[(ticks >= first - slack) & (ticks <= last + slack)]
+        inside: np.ndarray = ticks[(ticks >= first - slack) & (ticks <= last + slack)]
+        return inside
 
     def _legend(self) -> Html:
         entries = []
@@ -115,6 +115,13 @@ class Histogram:
             )
             entries.append(_text(RIGHT - 20, down, name, "end"))
         return element("g", entries, font_size=9, fill="var(--ink)")
+
+
+def _round_values(most: int, low: float, high: float, integer: bool = False) -> np.ndarray:
+    """Round numbers from `low` to `high`, and perhaps one beyond, `most` steps at most."""
+    locator = MaxNLocator(most, integer=integer, steps=[1, 2, 5, 10])
+    values = np.asarray(locator.tick_values(low, high))
+    return values[values >= min(low, 0)]
 
 
 def _color(number: int) -> str:
