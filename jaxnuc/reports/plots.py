@@ -13,7 +13,7 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from matplotlib.ticker import EngFormatter, LogLocator, MaxNLocator
 
 from jaxnuc.outputs.palette import LIGHT, SERIES
 from jaxnuc.reports.page import Html, element
@@ -266,6 +266,7 @@ def histogram(
     if log:
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+        axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))  # more labels would overlap
         axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
