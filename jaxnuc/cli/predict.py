@@ -2,7 +2,8 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format and NAME.report.html. Run again, it continues.
+Writes, for each image, the files of --format and NAME.report.html; for all of them summary.csv and
+index.html. Run again, it continues.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--label-set", "NAME", "classes to write, such as consep (as predicted)")
     parser.switch("--agreement", "add how far symmetries and workdirs agree")
     parser.switch("--no-stains", "do not measure stains or intensities")
-    parser.switch("--no-report", "do not write NAME.report.html")
+    parser.switch("--no-report", "write no pages")
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")
     parser.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)

@@ -13,7 +13,7 @@ from jaxnuc.outputs import make_formats
 from jaxnuc.prediction.patches import OVERLAP, PATCH, TILE, check_sizes
 
 # Files of a prediction that are not files of nuclei: NAME and one of these.
-SUMMARY, REPORT, TISSUE = ".json", ".report.html", ".tissue.png"
+SUMMARY, REPORT, TISSUE, THUMBNAIL = ".json", ".report.html", ".tissue.png", ".thumbnail.jpg"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class FileOptions:
 
     Attributes:
       formats: of the nuclei, as `jaxnuc.outputs.create` takes them.
-      report: write `NAME.report.html` as well.
+      report: write pages as well, `NAME.report.html` of each image and `index.html` of all.
       overwrite: start again, and replace the files of `formats` that exist; those of other formats
         stay as they are. A run without it resumes one with it that was killed.
     """
@@ -72,7 +72,7 @@ class FileOptions:
 
     def __post_init__(self) -> None:
         for name, format_ in make_formats(self.formats).items():
-            if format_.suffix in (SUMMARY, REPORT, TISSUE):
+            if format_.suffix in (SUMMARY, REPORT, TISSUE, THUMBNAIL):
                 raise ValueError(
                     f"the format {name} writes files that end in {format_.suffix}, as the "
                     "prediction itself does; give it another suffix"
