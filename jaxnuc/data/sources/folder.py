@@ -1,7 +1,10 @@
 """A folder of images beside a folder of label images: the layout most tools can write."""
 
-from dataclasses import dataclass
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -10,8 +13,12 @@ from jaxnuc.data.layouts import Key, Pair, add_file, pair
 from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.files import File, Files
-from jaxnuc.io.image_files import IMAGE_SUFFIXES
+from jaxnuc.io.image_files import IMAGE_SUFFIXES, MOST_PIXELS
 from jaxnuc.io.label_images import as_labels, nuclei_of
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
+from jaxnuc.io.opening import open_image
+from jaxnuc.io.planes import Planes
+from jaxnuc.registry import check_known
 
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 
@@ -20,12 +27,12 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
 class Source(RandomSplit):
     """Images with instance-label images of the same stem, from a folder or a zip.
 
-    In a label image each nucleus has its own integer, 0 is background. Gray images become RGB; of
-    other numbers than 8 bits, the image's own range becomes 0 to 255. The name of the source is the
-    last part of `root`, without suffix.
+    In a label image each nucleus has its own integer, 0 is background. Images are read as `predict`
+    reads them: gray ones become RGB, and of other numbers than 8 bits the image's own range becomes
+    0 to 255. The name of the source is the last part of `root`, without suffix.
 
     Args:
-      images: folder of the images below `root` (png, tif, jpg, bmp).
+      images: folder of the images below `root` (png, tif, jpg, bmp, and files of microscopes).
       labels: folder of the label images below `root` (png, tif, npy; one number per pixel). Empty:
         the images are not annotated, for self-training; they have no nuclei, and `ignore` is True
         everywhere.
@@ -34,15 +41,29 @@ class Source(RandomSplit):
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
+      planes: of files that hold several planes or images, those that are read, by some of the keys
+        `channel` (one by name or number from 0, or three), `z`, `time` (see `Planes`) and `image`
+        (a number from 0); not of a zip.
 
     Example:
       Source("cells", split="train") reads cells/train/images/a.png and cells/train/labels/a.tif.
+      Source("cells", planes={"channel": "DAPI", "z": "max"}) reads stacks.
     """
 
     split: str | None = None  # type: ignore[assignment]
     images: str = "images"
     labels: str = "labels"
     label_from: str = "ids"
+    planes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        chosen = dict(self.planes)
+        for key in chosen:
+            check_known("key of planes", key, ("channel", "z", "time", "image"))
+        self._image, channel = chosen.pop("image", None), chosen.pop("channel", ())
+        channels = (channel,) if isinstance(channel, str | int) else tuple(channel)
+        self._planes = Planes(channels, **chosen)
+        super().__post_init__()
 
     def find_pairs(self) -> dict[str, Pair]:
         files = Files(self.root)
@@ -50,7 +71,8 @@ class Source(RandomSplit):
         top, tops = _top(files, {self.images, self.labels, self.split or "", *SPLITS})
         self._by_folder = self.split is None or not tops.isdisjoint({self.split, *SPLITS})
         below = top / ((self.split or "") if self._by_folder else "")
-        images = _by_stem(files, below / self.images, IMAGE_SUFFIXES)
+        suffixes = (*IMAGE_SUFFIXES, *MICROSCOPY_SUFFIXES, ".czi")
+        images = _by_stem(files, below / self.images, suffixes)
         self.ignores = not self.labels
         if self.ignores:  # as its own label file, which is not read
             return {file.stem: Pair(key, file, file) for key, file in images.items()}
@@ -58,6 +80,20 @@ class Source(RandomSplit):
         return pair({"image": images, "label": labels})
 
     def read_image(self, file: File) -> np.ndarray:
+        if file.files.path.is_dir():
+            path = file.files.path / file.name
+            with open_image(path, series=self._image, planes=self._planes) as image:
+                if math.prod(image.shape) > MOST_PIXELS:
+                    raise ValueError(
+                        f"{path}: {image.shape} pixels, more than the {MOST_PIXELS} that are read "
+                        "at once; cut it to pieces"
+                    )
+                return image.read(0, 0, *image.shape)
+        if self.planes:
+            raise ValueError(
+                f"{file.where}: planes={self.planes}, but in a zip images have one plane; unzip "
+                f"{file.files.path.name}, and give the folder"
+            )
         return file.rgb(on_white=True)
 
     def choose(self) -> list[str]:
