@@ -126,7 +126,7 @@ def test_masks_are_trained_on_by_their_parts(tmp_path, dtype):
     for folder, array in (("images", mask * 200), ("labels", mask.astype(dtype))):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "a.tif", array, photometric="minisblack")
-    source = Source(tmp_path, label_from="components")
+    source = Source(tmp_path, annotations={"label_from": "components"})
     assert np.unique(source[0].instances).tolist() == [0, 1, 2]
     np.testing.assert_array_equal(source[0].instances > 0, mask > 0)
 
