@@ -2,7 +2,8 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format and NAME.report.html. Run again, it continues.
+Writes, for each image, the files of --format and NAME.report.html; for all of them summary.csv and
+index.html. Run again, it continues.
 """
 
 import argparse
@@ -40,7 +41,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--label-set", "NAME", "classes to write, such as consep (as predicted)")
     parser.switch("--agreement", "add how far symmetries and workdirs agree")
     parser.switch("--no-stains", "do not measure stains or intensities")
-    parser.switch("--no-report", "do not write NAME.report.html")
+    parser.switch("--no-report", "write no pages")
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")
     parser.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)
@@ -65,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxnuc.prediction.predictor import load
     from jaxnuc.prediction.tiles import parse_shard
 
+    most_pixels = options.most_pixels
     settings = DEFAULT.replace(
         formats=options.format,
         mpp=options.mpp,
@@ -80,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         image=options.image,
         planes=Planes(options.channel, options.z, options.time),
         bounds=not options.no_bounds,
-        most_pixels=options.most_pixels or DEFAULT.most_pixels,
+        most_pixels=DEFAULT.most_pixels if most_pixels is None else most_pixels,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,

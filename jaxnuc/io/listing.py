@@ -7,10 +7,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jaxnuc.io.image_files import IMAGE_SUFFIXES, is_junk, natural_key
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
 from jaxnuc.io.opening import SLIDE_SUFFIXES
 from jaxnuc.io.zarr import is_zarr
 
-_SUFFIXES = tuple(sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, ".npy"}))
+_SUFFIXES = tuple(
+    sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *MICROSCOPY_SUFFIXES, ".czi", ".lsm", ".npy"})
+)
 
 
 def image_name(path: str | os.PathLike[str]) -> str:

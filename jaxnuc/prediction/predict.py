@@ -28,23 +28,26 @@ from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import REGISTRY, Scene, create, make_formats
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.outputs.intensity import is_stained
+from jaxnuc.outputs.statistics import statistics
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.measurements import Colors, measure_tables
 from jaxnuc.prediction.options import (
     DEFAULT,
     REPORT,
     SUMMARY,
+    THUMBNAIL,
     TISSUE,
     PredictionOptions,
     ResolutionOptions,
 )
+from jaxnuc.prediction.overview import check_names, check_overview, write_overview
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predictor import Predictor
 from jaxnuc.prediction.settings import check_same, fingerprint, model_settings
 from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tile, Tiling
 from jaxnuc.prediction.tissue import covered, tissue_mask, tissue_picture
-from jaxnuc.reports.prediction import write_prediction_report
+from jaxnuc.reports.prediction import write_prediction_report, write_thumbnail
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +75,9 @@ def predict(
 
     For each image this writes the files of `options.files` and, last, `NAME.json` with the
     settings behind them; an image that has it is not done again. Until then the nuclei are in
-    `NAME.parts/`: a run that was killed resumes there, with the same result. Where the images lie
-    in the output folder, pictures that were written for an image are not taken for images.
+    `NAME.parts/`: a run that was killed resumes there, with the same result. At the end it writes
+    `summary.csv` and `index.html` of all images in the folder. Where the images lie in the output
+    folder, pictures that were written for an image are not taken for images.
 
     Args:
       inputs: image files, folders of them, or patterns.
@@ -89,13 +93,15 @@ def predict(
     Raises:
       FileNotFoundError: an input matches no image.
       ValueError: two images of one name; a batch of no possible size.
+      FileExistsError: `summary.csv` or `index.html` exists and is from elsewhere.
       OSError: a file cannot be written, for example on a full disk; the next run resumes.
     """
     output = Path(output)
     runner = BatchRunner(predictor, options.processes.batch_size)
     settings = model_settings(predictor, options)
     images = list_images(inputs)
-    suffixes = [TISSUE, *(create(name).suffix for name in REGISTRY.names())]
+    check_overview(output)
+    suffixes = [TISSUE, THUMBNAIL, *(create(name).suffix for name in REGISTRY.names())]
     written = {(output / f"{image_name(path)}{s}").resolve() for path in images for s in suffixes}
     compiled = "the network is compiled when the first patch is there"
     logger.info("images: %d; writing to %s; %s", len(images), output, compiled)
@@ -113,6 +119,8 @@ def predict(
             raise
         if summary is not None:
             done.append(summary)
+    if options.processes.shard is None:
+        write_overview(output, failed, options.files.report)
     return Results(tuple(done), tuple(failed))
 
 
@@ -146,6 +154,8 @@ def _predict_image(
         files = {key: output / f"{name}{format_.suffix}" for key, format_ in formats.items()}
         if options.files.report:
             files["report"] = output / f"{name}{REPORT}"
+            files["thumbnail"] = output / f"{name}{THUMBNAIL}"
+        check_names(files)
         settings = settings | {
             "image": name,
             "file": fingerprint(path),
@@ -208,10 +218,12 @@ def _predict_image(
             for key, file in (earlier["files"] if earlier else {}).items()
             if (output / file).exists()
         }
+        figures = statistics(parts.measured(), scene)
         summary: dict[str, Any] = {
             "settings": settings,
             "path": image.path,
-            "nuclei": sum(map(len, parts.measured())),
+            "nuclei": figures["nuclei"],
+            "statistics": figures,
             "corrupt": parts.damage(),
             "files": kept | {key: file.name for key, file in files.items()},
             "seconds": {**seconds, "files": time.perf_counter() - start},
@@ -219,6 +231,7 @@ def _predict_image(
         for line in summary["corrupt"]:
             logger.warning("filled with white: %s", line)
         if options.files.report and small is not None:
+            write_thumbnail(files["thumbnail"], parts.measured(), scene, small[0])
             write_prediction_report(files["report"], parts.measured, scene, *small, summary)
         replace_file(summary_file, (json.dumps(summary, indent=2) + "\n").encode())
         parts.remove()
@@ -257,7 +270,7 @@ def _read_summary(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None
         return None
     try:
         summary: dict[str, Any] = json.loads(path.read_text())
-        other, _ = summary["settings"], summary["files"]
+        other, _, _ = summary["settings"], summary["files"], summary["statistics"]
     except (ValueError, KeyError, TypeError) as error:
         raise FileExistsError(
             f"{path} exists and is no summary of a prediction; replace it with --overwrite, or "

@@ -49,6 +49,18 @@ thead th {
 tbody th { font-weight: 500; min-width: 8rem; }
 .numbers td, .numbers thead th:not(:first-child) { text-align: right; padding: .35rem .6rem; }
 .numbers td { white-space: nowrap; }
+.sortable thead button {
+  all: unset; cursor: pointer; border-bottom: 1px dotted var(--faint);
+}
+.sortable thead button:focus-visible { outline: 2px solid var(--s0); }
+.sortable [aria-sort="ascending"] button::after { content: " \\2191"; }
+.sortable [aria-sort="descending"] button::after { content: " \\2193"; }
+.sortable img { display: block; max-width: 8rem; max-height: 8rem; border-radius: .25rem; }
+.sortable td:first-child { padding-left: 0; }
+.sortable .text, .sortable thead th:nth-child(-n+3):not(:first-child) { text-align: left; }
+.sortable tbody th { min-width: 10rem; padding-left: .6rem; }
+.sortable thead th { padding-right: .6rem; }
+a { color: var(--s0); }
 .charts {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
   gap: 1.5rem;
@@ -136,5 +148,22 @@ for (const figure of document.querySelectorAll(".compare")) {
       for (const picture of stage.querySelectorAll(".layer"))
         picture.classList.toggle(side, picture.dataset.layer === layer);
     });
+}
+for (const table of document.querySelectorAll(".sortable")) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const compare = new Intl.Collator(undefined, { numeric: true }).compare;
+  heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
+    // Numbers are sorted from the largest first, names from A.
+    const value = row => row.cells[column].dataset.value;
+    const known = [...body.rows].filter(row => value(row) !== undefined);
+    const numbers = known.every(row => isFinite(value(row)));
+    const now = head.getAttribute("aria-sort") ?? (numbers ? "ascending" : "descending");
+    const sign = now === "ascending" ? -1 : 1;
+    const order = (a, b) => numbers ? value(a) - value(b) : compare(value(a), value(b));
+    for (const other of heads) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+    const rest = [...body.rows].filter(row => value(row) === undefined);
+    body.append(...known.sort((a, b) => sign * order(a, b)), ...rest);
+  }));
 }
 """

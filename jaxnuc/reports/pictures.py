@@ -14,7 +14,12 @@ SIDE = 1000  # pixels: longer pictures are made smaller
 
 def photograph(pixels: np.ndarray) -> str:
     """A picture (h, w, 3) uint8 as the address of a JPEG."""
-    return _address(Image.fromarray(pixels), "JPEG", quality=85)
+    return address(jpeg(pixels), "JPEG")
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """A picture (h, w, 3) uint8 as JPEG."""
+    return _encoded(Image.fromarray(pixels), "JPEG", quality=85)
 
 
 def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
@@ -27,13 +32,18 @@ def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
     # With a palette, outlines take a few kilobytes; in full color it would be a hundred times that.
     picture = Image.fromarray(levels)
     picture.putpalette(colors.tobytes(), "RGBA")
-    return _address(picture, "PNG", optimize=True)
+    return address(_encoded(picture, "PNG", optimize=True), "PNG")
 
 
-def _address(picture: Image.Image, kind: str, **how: bool | int) -> str:
+def address(data: bytes, kind: str) -> str:
+    """The content of a PNG or JPEG as an address that holds it."""
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
+
+
+def _encoded(picture: Image.Image, kind: str, **how: bool | int) -> bytes:
     data = io.BytesIO()
     picture.save(data, format=kind, **how)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data.getvalue()
 
 
 def compare(

@@ -13,7 +13,10 @@ from scipy import ndimage
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.outputs.drawing import brighten, enlarge
+from jaxnuc.outputs.outlined import outlined
 from jaxnuc.reports import page, pictures, plots
+from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
 
@@ -21,6 +24,7 @@ LEVELS = 128  # of the colors of the density
 SCORES = np.linspace(0, 1, 41)
 NUCLEI_IN_KERNEL = 10  # that the density is smoothed over, on average
 WIDEST = 0.05  # of the longer side: the standard deviation of the kernel at most
+THUMBNAIL_SIDE = 240  # pixels
 UNITS = {True: "nuclei per mm²", False: "nuclei per 1000 x 1000 px"}
 
 
@@ -74,8 +78,11 @@ class _Found:
 def density(places: np.ndarray, sigma: float) -> np.ndarray:
     """(h, w) float32 nuclei per pixel, averaged by a Gaussian that ends with the image."""
     smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
-    within = ndimage.gaussian_filter(np.ones_like(smooth), sigma, mode="constant")
-    return smooth / within
+    rows, cols = (
+        ndimage.gaussian_filter1d(np.ones(side, np.float32), sigma, mode="constant")
+        for side in places.shape
+    )
+    return smooth / np.outer(rows, cols)  # the share of the Gaussian that lies in the image
 
 
 def _page(
@@ -95,7 +102,7 @@ def _page(
         if scene.class_names is not None:
             sections.append(page.section("Classes", _classes(found, scene)))
         sizes = histogram({"all": found.sizes}, unit)
-        scores = plots.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
+        scores = Histogram(SCORES, {"all": found.scores}, "score", "nuclei")
         drawn = [plots.chart(sizes, "Areas of the nuclei"), plots.chart(scores, "Their scores")]
         sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
     sections.append(page.section("Settings and files", *_about(about)))
@@ -176,3 +183,20 @@ def _about(about: Mapping[str, Any]) -> list[Html]:
         if isinstance(value, Mapping):
             parts += [element("h3", name.replace("_", " ").capitalize()), page.facts(value)]
     return parts
+
+
+def write_thumbnail(
+    path: str | os.PathLike[str],
+    tables: Iterable[NucleiTable],
+    scene: Scene,
+    thumbnail: np.ndarray,
+) -> None:
+    """Writes a small JPEG of the image with the outlines of its nuclei.
+
+    The thumbnail (h, w, 3) uint8 is the image made small, as in `write_prediction_report`.
+    """
+    whole = max(1, THUMBNAIL_SIDE // max(scene.shape))  # small images are enlarged
+    small = np.asarray(_fitted(Image.fromarray(brighten(thumbnail)), THUMBNAIL_SIDE))
+    picture = enlarge(small, whole)
+    outlined(tables, scene, picture, min(1.0, max(small.shape) / max(scene.shape)) * whole)
+    replace_file(Path(path), pictures.jpeg(picture))

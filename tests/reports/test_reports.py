@@ -19,7 +19,8 @@ from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.reports import page
 from jaxnuc.reports.compared import compared
-from jaxnuc.reports.prediction import write_prediction_report
+from jaxnuc.reports.overview import ImageOfRun, write_overview_page
+from jaxnuc.reports.prediction import write_prediction_report, write_thumbnail
 from jaxnuc.run.log import TrainingLog
 
 NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>" + 20 * "longer_than_a_line"
@@ -361,3 +362,60 @@ def test_buttons_choose_the_layers_on_either_side(browser, evaluation):
     assert layers() == [["truth"], ["truth"]]
     assert browser.evaluate(LOOK)["left"][0][1] == "none"  # one layer over the whole picture
     assert browser.evaluate(f"{pressed}.map(b => b.textContent)") == ["truth", "truth"]
+
+
+@pytest.fixture(scope="session")
+def overview(tmp_path_factory):
+    """500 images, of which every seventh has failed; the last nuclei come first."""
+    small = np.full((200, 240, 3), 90, np.uint8)
+    table = NucleiTable((Mask(20, 30, np.ones((40, 40), bool)),), np.ones(1, np.float32))
+    folder = tmp_path_factory.mktemp("overview")
+    write_thumbnail(folder / "a.jpg", [table], Scene("a", (400, 480)), small)
+    images = []
+    for k in range(500):
+        first = {"image": f"{NASTY} {k}", "file": f"{k}.tif", "status": "failed", "reason": NASTY}
+        if k % 7:
+            first |= {"status": "done", "reason": "", "nuclei": 1000 - k}
+            figures = {"median_area_px": k / 3, "median_area_um2": None, "coverage": 0.1}
+            picture = (folder / "a.jpg").read_bytes()
+            images.append(ImageOfRun(first, {NASTY: k}, figures, f"{k} ?#.report.html", picture))
+        else:
+            images.append(ImageOfRun(first))
+    write_overview_page(folder / "index.html", NASTY, images)
+    return folder / "index.html"
+
+
+def test_the_page_of_500_images_is_whole(overview):
+    document = Document(overview)
+    assert len(document.all("img")) == len(document.all("a")) == 500 - 72
+    assert document.all("a")[0]["href"] == "1%20%3F%23.report.html"
+    assert "72" in document.cells()
+    assert len(document.all("script")) == 1
+    for attributes in document.all("img"):
+        assert attributes["src"].startswith("data:image/jpeg")
+    assert overview.stat().st_size < 10e6
+    _, picture = pixels(document.all("img")[0]["src"])
+    yellow = picture[..., 0].astype(int) - picture[..., 2] > 60
+    rows, cols = np.nonzero(yellow)
+    ends = [rows.min(), rows.max(), cols.min(), cols.max()]
+    np.testing.assert_allclose(ends, [10, 29, 15, 34], atol=1)  # JPEG blurs colors
+    assert not yellow[13:27, 18:32].any()
+
+
+def test_a_click_sorts_by_a_column(browser, overview):
+    browser.open(overview)
+    column = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[{}].textContent)"
+    click = lambda n: browser.evaluate(
+        f"document.querySelectorAll('thead th')[{n}].querySelector('button').click()"
+    )
+    done = [k for k in range(500) if k % 7]
+    click(3)  # the most nuclei come first, what has none comes last
+    counts = browser.evaluate(column.format(3))
+    assert counts[: len(done)] == [f"{1000 - k:,}" for k in done]
+    assert counts[len(done) :] == ["–"] * 72
+    click(3)
+    assert browser.evaluate(column.format(3))[: len(done)] == [f"{1000 - k:,}" for k in done[::-1]]
+    click(1)  # names by their numbers
+    assert browser.evaluate(column.format(1)) == [f"{NASTY} {k}" for k in range(500)]
+    assert browser.complaints() == []
+    assert browser.requests() == [overview.resolve().as_uri()]
