@@ -12,9 +12,7 @@ from jaxnuc.io.opening import SLIDE_SUFFIXES
 from jaxnuc.io.slides import is_dicom
 from jaxnuc.io.zarr import is_zarr
 
-_SUFFIXES = tuple(
-    sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *MICROSCOPY_SUFFIXES, ".czi", ".lsm", ".npy"})
-)
+_SUFFIXES = tuple(sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *MICROSCOPY_SUFFIXES, ".lsm", ".npy"}))
 
 
 def image_name(path: str | os.PathLike[str]) -> str:

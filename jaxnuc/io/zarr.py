@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage
 from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Chosen, Planes, choose_image, in_focus
@@ -93,6 +94,40 @@ class ZarrImage(LargeImage):
         kept = [axis for axis in self._axes if axis in "yxc"]
         region = region.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
         return region[..., channels - first] if "c" in kept else region[..., None]
+
+
+def read_zarr_labels(path: Path) -> np.ndarray:
+    """The label map, (H, W) integers, of a Zarr array or of OME-Zarr in full resolution.
+
+    Of an OME-Zarr image it is the one in its group `labels`. Other axes must have one element.
+
+    Raises:
+      ValueError: not a label map, or several; the message lists them.
+      ImportError: zarr is not installed.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        raise ImportError(f"{path}: reading it needs zarr: pip install jaxnuc[files]") from error
+    try:
+        node: Any = zarr.open(path, mode="r")
+        if not isinstance(node, zarr.Array):
+            inside = node.get("labels", node)
+            names = inside.attrs.asdict()
+            names = names.get("ome", names).get("labels")
+            if names is not None and len(names) != 1:
+                raise ValueError(f"the labels {', '.join(names) or 'none'}; give one of them")
+            group, image = _multiscales(inside[names[0]] if names else inside, None)
+            node = group[image["datasets"][0]["path"]]
+        if node.size > MOST_PIXELS:
+            raise ValueError(f"{node.shape}: more than the {MOST_PIXELS} pixels that are read")
+        labels = np.asarray(node[...])
+        labels = labels.reshape([n for n in labels.shape[:-2] if n != 1] + [*labels.shape[-2:]])
+        if labels.ndim != 2 or labels.dtype.kind not in "biu":
+            raise ValueError(f"{labels.dtype} of shape {node.shape}; expected (H, W) integers")
+    except Exception as error:  # bad metadata is of any type
+        raise ValueError(f"{path}: not a readable Zarr label map ({error!s:.300})") from error
+    return labels
 
 
 def _channel_names(group: Any) -> list[str]:
