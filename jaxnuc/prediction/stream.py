@@ -47,7 +47,7 @@ def predict_rows(
       tiling: of the image; its overlap is also that of the patches.
       rows: of the grid, in the order in which they come out.
       runner: the networks.
-      patch: side of what the network sees at once; less for a small image, see `fitting`.
+      patch: longest side of what the network sees at once; less for a small image, see `fitting`.
       workers: processes that decode; 0: this one, which also does an image of one tile.
       wanted: whether the network is to see a tile; None: it sees all.
 
@@ -61,16 +61,16 @@ def predict_rows(
     fixed = predictor.normalize.name == "none"  # nothing depends on the image
     pixels = np.zeros((1, 1, 3), np.uint8) if fixed else reference(image)
     normalize = predictor.normalize.fitted(pixels)
-    side = fitting(patch, tiling.overlap, image.shape)
+    sides = fitting(patch, tiling.overlap, image.shape, predictor.average.turns)
 
     def pixels_of(one: Patch) -> np.ndarray:
-        return normalize(read(image, one, side, predictor.margin))
+        return normalize(read(image, one, sides, predictor.margin))
 
     places = (
         one
         for row in rows
         for tile in filter(wanted, tiling.row(row))
-        for one in patches(tile, tiling.shape, side, tiling.overlap)
+        for one in patches(tile, tiling.shape, sides, tiling.overlap)
     )
     maps = runner(_read_ahead(pixels_of, places, runner.size + READERS))
     tasks = ((decoder, *of_tile) for of_tile in assemble(maps, decoder.grid))

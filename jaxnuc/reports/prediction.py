@@ -16,6 +16,7 @@ from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.outputs.drawing import brighten, enlarge, enlargement
 from jaxnuc.outputs.outlined import Outlined, outlined
 from jaxnuc.reports import page, pictures, plots, regions
+from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
 
@@ -110,8 +111,11 @@ class _Found:
 def density(places: np.ndarray, sigma: float) -> np.ndarray:
     """(h, w) float32 nuclei per pixel, averaged by a Gaussian that ends with the image."""
     smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
-    within = ndimage.gaussian_filter(np.ones_like(smooth), sigma, mode="constant")
-    return smooth / within
+    rows, cols = (
+        ndimage.gaussian_filter1d(np.ones(side, np.float32), sigma, mode="constant")
+        for side in places.shape
+    )
+    return smooth / np.outer(rows, cols)  # the share of the Gaussian that lies in the image
 
 
 def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[str, Any]) -> bytes:
@@ -136,7 +140,7 @@ def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[s
         if scene.class_names is not None:
             sections.append(page.section("Classes", _classes(found, scene)))
         sizes = histogram({"all": found.sizes}, unit)
-        scores = plots.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
+        scores = Histogram(SCORES, {"all": found.scores}, "score", "nuclei")
         drawn = [plots.chart(sizes, "Areas of the nuclei"), plots.chart(scores, "Their scores")]
         sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
     sections.append(page.section("Settings and files", *_about(about)))

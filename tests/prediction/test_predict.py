@@ -147,10 +147,10 @@ def test_turned_patches_give_the_maps_of_one_pass(grid):
     expected = predictor.maps(image)
     tiling = Tiling((150, 210), 128, 32)
     pixels = (
-        (patch, patches.read(ArrayImage(image), patch, 64))
+        (patch, patches.read(ArrayImage(image), patch, (64, 64)))
         for row in map(tiling.row, range(tiling.grid[0]))
         for tile in row
-        for patch in patches.patches(tile, tiling.shape, 64, 32)
+        for patch in patches.patches(tile, tiling.shape, (64, 64), 32)
     )
     seen = 0
     for tile, maps, _ in patches.assemble(BatchRunner(predictor, 3)(pixels), grid):
