@@ -9,7 +9,9 @@ from jaxnuc.io.annotations import ImageAnnotations, read_annotations
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import IMAGE_SUFFIXES
 from jaxnuc.io.label_images import bare_name
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
 
+_SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPY_SUFFIXES)
 LABEL_FOLDERS = ("labels", "masks", "annotations")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz")
 OUTLINE_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa", ".zip", ".roi")
@@ -74,7 +76,7 @@ def images_in(files: Files, folder: PurePosixPath, images: str | None) -> dict[K
         shown = inside if images == "." else place
         raise FileNotFoundError(
             f"{files.where(str(shown))}: no files here; expected one or more of "
-            f"{', '.join('*' + s for s in IMAGE_SUFFIXES)}"
+            f"{', '.join('*' + s for s in _SUFFIXES)}"
         )
     stems = {PurePosixPath(name).stem for name in names}
     found: dict[Key, File] = {}
@@ -200,7 +202,7 @@ def _entries(
 
 def _is_image(name: str, folder: PurePosixPath) -> bool:
     path = PurePosixPath(name)
-    return path.parent == folder and path.suffix.lower() in IMAGE_SUFFIXES
+    return path.parent == folder and path.suffix.lower() in _SUFFIXES
 
 
 def _stem(name: str) -> str:

@@ -12,8 +12,8 @@ from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Planes, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
 
-# With the plugins of the extra; with others that are installed, more.
-MICROSCOPY_SUFFIXES = (".nd2", ".lif", ".dv", ".r3d", ".oir", ".vsi", ".sldy")
+# Zeiss's own library reads the first; the plugins of the extra some, other plugins the last.
+MICROSCOPY_SUFFIXES = (".czi", ".nd2", ".lif", ".dv", ".r3d", ".oir", ".vsi", ".sldy")
 _AXES = "TCZYXS"
 
 

@@ -10,13 +10,13 @@ from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import LargeImage
 from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES, MicroscopyImage
 from jaxnuc.io.planes import ALL, Planes
-from jaxnuc.io.slides import SlideImage, slide_vendor
+from jaxnuc.io.slides import SlideImage, dicom_slide, is_dicom, slide_vendor
 from jaxnuc.io.tiff import TiffImage
 from jaxnuc.io.zarr import ZarrImage, is_zarr
 
 KNOWN = (
-    "PNG, JPEG, BMP, TIFF, .npy, Zarr, OME-Zarr, a slide that OpenSlide reads, or a microscope's "
-    "CZI, ND2, LIF or DV"
+    "PNG, JPEG, BMP, TIFF, .npy, Zarr, OME-Zarr, a slide that OpenSlide reads (DICOM "
+    "among them), or a microscope's CZI, ND2, LIF or DV"
 )
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".tiff", ".tif")
 # Of these, the file itself holds a list of others, or, read as TIFF, an overview or parts.
@@ -46,7 +46,7 @@ def open_image(
     intensity range of the whole image becomes 0 to 255.
 
     Args:
-      path: a file, or the folder of a Zarr array or an OME-Zarr image.
+      path: a file, or the folder of a Zarr array, an OME-Zarr image or the DICOM files of a slide.
       series: which one, from 0, of files that hold several images, such as scenes. None: the only
         one, or the slide in a scanner's file, beside which are pictures of its label.
       backend: which reads slides. By default OpenSlide, where it is installed and knows the maker,
@@ -75,6 +75,9 @@ def open_image(
     if path.is_dir():
         if backend is None and is_zarr(path):
             return ZarrImage(path, series, planes)
+        if backend != "tifffile" and is_dicom(path):
+            _check_single(path, None, planes)
+            return SlideImage(dicom_slide(path, series), bounds)
         raise ValueError(f"{path}: a folder, not an image; known are {KNOWN}")
     if backend == "tifffile":
         return TiffImage(path, series, planes)
@@ -83,6 +86,7 @@ def open_image(
         backend == "openslide"
         or suffix in _ONLY_OPENSLIDE
         or (suffix in SLIDE_SUFFIXES and slide_vendor(path) and not series)
+        or is_dicom(path)
     ):
         _check_single(path, series, planes)
         return SlideImage(path, bounds)

@@ -1,6 +1,7 @@
 """A folder of images and their annotations, in any of the formats that tools write."""
 
 import dataclasses
+import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,7 +27,10 @@ from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.annotations import ImageAnnotations, Object
 from jaxnuc.io.files import File, Files
+from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.label_images import decode_labels, nuclei_of
+from jaxnuc.io.opening import open_image
+from jaxnuc.io.planes import Planes
 from jaxnuc.io.polygons import Patch
 from jaxnuc.io.zarr import read_zarr_labels
 from jaxnuc.registry import check_known
@@ -36,31 +40,46 @@ from jaxnuc.registry import check_known
 class Source(RandomSplit):
     """Images with their annotations, from a folder or a zip: label images, masks or outlines.
 
-    Gray images become RGB; of other numbers than 8 bits, the image's own range becomes 0 to 255.
-    The name of the source is the last part of `root`, without suffix. What is annotated is found by
-    the names of the images: see docs/annotations.md for the formats and layouts. Outlined nuclei
-    may overlap (`covered`) and have classes, by the names in the files or by a file `classes.yaml`
-    above the images, see `jaxnuc.data.own_classes`.
+    Images are read as `predict` reads them: gray ones become RGB, and of other numbers than 8 bits
+    the image's own range becomes 0 to 255. The name of the source is the last part of `root`,
+    without suffix. What is annotated is found by the names of the images: see docs/annotations.md
+    for the formats and layouts. Outlined nuclei may overlap (`covered`) and have classes, by the
+    names in the files or by a file `classes.yaml` above the images, see `jaxnuc.data.own_classes`.
 
     Args:
-      images: folder of the images below `root` (png, tif, jpg, bmp); None: `images`, or the root.
+      images: folder of the images below `root` (png, tif, jpg, bmp, files of microscopes); None:
+        `images`, or the root.
       labels: folder of the annotations below `root`, or the one file of all; None: `labels`,
         `masks` or `annotations`, or beside the images. Empty: the images are not annotated, for
         self-training; they have no nuclei, and `ignore` is True everywhere.
       annotations: arguments of `jaxnuc.data.outlined.Reading`, such as `{"scale": 0.5}` or
         `{"label_from": "components"}`.
+      planes: of files that hold several planes or images, those that are read, by some of the keys
+        `channel` (one by name or number from 0, or three), `z`, `time` (see `Planes`) and `image`
+        (a number from 0); not of a zip.
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
 
     Example:
       Source("cells", split="train") reads cells/train/images/a.png and cells/train/labels/a.tif.
+      Source("cells", planes={"channel": "DAPI", "z": "max"}) reads stacks.
     """
 
     split: str | None = None  # type: ignore[assignment]
     images: str | None = None
     labels: str | None = None
     annotations: Mapping[str, Any] | None = None
+    planes: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        chosen = dict(self.planes or {})
+        for key in chosen:
+            check_known("argument of planes:", key, ("channel", "z", "time", "image"))
+        self._image, channel = chosen.pop("image", None), chosen.pop("channel", ())
+        channels = (channel,) if isinstance(channel, str | int) else tuple(channel)
+        self._planes = Planes(channels, **chosen)
+        super().__post_init__()
 
     def find_pairs(self) -> dict[str, Pair]:
         known = {field.name for field in dataclasses.fields(Reading)}
@@ -91,6 +110,20 @@ class Source(RandomSplit):
         return pairs
 
     def read_image(self, file: File) -> np.ndarray:
+        if file.files.path.is_dir():
+            path = file.files.path / file.name
+            with open_image(path, series=self._image, planes=self._planes) as image:
+                if math.prod(image.shape) > MOST_PIXELS:
+                    raise ValueError(
+                        f"{path}: {image.shape} pixels, more than the {MOST_PIXELS} that are read "
+                        "at once; cut it to pieces"
+                    )
+                return image.read(0, 0, *image.shape)
+        if self.planes:
+            raise ValueError(
+                f"{file.where}: planes={self.planes}, but in a zip images have one plane; unzip "
+                f"{file.files.path.name}, and give the folder"
+            )
         return file.rgb(on_white=True)
 
     def choose(self) -> list[str]:
