@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxnuc.prediction.predictor import load
     from jaxnuc.prediction.tiles import parse_shard
 
+    most_pixels = options.most_pixels
     settings = DEFAULT.replace(
         formats=options.format,
         mpp=options.mpp,
@@ -81,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
         image=options.image,
         planes=Planes(options.channel, options.z, options.time),
         bounds=not options.no_bounds,
-        most_pixels=options.most_pixels or DEFAULT.most_pixels,
+        most_pixels=DEFAULT.most_pixels if most_pixels is None else most_pixels,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,

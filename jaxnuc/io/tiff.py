@@ -15,7 +15,7 @@ import tifffile
 from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black
 from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion, squares
-from jaxnuc.io.planes import ALL, Planes, named_axes, sharpest
+from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
 
 _COLORS = {
@@ -60,11 +60,12 @@ class TiffImage(BlockImage):
             images = self._file.series
             if not images:
                 raise ValueError(f"{path}: not a readable TIFF (no image in it); fetch it again")
-            if series is None and len(images) > 1 and not _is_slide(self._file):
-                raise ValueError(f"{path}: {_several(images)}")
-            series = series or 0
-            if not 0 <= series < len(images):
-                raise ValueError(f"{path}: series {series}, but it has {len(images)} from 0")
+            if series is None and _is_slide(self._file):
+                series = 0
+            try:
+                series = choose_image(series, [_described(each) for each in images])
+            except ValueError as error:
+                raise ValueError(f"{path}: {error}") from None
             names = _channel_names(self._file, series)
             levels = images[series].levels
             found = [_stored_level(each, str(path), planes, names) for each in levels]
@@ -186,17 +187,9 @@ def _is_slide(file: tifffile.TiffFile) -> bool:
     return bool(file.is_svs or file.is_ndpi or file.is_scn or file.is_bif or file.is_philips)
 
 
-def _several(images: list[tifffile.TiffPageSeries]) -> str:
-    """What is in a file of several images, and how to choose one."""
-    named = [
-        f"{number}: {each.name!r}, {' x '.join(map(str, each.shape))} {each.axes}"
-        for number, each in enumerate(images[:10])
-    ]
-    more = f" and {len(images) - 10} more" if len(images) > 10 else ""
-    return (
-        f"{len(images)} images ({'; '.join(named)}{more}); choose one (--image=0), or save each on "
-        "its own"
-    )
+def _described(image: tifffile.TiffPageSeries) -> str:
+    """The name, lengths and axes of an image."""
+    return f"{image.name!r}, {' x '.join(map(str, image.shape))} {image.axes}"
 
 
 def _channel_names(file: tifffile.TiffFile, series: int) -> list[str]:

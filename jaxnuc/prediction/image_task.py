@@ -8,11 +8,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+import jaxnuc
 from jaxnuc.io import (
     FilledImage,
     LargeImage,
@@ -26,7 +28,7 @@ from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import Scene, make_formats
 from jaxnuc.outputs.formats.base import Format
 from jaxnuc.outputs.intensity import is_stained
-from jaxnuc.outputs.statistics import statistics
+from jaxnuc.outputs.statistics import doubts, statistics
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.measurements import Colors, measure_tables
 from jaxnuc.prediction.options import REPORT, SUMMARY, THUMBNAIL, TISSUE, PredictionOptions
@@ -65,6 +67,7 @@ class ImageTask:
       decoder: from maps to nuclei.
       model_mpp: microns per pixel that the model expects; None: it does not say.
       settings: on which the nuclei depend besides the image, see `model_settings`.
+      network: for people, see `describe`.
       options: of the prediction.
     """
 
@@ -73,6 +76,7 @@ class ImageTask:
     decoder: Decoder
     model_mpp: float | None
     settings: Mapping[str, Any]
+    network: Mapping[str, Any]
     options: PredictionOptions
 
     @property
@@ -117,6 +121,14 @@ def attempt(task: ImageTask, do: Callable[[ImageTask], dict[str, Any] | None]) -
     except OSError as error:
         error.add_note(f"stopped at {task.path}; run again once this is solved: it resumes there")
         raise
+
+
+def warn(summary: Mapping[str, Any]) -> None:
+    """Says which parts of an image could not be read, and why its nuclei may be wrong."""
+    for line in summary["corrupt"]:
+        logger.warning("filled with white: %s", line)
+    for line in summary["doubts"]:
+        logger.warning("%s: %s", summary["settings"]["image"], line)
 
 
 class OpenTask:
@@ -232,12 +244,16 @@ class OpenTask:
             format_.write(self._files[key], parts.measured(), scene)
         earlier = self._earlier["files"] if self._earlier else {}
         kept = {key: file for key, file in earlier.items() if (self.task.output / file).exists()}
-        figures = statistics(parts.measured(), scene)
+        figures, network = statistics(parts.measured(), scene), self.task.network
         summary: dict[str, Any] = {
-            "settings": self.settings,
             "path": self.image.path,
             "nuclei": figures["nuclei"],
             "statistics": figures,
+            "doubts": doubts(figures, network["areas_of_training_px"]),
+            "network": network,
+            "date": datetime.now(UTC).isoformat(timespec="minutes"),
+            "jaxnuc": jaxnuc.__version__,
+            "settings": self.settings,
             "corrupt": parts.damage(),
             "files": kept | {key: file.name for key, file in self._files.items()},
             "seconds": {**seconds, "files": time.perf_counter() - start},

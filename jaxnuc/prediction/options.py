@@ -124,7 +124,7 @@ class PredictionOptions:
       image: which one, from 0, of files that hold several images; None: there is one.
       planes: channels, depth and time, of files that hold several.
       bounds: crop slides to what was scanned, as QuPath does.
-      most_pixels: of PNG, JPEG and BMP files, which are decoded whole.
+      most_pixels: of files that are decoded whole, PNG, JPEG and BMP among them.
       progress: show a progress bar.
     """
 
@@ -142,6 +142,8 @@ class PredictionOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        if self.most_pixels < 1:
+            raise ValueError(f"most_pixels={self.most_pixels} (--most-pixels) must be at least 1")
         if self.files.overwrite and self.processes.shard:
             raise ValueError(
                 "overwrite=True with a shard: other processes may be writing what would be "

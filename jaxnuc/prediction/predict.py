@@ -14,7 +14,8 @@ from jaxnuc.io import FilledImage, LargeImage, image_name, list_images, thumbnai
 from jaxnuc.outputs import REGISTRY, create
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.batches import BatchRunner
-from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt
+from jaxnuc.prediction.description import describe
+from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, warn
 from jaxnuc.prediction.options import DEFAULT, THUMBNAIL, TISSUE, PredictionOptions
 from jaxnuc.prediction.overview import check_overview, write_overview
 from jaxnuc.prediction.predictor import Predictor
@@ -76,14 +77,14 @@ def predict(
     """
     output = Path(output)
     runner = BatchRunner(predictor, options.processes.batch_size)
-    settings = model_settings(predictor, options)
+    settings, network = model_settings(predictor, options), describe(predictor)
     model_mpp = options.resolution.model_mpp or predictor.config.data.mpp or None
     images = list_images(inputs)
     check_overview(output)
     suffixes = [TISSUE, THUMBNAIL, *(create(name).suffix for name in REGISTRY.names())]
     written = {(output / f"{image_name(path)}{s}").resolve() for path in images for s in suffixes}
     tasks = [
-        ImageTask(path, output, predictor.decode, model_mpp, settings, options)
+        ImageTask(path, output, predictor.decode, model_mpp, settings, network, options)
         for path in images
         if path.resolve() not in written
     ]
@@ -132,7 +133,11 @@ def _predict_image(task: ImageTask, runner: BatchRunner) -> dict[str, Any] | Non
             "waiting_for_tiles": runner.seconds["tiles"] - before["tiles"],
             "waiting_for_decoding": runner.seconds["decoding"] - before["decoding"],
         }
-        return None if options.processes.shard else opened.complete(parts, seconds)
+        if options.processes.shard is not None:
+            return None
+        summary = opened.complete(parts, seconds)
+        warn(summary)
+        return summary
 
 
 def _tissue(image: LargeImage, picture: Path) -> Callable[[Tile], bool]:

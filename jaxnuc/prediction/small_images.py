@@ -14,7 +14,7 @@ from jaxnuc.io import FilledImage
 from jaxnuc.io.workers import ordered_map, threaded_map
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.decoding import decode_tile
-from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt
+from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, warn
 from jaxnuc.prediction.patches import Patch, assemble
 from jaxnuc.prediction.predictor import Predictor
 from jaxnuc.prediction.stitching import gather
@@ -67,6 +67,8 @@ def predict_small_images(
                 start = time.perf_counter()
 
     for outcome in ordered_map(_complete, tiles(), tasks[0].options.processes.decoders):
+        if outcome.summary is not None:
+            warn(outcome.summary)
         yield numbers.pop(0), outcome
         while early:
             yield early.pop()
