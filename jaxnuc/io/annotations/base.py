@@ -62,7 +62,7 @@ class Reader(ABC):
         """Whether a file is of this format; no two formats accept the same.
 
         Args:
-          content: what JSON holds, the root element of XML, or the bytes of another file.
+          content: what JSON holds, the root element of XML, or the bytes of a zip or ROI.
         """
 
     @abstractmethod
