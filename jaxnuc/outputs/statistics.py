@@ -1,7 +1,7 @@
 """The nuclei of one image in a few numbers."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,8 @@ from jaxnuc.outputs.table import NucleiTable
 # Measurements of which the mean over the nuclei tells something; others are places and shapes.
 _STAINS = ("hematoxylin", "eosin")
 _INTENSITIES = ("_mean", "_background")
+_ENOUGH = 10  # nuclei: the median area of fewer says little
+_FULL = 0.6  # of an image: hardly any tissue has more nuclei
 
 
 def statistics(tables: Iterable[NucleiTable], scene: Scene) -> dict[str, Any]:
@@ -54,6 +56,32 @@ def statistics(tables: Iterable[NucleiTable], scene: Scene) -> dict[str, Any]:
     found["coverage"] = float(area.sum()) / pixels
     # A nucleus without free pixels around it has no background.
     return found | {name: _of(np.mean, np.concatenate(c)) for name, c in measured.items()}
+
+
+def doubts(found: Mapping[str, Any], trained: Sequence[float] | None) -> list[str]:
+    """Why nuclei are probably not what is in the image, a sentence each; empty where they may be.
+
+    Args:
+      found: from `statistics`.
+      trained: 5th, 50th and 95th percentile of the areas of nuclei that the network was trained on,
+        in the same pixels; None or empty: unknown.
+    """
+    if not found["nuclei"]:
+        return ["no nuclei were found"]
+    lines = []
+    middle = found["median_area_px"]
+    if trained and found["nuclei"] >= _ENOUGH and not trained[0] <= middle <= trained[-1]:
+        limit = (
+            f"more than {trained[0]:.0f}" if middle < trained[0] else f"less than {trained[-1]:.0f}"
+        )
+        lines.append(
+            f"the median nucleus has {middle:.0f} px², but 95 % of those that the network was "
+            f"trained on have {limit} px²: the image may need another resolution (--mpp, "
+            "--model-mpp) or another network"
+        )
+    if found["coverage"] > _FULL:
+        lines.append(f"nuclei cover {found['coverage']:.0%} of the image")
+    return lines
 
 
 def _of(function: Any, values: np.ndarray) -> float | None:

@@ -95,7 +95,7 @@ def _done(name: str, path: Path) -> ImageOfRun | None:
             "image": name,
             "file": Path(summary["path"]).name,
             "status": "done",
-            "reason": "",
+            "reason": "; ".join(summary["doubts"]),
             "nuclei": statistics.pop("nuclei"),
         }
         height, width = settings["shape"]

@@ -8,12 +8,14 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+import jaxnuc
 from jaxnuc.io import (
     FilledImage,
     LargeImage,
@@ -28,8 +30,9 @@ from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import REGISTRY, Scene, create, make_formats
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.outputs.intensity import is_stained
-from jaxnuc.outputs.statistics import statistics
+from jaxnuc.outputs.statistics import doubts, statistics
 from jaxnuc.prediction.batches import BatchRunner
+from jaxnuc.prediction.description import describe
 from jaxnuc.prediction.measurements import Colors, measure_tables
 from jaxnuc.prediction.options import (
     DEFAULT,
@@ -218,18 +221,24 @@ def _predict_image(
             for key, file in (earlier["files"] if earlier else {}).items()
             if (output / file).exists()
         }
-        figures = statistics(parts.measured(), scene)
+        figures, network = statistics(parts.measured(), scene), describe(runner.predictor)
         summary: dict[str, Any] = {
-            "settings": settings,
             "path": image.path,
             "nuclei": figures["nuclei"],
             "statistics": figures,
+            "doubts": doubts(figures, network["areas_of_training_px"]),
+            "network": network,
+            "date": datetime.now(UTC).isoformat(timespec="minutes"),
+            "jaxnuc": jaxnuc.__version__,
+            "settings": settings,
             "corrupt": parts.damage(),
             "files": kept | {key: file.name for key, file in files.items()},
             "seconds": {**seconds, "files": time.perf_counter() - start},
         }
         for line in summary["corrupt"]:
             logger.warning("filled with white: %s", line)
+        for line in summary["doubts"]:
+            logger.warning("%s: %s", name, line)
         if options.files.report and small is not None:
             write_thumbnail(files["thumbnail"], parts.measured(), scene, small[0])
             write_prediction_report(files["report"], parts.measured, scene, *small, summary)

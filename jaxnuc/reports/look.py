@@ -107,6 +107,12 @@ svg text { font-family: system-ui, sans-serif !important; }
   margin: -1rem; border-radius: 50%; background: #fff; color: #222; text-align: center;
   line-height: 2rem; box-shadow: 0 0 3px #000;
 }
+.micron {
+  position: absolute; left: .7rem; bottom: .6rem; border-bottom: 4px solid #fff; color: #fff;
+  font-size: .85rem; line-height: 1.4; text-align: center; white-space: nowrap;
+  background: #000b; box-shadow: 0 0 0 .3rem #000b; pointer-events: none;
+}
+.doubt { border-left: 4px solid var(--s1); padding-left: 1rem; }
 .wipe {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;
   cursor: ew-resize; appearance: none; touch-action: pan-y;

@@ -36,8 +36,8 @@ class ImageOfRun:
     """An image of a folder of predictions.
 
     Attributes:
-      first: the columns that every image has: `image`, `file`, `status`, `reason`, and `nuclei`
-        where it is done.
+      first: the columns that every image has: `image`, `file`, `status`, `reason` (why it failed,
+        or why its nuclei are in doubt), and `nuclei` where it is done.
       classes: number of nuclei by class; `""` are those without.
       figures: by name, as in `summary.csv`; None where an image has none.
       report: name of the file of its report, empty where there is none.
@@ -59,15 +59,16 @@ def write_overview_page(
     It is one HTML file that needs nothing else but the reports it links to, in the same folder.
     """
     nuclei = sum(image.first.get("nuclei", 0) for image in images)
-    failed = sum(image.first["status"] == "failed" for image in images)
+    reasons: dict[str, list[str]] = {"failed": [], "done": []}
+    for image in images:
+        if image.first["reason"]:
+            line = f"{image.first['file']}: {image.first['reason']}"
+            reasons[image.first["status"]].append(line)
     figures = [("Images", f"{len(images):,}", ""), ("Nuclei", f"{nuclei:,}", "")]
-    if failed:
-        figures.append(("Failed images", f"{failed:,}", ""))
+    listed = {"Failed images": reasons["failed"], "Images to check": reasons["done"]}
+    figures += [(title, f"{len(lines):,}", "") for title, lines in listed.items() if lines]
     sections = [page.section("Summary", page.cards(figures))]
-    if failed:
-        listed = (each.first for each in images if each.first["status"] == "failed")
-        lines = element("ul", (element("li", f"{i['file']}: {i['reason']}") for i in listed))
-        sections.append(page.section("Failed images", lines))
+    sections += [page.section(title, page.lines(found)) for title, found in listed.items() if found]
     sections.append(page.section("Images", _table(images)))
     below = f"{_number(len(images), 'image')}; a click on the head of a column sorts by it"
     replace_file(Path(path), page.page(f"Nuclei in {name}", below, sections))
@@ -116,6 +117,8 @@ def _title(image: ImageOfRun) -> Html:
 
 def _status(image: ImageOfRun) -> Html:
     status = image.first["status"]
+    if status == "done" and image.first["reason"]:
+        status = "to check"
     return element("td", status, class_="text", data_value=status)
 
 

@@ -103,6 +103,11 @@ def _text(value: object) -> str:
     return str(value)
 
 
+def lines(texts: Iterable[str]) -> Html:
+    """A list of texts, which are read one by one."""
+    return element("ul", (element("li", text) for text in texts))
+
+
 def cards(figures: Iterable[tuple[str, str, str]]) -> Html:
     """The main figures, in large type: (name, figure, line below it)."""
     found = []

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -52,6 +53,7 @@ def compare(
     bottom: tuple[str, str],
     layers: Mapping[str, str],
     start: Sequence[str],
+    microns: float | None = None,
 ) -> Html:
     """A picture with layers over it, of which one shows left of a slider and one right of it.
 
@@ -63,6 +65,7 @@ def compare(
       bottom: name and address of the picture itself.
       layers: addresses by name of pictures over it, transparent or opaque.
       start: names of the layers that show at first, left and right.
+      microns: width of the picture, for a scale bar; None: unknown.
     """
     height, width = size
     pictures = [element("img", src=bottom[1], width=width, height=height, alt=f"{of}: {bottom[0]}")]
@@ -72,7 +75,10 @@ def compare(
         pictures.append(element("img", src=address, alt=f"{of}: {name}", **shown))
     label = f"{of}: where the left layer ends and the right one begins, in percent"
     wipe = element("input", type="range", min=0, max=100, value=50, class_="wipe", aria_label=label)
-    stage = element("div", pictures, wipe, element("span", class_="bar"), class_="stage")
+    bar = [element("span", class_="bar")]
+    if microns is not None:
+        bar.append(scale_bar(microns))
+    stage = element("div", pictures, wipe, bar, class_="stage")
     choices = []
     for side, at in zip(("left", "right"), start, strict=True):
         buttons = []
@@ -85,3 +91,15 @@ def compare(
     shape = f"--shape: {width / height:.5g}"
     below = element("div", choices, class_="sides")
     return element("div", stage, below, class_="view", style=shape)
+
+
+def scale_bar(microns: float) -> Html:
+    """A bar of a round length, a tenth to a quarter of a picture that is so many microns wide.
+
+    >>> scale_bar(700.0)
+    '<span class="micron" style="width: 14.286%">100 µm</span>'
+    """
+    power = 10.0 ** math.floor(math.log10(microns / 4))
+    length = max(step * power for step in (1, 2, 5) if step * power <= microns / 4)
+    text = f"{length:g} µm" if length < 1000 else f"{length / 1000:g} mm"
+    return element("span", text, class_="micron", style=f"width: {100 * length / microns:.5g}%")

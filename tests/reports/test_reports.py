@@ -13,6 +13,7 @@ from PIL import Image
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
+from jaxnuc.io import ArrayImage
 from jaxnuc.metrics import score
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
@@ -268,12 +269,82 @@ def test_the_layer_of_densities_is_bright_where_nuclei_are(tmp_path):
     path = tmp_path / "a.html"
     small = np.zeros((100, 200, 3), np.uint8)
     write_prediction_report(path, lambda: iter([table]), Scene("a", (200, 400)), small, 2.0, {})
-    address = Document(path).all("img", "layer")[0]["src"]
+    (layer,) = (each for each in Document(path).all("img", "layer") if "density" in each["alt"])
+    address = layer["src"]
     bright = pixels(address)[1][..., :3].sum(axis=2).astype(int)
     row, col = np.unravel_index(bright.argmax(), bright.shape)
     assert abs(row - 55) < 5
     assert abs(col - 155) < 5
     assert bright[:, :75].max() < 30
+
+
+def test_outlines_lie_on_the_nuclei_in_the_colors_of_their_classes(tmp_path):
+    masks = (Mask(20, 30, np.ones((40, 20), bool)), Mask(100, 200, np.ones((20, 60), bool)))
+    table = NucleiTable(masks, np.ones(2, np.float32), np.array([1, 2], np.int32))
+    scene = Scene("a", (200, 400), 0.5, class_names=("background", "tumor", "immune"))
+    small = np.full((200, 400, 3), 200, np.uint8)
+    write_prediction_report(tmp_path / "a.html", lambda: [table], scene, small, 1.0, {})
+    document = Document(tmp_path / "a.html")
+    (layer,) = (each for each in document.all("img", "layer") if "nuclei" in each["alt"])
+    drawn = pixels(layer["src"])[1]
+    assert drawn.shape[:2] == (400, 800)
+    for mask, class_id in zip(masks, (1, 2), strict=True):
+        top, left = 2 * mask.row, 2 * mask.col
+        box = drawn[top : top + 2 * mask.mask.shape[0], left : left + 2 * mask.mask.shape[1]]
+        assert (box[:2] == (*scene.color(class_id), 255)).all()
+        assert not box[2:-2, 2:-2, 3].any()
+    assert np.count_nonzero(drawn[..., 3]) == sum(
+        np.size(m.mask) * 4 - (2 * m.mask.shape[0] - 4) * (2 * m.mask.shape[1] - 4) for m in masks
+    )
+    # 200 µm wide: a bar of 50 µm is a quarter of the picture.
+    (bar,) = document.all("span", "micron")
+    assert bar["style"] == "width: 25%"
+    assert "50 µm" in document.cells()
+
+
+def test_of_a_large_image_regions_are_shown_in_its_own_pixels(tmp_path):
+    """Where most nuclei are, then at the upper quartile and the median of the blocks."""
+    shape = (1300, 3000)
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    image = np.stack([rows // 6, cols // 12, np.full(shape, 230)], axis=-1).astype(np.uint8)
+    counts = {(1, 1): 9, (0, 4): 7, (2, 5): 5, (0, 0): 3}
+    masks = [
+        Mask(512 * row + 20 * k, 512 * col + 30, np.ones((10, 10), bool))
+        for (row, col), count in counts.items()
+        for k in range(count)
+    ]
+    table = NucleiTable(tuple(masks), np.ones(24, np.float32))
+    scene = Scene("a", shape, pixels=ArrayImage(image))
+    small = np.full((433, 1000, 3), 200, np.uint8)
+    write_prediction_report(tmp_path / "a.html", lambda: [table], scene, small, 3.0, {})
+    document = Document(tmp_path / "a.html")
+    titles = [text for text in document.cells() if text.startswith("Rows from")]
+    assert titles == [
+        "Rows from 512, columns from 512: 9 nuclei",
+        "Rows from 0, columns from 2,048: 7 nuclei",
+        "Rows from 1,024, columns from 2,560: 5 nuclei",
+    ]
+    assert not document.all("span", "micron")
+    bottom = next(each for each in document.all("img") if each["alt"].startswith(titles[0]))
+    seen = pixels(bottom["src"])[1][..., :3].astype(int)
+    assert np.abs(seen - image[512:1024, 512:1024]).max() < 6
+    layers = [each for each in document.all("img", "layer") if each["alt"].startswith("Rows")]
+    drawn = pixels(layers[0]["src"])[1][..., 3] > 0
+    expected = np.zeros((1024, 1024), bool)
+    for k in range(9):
+        expected[40 * k : 40 * k + 20, 60:80] = True
+        expected[40 * k + 2 : 40 * k + 18, 62:78] = False
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_doubts_come_first(tmp_path):
+    small = np.zeros((10, 20, 3), np.uint8)
+    about = {"doubts": [NASTY]}
+    write_prediction_report(
+        tmp_path / "a.html", lambda: [], Scene("a", (20, 40)), small, 2.0, about
+    )
+    cells = Document(tmp_path / "a.html").cells()
+    assert cells[cells.index("Please check") + 1 :][:2] == [NASTY, "Summary"]
 
 
 def test_no_nuclei_and_no_resolution(tmp_path):
