@@ -2,8 +2,7 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format and NAME.report.html; for all of them summary.csv and
-index.html. Run again, it continues.
+Writes the files of --format and a report for each image, and an index. Run again, it continues.
 """
 
 import argparse
@@ -24,13 +23,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--input", "IMAGE", images, action="append", required=True)
     parser.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
     parser.value("--model-mpp", "X", "microns per pixel that the model expects", float)
-    parser.value("--image", "N", "which of several; also --channel, --z, --time, --no-bounds", int)
-    hidden = argparse.SUPPRESS  # named in the line above: all would not fit a screen
-    parser.value("--channel", "A,B,C", hidden, comma_separated, ())
-    parser.value("--z", "N", hidden, depth)
-    parser.value("--time", "N", hidden, int)
-    parser.switch("--no-bounds", hidden)
-    parser.value("--most-pixels", "N", hidden, int)
+    parser.add_planes()
     parser.switch("--tissue", "leave out glass (stained sections only)")
     parser.switch("--skip-corrupt", "fill unreadable regions with white")
     parser.add_patches(patch=1024, overlap=128)
@@ -50,11 +43,6 @@ def add_arguments(parser: Parser) -> None:
     folders = "folders with shards that are not in --output"
     parser.value("--merge", "A,B", folders, comma_separated, ())
     parser.add_workers("cores less one, at most 8")
-
-
-def depth(text: str) -> int | str:
-    """The number of a depth, or how the depths become one image."""
-    return int(text) if text.isdecimal() else text
 
 
 def run(options: argparse.Namespace) -> int:

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
+from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
 from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Planes, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
@@ -50,9 +50,9 @@ class CziImage(BlockImage):
             raise ValueError(f"{path}: not a readable CZI ({error!s:.200})") from error
         try:
             self._open(path, series, planes)
-        except ValueError as error:
+        except ValueError:
             self._file.close()
-            raise ValueError(f"{path}: {error}") from error
+            raise
         except Exception as error:
             self._file.close()
             raise ValueError(f"{path}: not a readable CZI ({error!s:.200})") from error
@@ -62,24 +62,28 @@ class CziImage(BlockImage):
         scenes = self._file.scenes_bounding_rectangle
         # Where there are no scenes, `read` takes none either.
         areas = [*scenes.items()] or [(None, self._file.total_bounding_rectangle)]
-        sizes = [f"{area.h} x {area.w}" for _, area in areas]
-        self._scene, area = areas[choose_image(series, sizes)]
+        images = [f"{area.h} x {area.w}" for _, area in areas]
+        self._scene, area = areas[choose_image(series, images, str(path))]
         self._corner = area.y, area.x
         sides = {axis: ranges[axis][1] - ranges[axis][0] for axis in "CZT"}
         self._first = {axis: ranges[axis][0] for axis in "CZT"}
         metadata = ElementTree.fromstring(self._file.raw_metadata)
         image = metadata.find(_IMAGE)
-        _check_axes(image)
+        _check_axes(image, path)
         types = set(self._file.pixel_types.values())
         self._colors = bool(types & {*_COLORS})
         if self._colors and (sides["C"] > 1 or planes.channel):
-            raise ValueError(f"{sides['C']} channels, of colors; expected one image")
-        self._chosen = planes.choose(sides, _channel_names(image), rgb=False)
+            raise ValueError(f"{path}: {sides['C']} channels, of colors; expected one image")
+        names = _channel_names(image)
+        self._chosen = planes.choose(sides, names, str(path), rgb=False)
         shape = area.h, area.w
-        super().__init__(str(path), [shape], [_BLOCK], _pixel_size(metadata))
+        size = _pixel_size(metadata)
+        super().__init__(str(path), [shape], [_BLOCK], size)
+        stored = {**sides, "Y": area.h, "X": area.w}
+        self.contents = Contents(images, stored, names, "CZI's scaling" if size else "")
         self._lock = threading.Lock()
         self.dtype = self._plane(Box(0, 0, 1, 1), self._chosen.channels[0], 0).dtype
-        check_type((*shape, 3), self.dtype, "it")
+        check_type((*shape, 3), self.dtype, str(path))
         self._chosen = in_focus(self._chosen, shape, self._at)
 
     def _plane(self, box: Box, channel: int, depth: int) -> np.ndarray:
@@ -114,12 +118,12 @@ class CziImage(BlockImage):
         self._file.close()
 
 
-def _check_axes(image: Any) -> None:
+def _check_axes(image: Any, path: Path) -> None:
     """Refuses what has more axes than channels, depths and times: angles, phases, lights."""
     sizes = {} if image is None else {axis: image.findtext(f"Size{axis}") for axis in "HIRVB"}
     more = {axis: size for axis, size in sizes.items() if size and int(size) > 1}
     if more:
-        raise ValueError(f"several of the axes {more}; save one of each on its own")
+        raise ValueError(f"{path}: several of the axes {more}; save one of each on its own")
 
 
 def _channel_names(image: Any) -> list[str]:

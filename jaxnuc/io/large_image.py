@@ -5,7 +5,8 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Self
 
@@ -42,6 +43,25 @@ class Level(NamedTuple):
     downsample: float
 
 
+@dataclass(frozen=True)
+class Contents:
+    """What there is in the file of an image.
+
+    Attributes:
+      images: what each of the images in it is called, in their order.
+      sides: lengths of the axes of this image as it is stored, such as `{"C": 2, "Y": 9, "X": 9}`.
+      channels: names of its channels, as far as there are such.
+      pixel_size_from: where its microns per pixel are stated.
+      bounds: in a slide, what of it was scanned.
+    """
+
+    images: Sequence[str] = ("",)
+    sides: Mapping[str, int] = field(default_factory=dict)
+    channels: Sequence[str] = ()
+    pixel_size_from: str = ""
+    bounds: Box | None = None
+
+
 class CorruptRegion(ValueError):
     """A part of an image cannot be decoded; the others may be whole.
 
@@ -73,7 +93,10 @@ class LargeImage(ABC):
       dtype: of the numbers in the file; what is read of it is uint8.
       levels: the image in full, and the smaller copies in its file, ever coarser.
       pixel_size: height and width of a pixel of level 0 in micrometers, if the file states them.
+      contents: what there is in the file, for those who look at it.
     """
+
+    contents = Contents()
 
     def __init__(
         self,

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io.image_files import MOST_PIXELS
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
+from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
 from jaxnuc.io.pixel_size import in_microns
-from jaxnuc.io.planes import ALL, Planes, choose_image, in_focus
+from jaxnuc.io.planes import ALL, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
 
 # Zeiss's own library reads the first; the plugins of the extra some, other plugins the last.
@@ -61,10 +61,11 @@ class MicroscopyImage(BlockImage):
             raise ValueError(f"{path}: not readable ({error!s:.200})") from error
         try:
             self._open(path, image, series, planes)
-        except ValueError as error:
-            raise ValueError(f"{path}: {error}") from error
+        except Unchosen:
+            raise
         except Exception as error:
-            raise ValueError(f"{path}: not readable ({error!s:.200})") from error
+            reason = str(error).removeprefix(f"{path}: ")
+            raise ValueError(f"{path}: not readable ({reason:.200})") from error
         height, width = self._blocks[0]
         if height * width > most_pixels:
             raise ValueError(
@@ -73,7 +74,7 @@ class MicroscopyImage(BlockImage):
             )
 
     def _open(self, path: Path, image: Any, series: int | None, planes: Planes) -> None:
-        image.set_scene(choose_image(series, image.scenes))
+        image.set_scene(choose_image(series, image.scenes, str(path)))
         # In the order of `_AXES`, a mosaic in one piece. bioio leaves out all but the first of
         # what has further axes.
         data = image.xarray_dask_data
@@ -85,11 +86,14 @@ class MicroscopyImage(BlockImage):
         self._colors = sides.get("S", 1)
         if self._colors > 1 and (sides["C"] > 1 or planes.channel):
             raise ValueError(f"{sides['C']} channels, of colors; expected one image")
-        self._chosen = planes.choose(sides, [str(each) for each in image.channel_names], rgb=False)
+        names = [str(each) for each in image.channel_names]
+        self._chosen = planes.choose(sides, names, str(path), rgb=False)
         self._data = data.data
         shape = sides["Y"], sides["X"]
         block = tuple(self._data.chunksize[data.dims.index(axis)] for axis in "YX")
-        super().__init__(str(path), [shape], [(block[0], block[1])], _pixel_size(image))
+        size = _pixel_size(image)
+        super().__init__(str(path), [shape], [(block[0], block[1])], size)
+        self.contents = Contents(image.scenes, sides, names, "the microscope" if size else "")
         self.dtype = np.dtype(self._data.dtype)
         check_type((*shape, self._colors * len(self._chosen.channels)), self.dtype, "it")
         self._chosen = in_focus(self._chosen, shape, lambda box, depth: self._at(box, (depth,)))

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
+from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
 from jaxnuc.io.pixel_size import plausible
 from jaxnuc.io.planes import choose_image
 
@@ -54,10 +54,7 @@ def dicom_slide(folder: Path, series: int | None) -> Path:
             slides.setdefault(slide.properties["dicom.SeriesInstanceUID"], path)
     if not slides:
         raise ValueError(f"{folder}: no slide among the DICOM files in it")
-    try:
-        number = choose_image(series, [path.name for path in slides.values()])
-    except ValueError as error:
-        raise ValueError(f"{folder}: {error}") from None
+    number = choose_image(series, [path.name for path in slides.values()], str(folder))
     return list(slides.values())[number]
 
 
@@ -105,7 +102,13 @@ class SlideImage(BlockImage):
                 )
                 for (rows, cols), factor in zip(shapes, self._slide.level_downsamples, strict=True)
             ]
-        super().__init__(str(path), shapes, [_BLOCK] * len(shapes), _pixel_size(self._slide))
+        size = _pixel_size(self._slide)
+        super().__init__(str(path), shapes, [_BLOCK] * len(shapes), size)
+        self.contents = Contents(
+            sides={"Y": height, "X": width},
+            pixel_size_from="the slide (openslide.mpp-x)" if size else "",
+            bounds=None if self._bounds == whole else self._bounds,
+        )
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
         with self._lock:

@@ -14,7 +14,7 @@ import tifffile
 
 from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion, squares
+from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion, squares
 from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
 
@@ -62,14 +62,12 @@ class TiffImage(BlockImage):
                 raise ValueError(f"{path}: not a readable TIFF (no image in it); fetch it again")
             if series is None and _is_slide(self._file):
                 series = 0
-            try:
-                series = choose_image(series, [_described(each) for each in images])
-            except ValueError as error:
-                raise ValueError(f"{path}: {error}") from None
+            listed = [_described(each) for each in images]
+            series = choose_image(series, listed, str(path))
             names = _channel_names(self._file, series)
-            levels = images[series].levels
-            found = [_stored_level(each, str(path), planes, names) for each in levels]
-            sides = pixel_size.of_tiff(self._file, series, found[0].page)
+            stored = images[series]
+            found = [_stored_level(each, str(path), planes, names) for each in stored.levels]
+            sides, where = pixel_size.of_tiff(self._file, series, found[0].page)
             shapes, blocks = [each.shape for each in found], [each.block for each in found]
             super().__init__(str(path), shapes, blocks, sides)
         except (ValueError, ImportError):
@@ -78,7 +76,9 @@ class TiffImage(BlockImage):
         except Exception as error:  # what parsers stumble over is of any type
             self._file.close()
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
-        self._levels = [found[stored] for stored in self._stored]
+        lengths = dict(zip(named_axes(stored.axes), stored.shape, strict=True))
+        self.contents = Contents(listed, lengths, names, where)
+        self._levels = [found[number] for number in self._stored]
         palette = found[0].page.photometric == tifffile.PHOTOMETRIC.PALETTE
         self._channels = 3 if palette else len(found[0].samples) * len(found[0].planes)
         if not palette:
@@ -203,10 +203,7 @@ def _stored_level(
     series: tifffile.TiffPageSeries, where: str, planes: Planes, names: Sequence[str]
 ) -> _StoredLevel:
     page: Any = series.keyframe
-    try:
-        pages, samples, sharpest = _chosen_pages(series, planes, names)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    pages, samples, sharpest = _chosen_pages(series, where, planes, names)
     shape = page.imagelength, page.imagewidth
     check_type((*shape, len(samples) * len(pages)), np.dtype(page.dtype), where)
     _check_colors(page, where)
@@ -225,7 +222,7 @@ def _stored_level(
 
 
 def _chosen_pages(
-    series: tifffile.TiffPageSeries, planes: Planes, names: Sequence[str]
+    series: tifffile.TiffPageSeries, where: str, planes: Planes, names: Sequence[str]
 ) -> tuple[tuple[tuple[Any, ...], ...], tuple[int, ...], bool]:
     """For each channel the pages of its depths, the samples of a page that are seen, and whether
     the sharpest depth is wanted: those of `_StoredLevel`.
@@ -248,14 +245,16 @@ def _chosen_pages(
     both = samples > 1 and "C" in leading
     if others or both or page.imagedepth > 1 or elsewhere or math.prod(counts) != len(every):
         raise ValueError(
-            f"axes {series.axes} of shape {series.shape}; expected one image in one file; save "
-            "each on its own"
+            f"{where}: axes {series.axes} of shape {series.shape}; expected one image in one file; "
+            "save each on its own"
         )
     if planes.channel and samples == 1 and page.samplesperpixel > 1:
-        raise ValueError(f"channels {planes.channel} asked for, but it is an image of colors")
+        raise ValueError(
+            f"{where}: channels {planes.channel} asked for, but it is an image of colors"
+        )
     over_pages = dict(zip(leading, counts, strict=True))
     channels = over_pages if samples == 1 else over_pages | {"C": samples}
-    chosen = planes.choose(channels, names, rgb=np.dtype(page.dtype) == np.uint8)
+    chosen = planes.choose(channels, names, where, rgb=np.dtype(page.dtype) == np.uint8)
 
     def number(**place: int) -> int:  # the last of the axes changes first
         result = 0

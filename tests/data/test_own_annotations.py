@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from PIL import Image
 
+from jaxnuc.cli.main import main
 from jaxnuc.data import sources
 from jaxnuc.data.sources.folder import Source
 from jaxnuc.labels import NUCLEI, label_set
@@ -332,3 +333,36 @@ def test_a_mask_given_for_ids_is_warned_of(tmp_path, caplog):
     with caplog.at_level(logging.WARNING):
         assert Source(tmp_path)[0].instances.max() == 255
     assert "label_from='components'" in caplog.text
+
+
+def test_inspection_of_ones_own_annotations(annotated, capsys, tmp_path):
+    """What is odd is named with its image; the status is that of the errors."""
+    features = geojson(SQUARE, box(40, 1, 50, 5), box(8, 6, 12, 12))
+    features += geojson(tumor=box(20, 12, 28, 16)) * 2
+    annotated(features)
+    save(tmp_path / "images" / "b.png", IMAGE[::-1].copy())
+    save(tmp_path / "labels" / "b.png", np.uint8(255) * (LABELS > 0))
+    command = [
+        "inspect",
+        "folder",
+        str(tmp_path),
+        "--split",
+        "all",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    for expected in (
+        "nuclei per class: tumor: 1, ignored: 3",
+        "unknown: 2; give `mpp`",
+        "regions left out, outside of the image (1)\n  train/a: 1",
+        "regions left out, drawn twice (1)\n  train/a: 1",
+        "nuclei that overlap (1)\n  train/a: 1: id 1",
+        "nuclei of no class, which is ignored (2)\n  train/a: 2\n  train/b: 1",
+        "labels of one number (1)\n  train/b: 255 in 2 pieces; if it is a mask",
+    ):
+        assert expected in text
+    save(tmp_path / "labels" / "b.png", LABELS[1:].astype(np.uint8))
+    assert main(command) == 1
+    assert "labels/b.png: labels of (19, 30)" in capsys.readouterr().out

@@ -33,6 +33,7 @@ from jaxnuc.io.opening import open_image
 from jaxnuc.io.planes import Planes
 from jaxnuc.io.polygons import Patch
 from jaxnuc.io.zarr import read_zarr_labels
+from jaxnuc.postprocess import regions
 from jaxnuc.registry import check_known
 
 
@@ -152,9 +153,11 @@ class Source(RandomSplit):
                     f"{shape[1]}); leave label_from='masks' out"
                 )
             return self._of_masks(array > 0, shape, file.where)
-        return Annotation(
-            instance_map(nuclei_of(array, file.where, reading.label_from), file.where)
-        )
+        labels = instance_map(nuclei_of(array, file.where, reading.label_from), file.where)
+        if self.label_set is None:
+            return Annotation(labels)
+        unnamed = {"unnamed_regions": len(regions(labels).ids)}
+        return Annotation(labels, np.where(labels > 0, -1, 0), meta=unnamed)
 
     def _of_masks(self, masks: Any, shape: tuple[int, int], where: str) -> Annotation:
         objects = tuple(
