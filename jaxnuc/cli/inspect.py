@@ -1,39 +1,63 @@
-"""Inspect a data set: counts, problems, a contact sheet.
+"""Inspect a data set, or a single image or slide.
 
   jaxnuc inspect consep consep_train.zip
+  jaxnuc inspect slide.svs
 
-Reads every image and annotation, prints what there is and what is wrong, and writes summary.json
-and sheet.png. The exit status is 1 where there are errors.
+Of a data set, reads every image and annotation, prints what there is and what is wrong, and writes
+summary.json and sheet.png. Of an image, prints what is in its file, and writes NAME.png: what a
+network sees. The exit status is 1 where there are errors.
 """
 
 import argparse
 import json
 import logging
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from jaxnuc.cli.parser import Parser
+from jaxnuc.cli.parser import Parser, source_section
 from jaxnuc.registry import split
+
+if TYPE_CHECKING:
+    from jaxnuc.io import LargeImage
 
 logger = logging.getLogger(__name__)
 
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
-    parser.usage = "jaxnuc inspect SOURCE [ROOT] [options]"
-    parser.add_source()
-    parser.add_argument("root", nargs="?", help="its folder or archive, as distributed")
+    parser.usage = "jaxnuc inspect SOURCE [ROOT] | FILE [options]"
+    text = "a data set, such as consep or 'consep(merge=True)'; or an image file"
+    parser.add_argument("source", type=_source_or_file, help=text)
+    parser.add_argument("root", nargs="?", help="folder or archive of the data set, as distributed")
+    parser.section("data sets")
     parser.value("--split", "NAME", "one split only (all)", default="all")
-    parser.value("--output", "FOLDER", "(inspected/SOURCE)", Path)
     parser.value("--limit", "N", "read N images of each split only", int)
     pictures = "images on the sheet, and as many more with problems (60)"
     parser.value("--limit-pictures", "N", pictures, int, 60)
     parser.value("--max-pieces", "N", "more pieces of one nucleus are an error (20)", int, 20)
     parser.switch("--all-notes", "list all notes of each kind")
     parser.add_workers("0: this process", 0)
+    parser.section("images")
+    parser.add_planes()
+    parser.section("output")
+    parser.value("--output", "FOLDER", "(inspected/SOURCE, or inspected for an image)", Path)
+
+
+def _source_or_file(text: str) -> Any:
+    """The path of an image, or the section of a data set."""
+    path = Path(text)
+    if path.is_file() or (path.is_dir() and (path.suffix or os.sep in text)):
+        return path
+    if os.sep in text and "(" not in text:
+        raise argparse.ArgumentTypeError(f"{text}: no such file or folder")
+    return source_section(text)
 
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; 1 where the data have errors."""
+    if isinstance(options.source, Path) and options.root is None:
+        return _inspect_image(options)
     name, arguments = split(options.source)
     logger.info("opening %s", name)
     from jaxnuc.data.contact_sheet import write_contact_sheet
@@ -62,3 +86,72 @@ def run(options: argparse.Namespace) -> int:
     print(report(name, found, options.all_notes))
     logger.info("written to %s", output)
     return 1 if found.of("error") else 0
+
+
+def _inspect_image(options: argparse.Namespace) -> int:
+    """Prints what is in a file, and writes a picture of what a network sees of it."""
+    logger.info("opening %s", options.source)
+    from jaxnuc.io import Planes, image_name, open_image, thumbnail
+    from jaxnuc.io.image_files import MOST_PIXELS
+    from jaxnuc.io.planes import Unchosen
+    from jaxnuc.outputs.drawing import save_png
+
+    try:
+        image = open_image(
+            options.source,
+            series=options.image,
+            planes=Planes(options.channel, options.z, options.time),
+            bounds=not options.no_bounds,
+            most_pixels=MOST_PIXELS if options.most_pixels is None else options.most_pixels,
+        )
+    except Unchosen as several:
+        print(several)
+        return 0
+    with image:
+        for title, text in _described(image):
+            print(f"{title}: {text}")
+        picture, scale = thumbnail(image, fill_corrupt=False)
+    output = options.output or Path("inspected")
+    output.mkdir(parents=True, exist_ok=True)
+    path = output / f"{image_name(options.source)}.png"
+    save_png(path, picture)
+    smaller = f", {scale:.3g} times smaller" if scale > 1 else ""
+    print(f"as a network sees it{smaller}: {path}")
+    return 0
+
+
+def _described(image: "LargeImage") -> list[tuple[str, str]]:
+    """What is in the file of an image, by titles."""
+    contents = image.contents
+    height, width = image.shape
+    found = [("file", image.path), ("rows x columns", f"{height} x {width}")]
+    if len(contents.images) > 1:
+        listed = "; ".join(f"{k}: {name}" for k, name in enumerate(contents.images))
+        found.append(("images (--image)", listed))
+    for axis, title in (("T", "times (--time)"), ("Z", "depths (--z)"), ("C", "channels")):
+        count = contents.sides.get(axis, 1)
+        names = ", ".join(contents.channels) if axis == "C" else ""
+        if count > 1 or names:
+            found.append((title, f"{count} ({names})" if names else str(count)))
+    if contents.sides:
+        axes = "".join(contents.sides)
+        found.append(("axes", f"{axes}, {' x '.join(map(str, contents.sides.values()))}"))
+    seen = image.intensity_range
+    how = "seen as they are" if seen is None else f"{seen[0]:g} to {seen[1]:g} become 0 to 255"
+    found.append(("values", f"{image.dtype}, {how}"))
+    if image.pixel_size is None:
+        found.append(("microns per pixel", "unknown; say them (--mpp) where a model expects some"))
+    else:
+        sides = dict.fromkeys(
+            f"{side:.4g}" for side in image.pixel_size
+        )  # one where both are alike
+        stated = f" ({contents.pixel_size_from})" if contents.pixel_size_from else ""
+        found.append(("microns per pixel", " x ".join(sides) + stated))
+    if len(image.levels) > 1:
+        copies = ", ".join(f"{each.shape[0]} x {each.shape[1]}" for each in image.levels)
+        found.append(("levels", copies))
+    if contents.bounds is not None:
+        row, col = contents.bounds[:2]
+        whole = f"{contents.sides['Y']} x {contents.sides['X']}"
+        found.append(("bounds", f"what was scanned, from row {row}, column {col} of {whole}"))
+    return found

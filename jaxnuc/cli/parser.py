@@ -77,6 +77,17 @@ class Parser(argparse.ArgumentParser):
         text = "name of a data set, such as consep, or with arguments, 'consep(merge=True)'"
         self.add_argument("source", type=source_section, help=text)
 
+    def add_planes(self) -> None:
+        """Adds the choice of what is read of files of several images."""
+        text = "which of several; also --channel, --z, --time, --no-bounds"
+        self.value("--image", "N", text, int)
+        hidden = argparse.SUPPRESS  # named in the line above: all would not fit a screen
+        self.value("--channel", "A,B,C", hidden, comma_separated, ())
+        self.value("--z", "N", hidden, depth)
+        self.value("--time", "N", hidden, int)
+        self.switch("--no-bounds", hidden)
+        self.value("--most-pixels", "N", hidden, int)
+
     def add_workers(self, text: str, default: int | None = None) -> None:
         """Adds the number of worker processes; `text` is what the default means."""
         self.value("--workers", "N", f"worker processes ({text})", int, default)
@@ -118,6 +129,11 @@ class ListPages(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         print(self.pages.listing())
         parser.exit()
+
+
+def depth(text: str) -> int | str:
+    """The number of a depth, or how the depths become one image."""
+    return int(text) if text.isdecimal() else text
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
-Writes, for each image, the files of --format and NAME.report.html. Run again, it continues.
+Writes the files of --format and a report for each image, and an index. Run again, it continues.
 """
 
 import argparse
@@ -23,13 +23,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--input", "IMAGE", images, action="append", required=True)
     parser.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
     parser.value("--model-mpp", "X", "microns per pixel that the model expects", float)
-    parser.value("--image", "N", "which of several; also --channel, --z, --time, --no-bounds", int)
-    hidden = argparse.SUPPRESS  # named in the line above: all would not fit a screen
-    parser.value("--channel", "A,B,C", hidden, comma_separated, ())
-    parser.value("--z", "N", hidden, depth)
-    parser.value("--time", "N", hidden, int)
-    parser.switch("--no-bounds", hidden)
-    parser.value("--most-pixels", "N", hidden, int)
+    parser.add_planes()
     parser.switch("--tissue", "leave out glass (stained sections only)")
     parser.switch("--skip-corrupt", "fill unreadable regions with white")
     parser.add_patches(patch=1024, overlap=128)
@@ -40,7 +34,7 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--label-set", "NAME", "classes to write, such as consep (as predicted)")
     parser.switch("--agreement", "add how far symmetries and workdirs agree")
     parser.switch("--no-stains", "do not measure stains or intensities")
-    parser.switch("--no-report", "do not write NAME.report.html")
+    parser.switch("--no-report", "write no pages")
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")
     parser.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)
@@ -49,11 +43,6 @@ def add_arguments(parser: Parser) -> None:
     folders = "folders with shards that are not in --output"
     parser.value("--merge", "A,B", folders, comma_separated, ())
     parser.add_workers("cores less one, at most 8")
-
-
-def depth(text: str) -> int | str:
-    """The number of a depth, or how the depths become one image."""
-    return int(text) if text.isdecimal() else text
 
 
 def run(options: argparse.Namespace) -> int:
@@ -65,6 +54,7 @@ def run(options: argparse.Namespace) -> int:
     from jaxnuc.prediction.predictor import load
     from jaxnuc.prediction.tiles import parse_shard
 
+    most_pixels = options.most_pixels
     settings = DEFAULT.replace(
         formats=options.format,
         mpp=options.mpp,
@@ -80,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         image=options.image,
         planes=Planes(options.channel, options.z, options.time),
         bounds=not options.no_bounds,
-        most_pixels=options.most_pixels or DEFAULT.most_pixels,
+        most_pixels=DEFAULT.most_pixels if most_pixels is None else most_pixels,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,

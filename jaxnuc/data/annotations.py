@@ -6,7 +6,7 @@ import numpy as np
 
 from jaxnuc.io.files import File
 from jaxnuc.io.mat import read_mat
-from jaxnuc.io.polygons import Painted, Polygon, rasterize
+from jaxnuc.io.polygons import Painted, Shape, rasterize
 from jaxnuc.postprocess import label_components, regions, relabel
 
 
@@ -63,7 +63,7 @@ def check_size(
 
 
 def paint(
-    polygons: Sequence[Polygon],
+    polygons: Sequence[Shape],
     shape: tuple[int, int],
     convention: str,
     where: str,

@@ -137,7 +137,8 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
         lines.append(f"nuclei per class: {_counts(found.nuclei_per_class.items())}")
     lines += [
         f"sizes (H x W): {_counts(found.sizes.most_common())}",
-        f"microns per pixel: {_counts(sorted(found.mpp.items()))}",
+        f"microns per pixel: {_counts(sorted(found.mpp.items()))}"
+        f"{'; give `mpp` in the section of the data' if 'unknown' in found.mpp else ''}",
     ]
     if found.left_out:
         lines.append(f"regions left out: {_counts(found.left_out.items())}")

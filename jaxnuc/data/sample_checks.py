@@ -22,6 +22,8 @@ CONTRAST = 0.3
 LEFT_OUT = {  # counts in the samples' meta
     "skipped_regions": "of too few vertices",
     "hidden_regions": "without a pixel of their own",
+    "outside_regions": "outside of the image",
+    "duplicate_regions": "drawn twice",
     "other_regions": "of other labels than nuclei",
 }
 
@@ -51,8 +53,9 @@ def check_sample(
     background; nuclei of no class or several; nuclei of more than `max_pieces` pieces.
 
     Notes: no nuclei; nuclei in pieces, of less than 3 pixels, or of more than 20 times the median
-    area of the image; classes outside of nuclei; regions left out; nuclei that do not differ from
-    what is around them, as when the labels belong to another image.
+    area of the image; a mask that is taken for instances; nuclei that overlap, or of no class among
+    others that have one; classes outside of nuclei; regions left out; nuclei that do not differ
+    from what is around them, as when the labels belong to another image.
     """
     wrong = [Problem("error", kind, text) for kind, text in malformed(sample, len(classes))]
     return wrong or [Problem(*found) for found in _odd(sample, len(classes), max_pieces)]
@@ -116,8 +119,15 @@ def _odd(sample: Sample, groups: int, max_pieces: int) -> Iterator[tuple[str, st
     ids, pieces = _pieces(sample)
     if (many := pieces > max_pieces).any():
         yield "error", f"nuclei in more than {max_pieces} pieces", _named(ids[many])
-    if (some := (pieces > 1) & ~many).any():
+    if len(ids) == 1 and 1 < pieces[0] <= max_pieces:
+        text = f"{ids[0]} in {pieces[0]} pieces; if it is a mask of nuclei, label_from='components'"
+        yield "note", "labels of one number", text
+    elif (some := (pieces > 1) & ~many).any():
         yield "note", "nuclei in several pieces", _named(ids[some])
+    if sample.covered is not None:
+        yield "note", "nuclei that overlap", _named(np.unique(sample.covered)[1:])
+    if unnamed := sample.meta.get("unnamed_regions"):
+        yield "note", "nuclei of no class, which is ignored", str(unnamed)
     if len(found.ids) >= ENOUGH and (large := found.areas > LARGE * np.median(found.areas)).any():
         yield "note", f"nuclei of more than {LARGE} times the median area", _named(found.ids[large])
     for key, why in LEFT_OUT.items():

@@ -1,16 +1,13 @@
 """Annotation files of Aperio ImageScope: outlines in XML."""
 
-import re
 from typing import NamedTuple
 from xml.etree import ElementTree
 
 import numpy as np
 
 from jaxnuc.io.polygons import Polygon, vertices
+from jaxnuc.io.text_files import parse_xml
 
-_LARGEST = 128 << 20  # bytes; a whole slide's nuclei fit, what is meant to exhaust memory does not
-# Those in which a declaration cannot hide from a search of the bytes, zeros taken out.
-_ENCODINGS = {b"utf-8", b"utf-16", b"us-ascii", b"ascii", b"iso-8859-1", b"windows-1252"}
 _OUTLINES = ("0", "1")  # region types: drawn freely, rectangle
 
 
@@ -57,7 +54,11 @@ def read_aperio(data: bytes, where: str) -> Annotations:
         and attacks do; a vertex that is no pair of finite numbers, a shape that is no outline
         (ellipse, arrow), or an unreadable resolution.
     """
-    root = _parse(data, where)
+    return layers_of(parse_xml(data, where), where)
+
+
+def layers_of(root: ElementTree.Element, where: str) -> Annotations:
+    """The layers below the root element of such a file: see `read_aperio`."""
     if root.tag != "Annotations":
         raise ValueError(
             f"{where}: the root element is <{root.tag[:80]}>, expected <Annotations> of Aperio "
@@ -65,26 +66,6 @@ def read_aperio(data: bytes, where: str) -> Annotations:
         )
     layers = tuple(_layer(element, where) for element in root.iterfind("Annotation"))
     return Annotations(_resolution(root.get("MicronsPerPixel", ""), where), layers)
-
-
-def _parse(data: bytes, where: str) -> ElementTree.Element:
-    if len(data) > _LARGEST:
-        raise ValueError(f"{where}: {len(data)} bytes, more than the {_LARGEST} that are read")
-    text = data.replace(b"\0", b"")  # UTF-16 becomes readable
-    if re.search(rb"<!\s*(DOCTYPE|ENTITY)", text, re.IGNORECASE):
-        raise ValueError(
-            f"{where}: declares a document type or entities, which no annotation file needs and "
-            "which can exhaust memory; remove the declaration from a file that you trust"
-        )
-    declared = re.match(rb"[^<]*<\?xml[^>]*?encoding\s*=\s*[\"']([^\"']*)", text)
-    if declared and declared[1].lower() not in _ENCODINGS:
-        raise ValueError(f"{where}: encoding {declared[1][:40]!r}; save it as UTF-8")
-    try:
-        return ElementTree.fromstring(data)
-    except (ElementTree.ParseError, ValueError, LookupError) as error:
-        raise ValueError(
-            f"{where}: not well-formed XML ({error}); it is truncated or another kind of file"
-        ) from error
 
 
 def _resolution(text: str, where: str) -> float | None:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 
 from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage
-from jaxnuc.io.rgb import Span
+from jaxnuc.io.rgb import IntensityRange
 
 WHITE = 255
 # A region that fails as a whole is halved until its parts are no larger than this square.
@@ -28,9 +28,9 @@ class FilledImage(LargeImage):
         self.damage: list[str] = []
 
     @property
-    def span(self) -> Span | None:
+    def intensity_range(self) -> IntensityRange | None:
         """That of the image."""
-        return self._image.span
+        return self._image.intensity_range
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         try:

@@ -20,7 +20,7 @@ from jaxnuc.registry import check_known, unknown
 logger = logging.getLogger(__name__)
 
 _warned: set[str] = set()  # folders, once each
-LABEL_FROM = ("ids", "components")
+LABEL_FROM = ("ids", "components", "colors")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz", ".mat")
 
 # Names under which files of several arrays hold the instances.
@@ -31,7 +31,9 @@ _PICTURES = (".overlay.png", ".tissue.png")
 
 # What tools append to the name of the image.
 _ENDINGS = re.compile(
-    r"(_cp_masks|_masks?|[_.]labels?|_seg|_inst(ances|_map)?|_gt|_pred)?(\.ome)?$", re.IGNORECASE
+    r"(_cp_masks|_masks?|[_.]labels?|_seg|_inst(ances|_map)?|_gt|_pred|[_.]rois?|[_.]coco"
+    r"|[_.]annotations?|\.hovernet|\.(png|tiff?|jpe?g|bmp|svs|ndpi))?(\.ome)?$",
+    re.IGNORECASE,
 )
 
 
@@ -63,32 +65,46 @@ def read_label_image(path: str | Path, label_from: str = "ids") -> np.ndarray:
             f"{path}: no label image, which are {', '.join(LABEL_SUFFIXES)} "
             "(JPEG changes ids); export it as PNG or TIFF"
         )
-    data = path.read_bytes()
-    where = str(path)
+    return nuclei_of(decode_labels(path.read_bytes(), str(path)), str(path), label_from)
+
+
+def decode_labels(data: bytes, where: str) -> np.ndarray:
+    """The numbers in the bytes of a label image, as they are: see `read_label_image`."""
+    suffix = PurePosixPath(where).suffix.lower()
     if suffix == ".npz":
-        key = _chosen(npz_names(data, where), path)
-        array = decode_npz(data, where, [key])[key]
-    elif suffix == ".mat":
-        key = _chosen([n for n, each in mat_variables(data, where).items() if each.numeric], path)
-        array = read_mat(data, where, [key])[key]
-    else:
-        array = decode(data, where)
-    return nuclei_of(as_labels(array, where), where, label_from)
+        key = _chosen(npz_names(data, where), where)
+        return decode_npz(data, where, [key])[key]
+    if suffix == ".mat":
+        key = _chosen([n for n, each in mat_variables(data, where).items() if each.numeric], where)
+        return read_mat(data, where, [key])[key]
+    return decode(data, where)
 
 
-def nuclei_of(labels: np.ndarray, where: str, label_from: str = "ids") -> np.ndarray:
+def nuclei_of(array: np.ndarray, where: str, label_from: str = "ids") -> np.ndarray:
     """The nuclei of a label image or mask.
 
     Args:
-      labels: (H, W) integers, 0 is background.
+      array: (H, W) whole numbers, 0 is background; of colors (H, W, 3 or 4) uint8.
       where: address of the file; the first mask in a folder that is given for ids is warned of.
       label_from: `"ids"`, each number is a nucleus; `"components"`, of a mask that only says where
-        nuclei are, each 8-connected part is one.
+        nuclei are, each 8-connected part is one; `"colors"`, each color is one, black is
+        background.
+
+    Returns:
+      (H, W) ids; of a color, they are red, green and blue as the digits of a number to base 256.
 
     Raises:
-      ValueError: `label_from` is unknown.
+      ValueError: `label_from` is unknown, or the array is not of its form: see `as_labels`.
     """
     check_known("label_from", label_from, LABEL_FROM)
+    if label_from == "colors":
+        if array.ndim != 3 or array.shape[-1] not in (3, 4) or array.dtype != np.uint8:
+            raise ValueError(
+                f"{where}: {array.dtype} of shape {array.shape}, no image of 8-bit colors; leave "
+                "label_from='colors' out"
+            )
+        return array[..., :3].astype(np.int32) @ np.array([65536, 256, 1], np.int32)
+    labels = as_labels(array, where)
     if label_from == "components":
         parts: np.ndarray = ndimage.label(labels, np.ones((3, 3)))[0]
         return parts
@@ -101,7 +117,7 @@ def nuclei_of(labels: np.ndarray, where: str, label_from: str = "ids") -> np.nda
             logger.warning(
                 "%s: the %d parts have one number, %d, and are one nucleus then; if it is a mask "
                 "of nuclei, make each part one (--label-from=components, or "
-                "data.source.label_from='components')",
+                "data.source.annotations.label_from='components')",
                 *(where, count, number),
             )
     return labels
@@ -184,6 +200,15 @@ def label_pairs(
     return sorted(pairs, key=lambda pair: natural_key(pair.name))
 
 
+def bare_name(stem: str) -> str:
+    """The name of the image, of that of its label image or annotation file without suffix.
+
+    >>> bare_name("a_masks"), bare_name("b.labels.ome"), bare_name("c.png"), bare_name("_mask")
+    ('a', 'b', 'c', '_mask')
+    """
+    return _ENDINGS.sub("", stem) or stem
+
+
 def _label_files(folder: Path) -> dict[str, Path]:
     """The label images below a folder by their relative path without suffix."""
     if not folder.is_dir():
@@ -207,7 +232,7 @@ def _by_bare_name(files: dict[str, Path], paired: set[str], folder: Path) -> dic
     found: dict[str, Path] = {}
     for key in sorted(files.keys() - paired):
         bare = PurePosixPath(key)
-        name = bare.with_name(_ENDINGS.sub("", bare.name) or bare.name).as_posix()
+        name = bare.with_name(bare_name(bare.name)).as_posix()
         if name in found or name in paired:
             raise _twice(files[name] if name in paired else found[name], files[key], folder)
         found[name] = files[key]
@@ -232,7 +257,8 @@ def as_labels(array: np.ndarray, path: str | Path) -> np.ndarray:
     if array.ndim == 3 and array.shape[-1] in (2, 3, 4):
         raise ValueError(
             f"{path}: shape {array.shape}, a color image of {array.shape[-1]} channels and no "
-            "label image; export the ids themselves, as 16-bit PNG or TIFF"
+            "label image; export the ids themselves, as 16-bit PNG or TIFF, or, where each nucleus "
+            "has a color of its own, give label_from='colors'"
         )
     if array.ndim != 2:
         raise ValueError(
@@ -270,7 +296,7 @@ def _whole(array: np.ndarray, path: str | Path) -> np.ndarray:
     return array.astype(np.int32 if largest < 2**31 else np.int64)
 
 
-def _chosen(names: list[str], path: Path) -> str:
+def _chosen(names: list[str], path: str) -> str:
     """The array that holds the instances."""
     known = [name for name in names if name in _KEYS]
     if len(names) == 1:

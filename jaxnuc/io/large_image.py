@@ -5,13 +5,14 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Self
 
 import numpy as np
 
-from jaxnuc.io.rgb import Span, span_of, to_rgb
+from jaxnuc.io.rgb import IntensityRange, intensity_range_of, to_rgb
 
 # Up to this size, all pixels of an image stand for it; of a larger one, squares of them.
 WHOLE_PIXELS = 2**24
@@ -40,6 +41,25 @@ class Level(NamedTuple):
 
     shape: tuple[int, int]
     downsample: float
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What there is in the file of an image.
+
+    Attributes:
+      images: what each of the images in it is called, in their order.
+      sides: lengths of the axes of this image as it is stored, such as `{"C": 2, "Y": 9, "X": 9}`.
+      channels: names of its channels, as far as there are such.
+      pixel_size_from: where its microns per pixel are stated.
+      bounds: in a slide, what of it was scanned.
+    """
+
+    images: Sequence[str] = ("",)
+    sides: Mapping[str, int] = field(default_factory=dict)
+    channels: Sequence[str] = ()
+    pixel_size_from: str = ""
+    bounds: Box | None = None
 
 
 class CorruptRegion(ValueError):
@@ -73,7 +93,10 @@ class LargeImage(ABC):
       dtype: of the numbers in the file; what is read of it is uint8.
       levels: the image in full, and the smaller copies in its file, ever coarser.
       pixel_size: height and width of a pixel of level 0 in micrometers, if the file states them.
+      contents: what there is in the file, for those who look at it.
     """
+
+    contents = Contents()
 
     def __init__(
         self,
@@ -131,7 +154,7 @@ class LargeImage(ABC):
                 f"{self.path}: the region {tuple(box)} (row, col, height, width) is empty or not "
                 f"inside of level {level}, {(0, 0, rows, cols)}"
             )
-        pixels = to_rgb(self._read(level, box), self.path, self.span)
+        pixels = to_rgb(self._read(level, box), self.path, self.intensity_range)
         return np.require(pixels, requirements="W")  # no view of what the image keeps
 
     @abstractmethod
@@ -139,8 +162,8 @@ class LargeImage(ABC):
         """A region that lies inside, as `to_rgb` takes it."""
 
     @cached_property
-    def span(self) -> Span | None:
-        """The values of the file that become 0 and 255: see `span_of`; None where it has 8 bits.
+    def intensity_range(self) -> IntensityRange | None:
+        """The values of the file that become 0 and 255 (`intensity_range_of`); None: it has 8 bits.
 
         Raises:
           CorruptRegion: nothing of the image can be decoded.
@@ -149,7 +172,7 @@ class LargeImage(ABC):
             return None
         if math.prod(self.shape) <= WHOLE_PIXELS:
             with contextlib.suppress(CorruptRegion):
-                return span_of(self._read(0, Box(0, 0, *self.shape)), self.path)
+                return intensity_range_of(self._read(0, Box(0, 0, *self.shape)), self.path)
         found, error = [], None
         for box in squares(self.shape):
             try:
@@ -159,7 +182,7 @@ class LargeImage(ABC):
         if not found and error is not None:
             raise error
         pixels = [part.reshape(-1, 1, *part.shape[2:]) for part in found]
-        return span_of(np.concatenate(pixels), self.path)
+        return intensity_range_of(np.concatenate(pixels), self.path)
 
     def close(self) -> None:  # noqa: B027  (many have nothing to close)
         """Closes the file; nothing is read afterwards."""
@@ -223,7 +246,7 @@ class BlockImage(LargeImage):
             if key not in self._cache:  # another thread may have been faster
                 self._cache[key] = block
                 self._cached_bytes += block.nbytes
-            while self._cached_bytes > _CACHE_BYTES:
+            while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return block
 

@@ -7,10 +7,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from jaxnuc.io.image_files import IMAGE_SUFFIXES, is_junk, natural_key
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
 from jaxnuc.io.opening import SLIDE_SUFFIXES
+from jaxnuc.io.slides import is_dicom
 from jaxnuc.io.zarr import is_zarr
 
-_SUFFIXES = tuple(sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, ".npy"}))
+_SUFFIXES = tuple(sorted({*IMAGE_SUFFIXES, *SLIDE_SUFFIXES, *MICROSCOPY_SUFFIXES, ".lsm", ".npy"}))
 
 
 def image_name(path: str | os.PathLike[str]) -> str:
@@ -39,8 +41,9 @@ def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
     Args:
       inputs: each an image file, taken whatever its suffix; a folder, of which the images directly
-        inside are taken, by suffix; a Zarr folder, which is one image; or a pattern as of a shell
-        (`*`, `?`, `[ab]`, `**`), of which the files of a known suffix and Zarr folders are taken.
+        inside are taken, by suffix; a folder that is one image, of Zarr or of the DICOM files of a
+        slide; or a pattern as of a shell (`*`, `?`, `[ab]`, `**`), of which the files of a known
+        suffix and the folders that are images are taken.
 
     Returns:
       Their paths, in the order of the inputs and by name within each, numbers by value; each image
@@ -71,7 +74,7 @@ def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 def _found(source: str | os.PathLike[str]) -> list[Path]:
     path = Path(source)
-    if path.is_file() or (path.is_dir() and is_zarr(path)):
+    if path.is_file() or _is_folder_image(path):
         return [path]
     paths: Iterator[Path]
     if path.is_dir():
@@ -87,5 +90,9 @@ def _found(source: str | os.PathLike[str]) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    known = path.suffix.lower() in _SUFFIXES if path.is_file() else path.is_dir() and is_zarr(path)
+    known = path.suffix.lower() in _SUFFIXES if path.is_file() else _is_folder_image(path)
     return known and not is_junk(path.name)
+
+
+def _is_folder_image(path: Path) -> bool:
+    return path.is_dir() and (is_zarr(path) or is_dicom(path))

@@ -5,20 +5,26 @@ from pathlib import Path
 from typing import Literal
 
 from jaxnuc.io.array_image import open_npy, open_whole
+from jaxnuc.io.czi import CziImage
 from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import LargeImage
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES, MicroscopyImage
 from jaxnuc.io.planes import ALL, Planes
-from jaxnuc.io.slides import SlideImage, slide_vendor
+from jaxnuc.io.slides import SlideImage, dicom_slide, is_dicom, slide_vendor
 from jaxnuc.io.tiff import TiffImage
 from jaxnuc.io.zarr import ZarrImage, is_zarr
 
-KNOWN = "PNG, JPEG, BMP, TIFF, .npy, Zarr, OME-Zarr, or a slide that OpenSlide reads"
+KNOWN = (
+    "PNG, JPEG, BMP, TIFF, .npy, Zarr, OME-Zarr, a slide that OpenSlide reads (DICOM "
+    "among them), or a microscope's CZI, ND2, LIF or DV"
+)
 SLIDE_SUFFIXES = (".svs", ".ndpi", ".mrxs", ".scn", ".vms", ".bif", ".tiff", ".tif")
 # Of these, the file itself holds a list of others, or, read as TIFF, an overview or parts.
 _ONLY_OPENSLIDE = (".mrxs", ".vms", ".scn", ".bif")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHOLE = (b"\x89PNG", b"\xff\xd8\xff", b"BM")
 _NPY = b"\x93NUMPY"
+_CZI = b"ZISRAWFILE"
 
 Backend = Literal["openslide", "tifffile"]
 
@@ -34,19 +40,20 @@ def open_image(
 ) -> LargeImage:
     """Opens an image of any size, of which regions are read.
 
-    Only the tiles, strips or chunks touched are read of TIFF, slides, `.npy` and Zarr. PNG, JPEG
-    and BMP are decoded whole. Regions are RGB of 8 bits: gray is repeated, what is transparent is
-    white; of other numbers than 8 bits, the range of the whole image becomes 0 to 255 (`span_of`).
+    Only the tiles, strips or chunks touched are read of TIFF, slides, CZI, `.npy` and Zarr. PNG,
+    JPEG and BMP are decoded whole, and the planes of other microscopes' files. Regions are RGB of
+    8 bits: gray is repeated, what is transparent is white; of other numbers than 8 bits, the
+    intensity range of the whole image becomes 0 to 255.
 
     Args:
-      path: a file, or the folder of a Zarr array or an OME-Zarr image.
-      series: which one, from 0, of TIFF and OME-Zarr files that hold several images. None: the
-        only one, or the slide in a scanner's file, beside which are pictures of its label.
+      path: a file, or the folder of a Zarr array, an OME-Zarr image or the DICOM files of a slide.
+      series: which one, from 0, of files that hold several images, such as scenes. None: the only
+        one, or the slide in a scanner's file, beside which are pictures of its label.
       backend: which reads slides. By default OpenSlide, where it is installed and knows the maker,
         and tifffile otherwise, which reads TIFF only.
-      planes: channels, depth and time, of TIFF and OME-Zarr files that hold several.
+      planes: channels, depth and time, of files that hold several.
       bounds: crop a slide to the part that was scanned, where its file says which, as QuPath does.
-      most_pixels: of PNG, JPEG and BMP files, which are decoded whole.
+      most_pixels: of what is decoded whole: PNG, JPEG and BMP files, and planes of ND2, LIF and DV.
 
     Returns:
       The image, to be closed or used in `with`.
@@ -68,6 +75,9 @@ def open_image(
     if path.is_dir():
         if backend is None and is_zarr(path):
             return ZarrImage(path, series, planes)
+        if backend != "tifffile" and is_dicom(path):
+            _check_single(path, None, planes)
+            return SlideImage(dicom_slide(path, series), bounds)
         raise ValueError(f"{path}: a folder, not an image; known are {KNOWN}")
     if backend == "tifffile":
         return TiffImage(path, series, planes)
@@ -76,13 +86,18 @@ def open_image(
         backend == "openslide"
         or suffix in _ONLY_OPENSLIDE
         or (suffix in SLIDE_SUFFIXES and slide_vendor(path) and not series)
+        or is_dicom(path)
     ):
         _check_single(path, series, planes)
         return SlideImage(path, bounds)
     with path.open("rb") as stream:
-        start = stream.read(8)
+        start = stream.read(10)
     if start.startswith(_TIFF):
         return TiffImage(path, series, planes)
+    if start == _CZI:
+        return CziImage(path, series, planes)
+    if start and suffix in MICROSCOPY_SUFFIXES:
+        return MicroscopyImage(path, series, planes, most_pixels)
     _check_single(path, series, planes)
     if start.startswith(_NPY):
         return open_npy(path)

@@ -47,10 +47,17 @@ def plausible(sides: tuple[float, float]) -> bool:
 
 def of_tiff(
     tiff: tifffile.TiffFile, series: int, page: tifffile.TiffPage
-) -> tuple[float, float] | None:
-    """Sides of the pixels of a series, from OME-XML or its first page: Aperio's or TIFF's tags."""
-    from_ome = of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None
-    return from_ome or _of_aperio(page) or _of_imagej(tiff, page) or _of_resolution(page)
+) -> tuple[tuple[float, float] | None, str]:
+    """Sides of the pixels of a series, and which part of its file states them."""
+    for where, sides in (
+        ("OME-XML", of_ome(tiff.ome_metadata, series) if tiff.ome_metadata else None),
+        ("Aperio's description", _of_aperio(page)),
+        ("ImageJ's metadata", _of_imagej(tiff, page)),
+        ("TIFF's resolution", _of_resolution(page)),
+    ):
+        if sides is not None:
+            return sides, where
+    return None, ""
 
 
 def _of_imagej(tiff: tifffile.TiffFile, page: tifffile.TiffPage) -> tuple[float, float] | None:

@@ -1,10 +1,13 @@
-"""Which of the planes of a file are read: its channels, depths and times."""
+"""Which of the images and planes of a file are read: its channels, depths and times."""
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+
+from jaxnuc.io.large_image import Box, squares
 
 Depth = int | Literal["max", "best"]
 
@@ -37,44 +40,56 @@ class Planes:
         if isinstance(self.z, str) and self.z not in ("max", "best"):
             raise ValueError(f"z={self.z!r}; it is a number from 0, 'max' or 'best'")
 
-    def choose(self, sides: Mapping[str, int], names: Sequence[str], rgb: bool) -> "Chosen":
+    def choose(
+        self, sides: Mapping[str, int], names: Sequence[str], where: str, rgb: bool
+    ) -> "Chosen":
         """The planes of a file.
 
         Args:
           sides: lengths of its axes `"C"`, `"Z"` and `"T"`, as far as there are such.
           names: of the channels, as far as they are known.
+          where: the address of the file, for errors.
           rgb: whether three channels are red, green and blue where none is asked for.
 
         Raises:
-          ValueError: there are several, and none is chosen, or one that there is not; lists them.
+          Unchosen: there are several, and none is chosen; lists them.
+          ValueError: one is chosen that there is not.
         """
+        missing: list[str] = []
         count = sides.get("C", 1)
+        channels: tuple[int, ...] = ()
         if self.channel:
-            channels = tuple(_channel(each, count, names) for each in self.channel)
+            channels = tuple(_channel(each, count, names, where) for each in self.channel)
         elif count == 1 or (count == 3 and rgb):
             channels = tuple(range(count))
         else:
-            raise ValueError(
+            missing.append(
                 f"{count} channels ({_listed(count, names)}); choose one by name or number, such "
                 "as --channel=0, or three to be red, green and blue"
             )
         depth, depths = self.z, sides.get("Z", 1)
         if depth is None and depths > 1:
-            raise ValueError(
+            missing.append(
                 f"{depths} depths; choose one (--z=0 to {depths - 1}), the sharpest (--z=best) or "
                 "the brightest of all at each pixel (--z=max)"
             )
         if isinstance(depth, int):
-            _check(depth, depths, "z")
+            _check(depth, depths, f"{where}: z")
         every = tuple(range(depths)) if isinstance(depth, str) else (depth or 0,)
         times = sides.get("T", 1)
         if self.time is None and times > 1:
-            raise ValueError(f"{times} times; choose one (--time=0 to {times - 1})")
-        _check(self.time or 0, times, "time")
+            missing.append(f"{times} times; choose one (--time=0 to {times - 1})")
+        _check(self.time or 0, times, f"{where}: time")
+        if missing:
+            raise Unchosen(f"{where}: {', and '.join(missing)}")
         return Chosen(channels, every, self.time or 0, sharpest=depth == "best")
 
 
 ALL = Planes()
+
+
+class Unchosen(ValueError):
+    """A file holds several images or planes, and none of them is chosen."""
 
 
 @dataclass(frozen=True)
@@ -100,6 +115,45 @@ def named_axes(axes: str) -> str:
     return axes
 
 
+def choose_image(number: int | None, images: Sequence[str], where: str) -> int:
+    """The number of the image that is read, of those that a file holds, by what they are called.
+
+    Raises:
+      Unchosen: there are several, and none is chosen; lists them.
+      ValueError: there is no such image.
+    """
+    if number is None and len(images) > 1:
+        named = "; ".join(f"{k}: {each}" for k, each in enumerate(images[:10]))
+        more = f" and {len(images) - 10} more" if len(images) > 10 else ""
+        raise Unchosen(
+            f"{where}: {len(images)} images ({named}{more}); choose one (--image=0), or save each "
+            "on its own"
+        )
+    number = number or 0
+    if not 0 <= number < len(images):
+        raise ValueError(f"{where}: series {number}, but it has {len(images)} from 0")
+    return number
+
+
+def in_focus(
+    chosen: Chosen, shape: tuple[int, int], read: Callable[[Box, int], np.ndarray]
+) -> Chosen:
+    """The planes with the sharpest of the depths, where that is what is wanted.
+
+    Args:
+      chosen: the planes.
+      shape: (H, W) of the image.
+      read: gives the pixels of a region at a depth.
+    """
+    if not chosen.sharpest:
+        return chosen
+    boxes = squares(shape)
+    depth = sharpest(
+        chosen.depths, lambda depth: np.concatenate([read(box, depth) for box in boxes])
+    )
+    return dataclasses.replace(chosen, depths=(depth,))
+
+
 def sharpest(depths: Sequence[int], pixels: Callable[[int], np.ndarray]) -> int:
     """The depth whose pixels differ most from the mean of their four neighbors.
 
@@ -117,12 +171,12 @@ def sharpest(depths: Sequence[int], pixels: Callable[[int], np.ndarray]) -> int:
     return max(depths, key=sharpness)
 
 
-def _channel(wanted: str | int, count: int, names: Sequence[str]) -> int:
+def _channel(wanted: str | int, count: int, names: Sequence[str], where: str) -> int:
     if isinstance(wanted, str) and wanted in names:
         return names.index(wanted)
     number = int(wanted) if str(wanted).isdecimal() else None
     if number is None or number >= count:
-        raise ValueError(f"no channel {wanted!r}; there are {_listed(count, names)}")
+        raise ValueError(f"{where}: no channel {wanted!r}; there are {_listed(count, names)}")
     return number
 
 

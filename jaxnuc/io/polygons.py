@@ -18,6 +18,23 @@ class Polygon(NamedTuple):
     holes: tuple[np.ndarray, ...] = ()
 
 
+class Pieces(NamedTuple):
+    """The polygons that are one nucleus together."""
+
+    polygons: tuple[Polygon, ...]
+
+
+class Patch(NamedTuple):
+    """The pixels of a nucleus: the upper left corner, and the (h, w) bool mask from there on."""
+
+    row: int
+    col: int
+    mask: np.ndarray
+
+
+Shape = Polygon | Pieces | Patch
+
+
 class Convention(NamedTuple):
     """How outlines become pixels.
 
@@ -58,12 +75,15 @@ class Painted(NamedTuple):
 
 
 def rasterize(
-    polygons: Sequence[Polygon],
+    polygons: Sequence[Shape],
     shape: tuple[int, int],
     convention: str = "pixel_centers",
     min_vertices: int = 3,
 ) -> Painted:
     """Paints polygons as instances, clipped at the image.
+
+    A nucleus may also be several polygons or the pixels themselves, which every convention leaves
+    as they are.
 
     The conventions:
 
@@ -86,7 +106,7 @@ def rasterize(
     come out about half a pixel larger on each side than by the default.
 
     Args:
-      polygons: outlines and their holes, (x, y) in pixels.
+      polygons: outlines and their holes, (x, y) in pixels; or `Pieces`, or a `Patch`.
       shape: (H, W) of the image.
       convention: one of the above.
       min_vertices: outlines with fewer vertices are skipped; at least 3. Holes of fewer than 3
@@ -118,14 +138,16 @@ def rasterize(
     if min_vertices < 3:
         raise ValueError(f"min_vertices={min_vertices}: an outline needs 3 vertices or more")
     layers = [np.zeros(shape, np.int32)]  # the top one is the label map
-    outlines = [vertices(p.outline, f"polygon {k}") for k, p in enumerate(polygons)]
-    whole = [k for k, outline in enumerate(outlines) if len(outline) >= min_vertices]
-    placed = {k: _placed(outlines[k], rule) for k in whole}
+    placed = {
+        k: parts
+        for k, each in enumerate(polygons)
+        if (parts := _parts(each, f"polygon {k}", min_vertices, rule))
+    }
+    whole = list(placed)
     if rule.by_area:
-        whole.sort(key=lambda k: -_area(placed[k]))  # stable: ties keep their order
+        whole.sort(key=lambda k: -sum(map(_area, placed[k])))  # stable: ties keep their order
     for k in whole[: rule.keep]:
-        holes = [_placed(vertices(h, f"a hole of polygon {k}"), rule) for h in polygons[k].holes]
-        _paint(layers, k + 1, placed[k], holes, rule)
+        _paint(layers, k + 1, placed[k], rule)
     painted = np.count_nonzero(np.bincount(layers[0].ravel())[1:])
     counts = {
         "regions": len(polygons),
@@ -184,35 +206,38 @@ def _placed(outline: np.ndarray, rule: Convention) -> np.ndarray:
     return outline - 0.5 if rule.rounding is None else np.trunc(outline + rule.rounding)
 
 
-def _area(outline: np.ndarray) -> float:
-    x, y = outline.T - outline[0][:, None]
+def _parts(each: Shape, where: str, least: int, rule: Convention) -> list[Polygon | Patch]:
+    """What a nucleus consists of, placed; nothing where no outline has enough vertices."""
+    if isinstance(each, Patch):
+        return [each] if each.mask.any() else []
+    found: list[Polygon | Patch] = []
+    for polygon in each.polygons if isinstance(each, Pieces) else (each,):
+        outline = vertices(polygon.outline, where)
+        if len(outline) >= least:
+            holes = (_placed(vertices(h, f"a hole of {where}"), rule) for h in polygon.holes)
+            found.append(Polygon(_placed(outline, rule), tuple(holes)))
+    return found
+
+
+def _area(part: Polygon | Patch) -> float:
+    if isinstance(part, Patch):
+        return float(np.count_nonzero(part.mask))
+    x, y = part.outline.T - part.outline[0][:, None]
     return abs(float(x @ np.roll(y, -1) - y @ np.roll(x, -1))) / 2
 
 
 def _paint(
-    layers: list[np.ndarray],
-    number: int,
-    outline: np.ndarray,
-    holes: list[np.ndarray],
-    rule: Convention,
+    layers: list[np.ndarray], number: int, parts: list[Polygon | Patch], rule: Convention
 ) -> None:
-    """Paints a polygon on the first layer; what it covers goes one layer down."""
-    size = np.array(layers[0].shape[::-1])
-    low = np.clip(np.ceil(outline.min(axis=0)), 0, size).astype(np.int64)
-    high = np.clip(np.floor(outline.max(axis=0)) + 1, low, size).astype(np.int64)
-    (width, height), opencv = high - low, rule.rounding is not None
-    if not width or not height:
-        return
-    inside = _fill(outline - low, height, width, even_odd=opencv)
-    if opencv:
-        x, y = line_pixels(outline - low, height, width)
-        seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-        inside[y[seen], x[seen]] = True
-    for hole in holes:
-        if len(hole) >= 3:
-            inside &= ~_fill(hole - low, height, width, even_odd=opencv)
-    rows, columns = np.nonzero(inside)
-    rows, columns = rows + low[1], columns + low[0]
+    """Paints a nucleus on the first layer; what it covers goes one layer down."""
+    size = layers[0].shape
+    found = [
+        _patch_pixels(part, size) if isinstance(part, Patch) else _pixels(part, size, rule)
+        for part in parts
+    ]
+    rows, columns = (np.concatenate(each) for each in zip(*found, strict=True))
+    if len(parts) > 1:  # which may overlap
+        rows, columns = np.divmod(np.unique(rows * size[1] + columns), size[1])
     ids, depth = np.full(len(rows), number, np.int32), 0
     while len(ids):
         if depth == len(layers):
@@ -221,6 +246,36 @@ def _paint(
         layers[depth][rows, columns] = ids
         rows, columns, ids = (each[below > 0] for each in (rows, columns, below))
         depth += 1
+
+
+def _patch_pixels(patch: Patch, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels that lie in the image."""
+    rows, columns = np.nonzero(patch.mask)
+    rows, columns = rows + patch.row, columns + patch.col
+    inside = (rows >= 0) & (rows < shape[0]) & (columns >= 0) & (columns < shape[1])
+    return rows[inside], columns[inside]
+
+
+def _pixels(
+    polygon: Polygon, shape: tuple[int, ...], rule: Convention
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the pixels of a placed polygon that lie in the image."""
+    outline, size = polygon.outline, np.array(shape[::-1])
+    low = np.clip(np.ceil(outline.min(axis=0)), 0, size).astype(np.int64)
+    high = np.clip(np.floor(outline.max(axis=0)) + 1, low, size).astype(np.int64)
+    (width, height), opencv = high - low, rule.rounding is not None
+    inside = np.zeros((height, width), bool)
+    if inside.size:
+        inside = _fill(outline - low, height, width, even_odd=opencv)
+        if opencv:
+            x, y = line_pixels(outline - low, height, width)
+            seen = (x >= 0) & (x < width) & (y >= 0) & (y < height)
+            inside[y[seen], x[seen]] = True
+        for hole in polygon.holes:
+            if len(hole) >= 3:
+                inside &= ~_fill(hole - low, height, width, even_odd=opencv)
+    rows, columns = np.nonzero(inside)
+    return rows + low[1], columns + low[0]
 
 
 def _fill(outline: np.ndarray, height: int, width: int, even_odd: bool) -> np.ndarray:

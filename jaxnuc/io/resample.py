@@ -7,7 +7,7 @@ import numpy as np
 from jaxnuc.io.filled_image import FilledImage
 from jaxnuc.io.large_image import Box, LargeImage
 from jaxnuc.io.pixel_size import check_mpp
-from jaxnuc.io.rgb import Span
+from jaxnuc.io.rgb import IntensityRange
 
 # Scanners state it to a percent or so; within, pixels are left as they are.
 _SAME = 0.01
@@ -39,9 +39,9 @@ class ResampledImage(LargeImage):
         self.scale = scale, scale
 
     @property
-    def span(self) -> Span | None:
+    def intensity_range(self) -> IntensityRange | None:
         """That of the image."""
-        return self.image.span
+        return self.image.intensity_range
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         if self._factor == 1:

@@ -7,25 +7,27 @@ import numpy as np
 
 logger = logging.getLogger(__name__)
 
-Span = tuple[float, float]  # the values that become 0 and 255
+IntensityRange = tuple[float, float]  # the values that become 0 and 255
 
 # Of the pixels at either end, this share may lie outside of an image's range: hot and dead pixels.
 TAIL = 1e-4
 FEW = 32  # levels; fewer show in a picture as steps
 
 
-def to_rgb(array: np.ndarray, where: str, span: Span | None = None) -> np.ndarray:
+def to_rgb(
+    array: np.ndarray, where: str, intensity_range: IntensityRange | None = None
+) -> np.ndarray:
     """An image, or any part of one, as (H, W, 3) uint8; gray is repeated.
 
     Bool, uint8 and floats in [0, 1] keep their brightness. Of all other numbers, cameras of 10 to
-    16 bits among them, `span` becomes 0 to 255. What is transparent becomes white, as the glass of
-    a slide; where nothing is opaque, the alpha has no meaning and is dropped.
+    16 bits among them, the intensity range becomes 0 to 255. What is transparent becomes white, as
+    the glass of a slide; where nothing is opaque, the alpha has no meaning and is dropped.
 
     Args:
       array: (H, W), or (H, W, C) with 1 to 4 channels, of which the second of 2 and the fourth of 4
         is alpha; bool, integers or floats.
       where: its address, for errors.
-      span: of the whole image where `array` is a part of it; None: that of `array`.
+      intensity_range: of the whole image where `array` is a part of it; None: that of `array`.
 
     Raises:
       ValueError: another shape or type; a float that is not finite.
@@ -40,7 +42,7 @@ def to_rgb(array: np.ndarray, where: str, span: Span | None = None) -> np.ndarra
     if array.dtype == np.uint8:
         colors, alpha = _parted(array)
     else:
-        low, high = span_of(array, where) if span is None else span
+        low, high = intensity_range or intensity_range_of(array, where)
         colors, alpha = _parted(array)
         share = (colors.astype(np.float64) - low) / (high - low)
         colors = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
@@ -52,7 +54,7 @@ def to_rgb(array: np.ndarray, where: str, span: Span | None = None) -> np.ndarra
     return np.ascontiguousarray(np.broadcast_to(colors, (*colors.shape[:2], 3)))
 
 
-def span_of(array: np.ndarray, where: str) -> Span:
+def intensity_range_of(array: np.ndarray, where: str) -> IntensityRange:
     """The values of an image that become 0 and 255.
 
     They are the whole range of bool, uint8 and floats in [0, 1]; else the image's own range, the
@@ -66,8 +68,10 @@ def span_of(array: np.ndarray, where: str) -> Span:
     Raises:
       ValueError: a float is not finite.
 
-    >>> span_of(np.array([[7, 9]], np.uint8), ""), span_of(np.array([[100, 4195]], np.uint16), "")
-    ((0.0, 255.0), (100.0, 4195.0))
+    >>> intensity_range_of(np.array([[7, 9]], np.uint8), "")
+    (0.0, 255.0)
+    >>> intensity_range_of(np.array([[100, 4195]], np.uint16), "")
+    (100.0, 4195.0)
     """
     if array.dtype in (np.bool, np.uint8):
         return 0.0, 1.0 if array.dtype == np.bool else 255.0

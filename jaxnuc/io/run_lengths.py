@@ -83,7 +83,7 @@ def run_lengths(instances: Instances, shape: tuple[int, int] | None = None) -> R
                 runs = (
                     decode_kaggle(instance)
                     if isinstance(instance, str)
-                    else _decode_coco(instance["counts"], height * width)
+                    else decode_coco(instance["counts"], height * width)
                 )
             except ValueError as error:
                 raise ValueError(f"instances[{n}]: {error}") from error
@@ -279,8 +279,15 @@ def _assembled(
     return RunLengths(shape, ids, instances[apart], starts[apart], stops[ends])
 
 
-def _decode_coco(counts: str | bytes | Sequence[int], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) int64 starts and stops of runs from COCO's counts of an image of `size` pixels."""
+def decode_coco(counts: str | bytes | Sequence[int], size: int) -> tuple[np.ndarray, np.ndarray]:
+    """The runs of COCO's counts, a list or a compressed string, of an image of `size` pixels.
+
+    Returns:
+      starts, stops: (R,) int64 each, the half-open runs in column-major order, from 0.
+
+    Raises:
+      ValueError: they are damaged, or of an image of another size.
+    """
     lengths = np.asarray(
         _decompressed(counts) if isinstance(counts, str | bytes) else counts, np.int64
     )

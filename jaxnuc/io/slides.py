@@ -1,5 +1,6 @@
 """Whole slides, as OpenSlide reads them."""
 
+import contextlib
 import threading
 from pathlib import Path
 from typing import Any
@@ -7,8 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion
+from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
 from jaxnuc.io.pixel_size import plausible
+from jaxnuc.io.planes import choose_image
 
 # Between the pixels of a smaller level, OpenSlide interpolates. Blocks that always begin at the
 # same places make every pixel one and the same, whichever region it is read with.
@@ -24,6 +26,46 @@ def slide_vendor(path: Path) -> str | None:
         return None
     vendor: str | None = openslide.OpenSlide.detect_format(path)
     return None if vendor == _PLAIN_TIFF else vendor
+
+
+def is_dicom(path: Path) -> bool:
+    """Whether a file is DICOM, or a folder has such files, as the levels of a slide are."""
+    if path.is_dir():
+        return any(each.is_file() for each in path.glob("*.[dD][cC][mM]"))
+    with path.open("rb") as stream:
+        return stream.read(132)[128:] == b"DICM"
+
+
+def dicom_slide(folder: Path, series: int | None) -> Path:
+    """One of the files of a slide, of which OpenSlide finds the others.
+
+    Args:
+      folder: of DICOM files.
+      series: number of the slide, from 0; None: the only one.
+
+    Raises:
+      ValueError: no slide, no such slide, or one of several.
+      ImportError: OpenSlide is not installed.
+    """
+    openslide = _openslide(folder)
+    slides: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.[dD][cC][mM]")):
+        with contextlib.suppress(openslide.OpenSlideError), openslide.OpenSlide(path) as slide:
+            slides.setdefault(slide.properties["dicom.SeriesInstanceUID"], path)
+    if not slides:
+        raise ValueError(f"{folder}: no slide among the DICOM files in it")
+    number = choose_image(series, [path.name for path in slides.values()], str(folder))
+    return list(slides.values())[number]
+
+
+def _openslide(path: Path) -> Any:
+    try:
+        import openslide
+    except ImportError as error:
+        raise ImportError(
+            f"{path}: reading this slide needs OpenSlide: pip install jaxnuc[slides]"
+        ) from error
+    return openslide
 
 
 class SlideImage(BlockImage):
@@ -42,13 +84,7 @@ class SlideImage(BlockImage):
           ValueError: OpenSlide does not read it.
           ImportError: OpenSlide is not installed.
         """
-        try:
-            import openslide
-        except ImportError as error:
-            raise ImportError(
-                f"{path}: reading this slide needs OpenSlide: pip install jaxnuc[slides]"
-            ) from error
-        self._openslide: Any = openslide
+        openslide = self._openslide = _openslide(path)
         self._lock = threading.Lock()
         try:
             self._slide = openslide.OpenSlide(path)
@@ -66,7 +102,13 @@ class SlideImage(BlockImage):
                 )
                 for (rows, cols), factor in zip(shapes, self._slide.level_downsamples, strict=True)
             ]
-        super().__init__(str(path), shapes, [_BLOCK] * len(shapes), _pixel_size(self._slide))
+        size = _pixel_size(self._slide)
+        super().__init__(str(path), shapes, [_BLOCK] * len(shapes), size)
+        self.contents = Contents(
+            sides={"Y": height, "X": width},
+            pixel_size_from="the slide (openslide.mpp-x)" if size else "",
+            bounds=None if self._bounds == whole else self._bounds,
+        )
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
         with self._lock:

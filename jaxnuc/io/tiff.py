@@ -14,8 +14,8 @@ import tifffile
 
 from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black
-from jaxnuc.io.large_image import BlockImage, Box, CorruptRegion, squares
-from jaxnuc.io.planes import ALL, Planes, named_axes, sharpest
+from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion, squares
+from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
 
 _COLORS = {
@@ -60,15 +60,14 @@ class TiffImage(BlockImage):
             images = self._file.series
             if not images:
                 raise ValueError(f"{path}: not a readable TIFF (no image in it); fetch it again")
-            if series is None and len(images) > 1 and not _is_slide(self._file):
-                raise ValueError(f"{path}: {_several(images)}")
-            series = series or 0
-            if not 0 <= series < len(images):
-                raise ValueError(f"{path}: series {series}, but it has {len(images)} from 0")
+            if series is None and _is_slide(self._file):
+                series = 0
+            listed = [_described(each) for each in images]
+            series = choose_image(series, listed, str(path))
             names = _channel_names(self._file, series)
-            levels = images[series].levels
-            found = [_stored_level(each, str(path), planes, names) for each in levels]
-            sides = pixel_size.of_tiff(self._file, series, found[0].page)
+            stored = images[series]
+            found = [_stored_level(each, str(path), planes, names) for each in stored.levels]
+            sides, where = pixel_size.of_tiff(self._file, series, found[0].page)
             shapes, blocks = [each.shape for each in found], [each.block for each in found]
             super().__init__(str(path), shapes, blocks, sides)
         except (ValueError, ImportError):
@@ -77,7 +76,9 @@ class TiffImage(BlockImage):
         except Exception as error:  # what parsers stumble over is of any type
             self._file.close()
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
-        self._levels = [found[stored] for stored in self._stored]
+        lengths = dict(zip(named_axes(stored.axes), stored.shape, strict=True))
+        self.contents = Contents(listed, lengths, names, where)
+        self._levels = [found[number] for number in self._stored]
         palette = found[0].page.photometric == tifffile.PHOTOMETRIC.PALETTE
         self._channels = 3 if palette else len(found[0].samples) * len(found[0].planes)
         if not palette:
@@ -186,17 +187,9 @@ def _is_slide(file: tifffile.TiffFile) -> bool:
     return bool(file.is_svs or file.is_ndpi or file.is_scn or file.is_bif or file.is_philips)
 
 
-def _several(images: list[tifffile.TiffPageSeries]) -> str:
-    """What is in a file of several images, and how to choose one."""
-    named = [
-        f"{number}: {each.name!r}, {' x '.join(map(str, each.shape))} {each.axes}"
-        for number, each in enumerate(images[:10])
-    ]
-    more = f" and {len(images) - 10} more" if len(images) > 10 else ""
-    return (
-        f"{len(images)} images ({'; '.join(named)}{more}); choose one (--image=0), or save each on "
-        "its own"
-    )
+def _described(image: tifffile.TiffPageSeries) -> str:
+    """The name, lengths and axes of an image."""
+    return f"{image.name!r}, {' x '.join(map(str, image.shape))} {image.axes}"
 
 
 def _channel_names(file: tifffile.TiffFile, series: int) -> list[str]:
@@ -210,10 +203,7 @@ def _stored_level(
     series: tifffile.TiffPageSeries, where: str, planes: Planes, names: Sequence[str]
 ) -> _StoredLevel:
     page: Any = series.keyframe
-    try:
-        pages, samples, sharpest = _chosen_pages(series, planes, names)
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+    pages, samples, sharpest = _chosen_pages(series, where, planes, names)
     shape = page.imagelength, page.imagewidth
     check_type((*shape, len(samples) * len(pages)), np.dtype(page.dtype), where)
     _check_colors(page, where)
@@ -232,7 +222,7 @@ def _stored_level(
 
 
 def _chosen_pages(
-    series: tifffile.TiffPageSeries, planes: Planes, names: Sequence[str]
+    series: tifffile.TiffPageSeries, where: str, planes: Planes, names: Sequence[str]
 ) -> tuple[tuple[tuple[Any, ...], ...], tuple[int, ...], bool]:
     """For each channel the pages of its depths, the samples of a page that are seen, and whether
     the sharpest depth is wanted: those of `_StoredLevel`.
@@ -255,14 +245,16 @@ def _chosen_pages(
     both = samples > 1 and "C" in leading
     if others or both or page.imagedepth > 1 or elsewhere or math.prod(counts) != len(every):
         raise ValueError(
-            f"axes {series.axes} of shape {series.shape}; expected one image in one file; save "
-            "each on its own"
+            f"{where}: axes {series.axes} of shape {series.shape}; expected one image in one file; "
+            "save each on its own"
         )
     if planes.channel and samples == 1 and page.samplesperpixel > 1:
-        raise ValueError(f"channels {planes.channel} asked for, but it is an image of colors")
+        raise ValueError(
+            f"{where}: channels {planes.channel} asked for, but it is an image of colors"
+        )
     over_pages = dict(zip(leading, counts, strict=True))
     channels = over_pages if samples == 1 else over_pages | {"C": samples}
-    chosen = planes.choose(channels, names, rgb=np.dtype(page.dtype) == np.uint8)
+    chosen = planes.choose(channels, names, where, rgb=np.dtype(page.dtype) == np.uint8)
 
     def number(**place: int) -> int:  # the last of the axes changes first
         result = 0

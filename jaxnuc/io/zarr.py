@@ -1,6 +1,5 @@
 """Zarr arrays and OME-Zarr images, of which only the chunks touched are read."""
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.io.large_image import Box, CorruptRegion, LargeImage, squares
+from jaxnuc.io.image_files import MOST_PIXELS
+from jaxnuc.io.large_image import Box, Contents, CorruptRegion, LargeImage
 from jaxnuc.io.pixel_size import in_microns
-from jaxnuc.io.planes import ALL, Chosen, Planes, sharpest
+from jaxnuc.io.planes import ALL, Chosen, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
@@ -50,34 +50,33 @@ class ZarrImage(LargeImage):
                 if node.ndim not in (2, 3):
                     raise ValueError(f"an array of shape {node.shape}, expected (H, W[, 1 to 4])")
                 axes, arrays, sides = list("yxc"[: node.ndim]), [node], None
+                images, channels = [""], list[str]()
                 chosen = Chosen(
                     tuple(range(node.shape[2] if node.ndim == 3 else 1)), (0,), 0, False
                 )
             else:
-                group, image = _multiscales(node, series)
+                group, image, images = _multiscales(node, series, str(path))
                 names = [str(axis["name"]).lower() for axis in image["axes"]]
                 arrays = [group[each["path"]] for each in image["datasets"]]
                 axes, sides = names, _physical_size(image, names)
                 lengths = dict(zip("".join(names).upper(), arrays[0].shape, strict=True))
                 rgb = np.dtype(arrays[0].dtype) == np.uint8
-                chosen = planes.choose(lengths, _channel_names(group), rgb)
+                channels = _channel_names(group)
+                chosen = planes.choose(lengths, channels, str(path), rgb)
             for array in arrays:
                 _check(dict(zip(axes, array.shape, strict=True)), chosen, array.dtype)
+        except Unchosen:
+            raise
         except Exception as error:  # bad metadata is of any type
             raise ValueError(f"{path}: not a readable Zarr image ({error!s:.300})") from error
         shapes = [tuple(array.shape[axes.index(axis)] for axis in "yx") for array in arrays]
         super().__init__(str(path), [(rows, cols) for rows, cols in shapes], sides)
         self.dtype = np.dtype(arrays[0].dtype)
         self._axes, self._arrays = axes, [arrays[stored] for stored in self._stored]
+        lengths = dict(zip("".join(axes).upper(), arrays[0].shape, strict=True))
+        self.contents = Contents(images, lengths, channels, "OME-Zarr's scale" if sides else "")
         self._chosen = chosen
-        if chosen.sharpest:
-            boxes = squares(self.shape)
-
-            def pixels(depth: int) -> np.ndarray:
-                return np.concatenate([self._at(0, box, depth) for box in boxes])
-
-            best = sharpest(chosen.depths, pixels)
-            self._chosen = dataclasses.replace(chosen, depths=(best,))
+        self._chosen = in_focus(chosen, self.shape, lambda box, depth: self._at(0, box, depth))
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         depths = (self._at(level, box, depth) for depth in self._chosen.depths)
@@ -103,6 +102,40 @@ class ZarrImage(LargeImage):
         return region[..., channels - first] if "c" in kept else region[..., None]
 
 
+def read_zarr_labels(path: Path) -> np.ndarray:
+    """The label map, (H, W) integers, of a Zarr array or of OME-Zarr in full resolution.
+
+    Of an OME-Zarr image it is the one in its group `labels`. Other axes must have one element.
+
+    Raises:
+      ValueError: not a label map, or several; the message lists them.
+      ImportError: zarr is not installed.
+    """
+    try:
+        import zarr
+    except ImportError as error:
+        raise ImportError(f"{path}: reading it needs zarr: pip install jaxnuc[files]") from error
+    try:
+        node: Any = zarr.open(path, mode="r")
+        if not isinstance(node, zarr.Array):
+            inside = node.get("labels", node)
+            names = inside.attrs.asdict()
+            names = names.get("ome", names).get("labels")
+            if names is not None and len(names) != 1:
+                raise ValueError(f"the labels {', '.join(names) or 'none'}; give one of them")
+            group, image, _ = _multiscales(inside[names[0]] if names else inside, None, str(path))
+            node = group[image["datasets"][0]["path"]]
+        if node.size > MOST_PIXELS:
+            raise ValueError(f"{node.shape}: more than the {MOST_PIXELS} pixels that are read")
+        labels = np.asarray(node[...])
+        labels = labels.reshape([n for n in labels.shape[:-2] if n != 1] + [*labels.shape[-2:]])
+        if labels.ndim != 2 or labels.dtype.kind not in "biu":
+            raise ValueError(f"{labels.dtype} of shape {node.shape}; expected (H, W) integers")
+    except Exception as error:  # bad metadata is of any type
+        raise ValueError(f"{path}: not a readable Zarr label map ({error!s:.300})") from error
+    return labels
+
+
 def _channel_names(group: Any) -> list[str]:
     """The names of the channels, as far as the metadata have them."""
     attributes = group.attrs.asdict()
@@ -117,28 +150,24 @@ def _check(sides: Mapping[str, int], chosen: Chosen, dtype: Any) -> None:
     check_type((sides["y"], sides["x"], len(chosen.channels)), np.dtype(dtype), "it")
 
 
-def _multiscales(group: Any, series: int | None) -> tuple[Any, Mapping[str, Any]]:
-    """The group of an image, and its metadata."""
-    given = series is not None
-    series = series or 0
+def _multiscales(
+    group: Any, series: int | None, where: str
+) -> tuple[Any, Mapping[str, Any], list[str]]:
+    """The group of an image, its metadata, and what the images are called of which it is one."""
     attributes = group.attrs.asdict()
     attributes = attributes.get("ome", attributes)
     if "bioformats2raw.layout" in attributes:  # a group of images, by number
         images = sorted((n for n in group.group_keys() if n.isdecimal()), key=int)
-        if not given and len(images) > 1:
-            raise ValueError(f"{len(images)} images ({', '.join(images)}); choose one (--image=0)")
-        if str(series) not in images:
-            raise ValueError(f"series {series}, but it has {', '.join(images)}")
-        group, series = group[str(series)], 0
+        group = group[images[choose_image(series, images, where)]]
         attributes = group.attrs.asdict()
         attributes = attributes.get("ome", attributes)
+        return group, attributes["multiscales"][0], images
     images = attributes.get("multiscales")
     if not images:
         inside = ", ".join(sorted(group.keys())) or "nothing"
         raise ValueError(f"a group without multiscales; give the image in it, of: {inside}")
-    if not 0 <= series < len(images):
-        raise ValueError(f"series {series}, but it has {len(images)} from 0")
-    return group, images[series]
+    names = [str(each.get("name", "")) for each in images]
+    return group, images[choose_image(series, names, where)], names
 
 
 def _physical_size(image: Mapping[str, Any], axes: Sequence[str]) -> tuple[float, float] | None:

@@ -55,7 +55,7 @@ def measure_tables(
             stained = region if colors == "stains" else None
             found = measure(part.masks, stained, corner=(top, left), mpp=mpp)
             if region is not None and colors != "stains":
-                low, high = image.span or (0.0, 255.0)
+                low, high = image.intensity_range or (0.0, 255.0)
                 values = low + region[..., : 1 if colors == "gray" else 3] * ((high - low) / 255)
                 found |= measure_intensity(part.masks, values, (top, left))
             yield replace(part, measurements=found)

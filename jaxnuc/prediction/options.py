@@ -13,7 +13,7 @@ from jaxnuc.outputs import make_formats
 from jaxnuc.prediction.patches import OVERLAP, PATCH, TILE, check_sizes
 
 # Files of a prediction that are not files of nuclei: NAME and one of these.
-SUMMARY, REPORT, TISSUE = ".json", ".report.html", ".tissue.png"
+SUMMARY, REPORT, TISSUE, THUMBNAIL = ".json", ".report.html", ".tissue.png", ".thumbnail.jpg"
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class FileOptions:
 
     Attributes:
       formats: of the nuclei, as `jaxnuc.outputs.create` takes them.
-      report: write `NAME.report.html` as well.
+      report: write pages as well, `NAME.report.html` of each image and `index.html` of all.
       overwrite: start again, and replace the files of `formats` that exist; those of other formats
         stay as they are. A run without it resumes one with it that was killed.
     """
@@ -72,7 +72,7 @@ class FileOptions:
 
     def __post_init__(self) -> None:
         for name, format_ in make_formats(self.formats).items():
-            if format_.suffix in (SUMMARY, REPORT, TISSUE):
+            if format_.suffix in (SUMMARY, REPORT, TISSUE, THUMBNAIL):
                 raise ValueError(
                     f"the format {name} writes files that end in {format_.suffix}, as the "
                     "prediction itself does; give it another suffix"
@@ -124,7 +124,7 @@ class PredictionOptions:
       image: which one, from 0, of files that hold several images; None: there is one.
       planes: channels, depth and time, of files that hold several.
       bounds: crop slides to what was scanned, as QuPath does.
-      most_pixels: of PNG, JPEG and BMP files, which are decoded whole.
+      most_pixels: of files that are decoded whole, PNG, JPEG and BMP among them.
       progress: show a progress bar.
     """
 
@@ -142,6 +142,8 @@ class PredictionOptions:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        if self.most_pixels < 1:
+            raise ValueError(f"most_pixels={self.most_pixels} (--most-pixels) must be at least 1")
         if self.files.overwrite and self.processes.shard:
             raise ValueError(
                 "overwrite=True with a shard: other processes may be writing what would be "

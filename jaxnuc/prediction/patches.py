@@ -1,4 +1,4 @@
-"""Patches: squares of the image that the network sees at once, and the assembly of their maps.
+"""Patches: rectangles of the image that the network sees at once, and the assembly of their maps.
 
 Near the border of a patch the network sees padding, so that its maps there differ from those of the
 whole image. Therefore patches overlap, and only the maps of the core of each are kept, half of the
@@ -26,7 +26,7 @@ STEP = 128  # between the sides of patches of small images
 
 @dataclass(frozen=True)
 class Patch:
-    """A square of the image that the network sees.
+    """A rectangle of the image that the network sees.
 
     Attributes:
       tile: to which its maps belong.
@@ -42,7 +42,9 @@ class Patch:
     last: bool
 
 
-def patches(tile: Tile, shape: tuple[int, int], side: int, overlap: int) -> list[Patch]:
+def patches(
+    tile: Tile, shape: tuple[int, int], sides: tuple[int, int], overlap: int
+) -> list[Patch]:
     """The patches of a tile, row by row: one or more.
 
     They lie inside the image padded to multiples of 64, which is what one pass would see, unless
@@ -51,12 +53,12 @@ def patches(tile: Tile, shape: tuple[int, int], side: int, overlap: int) -> list
     Args:
       tile: of the image.
       shape: (H, W) of the image.
-      side: of a patch in pixels.
+      sides: (height, width) of a patch in pixels.
       overlap: of neighboring patches; their cores end in its middle.
     """
     rows, cols = (
         _along(tile.origin[axis], tile.box[axis], tile.box[axis + 2], shape[axis], side, overlap)
-        for axis in (0, 1)
+        for axis, side in enumerate(sides)
     )
     return [
         Patch(tile, (top, left), (row, col, end_row, end_col), (i, j) == (len(rows), len(cols)))
@@ -81,15 +83,15 @@ def _along(
     return found
 
 
-def read(image: LargeImage, patch: Patch, side: int, margin: int = 0) -> np.ndarray:
+def read(image: LargeImage, patch: Patch, sides: tuple[int, int], margin: int = 0) -> np.ndarray:
     """The pixels of a patch, mirrored where the image ends.
 
     Returns:
-      (side + margin, side + margin, 3) uint8, half of the network's margin at each end.
+      (height + margin, width + margin, 3) uint8, half of the network's margin at each end.
     """
     rows, cols = (
         _mirrored(np.arange(side + margin) + corner - margin // 2, size)
-        for corner, size in zip(patch.corner, image.shape, strict=True)
+        for corner, size, side in zip(patch.corner, image.shape, sides, strict=True)
     )
     top, left = rows.min(), cols.min()
     region = image.read(int(top), int(left), int(np.ptp(rows)) + 1, int(np.ptp(cols)) + 1)
@@ -143,18 +145,26 @@ def _place(patch: Patch, origin: tuple[int, ...], grid: int) -> tuple[slice, sli
     return rows, slice((left - col) // grid, -(-(right - col) // grid))
 
 
-def fitting(patch: int, overlap: int, shape: tuple[int, int]) -> int:
-    """The side of the patches of an image: `patch`, or less where one patch holds the image.
+def fitting(
+    patch: int, overlap: int, shape: tuple[int, int], square: bool = False
+) -> tuple[int, int]:
+    """Height and width of the patches of an image: `patch`, or less where the image is smaller.
 
     Small images are computed faster so. Sides go by steps of 128, or the network would be compiled
     for nearly every image of a folder of many sizes. A side is at least twice `overlap`.
 
+    Args:
+      patch: the longest side in pixels.
+      overlap: of neighboring patches.
+      shape: (H, W) of the image.
+      square: both sides are to be equal, for symmetries that turn the image.
+
     Example:
-      >>> fitting(1024, 128, (250, 200)), fitting(1024, 128, (513, 10)), fitting(960, 128, (950, 9))
-      (256, 640, 960)
+      >>> fitting(1024, 128, (250, 300)), fitting(1024, 128, (513, 10)), fitting(960, 128, (950, 9))
+      ((256, 384), (640, 256), (960, 256))
     """
-    longest = max(*shape, 2 * overlap)
-    return min(patch, -(-longest // STEP) * STEP)
+    height, width = (min(patch, -(-max(n, 2 * overlap) // STEP) * STEP) for n in shape)
+    return (max(height, width),) * 2 if square else (height, width)
 
 
 def check_sizes(tile: int, patch: int, overlap: int) -> None:

@@ -107,9 +107,10 @@ class PatchwisePredictor:
         large = ArrayImage(as_rgb(image))
         normalize = self.predictor.normalize.fitted(large.read(0, 0, *large.shape))
         tile = Tiling(large.shape, max(large.shape), 0).at(0, 0)
+        sides = self.patch, self.patch
         pixels = (
-            (each, normalize(read(large, each, self.patch, self.predictor.margin)))
-            for each in patches(tile, large.shape, self.patch, self.overlap)
+            (each, normalize(read(large, each, sides, self.predictor.margin)))
+            for each in patches(tile, large.shape, sides, self.overlap)
         )
         ((_, maps, _),) = assemble(self._runner(pixels), self.decode.grid)
         return maps

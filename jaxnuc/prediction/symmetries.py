@@ -80,6 +80,11 @@ class MapAverage:
         """Pixels of the image per value of the maps, along each axis."""
         return self.representation.grid
 
+    @property
+    def turns(self) -> bool:
+        """Whether a symmetry exchanges rows and columns."""
+        return any(k % 2 for k in self.symmetries)
+
     def images(self, image: np.ndarray) -> list[np.ndarray]:
         """The inputs of the network: an image (H, W, ...) under each symmetry."""
         if self.symmetries == (0,):

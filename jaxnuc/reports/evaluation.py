@@ -15,6 +15,7 @@ from jaxnuc.metrics.calibration import Calibration
 from jaxnuc.metrics.summary import aggregations, labeled
 from jaxnuc.reports import page, pictures, plots
 from jaxnuc.reports.compared import COLORS, Compared
+from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
 from jaxnuc.run.log import NOT_TRAINED, TrainingLog
@@ -144,7 +145,7 @@ def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
     known = pq[np.isfinite(pq)]
     drawn = [
         plots.chart(
-            plots.histogram(BINS, {"all": np.histogram(known, BINS)[0]}, "PQ", "images"),
+            Histogram(BINS, {"all": np.histogram(known, BINS)[0]}, "PQ", "images"),
             f"PQ of {len(known)} images"
             + (f"; {len(pq) - len(known)} have none" if len(known) < len(pq) else ""),
         )

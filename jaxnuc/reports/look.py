@@ -49,6 +49,18 @@ thead th {
 tbody th { font-weight: 500; min-width: 8rem; }
 .numbers td, .numbers thead th:not(:first-child) { text-align: right; padding: .35rem .6rem; }
 .numbers td { white-space: nowrap; }
+.sortable thead button {
+  all: unset; cursor: pointer; border-bottom: 1px dotted var(--faint);
+}
+.sortable thead button:focus-visible { outline: 2px solid var(--s0); }
+.sortable [aria-sort="ascending"] button::after { content: " \\2191"; }
+.sortable [aria-sort="descending"] button::after { content: " \\2193"; }
+.sortable img { display: block; max-width: 8rem; max-height: 8rem; border-radius: .25rem; }
+.sortable td:first-child { padding-left: 0; }
+.sortable .text, .sortable thead th:nth-child(-n+3):not(:first-child) { text-align: left; }
+.sortable tbody th { min-width: 10rem; padding-left: .6rem; }
+.sortable thead th { padding-right: .6rem; }
+a { color: var(--s0); }
 .charts {
   display: grid; grid-template-columns: repeat(auto-fit, minmax(min(24rem, 100%), 1fr));
   gap: 1.5rem;
@@ -95,6 +107,12 @@ svg text { font-family: system-ui, sans-serif !important; }
   margin: -1rem; border-radius: 50%; background: #fff; color: #222; text-align: center;
   line-height: 2rem; box-shadow: 0 0 3px #000;
 }
+.micron {
+  position: absolute; left: .7rem; bottom: .6rem; border-bottom: 4px solid #fff; color: #fff;
+  font-size: .85rem; line-height: 1.4; text-align: center; white-space: nowrap;
+  background: #000b; box-shadow: 0 0 0 .3rem #000b; pointer-events: none;
+}
+.doubt { border-left: 4px solid var(--s1); padding-left: 1rem; }
 .wipe {
   position: absolute; inset: 0; width: 100%; height: 100%; margin: 0; opacity: 0;
   cursor: ew-resize; appearance: none; touch-action: pan-y;
@@ -136,5 +154,22 @@ for (const figure of document.querySelectorAll(".compare")) {
       for (const picture of stage.querySelectorAll(".layer"))
         picture.classList.toggle(side, picture.dataset.layer === layer);
     });
+}
+for (const table of document.querySelectorAll(".sortable")) {
+  const body = table.tBodies[0], heads = [...table.tHead.rows[0].cells];
+  const compare = new Intl.Collator(undefined, { numeric: true }).compare;
+  heads.forEach((head, column) => head.querySelector("button")?.addEventListener("click", () => {
+    // Numbers are sorted from the largest first, names from A.
+    const value = row => row.cells[column].dataset.value;
+    const known = [...body.rows].filter(row => value(row) !== undefined);
+    const numbers = known.every(row => isFinite(value(row)));
+    const now = head.getAttribute("aria-sort") ?? (numbers ? "ascending" : "descending");
+    const sign = now === "ascending" ? -1 : 1;
+    const order = (a, b) => numbers ? value(a) - value(b) : compare(value(a), value(b));
+    for (const other of heads) other.removeAttribute("aria-sort");
+    head.setAttribute("aria-sort", sign > 0 ? "ascending" : "descending");
+    const rest = [...body.rows].filter(row => value(row) === undefined);
+    body.append(...known.sort((a, b) => sign * order(a, b)), ...rest);
+  }));
 }
 """

@@ -46,15 +46,33 @@ def _escaped(text: str) -> str:
 
 def table(caption: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Html:
     """A table; the first cell of each row is its header, the others stand to the right."""
-    heads = element("tr", (element("th", cell, scope="col") for cell in head))
+    heads = (element("th", cell, scope="col") for cell in head)
     body = (
         element("tr", element("th", first, scope="row"), (element("td", cell) for cell in cells))
         for first, *cells in rows
     )
-    parts = element("caption", caption), element("thead", heads), element("tbody", body)
+    return _table(caption, heads, body, "numbers")
+
+
+def sortable(caption: str, head: Sequence[str], rows: Iterable[Html]) -> Html:
+    """A table that is sorted by a column when its head is clicked.
+
+    Of a cell with `data-value` this value counts, as a number where it is one; cells without come
+    last. A column with an empty head is not sorted by.
+    """
+    heads = (
+        element("th", element("button", cell, type="button") if cell else "", scope="col")
+        for cell in head
+    )
+    return _table(caption, heads, rows, "numbers sortable")
+
+
+def _table(caption: str, heads: Iterable[Html], rows: Iterable[Html], class_: str) -> Html:
+    top = element("thead", element("tr", heads))
+    parts = element("caption", caption), top, element("tbody", rows)
     return element(
         "div",
-        element("table", parts, class_="numbers"),
+        element("table", parts, class_=class_),
         class_="scroll",
         tabindex=0,  # what scrolls must be reached by the keyboard
         role="region",
@@ -83,6 +101,11 @@ def _text(value: object) -> str:
     if isinstance(value, list | tuple):
         return ", ".join(map(_text, value))
     return str(value)
+
+
+def lines(texts: Iterable[str]) -> Html:
+    """A list of texts, which are read one by one."""
+    return element("ul", (element("li", text) for text in texts))
 
 
 def cards(figures: Iterable[tuple[str, str, str]]) -> Html:

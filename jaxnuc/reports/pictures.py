@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +15,12 @@ SIDE = 1000  # pixels: longer pictures are made smaller
 
 def photograph(pixels: np.ndarray) -> str:
     """A picture (h, w, 3) uint8 as the address of a JPEG."""
-    return _address(Image.fromarray(pixels), "JPEG", quality=85)
+    return address(jpeg(pixels), "JPEG")
+
+
+def jpeg(pixels: np.ndarray) -> bytes:
+    """A picture (h, w, 3) uint8 as JPEG."""
+    return _encoded(Image.fromarray(pixels), "JPEG", quality=85)
 
 
 def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
@@ -27,13 +33,18 @@ def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
     # With a palette, outlines take a few kilobytes; in full color it would be a hundred times that.
     picture = Image.fromarray(levels)
     picture.putpalette(colors.tobytes(), "RGBA")
-    return _address(picture, "PNG", optimize=True)
+    return address(_encoded(picture, "PNG", optimize=True), "PNG")
 
 
-def _address(picture: Image.Image, kind: str, **how: bool | int) -> str:
+def address(data: bytes, kind: str) -> str:
+    """The content of a PNG or JPEG as an address that holds it."""
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data).decode()}"
+
+
+def _encoded(picture: Image.Image, kind: str, **how: bool | int) -> bytes:
     data = io.BytesIO()
     picture.save(data, format=kind, **how)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
+    return data.getvalue()
 
 
 def compare(
@@ -42,6 +53,7 @@ def compare(
     bottom: tuple[str, str],
     layers: Mapping[str, str],
     start: Sequence[str],
+    microns: float | None = None,
 ) -> Html:
     """A picture with layers over it, of which one shows left of a slider and one right of it.
 
@@ -53,6 +65,7 @@ def compare(
       bottom: name and address of the picture itself.
       layers: addresses by name of pictures over it, transparent or opaque.
       start: names of the layers that show at first, left and right.
+      microns: width of the picture, for a scale bar; None: unknown.
     """
     height, width = size
     pictures = [element("img", src=bottom[1], width=width, height=height, alt=f"{of}: {bottom[0]}")]
@@ -62,7 +75,10 @@ def compare(
         pictures.append(element("img", src=address, alt=f"{of}: {name}", **shown))
     label = f"{of}: where the left layer ends and the right one begins, in percent"
     wipe = element("input", type="range", min=0, max=100, value=50, class_="wipe", aria_label=label)
-    stage = element("div", pictures, wipe, element("span", class_="bar"), class_="stage")
+    bar = [element("span", class_="bar")]
+    if microns is not None:
+        bar.append(scale_bar(microns))
+    stage = element("div", pictures, wipe, bar, class_="stage")
     choices = []
     for side, at in zip(("left", "right"), start, strict=True):
         buttons = []
@@ -75,3 +91,15 @@ def compare(
     shape = f"--shape: {width / height:.5g}"
     below = element("div", choices, class_="sides")
     return element("div", stage, below, class_="view", style=shape)
+
+
+def scale_bar(microns: float) -> Html:
+    """A bar of a round length, a tenth to a quarter of a picture that is so many microns wide.
+
+    >>> scale_bar(700.0)
+    '<span class="micron" style="width: 14.286%">100 µm</span>'
+    """
+    power = 10.0 ** math.floor(math.log10(microns / 4))
+    length = max(step * power for step in (1, 2, 5) if step * power <= microns / 4)
+    text = f"{length:g} µm" if length < 1000 else f"{length / 1000:g} mm"
+    return element("span", text, class_="micron", style=f"width: {100 * length / microns:.5g}%")

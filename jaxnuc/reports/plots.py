@@ -13,9 +13,9 @@ from cycler import cycler
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from jaxnuc.outputs.palette import LIGHT, SERIES
+from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
 
 KEYS = ("step", "epoch", "time", "event")  # the keys of a line of a log that are no figures
@@ -245,36 +245,6 @@ def reliability(
 
 
 @_styled
-def histogram(
-    edges: np.ndarray,
-    counts: Mapping[str, np.ndarray],
-    across: str,
-    up: str,
-    *,
-    log: bool = False,
-) -> Figure:
-    """Draws counts (n,) by name as steps over ascending edges (n + 1,), perhaps logarithmic.
-
-    `across` is what the bins are of, with the unit, `up` what is counted.
-    """
-    figure = Figure(figsize=(5, 2.8))
-    axes = figure.add_axes((0.11, 0.16, 0.86, 0.8))
-    for (name, values), color in zip(counts.items(), SERIES, strict=False):
-        axes.stairs(values, edges, fill=True, alpha=0.22, color=color)
-        axes.stairs(values, edges, color=color, linewidth=1.5, label=name)
-    axes.set(xlabel=across, ylabel=up, xlim=(edges[0], edges[-1]))
-    if log:
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-        axes.xaxis.set_minor_formatter(EngFormatter(sep=""))
-    axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.yaxis.set_major_formatter(EngFormatter(sep=""))
-    if len(counts) > 1:
-        axes.legend()
-    return figure
-
-
-@_styled
 def intervals(rows: Mapping[str, tuple[float, float, float]], across: str) -> Figure:
     """Draws a point and a line for each row, from above to below.
 
@@ -322,9 +292,10 @@ def svg(figure: Figure, label: str) -> Html:
     return element("svg", Html(drawn), viewBox=shape, role="img", aria_label=label)
 
 
-def chart(figure: Figure, caption: str) -> Html:
-    """A figure of this module in a page, with its caption."""
-    return element("figure", svg(figure, caption), element("figcaption", caption), class_="chart")
+def chart(figure: Figure | Histogram, caption: str) -> Html:
+    """A figure of this module or a histogram in a page, with its caption."""
+    drawn = svg(figure, caption) if isinstance(figure, Figure) else figure.svg(caption)
+    return element("figure", drawn, element("figcaption", caption), class_="chart")
 
 
 def _is_part(name: str) -> bool:

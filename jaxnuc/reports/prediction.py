@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,10 @@ from scipy import ndimage
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
-from jaxnuc.reports import page, pictures, plots
+from jaxnuc.outputs.drawing import brighten, enlarge, enlargement
+from jaxnuc.outputs.outlined import Outlined, outlined
+from jaxnuc.reports import page, pictures, plots, regions
+from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
 
@@ -21,6 +24,8 @@ LEVELS = 128  # of the colors of the density
 SCORES = np.linspace(0, 1, 41)
 NUCLEI_IN_KERNEL = 10  # that the density is smoothed over, on average
 WIDEST = 0.05  # of the longer side: the standard deviation of the kernel at most
+SEEN = 0.5  # of the size of the image: in a smaller picture, outlines of nuclei hide them
+THUMBNAIL_SIDE = 240  # pixels
 UNITS = {True: "nuclei per mm²", False: "nuclei per 1000 x 1000 px"}
 
 
@@ -32,32 +37,63 @@ def write_prediction_report(
     scale: float,
     about: Mapping[str, Any],
 ) -> None:
-    """Writes a page with the numbers, classes, sizes and places of the nuclei of an image.
+    """Writes a page with the outlines, numbers, classes, sizes and places of an image's nuclei.
 
     The page is one HTML file that needs nothing else, written whole or not at all. The nuclei are
-    read once; memory does not grow with their number. The thumbnail (h, w, 3) uint8 is the whole
-    image made small: `scale` pixels of the scene are one of it, along a side. What is in `about` is
-    listed, mappings as tables; its `corrupt` are the regions that could not be read.
+    read once, those of a large image twice; memory does not grow with their number. Of an image
+    that is too large for outlines to be seen, regions are shown in the resolution of the scene,
+    where the scene has pixels.
+
+    Args:
+      path: of the page.
+      tables: yields the nuclei, each time it is called.
+      scene: the image.
+      thumbnail: (h, w, 3) uint8, the whole image made small.
+      scale: how many pixels of the scene are one of the thumbnail, along a side.
+      about: what is listed, mappings as tables; its `doubts` are why the nuclei are probably wrong,
+        and its `corrupt` the regions that could not be read.
     """
-    found = _Found(thumbnail.shape[:2], scale)
+    shown = _Whole(scene, thumbnail)
+    found = _Found(scene, thumbnail.shape[:2], scale)
     for table in tables():
-        found.add(table, scene.mpp)
-    replace_file(Path(path), _page(found, scene, thumbnail, scale, about))
+        found.add(table)
+        if shown.outlines is not None:
+            shown.outlines.add(table)
+    closer = []
+    if shown.outlines is None and scene.pixels is not None:
+        closer = regions.drawn(found.blocks, tables, scene, scene.checked_pixels())
+    replace_file(Path(path), _page(found, shown, closer, about))
+
+
+class _Whole:
+    """The picture of the whole image, and the outlines of its nuclei where they can be seen."""
+
+    def __init__(self, scene: Scene, thumbnail: np.ndarray) -> None:
+        small = _fitted(Image.fromarray(brighten(thumbnail)), pictures.SIDE)
+        self.picture = np.asarray(small)
+        self.enlarged = enlargement(self.picture.shape[:2])
+        self.size = self.picture.shape[0] * self.enlarged, self.picture.shape[1] * self.enlarged
+        reduced = min(1.0, max(self.picture.shape) / max(scene.shape))
+        self.outlines = None
+        if reduced >= SEEN:
+            self.outlines = Outlined(scene, reduced * self.enlarged, self.size)
 
 
 class _Found:
     """Counts of the nuclei."""
 
-    def __init__(self, shape: tuple[int, ...], scale: float) -> None:
-        self.scale = scale
+    def __init__(self, scene: Scene, shape: tuple[int, ...], scale: float) -> None:
+        self.scene, self.scale = scene, scale
         self.sizes = Sizes()
         self.scores = np.zeros(len(SCORES) - 1, np.int64)
         self.classes: dict[int, int] = {}
         self.places = np.zeros(shape, np.float32)  # nuclei in each pixel of the thumbnail
+        self.blocks = regions.Blocks(scene.shape)
 
-    def add(self, table: NucleiTable, mpp: float | None) -> None:
+    def add(self, table: NucleiTable) -> None:
         if not len(table):
             return
+        mpp = self.scene.mpp
         areas = np.array([np.count_nonzero(mask.mask) for mask in table.masks], float)
         self.sizes.add(areas if mpp is None else areas * mpp**2)
         self.scores += np.histogram(np.clip(table.scores, 0, 1), SCORES)[0]
@@ -69,33 +105,42 @@ class _Found:
         rows, cols = (middles / self.scale).astype(int).T
         height, width = self.places.shape
         np.add.at(self.places, (rows.clip(0, height - 1), cols.clip(0, width - 1)), 1)
+        self.blocks.add(middles)
 
 
 def density(places: np.ndarray, sigma: float) -> np.ndarray:
     """(h, w) float32 nuclei per pixel, averaged by a Gaussian that ends with the image."""
     smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
-    within = ndimage.gaussian_filter(np.ones_like(smooth), sigma, mode="constant")
-    return smooth / within
+    rows, cols = (
+        ndimage.gaussian_filter1d(np.ones(side, np.float32), sigma, mode="constant")
+        for side in places.shape
+    )
+    return smooth / np.outer(rows, cols)  # the share of the Gaussian that lies in the image
 
 
-def _page(
-    found: _Found, scene: Scene, thumbnail: np.ndarray, scale: float, about: Mapping[str, Any]
-) -> bytes:
-    total = found.sizes.total
+def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[str, Any]) -> bytes:
+    scene, total = found.scene, found.sizes.total
     unit = "px" if scene.mpp is None else "µm"
     resolution = "unknown resolution" if scene.mpp is None else f"{scene.mpp:.4g} µm per pixel"
     height, width = scene.shape
-    sections = [page.section("Summary", page.cards(_figures(found, scene)))]
+    sections = []
+    if about.get("doubts"):
+        doubts = element("div", page.lines(about["doubts"]), class_="doubt")
+        sections.append(page.section("Please check", doubts))
+    sections.append(page.section("Summary", page.cards(_figures(found, scene))))
     corrupt = list(about.get("corrupt", ()))
     if corrupt:
-        listed = element("ul", (element("li", str(line)) for line in corrupt))
-        sections.append(page.section(f"Corrupt regions ({len(corrupt)})", listed))
+        title = f"Corrupt regions ({len(corrupt)})"
+        sections.append(page.section(title, page.lines(map(str, corrupt))))
+    sections.append(page.section("Image", _picture(found, shown)))
+    if closer:
+        figures = element("div", closer, class_="pictures")
+        sections.append(page.section("Regions", figures))
     if total:
-        sections.append(_map(found, scene, thumbnail, scale))
         if scene.class_names is not None:
             sections.append(page.section("Classes", _classes(found, scene)))
         sizes = histogram({"all": found.sizes}, unit)
-        scores = plots.histogram(SCORES, {"all": found.scores}, "score", "nuclei")
+        scores = Histogram(SCORES, {"all": found.scores}, "score", "nuclei")
         drawn = [plots.chart(sizes, "Areas of the nuclei"), plots.chart(scores, "Their scores")]
         sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
     sections.append(page.section("Settings and files", *_about(about)))
@@ -116,36 +161,52 @@ def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
     return figures
 
 
-def _map(found: _Found, scene: Scene, thumbnail: np.ndarray, scale: float) -> Html:
-    """The thumbnail and the density of the nuclei, with a slider between."""
-    sides = np.array(found.places.shape)
+def _picture(found: _Found, shown: _Whole) -> Html:
+    """The whole image, with the outlines and the density of its nuclei, and a slider between."""
+    scene = found.scene
+    layers, captions, below = {}, [], []
+    if shown.outlines is not None:
+        layers["nuclei"] = regions.layer(shown.outlines)
+        captions.append("Outlines of the nuclei.")
+        below.append(regions.key(shown.outlines))
+    if found.sizes.total:
+        layers["density"], scale, caption = _density(found)
+        captions.append(caption)
+        below.append(scale)
+    start = ("image", next(iter(layers), "image"))
+    microns = None if scene.mpp is None else scene.shape[1] * scene.mpp
+    bottom = ("image", pictures.photograph(shown.picture))
+    if layers:
+        captions.append("Drag over the picture, or use the arrow keys.")
+    return element(
+        "figure",
+        pictures.compare(scene.image, shown.size, bottom, layers, start, microns),
+        below,
+        element("figcaption", " ".join(captions)),
+        class_="compare map",
+    )
+
+
+def _density(found: _Found) -> tuple[str, Html, str]:
+    """The address of the picture of the density, its scale of colors, and what it is."""
+    scene, sides = found.scene, np.array(found.places.shape)
     # A Gaussian averages over an area of 4 pi sigma^2, which is to hold that many nuclei.
     sigma = math.sqrt(NUCLEI_IN_KERNEL * sides.prod() / (4 * math.pi * found.sizes.total))
     sigma = max(1.5, min(sigma, WIDEST * float(sides.max())))
     metric = scene.mpp is not None
-    pixel = scale * (scene.mpp / 1000 if scene.mpp is not None else 1e-3)  # mm or 1000 px
+    pixel = found.scale * (scene.mpp / 1000 if scene.mpp is not None else 1e-3)  # mm or 1000 px
     nuclei = density(found.places, sigma) / pixel**2
     high = float(nuclei.max())
     colors = matplotlib.colormaps["inferno"].resampled(LEVELS)(range(LEVELS), bytes=True)
     small = np.asarray(_fitted(Image.fromarray(nuclei), pictures.SIDE // 2))
     levels = np.minimum(small / high * LEVELS, LEVELS - 1).astype(np.uint8)
-    picture = np.asarray(_fitted(Image.fromarray(thumbnail), pictures.SIDE))
-    smoothed = sigma * scale * (scene.mpp or 1)
+    smoothed = sigma * found.scale * (scene.mpp or 1)
     caption = (
         f"Density, {UNITS[metric]}, smoothed by a Gaussian with a standard deviation of "
-        f"{smoothed:.3g} {'µm' if metric else 'px'}. Drag over the picture, or use the arrow keys."
+        f"{smoothed:.3g} {'µm' if metric else 'px'}."
     )
-    bottom = ("image", pictures.photograph(picture))
-    layers = {"density": pictures.drawing(levels, colors)}
-    size, start = picture.shape[:2], ("image", "density")
-    figure = element(
-        "figure",
-        pictures.compare(scene.image, size, bottom, layers, start),
-        page.color_scale(colors[:: LEVELS // 16, :3].tolist(), high, UNITS[metric]),
-        element("figcaption", caption),
-        class_="compare map",
-    )
-    return page.section("Density", figure)
+    scale = page.color_scale(colors[:: LEVELS // 16, :3].tolist(), high, UNITS[metric])
+    return pictures.drawing(levels, colors), scale, caption
 
 
 def _fitted(picture: Image.Image, side: int) -> Image.Image:
@@ -170,9 +231,27 @@ def _classes(found: _Found, scene: Scene) -> Html:
 
 def _about(about: Mapping[str, Any]) -> list[Html]:
     """Single values first, then each mapping under its name."""
-    single = {k: v for k, v in about.items() if not isinstance(v, Mapping) and k != "corrupt"}
+    own = ("corrupt", "doubts")  # which have a section each
+    single = {k: v for k, v in about.items() if not isinstance(v, Mapping) and k not in own}
     parts = [page.facts(single)] if single else []
     for name, value in about.items():
         if isinstance(value, Mapping):
             parts += [element("h3", name.replace("_", " ").capitalize()), page.facts(value)]
     return parts
+
+
+def write_thumbnail(
+    path: str | os.PathLike[str],
+    tables: Iterable[NucleiTable],
+    scene: Scene,
+    thumbnail: np.ndarray,
+) -> None:
+    """Writes a small JPEG of the image with the outlines of its nuclei.
+
+    The thumbnail (h, w, 3) uint8 is the image made small, as in `write_prediction_report`.
+    """
+    whole = max(1, THUMBNAIL_SIDE // max(scene.shape))  # small images are enlarged
+    small = np.asarray(_fitted(Image.fromarray(brighten(thumbnail)), THUMBNAIL_SIDE))
+    picture = enlarge(small, whole)
+    outlined(tables, scene, picture, min(1.0, max(small.shape) / max(scene.shape)) * whole)
+    replace_file(Path(path), pictures.jpeg(picture))

@@ -3,9 +3,8 @@
 from collections.abc import Mapping
 
 import numpy as np
-from matplotlib.figure import Figure
 
-from jaxnuc.reports import plots
+from jaxnuc.reports.histogram import Histogram
 
 # Twenty bins for each power of ten, from 0.1 to 10 million.
 EDGES = 10.0 ** (np.arange(-20, 141) / 20)
@@ -42,10 +41,10 @@ class Sizes:
         return self._sum / self.total if self.total else float("nan")
 
 
-def histogram(sizes: Mapping[str, Sizes], unit: str) -> Figure:
+def histogram(sizes: Mapping[str, Sizes], unit: str) -> Histogram:
     """A histogram of areas, one at least, from the first to the last bin that is not empty."""
     used = np.flatnonzero(sum(found.counts for found in sizes.values()))
     bins = slice(int(used[0]), int(used[-1]) + 1)
     counts = {name: found.counts[bins] for name, found in sizes.items()}
     edges = EDGES[bins.start : bins.stop + 1]
-    return plots.histogram(edges, counts, f"area, {unit}², logarithmic", "nuclei", log=True)
+    return Histogram(edges, counts, f"area, {unit}², logarithmic", "nuclei", log=True)

@@ -10,6 +10,7 @@ import operator
 import os
 import textwrap
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -48,6 +49,7 @@ class Checkpoints:
         config: Mapping[str, Any],
         monitor: float | None,
         label_sets: Sequence[LabelSet] = (),
+        areas: Sequence[float] = (),
     ) -> None:
         """Saves in the background under the state's step; never overwrites a step.
 
@@ -57,7 +59,9 @@ class Checkpoints:
           config: the resolved configuration as plain data.
           monitor: decides which is best, larger is better; None where there was no evaluation.
           label_sets: the label sets of the data, for a class map.
+          areas: of the nuclei of the training, from `jaxnuc.data.sizes.area_quantiles`.
         """
+        labels = {"label_sets": [each.to_json() for each in label_sets], "areas": list(areas)}
         step = int(state.step)
         if step in self._manager.all_steps():
             return
@@ -67,7 +71,7 @@ class Checkpoints:
                 state=ocp.args.PyTreeSave(jax.device_get(state)),  # the same on every process
                 progress=ocp.args.JsonSave(dict(progress)),
                 config=ocp.args.JsonSave(dict(config)),
-                labels=ocp.args.JsonSave({"label_sets": [each.to_json() for each in label_sets]}),
+                labels=ocp.args.JsonSave(labels),
             ),
             metrics=None if monitor is None else {"monitor": monitor},
             force=True,
@@ -191,6 +195,21 @@ def read_label_sets(folder: Path) -> tuple[LabelSet, ...]:
     """The label sets of the data a checkpoint was made with; empty where there are none."""
     found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
     return tuple(LabelSet.from_json(label_set) for label_set in found["label_sets"])
+
+
+def read_areas(folder: Path) -> tuple[float, ...]:
+    """The areas that `save` was given; empty where the checkpoint has none."""
+    found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
+    return tuple(found.get("areas", ()))
+
+
+def read_date(folder: Path) -> str | None:
+    """When a checkpoint was written, `2026-11-29T12:00+00:00`; None where it does not say."""
+    path = folder / "_CHECKPOINT_METADATA"  # Orbax's
+    seconds = json.loads(path.read_text())["commit_timestamp_nsecs"] / 1e9 if path.exists() else 0
+    if not seconds:
+        return None
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="minutes")
 
 
 def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from jaxnuc import config as configs
 from jaxnuc.data import pipeline, transforms
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.sample import Source
+from jaxnuc.data.sizes import area_quantiles
 from jaxnuc.data.sources.mixture import only
 from jaxnuc.data.splits import open_split
 from jaxnuc.durations import TrainingLength
@@ -241,7 +242,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
         step = int(current.step)
         current = devices.replicate(current)
         finished = _episode_is_over(parts, progress, step) and _is_last(parts, progress)
+        areas: tuple[float, ...] = ()
         if not finished:
+            steps = transforms.parse(config.data.transforms)
+            areas = area_quantiles(parts.train_source, steps, config.seed)
             logger.info("compiling the training step; the run is in %s", workdir)
 
         active = jax.process_index() == 0
@@ -307,7 +311,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                 # --- save
                 if saves:
                     plain = progress.to_json(), configs.to_json(config)
-                    checkpoints.save(current, *plain, merit, parts.label_sets)
+                    checkpoints.save(current, *plain, merit, parts.label_sets, areas)
                 if preempted:
                     reporter.event(step, STOPPED)
                     logger.warning("SIGTERM: saved at step %d; run again to go on", step)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
@@ -43,7 +44,15 @@ def test_evaluate_predict_and_export(jaxnuc, tmp_path, trained):
     assert done.status == 0
     assert done.out.startswith("a: ")
     assert done.out.endswith(" nuclei\n")
-    assert {"a.geojson", "a.csv", "a.report.html"} < {p.name for p in (tmp_path / "out").iterdir()}
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"a.geojson", "a.csv", "a.report.html", "summary.csv", "index.html"} < names
+    network = json.loads((tmp_path / "out" / "a.json").read_text())["network"]
+    assert network["trained_on"].startswith("synthetic(")
+    (checkpoint,) = network["checkpoint"]
+    assert checkpoint.startswith(str(trained.resolve()))
+    low, middle, high = network["areas_of_training_px"]
+    assert 1 < low < middle < high < 64**2
+    assert abs(datetime.fromisoformat(network["saved"][0]) - datetime.now(UTC)).days < 1
 
     done = jaxnuc("export", f"--workdir={trained}", "--output=exported", "--size=64,64")
     assert done.status == 0

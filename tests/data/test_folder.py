@@ -8,8 +8,12 @@ import pytest
 import tifffile
 from PIL import Image
 
+from jaxnuc.config import default, override
 from jaxnuc.data import sources
+from jaxnuc.data.pipeline import batches
 from jaxnuc.data.sources.folder import Source
+from jaxnuc.io import Planes, open_image
+from jaxnuc.registry import split
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (4, 6, 3), np.uint8)
 LABELS = np.arange(24).reshape(4, 6) // 5
@@ -126,7 +130,7 @@ def test_masks_are_trained_on_by_their_parts(tmp_path, dtype):
     for folder, array in (("images", mask * 200), ("labels", mask.astype(dtype))):
         (tmp_path / folder).mkdir()
         tifffile.imwrite(tmp_path / folder / "a.tif", array, photometric="minisblack")
-    source = Source(tmp_path, label_from="components")
+    source = Source(tmp_path, annotations={"label_from": "components"})
     assert np.unique(source[0].instances).tolist() == [0, 1, 2]
     np.testing.assert_array_equal(source[0].instances > 0, mask > 0)
 
@@ -149,3 +153,52 @@ def test_a_zip_may_have_folders_above(tmp_path, above, split):
     source = Source(tmp_path / "cells.zip", split="train" if split else None)
     assert source.ids == ["x"]
     assert source[0].instances.max() == 1
+
+
+@pytest.mark.parametrize("kind", ["ome", "czi"])
+def test_planes_are_seen_as_in_prediction(tmp_path, kind):
+    """Of a stack (T, Z, C), the planes named on the command line: as `predict` sees them."""
+    stack = np.random.default_rng(0).integers(200, 4000, (2, 3, 2, 20, 30), np.uint16)
+    for name in ("images", "labels"):
+        (tmp_path / name).mkdir()
+    path = tmp_path / "images" / ("a.czi" if kind == "czi" else "a.ome.tif")
+    if kind == "czi":
+        czi = pytest.importorskip("pylibCZIrw.czi", reason="the extra microscopy is not installed")
+        with czi.create_czi(str(path)) as file:
+            for t, z, c in np.ndindex(stack.shape[:3]):
+                file.write(stack[t, z, c][..., None], plane={"T": t, "Z": z, "C": c})
+            file.write_metadata("a", channel_names={0: "actin", 1: "DAPI"})
+    else:
+        about = {"axes": "TZCYX", "Channel": {"Name": ["actin", "DAPI"]}}
+        tifffile.imwrite(path, stack, ome=True, metadata=about)
+    labels = np.zeros((20, 30), np.uint8)
+    labels[3:9, 4:12] = 1
+    Image.fromarray(labels).save(tmp_path / "labels" / path.with_suffix(".png").name)
+    config = default()
+    override(config, "data.source", 'folder(planes={"channel": "DAPI", "z": "max", "time": 1})')
+    name, arguments = split(config.data.source)
+    source = sources.create(name, root=tmp_path, **arguments)
+    encode = lambda instances, *_: {"id": instances}
+    batch = next(batches(source, (), encode, 1, 0, shuffle=False))
+    with open_image(path, planes=Planes(("DAPI",), "max", 1)) as image:
+        seen = image.read(0, 0, 20, 30)
+    np.testing.assert_array_equal(batch["image"][0], seen)
+    brightest = stack[1, :, 1].max(axis=0).astype(float)
+    low, high = brightest.min(), brightest.max()
+    by_hand = np.rint((brightest - low) / (high - low) * 255)
+    np.testing.assert_array_equal(batch["image"][0, ..., 2], by_hand)
+    np.testing.assert_array_equal(batch["targets"]["id"][0], labels)
+    with pytest.raises(
+        ValueError, match=r"a\..*2 channels \(0 actin, 1 DAPI\).* 3 depths.* 2 times"
+    ):
+        sources.create("folder", root=tmp_path)[0]
+
+
+def test_planes_in_a_zip_are_refused(root):
+    shutil.make_archive(str(root), "zip", root)
+    with pytest.raises(ValueError, match=r"a2\.png: planes=.* unzip cells\.zip, and give"):
+        sources.create("folder", root=root.with_suffix(".zip"), planes={"z": 0})[0]
+    with pytest.raises(
+        ValueError, match=r"unknown argument of planes: 'zed'; known: channel, image, time, z"
+    ):
+        sources.create("folder", root=root, planes={"zed": 0})

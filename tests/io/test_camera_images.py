@@ -13,7 +13,7 @@ from jaxnuc.data import sources
 from jaxnuc.io import ArrayImage, Planes, open_image, read_label_image
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.large_image import Box
-from jaxnuc.io.rgb import span_of, to_rgb
+from jaxnuc.io.rgb import intensity_range_of, to_rgb
 from jaxnuc.io.slides import SlideImage
 
 NUCLEI = np.zeros((60, 69), bool)
@@ -79,7 +79,7 @@ def test_hues_stay_and_a_hot_pixel_rules_nothing():
     rng = np.random.default_rng(0)
     array = rng.integers(1000, 3000, (200, 200, 3), np.uint16)
     array[0, 0] = 65535
-    low, high = span_of(array, "")
+    low, high = intensity_range_of(array, "")
     assert (low, high) == pytest.approx((1000, 3000), abs=3)
     seen = to_rgb(array, "").astype(float)
     literal = np.clip((array - low) / (high - low), 0, 1) * 255
@@ -89,9 +89,9 @@ def test_hues_stay_and_a_hot_pixel_rules_nothing():
 def test_an_image_of_few_levels_warns(caplog):
     flat = np.where(NUCLEI, 215, 205).astype(np.uint16)
     with caplog.at_level(logging.WARNING):
-        span_of(flat, "dark.tif")
+        intensity_range_of(flat, "dark.tif")
     assert "dark.tif: no more than 11 levels, from 205 to 215" in caplog.text
-    assert span_of(np.full((4, 4), 9, np.uint16), "") == (9, 10)
+    assert intensity_range_of(np.full((4, 4), 9, np.uint16), "") == (9, 10)
 
 
 def test_a_large_image_has_one_range(tmp_path, monkeypatch):
@@ -99,7 +99,7 @@ def test_a_large_image_has_one_range(tmp_path, monkeypatch):
     array = np.random.default_rng(0).integers(500, 900, (400, 700), np.uint16)
     tifffile.imwrite(tmp_path / "a.tif", array, tile=(64, 64), photometric="minisblack")
     with open_image(tmp_path / "a.tif") as image:
-        low, high = image.span
+        low, high = image.intensity_range
         assert (low, high) == pytest.approx((500, 899), abs=2)
         share = np.clip((array[300:, 600:] - low) / (high - low), 0, 1)
         np.testing.assert_array_equal(image.read(300, 600, 100, 100)[..., 0], np.rint(share * 255))

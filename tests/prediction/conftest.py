@@ -14,9 +14,8 @@ def _bright(margin=0, normalize="none", threshold=127.5, forward=None):
     """A network that sees one pixel: nuclei are what is brighter than 127 in the first channel."""
 
     def brighter(variables, images):
-        size = images.shape[1] - margin
-        first = margin // 2
-        inner = images[:, first : first + size, first : first + size, :1]
+        first, last = margin // 2, margin - margin // 2
+        inner = images[:, first : images.shape[1] - last, first : images.shape[2] - last, :1]
         return {"mask": (inner.astype("float32") - variables["threshold"]) / 8}
 
     binary = jaxnuc.representations.create("binary")

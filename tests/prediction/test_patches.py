@@ -26,33 +26,33 @@ def one_pass(image, reach, grid=1):
     return {name: m[: -(-height // grid), : -(-width // grid)] for name, m in maps.items()}
 
 
-def by_patches(image, tiling, side, reach, grid=1):
+def by_patches(image, tiling, sides, reach, grid=1):
     large = ArrayImage(image)
     for row in map(tiling.row, range(tiling.grid[0])):
         found = [
-            (patch, blurred(read(large, patch, side), reach, grid), ())
+            (patch, blurred(read(large, patch, sides), reach, grid), ())
             for tile in row
-            for patch in patches(tile, tiling.shape, side, tiling.overlap)
+            for patch in patches(tile, tiling.shape, sides, tiling.overlap)
         ]
         yield from assemble(found, grid)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.tuples(st.integers(129, 300), st.integers(129, 300)),
-    st.sampled_from([(128, 64), (128, 32), (192, 64)]),
+    st.tuples(st.integers(129, 300), st.integers(193, 300)),
+    st.sampled_from([(128, 128, 64), (128, 256, 32), (192, 128, 64)]),
     st.sampled_from([128, 192, 256, 320]),
     st.tuples(st.integers(0, 7), st.integers(0, 7)),
     st.sampled_from([1, 2, 4]),
 )
 def test_patches_say_what_one_pass_says(shape, sizes, tile, offset, grid):
-    side, overlap = sizes
+    *sides, overlap = sizes
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     step = tile - overlap
     tiling = Tiling(shape, tile, overlap, (offset[0] * 32 % step, offset[1] * 32 % step))
     expected = one_pass(image, overlap // 2, grid)
     seen = 0
-    for tile, maps, members in by_patches(image, tiling, side, overlap // 2, grid):
+    for tile, maps, members in by_patches(image, tiling, sides, overlap // 2, grid):
         top, left, bottom, right = tile.box
         rows, cols = slice(top // grid, -(-bottom // grid)), slice(left // grid, -(-right // grid))
         for name, values in maps.items():
@@ -65,7 +65,7 @@ def test_patches_say_what_one_pass_says(shape, sizes, tile, offset, grid):
 
 def test_patches_that_overlap_less_do_not():
     image = np.random.default_rng(0).integers(0, 256, (300, 300, 3), np.uint8)
-    ((_, maps, _),) = by_patches(image, Tiling((300, 300), 320, 32), 128, 17)
+    ((_, maps, _),) = by_patches(image, Tiling((300, 300), 320, 32), (128, 128), 17)
     difference = np.abs(maps["mean"] - one_pass(image, 17)["mean"])[:, :40].max(axis=(1, 2))
     # Cores begin at 0, 96, 192, 288. The first and the last patch are where the image ends, and see
     # further than half of the overlap beyond their cores.
@@ -93,8 +93,8 @@ def test_what_lies_outside_is_mirrored(shape, offset, margin, data):
     image = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
     tiling = Tiling(shape, 128, 32, (offset[0] * 32, offset[1] * 32))
     tile = tiling.at(*(data.draw(st.integers(0, n - 1)) for n in tiling.grid))
-    patch = data.draw(st.sampled_from(patches(tile, shape, 64, 32)))
-    pixels = read(ArrayImage(image), patch, 64, margin)
+    patch = data.draw(st.sampled_from(patches(tile, shape, (64, 64), 32)))
+    pixels = read(ArrayImage(image), patch, (64, 64), margin)
     assert pixels.shape == (64 + margin, 64 + margin, 3)
     for _ in range(10):
         row, col = (data.draw(st.integers(0, 63 + margin)) for _ in range(2))
@@ -104,9 +104,9 @@ def test_what_lies_outside_is_mirrored(shape, offset, margin, data):
 
 def test_a_tile_is_filled_by_the_fewest_patches():
     whole = Tiling((5000, 5000), 1792, 128)
-    assert len(patches(whole.at(1, 1), whole.shape, 1024, 128)) == 4
+    assert len(patches(whole.at(1, 1), whole.shape, (1024, 1024), 128)) == 4
     small = Tiling((1000, 1000), 1792, 128)
-    (patch,) = patches(small.at(0, 0), small.shape, 1024, 128)
+    (patch,) = patches(small.at(0, 0), small.shape, (1024, 1024), 128)
     assert (patch.corner, patch.core, patch.last) == ((0, 0), (0, 0, 1000, 1000), True)
 
 
@@ -118,11 +118,14 @@ def test_a_tile_is_filled_by_the_fewest_patches():
 def test_small_images_have_small_patches(patch, overlap, shape):
     if 2 * overlap > patch:
         return
-    side = fitting(patch, overlap, shape)
-    check_sizes(patch, side, overlap)
+    sides = fitting(patch, overlap, shape)
     tile = Tiling(shape, 2048, overlap).at(0, 0)
-    assert side == patch or len(patches(tile, shape, side, overlap)) == 1
-    assert side == patch or side - 128 < max(*shape, 2 * overlap) <= side
+    for side, size in zip(sides, shape, strict=True):
+        check_sizes(patch, side, overlap)
+        assert side == patch or side - 128 < max(size, 2 * overlap) <= side
+    alone = len(patches(tile, shape, sides, overlap)) == 1
+    assert alone == all(side >= size for side, size in zip(sides, shape, strict=True))
+    assert fitting(patch, overlap, shape, square=True) == (max(sides), max(sides))
 
 
 @pytest.mark.parametrize(

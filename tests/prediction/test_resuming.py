@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
-from jaxnuc.prediction import predict as module
+from jaxnuc.prediction import image_task as module
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predict import predict
@@ -68,7 +68,7 @@ def test_files_of_other_programs_are_not_replaced(tmp_path, bright, blobs):
     assert "a.geojson exists" in report.failed[0][1]
     (tmp_path / "a.geojson").unlink()
     report = predict([path], bright(), tmp_path, more)
-    assert set(report.done[0]["files"]) == {"csv", "geojson", "report", "tiff"}
+    assert set(report.done[0]["files"]) == {"csv", "geojson", "report", "thumbnail", "tiff"}
 
 
 def test_formats_may_be_asked_for_one_after_the_other(tmp_path, bright, blobs):
@@ -77,11 +77,11 @@ def test_formats_may_be_asked_for_one_after_the_other(tmp_path, bright, blobs):
     for format_ in ("csv", "tiff", "csv"):
         report = predict([path], bright(), tmp_path, OPTIONS.replace(formats=(format_,)))
         assert not report.failed
-    assert set(report.done[0]["files"]) == {"csv", "tiff", "report"}
+    assert set(report.done[0]["files"]) == {"csv", "tiff", "report", "thumbnail"}
     (tmp_path / "a.csv").unlink()
     (done,) = predict([path], bright(), tmp_path, OPTIONS).done
     assert {name for name in done["files"].values() if (tmp_path / name).is_file()} == {
-        "a.csv", "a.labels.tif", "a.report.html",
+        "a.csv", "a.labels.tif", "a.report.html", "a.thumbnail.jpg",
     }  # fmt: skip
 
 
@@ -127,7 +127,7 @@ def test_written_pictures_are_no_input(tmp_path, bright, blobs):
         report = predict([tmp_path], bright(), tmp_path, options)
         assert [done["settings"]["image"] for done in report.done] == ["a"]
     assert {path.name for path in tmp_path.glob("*.???")} == {
-        "a.png", "a.tissue.png", "a.labels.tif", "a.overlay.png",
+        "a.png", "a.tissue.png", "a.labels.tif", "a.overlay.png", "a.thumbnail.jpg", "summary.csv",
     }  # fmt: skip
 
 
@@ -220,8 +220,8 @@ def test_a_run_that_was_stopped_anywhere_resumes(tmp_path, phase, overwrite, bri
             predict([path], bright(), here, options)
     (summary,) = predict([path], bright(), here, OPTIONS).done
     assert summary["settings"]["overlap"] == OPTIONS.tiling.overlap
-    names = {"a.csv", "a.json", "a.labels.tif", "a.report.html"}
-    assert {found.name for found in here.iterdir()} == names
+    names = {"a.csv", "a.json", "a.labels.tif", "a.report.html", "a.thumbnail.jpg"}
+    assert {found.name for found in here.iterdir()} == names | {"summary.csv", "index.html"}
     for name in ("a.csv", "a.labels.tif"):
         assert (here / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
 

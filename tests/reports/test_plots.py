@@ -1,5 +1,8 @@
 """Charts show the numbers that they were given."""
 
+import re
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,6 +10,7 @@ from scipy.stats import norm
 
 from jaxnuc.metrics import Calibration, Scored
 from jaxnuc.reports import plots
+from jaxnuc.reports.histogram import BOTTOM, Histogram
 from jaxnuc.reports.prediction import density
 from jaxnuc.reports.sizes import EDGES, Sizes
 
@@ -31,24 +35,48 @@ def test_sizes_are_a_histogram_whatever_the_parts():
 
 
 def test_bars_are_as_high_as_their_counts():
-    counts = np.array([10, 0, 5])
-    (axes,) = plots.histogram(np.array([0, 1, 2, 3]), {"a": counts}, "x", "y").axes
-    for drawn in axes.patches:
-        values, edges, _ = drawn.get_data()
-        np.testing.assert_array_equal(values, counts)
-        np.testing.assert_array_equal(edges, [0, 1, 2, 3])
+    edges, counts = np.array([1, 10, 100, 1000]), np.array([10, 0, 5])
+    for log, places in ((False, [0, 9 / 999, 99 / 999, 1]), (True, [0, 1 / 3, 2 / 3, 1])):
+        tree = ElementTree.fromstring(Histogram(edges, {"a": counts}, "x", "y", log).svg("some"))
+        corners = re.findall(r"([\d.]+) ([\d.]+)", tree.find("path").get("d"))
+        x, y = np.array(corners, float).T
+        # Each bar from its left to its right edge, and the base line before and after them.
+        np.testing.assert_allclose((x - x[0]) / np.ptp(x), np.repeat(places, 2), atol=1e-4)
+        heights = (y[0] - y) / (y[0] - y.min()) * 10
+        np.testing.assert_allclose(heights, [0, 10, 10, 0, 0, 5, 5, 0], atol=0.01)
+        # The labels lie where their values do.
+        lines = tree.findall("g")[0].findall("line")
+        texts = tree.findall("g")[-1].findall("text")
+        up = {t.text: float(t.get("y")) - 3 for t in texts if t.get("text-anchor") == "end"}
+        assert up["0"] == y[0]
+        assert len(up) >= 3
+        for label, at in up.items():
+            assert y[0] - at == pytest.approx(int(label) * (y[0] - y.min()) / 10, abs=0.02)
+        assert {float(line.get("y1")) for line in lines} >= set(up.values())
+        across = {t.text: float(t.get("x")) for t in texts if t.get("y") == str(BOTTOM + 13)}
+        assert len(across) >= 3
+        for label, at in across.items():
+            value = float(label.replace("k", "e3"))
+            share = np.log10(value) / 3 if log else (value - 1) / 999
+            assert at == pytest.approx(x[0] + share * np.ptp(x), abs=0.02)
 
 
-def test_counts_of_any_size_have_room_beside_the_axis():
-    for most in 10 ** np.arange(1, 13):
-        figure = plots.histogram(np.array([0, 1]), {"a": np.array([7 * most])}, "x", "nuclei")
-        svg = plots.svg(figure, "counts")  # lays out the labels
-        top = figure.axes[0].get_ylim()[1]
-        ticks = figure.axes[0].get_yticklabels()
-        labels = [tick.get_text() for tick in ticks if tick.get_position()[1] <= top]
+def test_counts_of_any_size_have_short_labels():
+    for most in 7 * 10 ** np.arange(0, 13):
+        svg = Histogram(np.array([0, 1]), {"a": np.array([most])}, "x", "nuclei").svg("counts")
+        texts = ElementTree.fromstring(svg).findall("g")[-1].findall("text")
+        labels = [text.text for text in texts if text.get("text-anchor") == "end"]
         assert len(labels) >= 3
         assert max(map(len, labels)) <= 5
-        assert all(f">{label}<" in svg for label in labels)
+
+
+def test_histograms_escape_names_and_have_the_colors_of_the_page():
+    counts = {"a$b$ <c>": np.arange(3), "d": np.zeros(3, int)}
+    svg = Histogram(np.arange(4), counts, "x", "y").svg("a & b")
+    ElementTree.fromstring(svg)
+    assert "a$b$ &lt;c&gt;" in svg
+    assert "#" not in svg
+    assert {"var(--s0)", "var(--s1)", "var(--line)"} <= set(re.findall(r"var\(--\w+\)", svg))
 
 
 def test_long_curves_are_thinned_and_keep_their_course():
@@ -146,7 +174,7 @@ def test_the_diagram_is_drawn_whatever_is_in_it(tmp_path, bins):
 
 def test_charts_are_the_same_bytes_and_have_the_colors_of_the_page():
     def figure(name="a$b$ <c>"):
-        return plots.histogram(np.arange(4), {name: np.arange(3), "d": np.ones(3)}, "x", "y")
+        return plots.intervals({name: (0.5, 0.4, 0.6), "d": (0.1, 0.0, 0.2)}, "x")
 
     svg = plots.svg(figure(), "one")
     assert svg == plots.svg(figure(), "one")
@@ -154,4 +182,3 @@ def test_charts_are_the_same_bytes_and_have_the_colors_of_the_page():
     assert "a$b$ &lt;c&gt;" in svg  # text, not a formula
     assert "#" not in svg.replace('href="#', "")
     assert "var(--s0)" in svg
-    assert "var(--s1)" in svg

@@ -13,13 +13,15 @@ from PIL import Image
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
+from jaxnuc.io import ArrayImage
 from jaxnuc.metrics import score
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.reports import page
 from jaxnuc.reports.compared import compared
-from jaxnuc.reports.prediction import write_prediction_report
+from jaxnuc.reports.overview import ImageOfRun, write_overview_page
+from jaxnuc.reports.prediction import write_prediction_report, write_thumbnail
 from jaxnuc.run.log import TrainingLog
 
 NASTY = "a<b> & \"c\" 'd' </script><script>alert(1)</script>" + 20 * "longer_than_a_line"
@@ -267,12 +269,82 @@ def test_the_layer_of_densities_is_bright_where_nuclei_are(tmp_path):
     path = tmp_path / "a.html"
     small = np.zeros((100, 200, 3), np.uint8)
     write_prediction_report(path, lambda: iter([table]), Scene("a", (200, 400)), small, 2.0, {})
-    address = Document(path).all("img", "layer")[0]["src"]
+    (layer,) = (each for each in Document(path).all("img", "layer") if "density" in each["alt"])
+    address = layer["src"]
     bright = pixels(address)[1][..., :3].sum(axis=2).astype(int)
     row, col = np.unravel_index(bright.argmax(), bright.shape)
     assert abs(row - 55) < 5
     assert abs(col - 155) < 5
     assert bright[:, :75].max() < 30
+
+
+def test_outlines_lie_on_the_nuclei_in_the_colors_of_their_classes(tmp_path):
+    masks = (Mask(20, 30, np.ones((40, 20), bool)), Mask(100, 200, np.ones((20, 60), bool)))
+    table = NucleiTable(masks, np.ones(2, np.float32), np.array([1, 2], np.int32))
+    scene = Scene("a", (200, 400), 0.5, class_names=("background", "tumor", "immune"))
+    small = np.full((200, 400, 3), 200, np.uint8)
+    write_prediction_report(tmp_path / "a.html", lambda: [table], scene, small, 1.0, {})
+    document = Document(tmp_path / "a.html")
+    (layer,) = (each for each in document.all("img", "layer") if "nuclei" in each["alt"])
+    drawn = pixels(layer["src"])[1]
+    assert drawn.shape[:2] == (400, 800)
+    for mask, class_id in zip(masks, (1, 2), strict=True):
+        top, left = 2 * mask.row, 2 * mask.col
+        box = drawn[top : top + 2 * mask.mask.shape[0], left : left + 2 * mask.mask.shape[1]]
+        assert (box[:2] == (*scene.color(class_id), 255)).all()
+        assert not box[2:-2, 2:-2, 3].any()
+    assert np.count_nonzero(drawn[..., 3]) == sum(
+        np.size(m.mask) * 4 - (2 * m.mask.shape[0] - 4) * (2 * m.mask.shape[1] - 4) for m in masks
+    )
+    # 200 µm wide: a bar of 50 µm is a quarter of the picture.
+    (bar,) = document.all("span", "micron")
+    assert bar["style"] == "width: 25%"
+    assert "50 µm" in document.cells()
+
+
+def test_of_a_large_image_regions_are_shown_in_its_own_pixels(tmp_path):
+    """Where most nuclei are, then at the upper quartile and the median of the blocks."""
+    shape = (1300, 3000)
+    rows, cols = np.mgrid[: shape[0], : shape[1]]
+    image = np.stack([rows // 6, cols // 12, np.full(shape, 230)], axis=-1).astype(np.uint8)
+    counts = {(1, 1): 9, (0, 4): 7, (2, 5): 5, (0, 0): 3}
+    masks = [
+        Mask(512 * row + 20 * k, 512 * col + 30, np.ones((10, 10), bool))
+        for (row, col), count in counts.items()
+        for k in range(count)
+    ]
+    table = NucleiTable(tuple(masks), np.ones(24, np.float32))
+    scene = Scene("a", shape, pixels=ArrayImage(image))
+    small = np.full((433, 1000, 3), 200, np.uint8)
+    write_prediction_report(tmp_path / "a.html", lambda: [table], scene, small, 3.0, {})
+    document = Document(tmp_path / "a.html")
+    titles = [text for text in document.cells() if text.startswith("Rows from")]
+    assert titles == [
+        "Rows from 512, columns from 512: 9 nuclei",
+        "Rows from 0, columns from 2,048: 7 nuclei",
+        "Rows from 1,024, columns from 2,560: 5 nuclei",
+    ]
+    assert not document.all("span", "micron")
+    bottom = next(each for each in document.all("img") if each["alt"].startswith(titles[0]))
+    seen = pixels(bottom["src"])[1][..., :3].astype(int)
+    assert np.abs(seen - image[512:1024, 512:1024]).max() < 6
+    layers = [each for each in document.all("img", "layer") if each["alt"].startswith("Rows")]
+    drawn = pixels(layers[0]["src"])[1][..., 3] > 0
+    expected = np.zeros((1024, 1024), bool)
+    for k in range(9):
+        expected[40 * k : 40 * k + 20, 60:80] = True
+        expected[40 * k + 2 : 40 * k + 18, 62:78] = False
+    np.testing.assert_array_equal(drawn, expected)
+
+
+def test_doubts_come_first(tmp_path):
+    small = np.zeros((10, 20, 3), np.uint8)
+    about = {"doubts": [NASTY]}
+    write_prediction_report(
+        tmp_path / "a.html", lambda: [], Scene("a", (20, 40)), small, 2.0, about
+    )
+    cells = Document(tmp_path / "a.html").cells()
+    assert cells[cells.index("Please check") + 1 :][:2] == [NASTY, "Summary"]
 
 
 def test_no_nuclei_and_no_resolution(tmp_path):
@@ -361,3 +433,60 @@ def test_buttons_choose_the_layers_on_either_side(browser, evaluation):
     assert layers() == [["truth"], ["truth"]]
     assert browser.evaluate(LOOK)["left"][0][1] == "none"  # one layer over the whole picture
     assert browser.evaluate(f"{pressed}.map(b => b.textContent)") == ["truth", "truth"]
+
+
+@pytest.fixture(scope="session")
+def overview(tmp_path_factory):
+    """500 images, of which every seventh has failed; the last nuclei come first."""
+    small = np.full((200, 240, 3), 90, np.uint8)
+    table = NucleiTable((Mask(20, 30, np.ones((40, 40), bool)),), np.ones(1, np.float32))
+    folder = tmp_path_factory.mktemp("overview")
+    write_thumbnail(folder / "a.jpg", [table], Scene("a", (400, 480)), small)
+    images = []
+    for k in range(500):
+        first = {"image": f"{NASTY} {k}", "file": f"{k}.tif", "status": "failed", "reason": NASTY}
+        if k % 7:
+            first |= {"status": "done", "reason": "", "nuclei": 1000 - k}
+            figures = {"median_area_px": k / 3, "median_area_um2": None, "coverage": 0.1}
+            picture = (folder / "a.jpg").read_bytes()
+            images.append(ImageOfRun(first, {NASTY: k}, figures, f"{k} ?#.report.html", picture))
+        else:
+            images.append(ImageOfRun(first))
+    write_overview_page(folder / "index.html", NASTY, images)
+    return folder / "index.html"
+
+
+def test_the_page_of_500_images_is_whole(overview):
+    document = Document(overview)
+    assert len(document.all("img")) == len(document.all("a")) == 500 - 72
+    assert document.all("a")[0]["href"] == "1%20%3F%23.report.html"
+    assert "72" in document.cells()
+    assert len(document.all("script")) == 1
+    for attributes in document.all("img"):
+        assert attributes["src"].startswith("data:image/jpeg")
+    assert overview.stat().st_size < 10e6
+    _, picture = pixels(document.all("img")[0]["src"])
+    yellow = picture[..., 0].astype(int) - picture[..., 2] > 60
+    rows, cols = np.nonzero(yellow)
+    ends = [rows.min(), rows.max(), cols.min(), cols.max()]
+    np.testing.assert_allclose(ends, [10, 29, 15, 34], atol=1)  # JPEG blurs colors
+    assert not yellow[13:27, 18:32].any()
+
+
+def test_a_click_sorts_by_a_column(browser, overview):
+    browser.open(overview)
+    column = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[{}].textContent)"
+    click = lambda n: browser.evaluate(
+        f"document.querySelectorAll('thead th')[{n}].querySelector('button').click()"
+    )
+    done = [k for k in range(500) if k % 7]
+    click(3)  # the most nuclei come first, what has none comes last
+    counts = browser.evaluate(column.format(3))
+    assert counts[: len(done)] == [f"{1000 - k:,}" for k in done]
+    assert counts[len(done) :] == ["–"] * 72
+    click(3)
+    assert browser.evaluate(column.format(3))[: len(done)] == [f"{1000 - k:,}" for k in done[::-1]]
+    click(1)  # names by their numbers
+    assert browser.evaluate(column.format(1)) == [f"{NASTY} {k}" for k in range(500)]
+    assert browser.complaints() == []
+    assert browser.requests() == [overview.resolve().as_uri()]

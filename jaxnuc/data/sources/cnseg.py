@@ -16,10 +16,10 @@ import numpy as np
 from jaxnuc.data.annotations import check_size, instance_map, paint
 from jaxnuc.data.layouts import Key, Pair, add_file, check_partners
 from jaxnuc.data.sources.base import Annotation, PublishedSplit
+from jaxnuc.io.annotations.labelme import read_labelme
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import IMAGE_SUFFIXES, natural_key
-from jaxnuc.io.labelme import read_labelme
-from jaxnuc.io.polygons import Polygon, check_convention
+from jaxnuc.io.polygons import check_convention
 from jaxnuc.postprocess import label_components
 from jaxnuc.registry import check_known, unknown
 
@@ -162,14 +162,12 @@ class Source(PublishedSplit):
             raise ValueError(
                 f"{file.where}: outlines in an image of {found.size} pixels, not {shape}"
             )
-        for label, _ in found.shapes:
-            if label not in NUCLEI:
-                raise ValueError(f"{file.where}: {unknown('label', label[:80], NUCLEI)}")
-        polygons = [
-            Polygon(outline) for label, outline in found.shapes if label in self._rule.nuclei
-        ]
-        painted = paint(polygons, shape, self._rule.convention, file.where, self._rule.min_points)
-        others = {"other_regions": len(found.shapes) - len(polygons)}
+        for each in found.objects:
+            if each.name not in NUCLEI:
+                raise ValueError(f"{file.where}: {unknown('label', str(each.name)[:80], NUCLEI)}")
+        shapes = [each.shape for each in found.objects if each.name in self._rule.nuclei]
+        painted = paint(shapes, shape, self._rule.convention, file.where, self._rule.min_points)
+        others = {"other_regions": len(found.objects) - len(shapes)}
         return Annotation(painted.instances, meta=painted.counts | others, covered=painted.covered)
 
     def _ids(self, file: File, shape: tuple[int, int]) -> Annotation:

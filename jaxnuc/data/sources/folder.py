@@ -1,73 +1,188 @@
-"""A folder of images beside a folder of label images: the layout most tools can write."""
+"""A folder of images and their annotations, in any of the formats that tools write."""
 
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
-from jaxnuc.data.annotations import instance_map, lossless
-from jaxnuc.data.layouts import Key, Pair, add_file, pair
+from jaxnuc.data.annotations import check_size, foreground, instance_map
+from jaxnuc.data.layouts import Pair
+from jaxnuc.data.outlined import Reading, annotation_of
+from jaxnuc.data.own_classes import FILE, OwnClasses, own_classes
+from jaxnuc.data.own_files import (
+    LABEL_FOLDERS,
+    OutlineFiles,
+    images_in,
+    is_outlines,
+    labels_in,
+    masks_in,
+    pairs_of,
+)
 from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
+from jaxnuc.io.annotations import ImageAnnotations, Object
 from jaxnuc.io.files import File, Files
-from jaxnuc.io.image_files import IMAGE_SUFFIXES
-from jaxnuc.io.label_images import as_labels, nuclei_of
-
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".npy")
+from jaxnuc.io.image_files import MOST_PIXELS
+from jaxnuc.io.label_images import decode_labels, nuclei_of
+from jaxnuc.io.opening import open_image
+from jaxnuc.io.planes import Planes
+from jaxnuc.io.polygons import Patch
+from jaxnuc.io.zarr import read_zarr_labels
+from jaxnuc.postprocess import regions
+from jaxnuc.registry import check_known
 
 
 @dataclass(eq=False)
 class Source(RandomSplit):
-    """Images with instance-label images of the same stem, from a folder or a zip.
+    """Images with their annotations, from a folder or a zip: label images, masks or outlines.
 
-    In a label image each nucleus has its own integer, 0 is background. Gray images become RGB; of
-    other numbers than 8 bits, the image's own range becomes 0 to 255. The name of the source is the
-    last part of `root`, without suffix.
+    Images are read as `predict` reads them: gray ones become RGB, and of other numbers than 8 bits
+    the image's own range becomes 0 to 255. The name of the source is the last part of `root`,
+    without suffix. What is annotated is found by the names of the images: see docs/annotations.md
+    for the formats and layouts. Outlined nuclei may overlap (`covered`) and have classes, by the
+    names in the files or by a file `classes.yaml` above the images, see `jaxnuc.data.own_classes`.
 
     Args:
-      images: folder of the images below `root` (png, tif, jpg, bmp).
-      labels: folder of the label images below `root` (png, tif, npy; one number per pixel). Empty:
-        the images are not annotated, for self-training; they have no nuclei, and `ignore` is True
-        everywhere.
-      label_from: `"ids"`, or `"components"`: the files are masks, of which each 8-connected part is
-        a nucleus.
+      images: folder of the images below `root` (png, tif, jpg, bmp, files of microscopes); None:
+        `images`, or the root.
+      labels: folder of the annotations below `root`, or the one file of all; None: `labels`,
+        `masks` or `annotations`, or beside the images. Empty: the images are not annotated, for
+        self-training; they have no nuclei, and `ignore` is True everywhere.
+      annotations: arguments of `jaxnuc.data.outlined.Reading`, such as `{"scale": 0.5}` or
+        `{"label_from": "components"}`.
+      planes: of files that hold several planes or images, those that are read, by some of the keys
+        `channel` (one by name or number from 0, or three), `z`, `time` (see `Planes`) and `image`
+        (a number from 0); not of a zip.
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
 
     Example:
       Source("cells", split="train") reads cells/train/images/a.png and cells/train/labels/a.tif.
+      Source("cells", planes={"channel": "DAPI", "z": "max"}) reads stacks.
     """
 
     split: str | None = None  # type: ignore[assignment]
-    images: str = "images"
-    labels: str = "labels"
-    label_from: str = "ids"
+    images: str | None = None
+    labels: str | None = None
+    annotations: Mapping[str, Any] | None = None
+    planes: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        chosen = dict(self.planes or {})
+        for key in chosen:
+            check_known("argument of planes:", key, ("channel", "z", "time", "image"))
+        self._image, channel = chosen.pop("image", None), chosen.pop("channel", ())
+        channels = (channel,) if isinstance(channel, str | int) else tuple(channel)
+        self._planes = Planes(channels, **chosen)
+        super().__post_init__()
 
     def find_pairs(self) -> dict[str, Pair]:
+        known = {field.name for field in dataclasses.fields(Reading)}
+        for key in self.annotations or ():
+            check_known("argument of annotations:", key, known)
+        self._reading = Reading(**(self.annotations or {}))
+        self._outlines = OutlineFiles(self._reading.format)
         files = Files(self.root)
         self.name = files.path.resolve().stem
-        top, tops = _top(files, {self.images, self.labels, self.split or "", *SPLITS})
+        folders = {self.images or "images", self.labels or "", *LABEL_FOLDERS}
+        top, tops = _top(files, {*folders, self.split or "", *SPLITS})
         self._by_folder = self.split is None or not tops.isdisjoint({self.split, *SPLITS})
         below = top / ((self.split or "") if self._by_folder else "")
-        images = _by_stem(files, below / self.images, IMAGE_SUFFIXES)
-        self.ignores = not self.labels
+        images = images_in(files, below, self.images)
+        self.ignores = self.labels == ""
         if self.ignores:  # as its own label file, which is not read
             return {file.stem: Pair(key, file, file) for key, file in images.items()}
-        labels = _by_stem(files, below / self.labels, LABEL_SUFFIXES)
-        return pair({"image": images, "label": labels})
+        labels = labels_in(files, below, images, self.labels)
+        pairs = pairs_of(images, labels, self._outlines)
+        every = list(labels.values())
+        if self._by_folder and self.split:  # the classes are those of all splits
+            for other in sorted(({*SPLITS} & tops) - {self.split}):
+                every += self._annotated(files, top / other)
+        self._classes = self._named(files, top, [file for file in every if is_outlines(file)])
+        self.label_set = self._classes.label_set
+        self.cache = any(is_outlines(pair.label) for pair in pairs.values())
+        self.ignores = self.cache  # outlines may be regions, and regions to ignore
+        return pairs
 
     def read_image(self, file: File) -> np.ndarray:
+        if file.files.path.is_dir():
+            path = file.files.path / file.name
+            with open_image(path, series=self._image, planes=self._planes) as image:
+                if math.prod(image.shape) > MOST_PIXELS:
+                    raise ValueError(
+                        f"{path}: {image.shape} pixels, more than the {MOST_PIXELS} that are read "
+                        "at once; cut it to pieces"
+                    )
+                return image.read(0, 0, *image.shape)
+        if self.planes:
+            raise ValueError(
+                f"{file.where}: planes={self.planes}, but in a zip images have one plane; unzip "
+                f"{file.files.path.name}, and give the folder"
+            )
         return file.rgb(on_white=True)
 
     def choose(self) -> list[str]:
         return list(self.pairs) if self._by_folder else super().choose()
 
     def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
-        if self.ignores:
+        if self.labels == "":
             return Annotation(np.zeros(shape, np.int32), ignore=np.ones(shape, bool))
-        labels = as_labels(lossless(file), file.where)
-        return Annotation(instance_map(nuclei_of(labels, file.where, self.label_from), file.where))
+        reading = self._reading
+        if is_outlines(file):
+            found = self._outlines.of_image(file, self.pairs[name].image)
+            return annotation_of(found, shape, reading, self._classes, file.where)
+        if masks := masks_in(file) if file.suffix != ".zarr" else []:
+            stack = [foreground(mask.array(), mask.where) for mask in masks]
+            for mask, one in zip(masks, stack, strict=True):
+                check_size("a mask", one, shape, mask.where)
+            return self._of_masks(stack, shape, file.where)
+        if file.suffix == ".zarr":
+            array = read_zarr_labels(file.files.path / file.name)
+        else:
+            array = decode_labels(file.read(), file.where)
+        if reading.label_from == "masks":
+            if array.ndim != 3 or array.shape[1:] != shape:
+                raise ValueError(
+                    f"{file.where}: shape {array.shape}, no stack of masks (N, {shape[0]}, "
+                    f"{shape[1]}); leave label_from='masks' out"
+                )
+            return self._of_masks(array > 0, shape, file.where)
+        labels = instance_map(nuclei_of(array, file.where, reading.label_from), file.where)
+        if self.label_set is None:
+            return Annotation(labels)
+        unnamed = {"unnamed_regions": len(regions(labels).ids)}
+        return Annotation(labels, np.where(labels > 0, -1, 0), meta=unnamed)
+
+    def _of_masks(self, masks: Any, shape: tuple[int, int], where: str) -> Annotation:
+        objects = tuple(
+            Object(Patch(0, 0, mask), None, f"mask {k}") for k, mask in enumerate(masks, 1)
+        )
+        found = ImageAnnotations(objects)
+        return annotation_of(found, shape, self._reading, self._classes, where)
+
+    def _annotated(self, files: Files, below: PurePosixPath) -> list[File]:
+        """The files of annotations of another split; none where it has none."""
+        try:
+            images = images_in(files, below, self.images)
+            return list(labels_in(files, below, images, self.labels).values())
+        except FileNotFoundError:
+            return []
+
+    def _named(self, files: Files, top: PurePosixPath, outlines: list[File]) -> OwnClasses:
+        """The classes, by all names in the files and what `classes.yaml` says of them."""
+        counts: Counter[str] = Counter()
+        for file in outlines:
+            for image in self._outlines.of(file):
+                counts.update(each.name for each in image.objects if each.name is not None)
+        name = str(top / FILE)
+        text = files.read(name) if name in files.names else None
+        return own_classes(counts, text, files.where(name))
 
 
 def _top(files: Files, known: set[str]) -> tuple[PurePosixPath, set[str]]:
@@ -80,17 +195,3 @@ def _top(files: Files, known: set[str]) -> tuple[PurePosixPath, set[str]]:
             return top, names
         top /= names.pop()
         paths = [parts[1:] for parts in paths]
-
-
-def _by_stem(files: Files, folder: PurePosixPath, suffixes: tuple[str, ...]) -> dict[Key, File]:
-    found: dict[Key, File] = {}
-    for file in files.names:
-        path = PurePosixPath(file)
-        if path.parent == folder and path.suffix.lower() in suffixes:
-            add_file(found, (path.stem,), File(files, file))
-    if not found:
-        raise FileNotFoundError(
-            f"{files.where(str(folder))}: no files here; expected one or more of "
-            f"{', '.join('*' + s for s in suffixes)}"
-        )
-    return found

@@ -1,0 +1,215 @@
+"""From the annotations of an image, in any of the formats, to the maps of a sample."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from jaxnuc.data.own_classes import OwnClasses
+from jaxnuc.data.sources.base import Annotation
+from jaxnuc.io.annotations import ImageAnnotations, Object
+from jaxnuc.io.label_images import LABEL_FROM
+from jaxnuc.io.polygons import (
+    Patch,
+    Pieces,
+    Polygon,
+    Shape,
+    check_convention,
+    rasterize,
+)
+from jaxnuc.postprocess.masks import Mask, scaled
+from jaxnuc.registry import check_known
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How annotations are read.
+
+    Attributes:
+      label_from: of label images, `"ids"`, each number is a nucleus; `"components"`, each
+        8-connected part of a mask; `"colors"`, each color; `"masks"`, each of a stack (N, H, W).
+      format: of annotation files, a name of `jaxnuc.io.annotations`; empty: what the content is.
+      scale: pixels of the image per unit of the annotations: 0.5 where they were drawn on an image
+        of twice the sides, 1 / mpp where they are in micrometers.
+      origin: (x, y) of the image's upper left corner in the units of the annotations, for an image
+        that is cut out of what was annotated; None: (0, 0).
+      convention: how outlines become pixels, see `jaxnuc.io.polygons.rasterize`; empty: the
+        format's own.
+
+    Raises:
+      ValueError: an unknown name, or a scale or origin that is none.
+    """
+
+    label_from: str = "ids"
+    format: str = ""
+    scale: float = 1.0
+    origin: Sequence[float] | None = None
+    convention: str = ""
+
+    def __post_init__(self) -> None:
+        check_known("label_from", self.label_from, (*LABEL_FROM, "masks"))
+        if self.convention:
+            check_convention(self.convention)
+        if not 0 < self.scale < np.inf:
+            raise ValueError(f"scale={self.scale!r}: pixels per unit are a positive number")
+        if self.origin is not None and not (
+            len(self.origin) == 2 and np.isfinite(np.asarray(self.origin, float)).all()
+        ):
+            raise ValueError(f"origin={self.origin!r}: two numbers (x, y) are expected")
+
+
+def annotation_of(
+    found: ImageAnnotations,
+    shape: tuple[int, int],
+    reading: Reading,
+    classes: OwnClasses,
+    where: str,
+) -> Annotation:
+    """The maps of an image.
+
+    Args:
+      found: its annotations.
+      shape: (H, W) of the image.
+      reading: where and how they are to be drawn.
+      classes: what the names of their classes stand for.
+      where: address of their file, for errors.
+
+    Returns:
+      The nuclei; classes are numbers of `classes`, -1 for a nucleus without a name. `meta` has
+      `mpp` where the file says it, and counts of objects: `regions`, all that may be nuclei, and of
+      these `skipped_regions` (too few vertices), `outside_regions`, `duplicate_regions` (drawn
+      twice to the point), `hidden_regions` (no pixel left), and `unnamed_regions`.
+
+    Raises:
+      ValueError: they are of an image of another size, or none lies in this one.
+    """
+    _check_place(found, shape, reading, where)
+    convention = reading.convention or found.convention
+    placed: dict[str, list[tuple[Object, Shape]]] = {"nucleus": [], "ignore": [], "region": []}
+    for each in found.objects:
+        role = "ignore" if each.ignored else classes.role(each.name)
+        if role != "drop":
+            placed[role].append((each, _placed(each.shape, shape, reading, convention)))
+    if reading.scale != 1:
+        convention = "pixel_centers"  # other outlines are pixels by now
+    nuclei, counts = _distinct(placed["nucleus"], shape)
+    painted = rasterize([one for _, one in nuclei], shape, convention)
+    meta = counts | {
+        "skipped_regions": painted.counts["skipped_regions"],
+        "hidden_regions": painted.counts["hidden_regions"],
+        "mpp": found.mpp and found.mpp / reading.scale,
+    }
+    if placed["nucleus"] and counts["outside_regions"] == len(placed["nucleus"]):
+        raise ValueError(
+            f"{where}: none of its {len(placed['nucleus'])} nuclei lies in the image of {shape} "
+            "pixels; it belongs to another image, or needs a scale or an origin: see "
+            "docs/annotations.md"
+        )
+    numbers = None
+    if classes.label_set is not None:
+        natives = [classes.numbers.get(each.name or "", -1) for each, _ in nuclei]
+        numbers = np.array([0, *natives], np.int32)[painted.instances]
+        meta["unnamed_regions"] = natives.count(-1)
+    ignore = np.zeros(shape, bool)
+    if placed["region"]:
+        ignore |= rasterize([one for _, one in placed["region"]], shape).instances == 0
+    if placed["ignore"]:
+        ignore |= rasterize([one for _, one in placed["ignore"]], shape, convention).instances > 0
+    return Annotation(
+        painted.instances, numbers, ignore if ignore.any() else None, meta, painted.covered
+    )
+
+
+def _check_place(
+    found: ImageAnnotations, shape: tuple[int, int], reading: Reading, where: str
+) -> None:
+    if found.centered and reading.origin is None:
+        raise ValueError(
+            f"{where}: its outlines are in micrometers from the center of the slide; give "
+            "`origin`, where the image's corner is in these, and `scale`, 1 / mpp: see "
+            "docs/annotations.md"
+        )
+    placed = reading.origin is not None or reading.scale != 1
+    if found.size is None or found.size == shape or placed:
+        return
+    factors = [own / drawn for own, drawn in zip(shape, found.size, strict=True)]
+    same = abs(factors[0] / factors[1] - 1) < 0.01
+    raise ValueError(
+        f"{where}: annotations of an image of {found.size} pixels, the image has {shape}; "
+        + (
+            f"give scale={factors[0]:.4g} if it is the same in another resolution"
+            if same
+            else "they do not belong together: give `origin` if it is a part of that one"
+        )
+    )
+
+
+def _placed(one: Shape, shape: tuple[int, int], reading: Reading, convention: str) -> Shape:
+    """A shape in pixels of the image."""
+    origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
+    if not origin.any() and scale == 1:
+        return one
+    if isinstance(one, Polygon) and scale != 1 and convention != "pixel_centers":
+        one = _patch(one, convention)
+    if isinstance(one, Polygon):
+        return Polygon(*_moved(one, origin, scale))
+    if isinstance(one, Pieces):
+        return Pieces(tuple(Polygon(*_moved(each, origin, scale)) for each in one.polygons))
+    left, top = np.rint(origin).astype(int)
+    mask = Mask(one.row - int(top), one.col - int(left), one.mask)
+    if scale == 1 or not one.mask.any():
+        return Patch(*mask)
+    return Patch(*scaled(mask, (scale, scale), shape))
+
+
+def _moved(
+    one: Polygon, origin: np.ndarray, scale: float
+) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
+    outline, *holes = ((ring - origin) * scale for ring in (one.outline, *one.holes))
+    return outline, tuple(holes)
+
+
+def _patch(one: Polygon, convention: str) -> Patch:
+    """The pixels of an outline, wherever it lies."""
+    low = np.floor(one.outline.min(axis=0)).astype(int)
+    width, height = np.ceil(one.outline.max(axis=0)).astype(int) - low + 1
+    painted = rasterize([Polygon(one.outline - low)], (height, width), convention)
+    return Patch(int(low[1]), int(low[0]), painted.instances > 0)
+
+
+def _distinct(
+    placed: list[tuple[Object, Shape]], shape: tuple[int, int]
+) -> tuple[list[tuple[Object, Shape]], dict[str, int]]:
+    """The nuclei in the image, each once, and counts of the others."""
+    kept: dict[object, tuple[Object, Shape]] = {}
+    outside = 0
+    for each, one in placed:
+        if _is_outside(one, shape):
+            outside += 1
+        else:
+            kept.setdefault((each.name, _content(one)), (each, one))
+    return list(kept.values()), {
+        "regions": len(placed),
+        "outside_regions": outside,
+        "duplicate_regions": len(placed) - outside - len(kept),
+    }
+
+
+def _is_outside(one: Shape, shape: tuple[int, int]) -> bool:
+    if isinstance(one, Patch):
+        low = np.array([one.col, one.row])
+        high = low + one.mask.shape[::-1]
+    else:
+        polygons = one.polygons if isinstance(one, Pieces) else (one,)
+        points = np.concatenate([polygon.outline for polygon in polygons])
+        if not len(points):
+            return False
+        low, high = points.min(axis=0), points.max(axis=0)
+    return bool((high < 0).any() or (low > shape[::-1]).any())
+
+
+def _content(one: Shape) -> object:
+    if isinstance(one, Patch):
+        return one.row, one.col, one.mask.shape, one.mask.tobytes()
+    polygons = one.polygons if isinstance(one, Pieces) else (one,)
+    return tuple(ring.tobytes() for p in polygons for ring in (p.outline, *p.holes))

@@ -1,0 +1,220 @@
+"""Finding images of one's own, and the files in which they are annotated."""
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+
+from jaxnuc.data.layouts import Key, Pair, add_file, check_partners
+from jaxnuc.io.annotations import ImageAnnotations, read_annotations
+from jaxnuc.io.files import File, Files
+from jaxnuc.io.image_files import IMAGE_SUFFIXES
+from jaxnuc.io.label_images import bare_name
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
+
+_SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPY_SUFFIXES)
+LABEL_FOLDERS = ("labels", "masks", "annotations")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy", ".npz")
+OUTLINE_SUFFIXES = (".geojson", ".json", ".xml", ".ndpa", ".zip", ".roi")
+MASK_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".npy")
+
+
+class OutlineFiles:
+    """Reads files of annotations; of one for many images, only when the file changes."""
+
+    def __init__(self, format: str = ""):
+        self.format = format
+        self._last: tuple[str, tuple[ImageAnnotations, ...]] | None = None
+
+    def of(self, file: File) -> tuple[ImageAnnotations, ...]:
+        """The annotations of all images of a file."""
+        if self._last is None or self._last[0] != file.where:
+            self._last = file.where, read_annotations(file.read(), file.where, self.format)
+        return self._last[1]
+
+    def of_image(self, file: File, image: File) -> ImageAnnotations:
+        """The annotations of an image.
+
+        Raises:
+          ValueError: the file is of several images, and not just one of them has its name.
+        """
+        found = self.of(file)
+        if len(found) == 1:
+            return found[0]
+        own = [each for each in found if _plain(each.image or "") == _plain(_name(image))]
+        if len(own) != 1:
+            raise ValueError(
+                f"{file.where}: {len(own)} of its {len(found)} images are called "
+                f"{_name(image)!r}; correct the name, or export each image on its own"
+            )
+        return own[0]
+
+    def __getstate__(self) -> dict[str, str | None]:
+        return {**self.__dict__, "_last": None}
+
+
+def is_outlines(file: File) -> bool:
+    """Whether a file holds annotations, not a label map."""
+    return file.suffix in OUTLINE_SUFFIXES
+
+
+def images_in(files: Files, folder: PurePosixPath, images: str | None) -> dict[Key, File]:
+    """The images of a folder by stem.
+
+    Label images that lie beside them, such as Cellpose's `a_masks.tif` of `a.tif`, are left out.
+
+    Args:
+      files: all there are.
+      folder: below which they are.
+      images: name of their folder; None: `images`, or where there is none, `folder` itself.
+    """
+    inside = folder / "images"
+    if images is None and not any(_is_image(name, inside) for name in files.names):
+        images = "."
+    place = folder / (images or "images")
+    names = [name for name in files.names if _is_image(name, place)]
+    if not names:
+        shown = inside if images == "." else place
+        raise FileNotFoundError(
+            f"{files.where(str(shown))}: no files here; expected one or more of "
+            f"{', '.join('*' + s for s in _SUFFIXES)}"
+        )
+    stems = {PurePosixPath(name).stem for name in names}
+    found: dict[Key, File] = {}
+    for name in names:
+        stem = PurePosixPath(name).stem
+        bare = bare_name(stem)
+        if bare == stem or bare not in stems:
+            add_file(found, (stem,), File(files, name))
+    return found
+
+
+def labels_in(
+    files: Files, folder: PurePosixPath, images: dict[Key, File], labels: str | None
+) -> dict[str, File]:
+    """The files, folders of masks and Zarr folders that hold annotations, by their paths.
+
+    Args:
+      files: all there are.
+      folder: below which they are.
+      images: those of `images_in`.
+      labels: name of the folder of annotations, or of the one file of all; None: one of `labels`,
+        `masks` and `annotations`, and where there is none, beside the images.
+
+    Raises:
+      FileNotFoundError: there are none.
+      ValueError: several folders hold annotations.
+    """
+    own = {file.name for file in images.values()}
+    if labels is None:
+        full = [name for name in LABEL_FOLDERS if any(_entries(files, folder / name, own, images))]
+        if len(full) > 1:
+            raise ValueError(
+                f"{files.where(str(folder))}: both {full[0]} and {full[1]} hold annotations; give "
+                f"labels={full[0]!r} or another"
+            )
+        beside = {PurePosixPath(name).parent for name in own} | {folder}
+        places = [folder / full[0]] if full else list(beside)
+    else:
+        places = [folder / labels]
+        if str(places[0]) in files.names:
+            return {str(places[0]): File(files, str(places[0]))}
+    found = {
+        name: File(files, name) for place in places for name in _entries(files, place, own, images)
+    }
+    if not found:
+        raise FileNotFoundError(
+            f"{files.where(str(folder / (labels or 'labels')))}: no files here; expected one or "
+            f"more of {', '.join('*' + s for s in (*LABEL_SUFFIXES, *OUTLINE_SUFFIXES))}"
+            f"{'' if labels else ', also beside the images'}"
+        )
+    return found
+
+
+def pairs_of(
+    images: dict[Key, File], labels: dict[str, File], outlines: OutlineFiles
+) -> dict[str, Pair]:
+    """Each image with the file that holds its annotations, by stem.
+
+    A file is of the image of its own name, without what tools append (`a_masks.tif`,
+    `a.labels.tif`, `a.png.geojson`). One that has no image's name has to name its images.
+
+    Raises:
+      ValueError: an image has no annotations or two files of them, or a file no image.
+    """
+    found: dict[Key, File] = {}
+    rest: list[File] = []
+    for file in labels.values():
+        stem = unicodedata.normalize("NFC", _stem(file.name))
+        key = next((k for k in ((stem,), (bare_name(stem),)) if k in images), None)
+        if key is not None:
+            add_file(found, key, file)
+        else:
+            rest.append(file)
+    names = {_plain(_name(file)): key for key, file in images.items()}
+    alone: dict[Key, File] = {}
+    for file in rest:
+        named = [each.image for each in outlines.of(file)] if is_outlines(file) else [None]
+        if None in named:
+            alone[(file.name,)] = file
+            continue
+        absent = [str(name) for name in named if _plain(str(name)) not in names]
+        if absent:
+            raise ValueError(
+                f"{file.where}: annotates {absent[0]!r} and is not beside it ({len(absent)} of "
+                f"{len(named)} images are not there); add the images, or export without them"
+            )
+        for name in named:
+            add_file(found, names[_plain(str(name))], file)
+    check_partners("label", images, found)
+    check_partners("image", alone, found)
+    return {file.stem: Pair(key, file, found[key]) for key, file in images.items()}
+
+
+def masks_in(file: File) -> list[File]:
+    """The masks, in natural order, where a file is a folder of them; else none."""
+    start = f"{file.name}/"
+    return [File(file.files, name) for name in file.files.names if name.startswith(start)]
+
+
+def _entries(
+    files: Files, place: PurePosixPath, images: set[str], keys: dict[Key, File]
+) -> Iterator[str]:
+    """Paths of what holds annotations directly in a folder, each once."""
+    known, last = (*LABEL_SUFFIXES, *OUTLINE_SUFFIXES), None
+    beside = any(PurePosixPath(name).is_relative_to(place) for name in images)
+    for name in files.names:
+        path = PurePosixPath(name)
+        if not path.is_relative_to(place) or name in images:
+            continue
+        first, *below = path.relative_to(place).parts
+        folder, suffix = place / first, path.suffix.lower()
+        if not below:
+            entry = name if suffix in known else None
+        elif folder.suffix.lower() == ".zarr":
+            entry = str(folder)
+        else:  # beside and above images, other folders are of something else
+            masks = len(below) == 1 and suffix in MASK_SUFFIXES
+            entry = str(folder) if masks and (not beside or (first,) in keys) else None
+        if entry is not None and entry != last:
+            last = entry
+            yield entry
+
+
+def _is_image(name: str, folder: PurePosixPath) -> bool:
+    path = PurePosixPath(name)
+    return path.parent == folder and path.suffix.lower() in _SUFFIXES
+
+
+def _stem(name: str) -> str:
+    """The name without a suffix that is known; of a folder of masks, its whole name."""
+    path = PurePosixPath(name)
+    known = path.suffix.lower() in (*LABEL_SUFFIXES, *OUTLINE_SUFFIXES, ".zarr")
+    return path.stem if known else path.name
+
+
+def _name(file: File) -> str:
+    return PurePosixPath(file.name).name
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name)

@@ -1,0 +1,62 @@
+"""Annotations as the tools of the field write them: the file name is the registry.
+
+A file is taken for what its content is, whatever its name:
+
+  >>> content = b'{"shapes": [{"label": "tumor", "points": [[1, 1], [4, 1], [4, 5]]}]}'
+  >>> (found,) = read_annotations(content, "a.json")
+  >>> found.objects[0].name
+  'tumor'
+"""
+
+import functools
+
+from jaxnuc.io.annotations.base import ImageAnnotations, Object, Reader
+from jaxnuc.io.text_files import parse_json, parse_xml
+from jaxnuc.registry import Registry
+
+__all__ = ["REGISTRY", "ImageAnnotations", "Object", "Reader", "read_annotations"]
+
+REGISTRY = Registry("annotation format", __name__, "Reader", base=Reader)
+
+
+def read_annotations(data: bytes, where: str, format: str = "") -> tuple[ImageAnnotations, ...]:
+    """Reads a file of annotations.
+
+    Args:
+      data: content of the file.
+      where: its address, for errors.
+      format: name of the format; empty: the one that accepts the content.
+
+    Returns:
+      The annotations of each image that the file is of.
+
+    Raises:
+      ValueError: the file is damaged or of no known format, or it holds something that is no
+        nucleus, such as a point; the message names the object and the way out.
+    """
+    content = _parsed(data, where)
+    if format:
+        reader: Reader = REGISTRY.build({"name": format})
+        if not reader.accepts(content):
+            raise ValueError(f"{where}: not of the format {format!r}; expected {reader.title}")
+        return reader.read(content, where)
+    for reader in _readers():
+        if reader.accepts(content):
+            return reader.read(content, where)
+    known = ", ".join(reader.title for reader in _readers())
+    raise ValueError(f"{where}: annotations of no known format; known are {known}")
+
+
+@functools.cache
+def _readers() -> tuple[Reader, ...]:
+    return tuple(REGISTRY.build({"name": name}) for name in REGISTRY.names())
+
+
+def _parsed(data: bytes, where: str) -> object:
+    """JSON as Python's lists and dictionaries, XML as its root element, else the bytes."""
+    if not data.strip():
+        raise ValueError(f"{where}: an empty file; export it again, or remove it")
+    if data[:4] == b"Iout" or data[:2] == b"PK":
+        return data
+    start = data.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n")[:1]
+    return parse_xml(data, where) if start == b"<" else parse_json(data, where)

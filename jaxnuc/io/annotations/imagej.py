@@ -1,0 +1,94 @@
+"""ImageJ's regions of interest: one `.roi`, or the zip of many that the ROI Manager saves."""
+
+import io
+import zipfile
+from typing import Any
+
+import numpy as np
+import shapely
+
+from jaxnuc.io.annotations import base
+from jaxnuc.io.annotations.base import ImageAnnotations, Object
+from jaxnuc.io.polygons import Pieces, Polygon, Shape, vertices
+
+_LARGEST = 16 << 20  # bytes of one region
+_MOST = 2**20  # regions of a file
+
+
+class Reader(base.Reader):
+    """Polygons, freehand and traced outlines, rectangles, ovals, and composites with holes.
+
+    The class is the property `class` of a region, else its group, `group 1`, else none. Its
+    coordinates are pixels: the corner of pixel (0, 0) is (0, 0).
+    """
+
+    title = "ImageJ's ROIs"
+
+    def accepts(self, content: Any) -> bool:
+        return isinstance(content, bytes) and content[:4] in (b"Iout", b"PK\3\4", b"PK\5\6")
+
+    def read(self, content: Any, where: str) -> tuple[ImageAnnotations, ...]:
+        if content[:4] == b"Iout":
+            return (ImageAnnotations((_object(content, where.rpartition("/")[2], where),)),)
+        try:
+            with zipfile.ZipFile(io.BytesIO(content)) as archive:
+                members = [m for m in archive.infolist() if m.filename.lower().endswith(".roi")]
+                if len(members) > _MOST or any(m.file_size > _LARGEST for m in members):
+                    raise ValueError(
+                        f"more than {_MOST} regions, or one of more than {_LARGEST} bytes"
+                    )
+                files = [(m.filename, archive.read(m)) for m in members]
+                others = [m.filename for m in archive.infolist() if m not in members]
+        except Exception as error:  # a damaged zip: errors of many types
+            raise ValueError(f"{where}: not a readable zip of ROIs ({error!s:.200})") from error
+        if others and not files:
+            raise ValueError(f"{where}: a zip without a .roi in it, but {others[0]!r:.60}")
+        return (ImageAnnotations(tuple(_object(data, name, where) for name, data in files)),)
+
+
+def _object(data: bytes, name: str, where: str) -> Object:
+    at = f"{where}: {name}"
+    try:
+        import roifile
+    except ImportError as error:
+        raise ImportError(
+            f"{where}: reading ImageJ's ROIs needs roifile: pip install jaxnuc[annotations]"
+        ) from error
+    try:
+        roi = roifile.ImagejRoi.frombytes(data)
+        paths = roi.coordinates(multi=True)
+        label = roi.properties.get("class") or (f"group {roi.group}" if roi.group else None)
+    except Exception as error:  # damaged files raise whatever they like
+        raise ValueError(f"{at}: not a readable ROI ({error!s:.200}); save it again") from error
+    kind = roi.roitype.name
+    if kind not in ("POLYGON", "FREEHAND", "TRACED", "RECT", "OVAL"):
+        raise ValueError(
+            f"{at} is a {kind.lower()}, which has no area; outline it, or remove it from the ROI "
+            "Manager"
+        )
+    if kind == "OVAL":
+        sides = (roi.right - roi.left) / 2, (roi.bottom - roi.top) / 2
+        shape: Shape = Polygon(base.ellipse((roi.left + sides[0], roi.top + sides[1]), sides))
+    else:
+        shape = _composed([vertices(path, at) for path in paths])
+    return Object(shape, label, name)
+
+
+def _composed(paths: list[np.ndarray]) -> Shape:
+    """The paths of a composite: one inside an odd number of others is a hole of the smallest."""
+    whole = [path for path in paths if len(path) >= 3]
+    if len(paths) == 1 or not whole:
+        return Polygon(paths[0] if paths else np.zeros((0, 2)))
+    rings = [shapely.Polygon(path) for path in whole]
+    around = [
+        [k for k, other in enumerate(rings) if k != n and other.contains(ring)]
+        for n, ring in enumerate(rings)
+    ]
+    holes: dict[int, list[np.ndarray]] = {
+        n: [] for n, found in enumerate(around) if len(found) % 2 == 0
+    }
+    for n, found in enumerate(around):
+        if len(found) % 2:
+            holes[min(found, key=lambda k: rings[k].area)].append(whole[n])
+    pieces = tuple(Polygon(whole[n], tuple(found)) for n, found in holes.items())
+    return pieces[0] if len(pieces) == 1 else Pieces(pieces)

@@ -1,0 +1,90 @@
+"""The nuclei of one image in a few numbers."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from jaxnuc.outputs.scene import Scene
+from jaxnuc.outputs.table import NucleiTable
+
+# Measurements of which the mean over the nuclei tells something; others are places and shapes.
+_STAINS = ("hematoxylin", "eosin")
+_INTENSITIES = ("_mean", "_background")
+_ENOUGH = 10  # nuclei: the median area of fewer says little
+_FULL = 0.6  # of an image: hardly any tissue has more nuclei
+
+
+def statistics(tables: Iterable[NucleiTable], scene: Scene) -> dict[str, Any]:
+    """Counts, areas, density and means of the stains or intensities.
+
+    Returns:
+      Plain numbers, as JSON has them, None where there is none:
+        `nuclei`;
+        `classes`, the number of nuclei by name, those without a class last, under `""`; empty where
+          no classes are predicted;
+        `median_area_px`, `median_area_um2`, `mean_area_px`, `mean_area_um2`;
+        `density_per_mm2` of the whole image;
+        `coverage`, the areas of all nuclei as a share of the image;
+        the means over the nuclei of `hematoxylin` and `eosin`, or of `intensity_mean` and
+          `intensity_background` (of three colors `red_mean` and so on), where these were measured.
+    """
+    counts: Counter[int] = Counter()
+    areas: list[np.ndarray] = []
+    measured: dict[str, list[np.ndarray]] = {}
+    for table in tables:
+        if not len(table):
+            continue
+        if table.classes is not None:
+            counts.update(table.classes.tolist())
+        areas.append(np.array([np.count_nonzero(mask.mask) for mask in table.masks]))
+        for name, column in table.measurements.items():
+            if name in _STAINS or name.endswith(_INTENSITIES):
+                measured.setdefault(name, []).append(column)
+    area = np.concatenate(areas) if areas else np.zeros(0)
+    pixels = scene.shape[0] * scene.shape[1]
+    classes = {name: counts[k] for k, name in enumerate(scene.class_names or ()) if k}
+    if counts[0]:
+        classes[""] = counts[0]
+    um2 = None if scene.mpp is None else scene.mpp**2
+    found: dict[str, Any] = {"nuclei": len(area), "classes": classes}
+    for name, value in (("median", _of(np.median, area)), ("mean", _of(np.mean, area))):
+        found[f"{name}_area_px"] = value
+        found[f"{name}_area_um2"] = None if value is None or um2 is None else value * um2
+    found["density_per_mm2"] = None if um2 is None else 1e6 * len(area) / (pixels * um2)
+    found["coverage"] = float(area.sum()) / pixels
+    # A nucleus without free pixels around it has no background.
+    return found | {name: _of(np.mean, np.concatenate(c)) for name, c in measured.items()}
+
+
+def doubts(found: Mapping[str, Any], trained: Sequence[float] | None) -> list[str]:
+    """Why nuclei are probably not what is in the image, a sentence each; empty where they may be.
+
+    Args:
+      found: from `statistics`.
+      trained: 5th, 50th and 95th percentile of the areas of nuclei that the network was trained on,
+        in the same pixels; None or empty: unknown.
+    """
+    if not found["nuclei"]:
+        return ["no nuclei were found"]
+    lines = []
+    middle = found["median_area_px"]
+    if trained and found["nuclei"] >= _ENOUGH and not trained[0] <= middle <= trained[-1]:
+        limit = (
+            f"more than {trained[0]:.0f}" if middle < trained[0] else f"less than {trained[-1]:.0f}"
+        )
+        lines.append(
+            f"the median nucleus has {middle:.0f} px², but 95 % of those that the network was "
+            f"trained on have {limit} px²: the image may need another resolution (--mpp, "
+            "--model-mpp) or another network"
+        )
+    if found["coverage"] > _FULL:
+        lines.append(f"nuclei cover {found['coverage']:.0%} of the image")
+    return lines
+
+
+def _of(function: Any, values: np.ndarray) -> float | None:
+    """A statistic of the finite values, None where there are none."""
+    finite = values[np.isfinite(values)]
+    return float(function(finite)) if len(finite) else None

@@ -1,0 +1,368 @@
+"""Folders of images with annotations of people's own: where they lie, and what they become."""
+
+import json
+import logging
+import pickle
+import shutil
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+
+from jaxnuc.cli.main import main
+from jaxnuc.data import sources
+from jaxnuc.data.sources.folder import Source
+from jaxnuc.labels import NUCLEI, label_set
+
+IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
+SQUARE = [[2, 1], [9, 1], [9, 7], [2, 7]]
+LABELS = np.zeros((20, 30), np.int32)
+LABELS[1:7, 2:9], LABELS[12:16, 20:28] = 1, 2
+
+
+def box(left, top, right, bottom):
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
+
+BOXES = (SQUARE, box(20, 12, 28, 16))
+
+
+def save(path, array):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix == ".npy":
+        np.save(path, array)
+    elif path.suffix == ".tif":
+        tifffile.imwrite(path, array)
+    else:
+        Image.fromarray(array).save(path)
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+def geojson(*boxes, **kinds):
+    """QuPath's objects: boxes without a class, and others by their class."""
+    return [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+            "properties": {"classification": {"name": name}} if name else {},
+        }
+        for name, ring in [*((None, each) for each in boxes), *kinds.items()]
+    ]
+
+
+def coco(*names, image=(20, 30)):
+    images = [
+        {"id": k, "file_name": f"x/{name}", "height": image[0], "width": image[1]}
+        for k, name in enumerate(names)
+    ]
+    annotations = [
+        {"image_id": k, "category_id": n + 1, "segmentation": [np.ravel(ring).tolist()]}
+        for k in range(len(names))
+        for n, ring in enumerate(BOXES)
+    ]
+    categories = [{"id": 1, "name": "tumor"}, {"id": 2, "name": "lymphocyte"}]
+    return {"images": images, "annotations": annotations, "categories": categories}
+
+
+def masks(root):
+    for k in (1, 2):
+        save(root / f"{k}.png", (k == LABELS).astype(np.uint8) * 255)
+
+
+def beside(root):  # Cellpose
+    shutil.move(root / "images" / "a.tif", root / "a.tif")
+    save(root / "a_masks.tif", LABELS.astype(np.uint16))
+
+
+def zarr_labels(root):
+    zarr = pytest.importorskip("zarr")
+    group = zarr.open_group(root / "labels" / "a.labels.ome.zarr", mode="w")
+    group.create_array("0", data=LABELS[None])
+    axes = [{"name": name} for name in "cyx"]
+    group.attrs["multiscales"] = [{"axes": axes, "datasets": [{"path": "0"}]}]
+
+
+LAYOUTS = {
+    "ids beside": beside,
+    "StarDist": lambda root: save(root / "masks" / "a.tif", LABELS.astype(np.float32)),
+    "OME-Zarr": zarr_labels,
+    "a folder of masks": lambda root: masks(root / "masks" / "a"),
+    "QuPath": lambda root: write(root / "annotations" / "a.tif.geojson", geojson(*BOXES)),
+    "QuPath beside": lambda root: write(root / "images" / "a.geojson", geojson(*BOXES)),
+    "COCO": lambda root: write(root / "annotations.json", coco("a.tif")),
+    "COCO of one": lambda root: write(root / "labels" / "a.coco.json", coco("a.tif", "b.tif")),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts(tmp_path, layout):
+    save(tmp_path / "images" / "a.tif", IMAGE)
+    LAYOUTS[layout](tmp_path)
+    source = pickle.loads(pickle.dumps(sources.create("folder", root=tmp_path)))
+    assert source.ids == ["a"]
+    for _ in range(2):
+        sample = source[0]
+        np.testing.assert_array_equal(sample.image, IMAGE)
+        np.testing.assert_array_equal(sample.instances, LABELS)
+        assert sample.ignore is None or not sample.ignore.any()
+    if "COCO" in layout:
+        assert source.label_set.groups == ("lymphocyte", "tumor")
+        np.testing.assert_array_equal(sample.classes, np.array([0, 2, 1])[LABELS])
+    else:
+        assert source.label_set is sample.classes is None
+
+
+@pytest.mark.parametrize(
+    ("label_from", "array"),
+    [
+        ("colors", np.stack([LABELS * 100, LABELS * 7, LABELS == 2], -1).astype(np.uint8)),
+        ("masks", np.stack([LABELS == 1, LABELS == 2]).astype(np.uint8) * 255),
+        ("components", np.uint8(255) * (LABELS > 0)),
+    ],
+)
+def test_label_images_of_other_forms(tmp_path, label_from, array):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.tif", array)
+    found = Source(tmp_path, annotations={"label_from": label_from})[0].instances
+    assert len(np.unique(found)) == 3
+    np.testing.assert_array_equal(np.unique(found, return_inverse=True)[1].reshape(20, 30), LABELS)
+    if label_from != "components":
+        with pytest.raises(ValueError, match=r"label_from='colors'|save each image on its own"):
+            Source(tmp_path)[0]
+
+
+def test_masks_that_overlap_and_the_pickles_of_cellpose(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "masks" / "a" / "x1.png", np.pad(np.ones((9, 9), np.uint8), ((0, 11), (0, 21))))
+    save(tmp_path / "masks" / "a" / "x2.png", np.pad(np.ones((5, 5), np.uint8), ((4, 11), (4, 21))))
+    sample = Source(tmp_path)[0]
+    assert np.bincount(sample.instances.ravel())[1:].tolist() == [81 - 25, 25]
+    assert (sample.covered[..., 0] == 1).sum() == 25
+    shutil.rmtree(tmp_path / "masks")
+    np.save(tmp_path / "images" / "a_seg.npy", {"masks": LABELS}, allow_pickle=True)
+    with pytest.raises(ValueError, match=r"a_seg\.npy: holds pickled .* --save_tif"):
+        Source(tmp_path)[0]
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    """Writes an annotation file of image `a` and opens the source."""
+    save(tmp_path / "images" / "a.png", IMAGE)
+
+    def opened(features, classes=None, **arguments):
+        write(tmp_path / "labels" / "a.geojson", features)
+        if classes is not None:
+            write(tmp_path / "classes.yaml", classes)
+        return Source(tmp_path, annotations=arguments or None)
+
+    return opened
+
+
+def test_regions_ignored_and_dropped_objects(annotated):
+    features = geojson(
+        **{"Region*": box(0, 0, 20, 20), "Ignore*": box(10, 10, 14, 14)},
+        tumor=SQUARE,
+        dirt=box(1, 9, 5, 12),
+        vague=box(15, 0, 18, 3),
+    )
+    classes = "classes:\r\n  tumor:\r\nignore: [vague]\r\ndrop: [dirt]\r\n"
+    source = annotated(features, classes)
+    sample = source[0]
+    ignore = np.ones((20, 30), bool)
+    ignore[:, :20] = False
+    ignore[10:14, 10:14] = ignore[:3, 15:18] = True
+    np.testing.assert_array_equal(sample.ignore, ignore)
+    np.testing.assert_array_equal(sample.instances, LABELS == 1)
+    assert source.label_set.groups == ("tumor",)
+    assert source.ignores
+
+
+def test_what_is_no_nucleus_here_is_counted(annotated):
+    small = box(3, 2, 5, 4)
+    features = geojson(SQUARE, SQUARE, box(40, 1, 50, 5), box(-3, -3, 2, 2), small, small[:2])
+    features += geojson(b=box(10.6, 10.6, 10.9, 10.9))
+    sample = annotated(features)[0]
+    counts = {key: n for key, n in sample.meta.items() if key.endswith("_regions") and n}
+    assert counts == {
+        "outside_regions": 1,
+        "duplicate_regions": 1,
+        "skipped_regions": 1,
+        "hidden_regions": 1,
+        "unnamed_regions": 4,
+    }
+    assert sample.meta["regions"] == 7
+    np.testing.assert_array_equal(sample.instances[:2, :2], 2)  # clipped at the border
+    assert (sample.covered > 0).sum() == 4
+    # Without a class among others that have one: the class is ignored, the nucleus is not.
+    assert np.unique(sample.classes).tolist() == [-1, 0]
+
+
+def test_other_units_and_other_levels(annotated):
+    whole = annotated(geojson(*BOXES))[0]
+    at_40x = [[[400 + 2 * x, 600 + 2 * y] for x, y in ring] for ring in BOXES]
+    part = annotated(geojson(*at_40x), scale=0.5, origin=(400, 600))[0]
+    np.testing.assert_array_equal(part.instances, whole.instances)
+    with pytest.raises(ValueError, match=r"none of its 2 nuclei lies in the image.*an origin"):
+        annotated(geojson(*at_40x))[0]
+    write(annotated(geojson()).root / "labels" / "a.geojson", coco("a.png", image=(40, 60)))
+    with pytest.raises(ValueError, match=r"\(40, 60\) pixels, the image has \(20, 30\); give sc"):
+        annotated(coco("a.png", image=(40, 60)))[0]
+    with pytest.raises(ValueError, match="do not belong together"):
+        annotated(coco("a.png", image=(40, 30)))[0]
+    hovernet = {"nuc": {"1": {"contour": box(4, 2, 17, 13), "type": 1}}}  # inclusive, at 40x
+    expected = np.zeros((20, 30), int)
+    expected[1:7, 2:9] = 1
+    np.testing.assert_array_equal(annotated(hovernet, scale=0.5)[0].instances, expected)
+
+
+def test_a_slide_of_hamamatsu_needs_the_place_of_its_image(annotated):
+    """Nanometers from the slide's center: the image of 30 x 20 pixels of 500 nm lies around it."""
+    listed = "".join(
+        f"<point><x>{500 * (x - 15)}</x><y>{500 * (y - 10)}</y></point>" for x, y in SQUARE
+    )
+    ndpa = (
+        '<annotations><ndpviewstate id="1"><title>b</title><coordformat>nanometers</coordformat>'
+        f'<annotation type="freehand"><pointlist>{listed}</pointlist></annotation>'
+        "</ndpviewstate></annotations>"
+    )
+    with pytest.raises(ValueError, match="give `origin`"):
+        annotated(ndpa)[0]
+    found = annotated(ndpa, origin=(-7.5, -5), scale=2.0)[0]
+    np.testing.assert_array_equal(found.instances, LABELS == 1)
+
+
+def test_files_that_do_not_match(tmp_path):
+    for stem in "ab":
+        save(tmp_path / "images" / f"{stem}.png", IMAGE)
+    write(tmp_path / "annotations.json", coco("a.png"))
+    with pytest.raises(ValueError, match=r"images/b\.png: no label with this stem"):
+        Source(tmp_path)
+    write(tmp_path / "annotations.json", coco("a.png", "b.png", "c.png"))
+    with pytest.raises(ValueError, match=r"annotates 'c\.png' and is not beside it \(1 of 3"):
+        Source(tmp_path)
+    write(tmp_path / "annotations.json", coco("a.png", "b.png"))
+    assert len(Source(tmp_path)) == 2
+    write(tmp_path / "labels" / "a.json", coco("z.png", "y.png"))
+    save(tmp_path / "labels" / "b.png", LABELS.astype(np.uint8))
+    source = Source(tmp_path, split="all")
+    with pytest.raises(ValueError, match=r"0 of its 2 images are called 'a\.png'"):
+        source[0]
+    save(tmp_path / "masks" / "b.png", LABELS.astype(np.uint8))
+    with pytest.raises(ValueError, match="both labels and masks hold annotations; give labels="):
+        Source(tmp_path)
+    write(tmp_path / "labels" / "b.json", coco("b.png"))
+    with pytest.raises(ValueError, match=r"labels/b\.json and labels/b\.png have the same stem"):
+        Source(tmp_path, labels="labels")
+    assert len(Source(tmp_path, labels="annotations.json")) == 2
+    with pytest.raises(ValueError, match=r"unknown argument of annotations: 'scael'.*'scale'"):
+        Source(tmp_path, annotations={"scael": 2})
+
+
+def test_splits_have_the_classes_of_all(tmp_path):
+    for split, kind in (("train", "b"), ("test", "a")):
+        save(tmp_path / split / "images" / "1.png", IMAGE)
+        write(tmp_path / split / "labels" / "1.json", geojson(**{kind: SQUARE}))
+    assert [Source(tmp_path, split=s).label_set.groups for s in ("train", "test")] == [
+        ("a", "b")
+    ] * 2
+    assert Source(tmp_path, split="train")[0].classes.max() == 2
+
+
+CLASSES = """
+classes:
+  epithelium: {from: [Tumour, Gland], node: epithelial}
+  immune cell: {from: [lymphocyte, plasma], node: immune}
+  dead: {from: [apoptotic], node: necrotic}
+"""
+NAMED = {"Tumour": SQUARE, "plasma": box(20, 12, 28, 16), "Gland": box(12, 1, 16, 5)}
+NAMED |= {"lymphocyte": box(12, 8, 16, 11), "apoptotic": box(3, 12, 8, 16)}
+
+
+def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
+    """As PanNuke's epithelial and other superclasses, in one head."""
+    source = annotated(geojson(**NAMED), CLASSES)
+    assert source.label_set.groups == ("epithelium", "immune cell", "dead")
+    assert source.label_set.tree is NUCLEI
+    lookup = source.label_set.to(label_set("superclasses"))
+    assert [label_set("superclasses").groups[k - 1] for k in lookup[1:4]] == [
+        *("epithelial", "immune", "other")
+    ]
+    sample = source[0]
+    groups = {sample.classes[y + 1, x + 1]: name for name, ((x, y), *_) in NAMED.items()}
+    assert groups == {1: "Gland", 2: "lymphocyte", 3: "apoptotic"}
+    mixed = sources.create("mixture", sources=[source, source], label_set="superclasses")
+    assert mixed[0].classes.max() == 4
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        (CLASSES.replace("Tumour", "Tumuor"), r"class 'epithelium' is of 'Tumuor', which is in no"),
+        (CLASSES.replace("Tumour", "Tumuor"), r"found are Gland \(1\), Tumour \(1\).*'Tumour'\?"),
+        (CLASSES.replace(", Gland", ""), r"lacks 'Gland', which the annotations have.*to drop"),
+        (CLASSES.replace("plasma", "Gland"), "'Gland' is listed under class 'epithelium' and"),
+        (CLASSES.replace("node: immune", "node: imune"), "'imune'.*did you mean 'immune'"),
+        (CLASSES.replace(", node: immune", ""), "class 'immune cell' has no `node`"),
+        (CLASSES.replace("from: [apop", "form: [apop"), "unknown key of .*'form'.*'from'"),
+        (CLASSES.replace("classes", "clases"), "unknown key in .*'clases'.*'classes'"),
+        (CLASSES.replace("[apoptotic]", "apoptotic"), "'from' is 'apoptotic'; expected a list"),
+        ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
+        ("a: [", "not readable as YAML"),
+        ("3", "holds 3; expected the keys classes"),
+    ],
+)
+def test_what_is_wrong_with_classes_is_said(annotated, classes, message):
+    with pytest.raises(ValueError, match=message) as error:
+        annotated(geojson(**NAMED), classes)
+    assert "classes.yaml" in str(error.value)
+
+
+def test_a_class_that_only_other_images_have(annotated):
+    rare = CLASSES.replace("[apoptotic]", "[apoptotic, mitosis]") + "absent: [mitosis]"
+    assert len(annotated(geojson(**NAMED), rare).label_set.groups) == 3
+
+
+def test_a_mask_given_for_ids_is_warned_of(tmp_path, caplog):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", np.uint8(255) * (LABELS > 0))
+    with caplog.at_level(logging.WARNING):
+        assert Source(tmp_path)[0].instances.max() == 255
+    assert "label_from='components'" in caplog.text
+
+
+def test_inspection_of_ones_own_annotations(annotated, capsys, tmp_path):
+    """What is odd is named with its image; the status is that of the errors."""
+    features = geojson(SQUARE, box(40, 1, 50, 5), box(8, 6, 12, 12))
+    features += geojson(tumor=box(20, 12, 28, 16)) * 2
+    annotated(features)
+    save(tmp_path / "images" / "b.png", IMAGE[::-1].copy())
+    save(tmp_path / "labels" / "b.png", np.uint8(255) * (LABELS > 0))
+    command = [
+        "inspect",
+        "folder",
+        str(tmp_path),
+        "--split",
+        "all",
+        "--output",
+        str(tmp_path / "o"),
+    ]
+    assert main(command) == 0
+    text = capsys.readouterr().out
+    for expected in (
+        "nuclei per class: tumor: 1, ignored: 3",
+        "unknown: 2; give `mpp`",
+        "regions left out, outside of the image (1)\n  train/a: 1",
+        "regions left out, drawn twice (1)\n  train/a: 1",
+        "nuclei that overlap (1)\n  train/a: 1: id 1",
+        "nuclei of no class, which is ignored (2)\n  train/a: 2\n  train/b: 1",
+        "labels of one number (1)\n  train/b: 255 in 2 pieces; if it is a mask",
+    ):
+        assert expected in text
+    save(tmp_path / "labels" / "b.png", LABELS[1:].astype(np.uint8))
+    assert main(command) == 1
+    assert "labels/b.png: labels of (19, 30)" in capsys.readouterr().out
