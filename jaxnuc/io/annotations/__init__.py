@@ -8,6 +8,8 @@ A file is taken for what its content is, whatever its name:
   'tumor'
 """
 
+import functools
+
 from jaxnuc.io.annotations.base import ImageAnnotations, Object, Reader
 from jaxnuc.io.text_files import parse_json, parse_xml
 from jaxnuc.registry import Registry
@@ -38,13 +40,16 @@ def read_annotations(data: bytes, where: str, format: str = "") -> tuple[ImageAn
         if not reader.accepts(content):
             raise ValueError(f"{where}: not of the format {format!r}; expected {reader.title}")
         return reader.read(content, where)
-    readers = [REGISTRY.build({"name": name}) for name in REGISTRY.names()]
-    for reader in readers:
+    for reader in _readers():
         if reader.accepts(content):
             return reader.read(content, where)
-    raise ValueError(
-        f"{where}: annotations of no known format; known are {', '.join(r.title for r in readers)}"
-    )
+    known = ", ".join(reader.title for reader in _readers())
+    raise ValueError(f"{where}: annotations of no known format; known are {known}")
+
+
+@functools.cache
+def _readers() -> tuple[Reader, ...]:
+    return tuple(REGISTRY.build({"name": name}) for name in REGISTRY.names())
 
 
 def _parsed(data: bytes, where: str) -> object:

@@ -5,6 +5,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
+from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.polygons import Patch, Shape
 
 
@@ -62,7 +63,7 @@ class Reader(ABC):
         """Whether a file is of this format; no two formats accept the same.
 
         Args:
-          content: what JSON holds, the root element of XML, or the bytes of another file.
+          content: what JSON holds, the root element of XML, or the bytes of a zip or ROI.
         """
 
     @abstractmethod
@@ -134,10 +135,19 @@ def rectangle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def patch_of_runs(starts: np.ndarray, stops: np.ndarray, height: int) -> Patch:
-    """The pixels of half-open runs down the columns of an image of this height; no run: none."""
+    """The pixels of half-open runs down the columns of an image of this height; no run: none.
+
+    Raises:
+      ValueError: they reach over more than `MOST_PIXELS`.
+    """
     if not len(starts):
         return Patch(0, 0, np.zeros((0, 0), bool))
     left, right = int(starts.min()) // height, int(stops.max() - 1) // height
+    if (right - left + 1) * height > MOST_PIXELS:
+        raise ValueError(
+            f"a mask over {right - left + 1} columns of {height} pixels, more than the "
+            f"{MOST_PIXELS} pixels that are read"
+        )
     change = np.zeros((right - left + 1) * height + 1, np.int8)
     change[starts - left * height] += 1
     change[stops - left * height] -= 1

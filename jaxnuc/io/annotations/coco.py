@@ -110,6 +110,6 @@ def _mask(found: Mapping[str, Any], size: tuple[int, int] | None, at: str) -> Sh
         )
     try:
         runs = decode_coco(found["counts"], own[0] * own[1])
+        return base.patch_of_runs(*runs, own[0])
     except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"{at}: {error!s:.200}; export it again") from error
-    return base.patch_of_runs(*runs, own[0])

@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxnuc.io.annotations import base
 from jaxnuc.io.annotations.base import ImageAnnotations, Object, size_or_none
+from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.polygons import Patch, Polygon, Shape, vertices
 
 _OTHERS = ("box", "polyline", "points", "cuboid", "skeleton")
@@ -72,8 +73,11 @@ def _shape(element: Element, at: str) -> Shape:
         counts = np.array(element.get("rle", "").split(","), np.int64)
     except (ValueError, OverflowError) as error:
         raise ValueError(f"{at}: numbers of a mask are missing or damaged ({error})") from error
+    vertices([[left, top]], at)  # refuses a place far away
     # Along the rows of the box, background first.
-    if min(width, height) < 1 or (counts < 0).any() or counts.sum() != width * height:
+    pixels = width * height
+    wrong = not 0 < width <= pixels <= MOST_PIXELS or (counts < 0).any()
+    if wrong or counts.sum() != pixels:
         raise ValueError(
             f"{at}: run lengths of {counts.sum()} pixels for a mask of {height} x {width}; export "
             "it again"

@@ -8,9 +8,10 @@ import numpy as np
 
 from jaxnuc.outputs.formats import base
 from jaxnuc.outputs.measure import measure
-from jaxnuc.outputs.outlines import contour
+from jaxnuc.outputs.outlines import contour, outline
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.postprocess.masks import Mask
 
 
 class Format(base.Format):
@@ -18,8 +19,9 @@ class Format(base.Format):
 
     All in pixels of the masks' grid, whose magnification is `mag`: 10 / mpp, null where unknown.
     Boxes are half-open (row, col); centroids and contours are (x, y). Contours run through the
-    centers of the border pixels, as OpenCV's; of a mask in pieces, around the largest. `type_prob`
-    is the probability of the class; both are null where there are none.
+    centers of the border pixels, as OpenCV's; of a mask in pieces, around the largest. Where they
+    would have no area, as of two pixels, they run along the borders of the pixels. `type_prob` is
+    the probability of the class; both are null where there are none.
     """
 
     suffix = ".hovernet.json"
@@ -42,7 +44,7 @@ class Format(base.Format):
                     nucleus = {
                         "bbox": [[top, left], [bottom, right]],
                         "centroid": places[k],
-                        "contour": contour(mask)[:, ::-1].tolist(),
+                        "contour": _contour(mask)[:, ::-1].tolist(),
                         "type_prob": probability,
                         "type": class_id,
                     }
@@ -50,6 +52,14 @@ class Format(base.Format):
                     n += 1
             file.write("\n}}\n")
         return n
+
+
+def _contour(mask: Mask) -> np.ndarray:
+    """(K, 2) (row, col): a polygon with an area, which programs that draw contours need."""
+    through = contour(mask)
+    row, col = through.T
+    twice_area = np.dot(row, np.roll(col, -1)) - np.dot(col, np.roll(row, -1))
+    return through if twice_area else outline(mask).outer[:-1]
 
 
 def centroids(measurements: dict[str, np.ndarray]) -> np.ndarray:

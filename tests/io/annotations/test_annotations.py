@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import zipfile
 
 import numpy as np
@@ -324,6 +325,12 @@ BAD = {
     "annotation 1 is of the category 9": BOX
     | {"annotations": [{"id": 1, "image_id": 7, "category_id": 9}]},
     "run lengths of size": coco([{"size": [3, 3], "counts": [9]}]),
+    "a mask over 99999 columns": {"categories": BOX["categories"]}
+    | {"images": [{"id": 7, "file_name": "a", "height": 99999, "width": 99999}]}
+    | {"annotations": [coco([{"size": [99999] * 2, "counts": [0, 99999**2]}])["annotations"][0]]},
+    "for a mask of 99999 x 99999": CVAT.replace('height="6"', 'height="99999"').replace(
+        'width="5"', 'width="99999"'
+    ),
     "add up to its 216 pixels": coco([{"size": list(SHAPE), "counts": [9]}]),
     "`images` holds .* an id of its own": BOX | {"images": [BOX["images"][0]] * 2},
     "box 0 .* which is no outline": CVAT.replace("<mask", "<box").replace("</mask", "</box"),
@@ -344,3 +351,46 @@ def test_what_is_no_nucleus_is_named(message):
         painted(BAD[message], "x/bad.file")
     assert str(error.value).startswith("x/bad.file: ")
     assert "\n" not in str(error.value)
+
+
+def spoiled(content, values):
+    """Copies of parsed JSON or XML with one value replaced or left out."""
+    if isinstance(content, dict):
+        for key in content:
+            yield {k: v for k, v in content.items() if k != key}
+    if isinstance(content, dict | list):
+        for key in content if isinstance(content, dict) else range(len(content)):
+            inner = content[key]
+            for changed in [*values, *spoiled(inner, values)]:
+                copy = dict(content) if isinstance(content, dict) else list(content)
+                copy[key] = changed
+                yield copy
+
+
+def spoiled_text(text):
+    """Copies of XML with one attribute or text replaced."""
+    for match in re.finditer(r'"[^"]*"|>[^<>]+<', text):
+        for value in ("", "x", "-1", "1e999", "nan", "3.5", "9" * 30):
+            start, end = match[0][0], match[0][-1]
+            yield f"{text[: match.start()]}{start}{value}{end}{text[match.end() :]}"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name != "imagej"])
+def test_damaged_files_are_refused_or_read(name):
+    """Whatever a value is, the error names the file, or the nuclei can be drawn."""
+    text = FILES[name][0]
+    if text[0] == "<":
+        files = [each.encode() for each in spoiled_text(text)]
+    else:
+        odd = [None, True, -1, 3.5, 1e999, 10**30, "x", [], {}, [[]], [None], {"x": 1}]
+        files = [json.dumps(each).encode() for each in spoiled(json.loads(text), odd)]
+    refused = 0
+    for data in files[:: 1 + len(files) // 200]:
+        try:
+            found = read_annotations(data, "a/f")
+        except ValueError as error:
+            refused += str(error).startswith("a/f: ") or pytest.fail(str(error))
+        else:
+            for each in found:
+                rasterize([one.shape for one in each.objects], SHAPE, each.convention)
+    assert refused > 10
