@@ -1,5 +1,6 @@
 """Files of microscopes, as the plugins of bioio read them: ND2, LIF, DV and others."""
 
+import copyreg
 import math
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,8 @@ class MicroscopyImage(BlockImage):
             raise ImportError(
                 f"{path}: reading it needs bioio: pip install jaxnuc[microscopy]"
             ) from error
+        # To import it makes all errors be pickled with their causes (tblib), which many cannot be.
+        copyreg.dispatch_table.pop(CorruptRegion, None)
         try:
             image = bioio.BioImage(path)
         except UnsupportedFileFormatError as error:
@@ -117,6 +120,6 @@ def _pixel_size(image: Any) -> tuple[float, float] | None:
     """Sides of a pixel in micrometers."""
     sizes = image.physical_pixel_sizes
     sides = [math.nan if side is None else float(side) for side in (sizes.Y, sizes.X)]
-    if sides == [1.0, 1.0] and sizes.Z == 1.0:  # what the readers fill in where they know nothing
+    if sides == [1.0, 1.0]:  # what microscopes write, and readers fill in, without a calibration
         return None
     return in_microns(sides[0], sides[1], ("um", "um"))
