@@ -147,6 +147,7 @@ def _predict_image(
             mpp,
             scale,
             runner.predictor.decode.class_names,
+            runner.predictor.decode.colors,
             pixels=view,
             file=path.name,
             full_shape=image.shape,

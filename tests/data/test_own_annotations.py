@@ -13,7 +13,8 @@ from PIL import Image
 from jaxnuc.cli.main import main
 from jaxnuc.data import sources
 from jaxnuc.data.sources.folder import Source
-from jaxnuc.labels import NUCLEI, label_set
+from jaxnuc.labels import NUCLEI, LabelSet, label_set
+from jaxnuc.outputs import Scene
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 SQUARE = [[2, 1], [9, 1], [9, 7], [2, 7]]
@@ -275,7 +276,7 @@ def test_splits_have_the_classes_of_all(tmp_path):
 
 CLASSES = """
 classes:
-  epithelium: {from: [Tumour, Gland], node: epithelial}
+  epithelium: {from: [Tumour, Gland], node: epithelial, color: [200, 0, 0]}
   immune cell: {from: [lymphocyte, plasma], node: immune}
   dead: {from: [apoptotic], node: necrotic}
 """
@@ -288,6 +289,13 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
     source = annotated(geojson(**NAMED), CLASSES)
     assert source.label_set.groups == ("epithelium", "immune cell", "dead")
     assert source.label_set.tree is NUCLEI
+    assert source.label_set.colors == ((200, 0, 0), None, None)
+    assert (
+        LabelSet.from_json(json.loads(json.dumps(source.label_set.to_json()))) == source.label_set
+    )
+    scene = Scene("a", (9, 9), colors=(None, *source.label_set.colors), class_names=tuple("abcd"))
+    palette = Scene("a", (9, 9))
+    assert [scene.color(k) for k in (0, 1, 2)] == [palette.color(0), (200, 0, 0), palette.color(2)]
     lookup = source.label_set.to(label_set("superclasses"))
     assert [label_set("superclasses").groups[k - 1] for k in lookup[1:4]] == [
         *("epithelial", "immune", "other")
@@ -311,6 +319,8 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
         (CLASSES.replace("from: [apop", "form: [apop"), "unknown key of .*'form'.*'from'"),
         (CLASSES.replace("classes", "clases"), "unknown key in .*'clases'.*'classes'"),
         (CLASSES.replace("[apoptotic]", "apoptotic"), "'from' is 'apoptotic'; expected a list"),
+        (CLASSES.replace("[200, 0, 0]", "red"), "'color' is 'red'; expected .red, green, blue"),
+        (CLASSES.replace("200,", "300,"), r"'color' is \[300, 0, 0\]"),
         ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
         ("a: [", "not readable as YAML"),
         ("3", "holds 3; expected the keys classes"),
