@@ -23,10 +23,15 @@ CHECKED = ["jaxnuc.losses", "jaxnuc.models", "jaxnuc.representations"]
 install_import_hook(CHECKED, "shape_checker.check")
 
 # A program of the tests runs once or twice: what the compiler does to make it fast would not pay,
-# and takes two thirds of the time. JAX reads this when it starts.
+# and takes two thirds of the time. In one piece it compiles with less work than in one a core. JAX
+# reads this when it starts.
 os.environ.setdefault(
-    "XLA_FLAGS", "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    "XLA_FLAGS",
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+    " --xla_cpu_parallel_codegen_split_count=1",
 )
+# Where there is a compilation cache, it keeps small programs too: nearly all of them are small.
+os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 # Each test process has its own compilation cache: one might read what another has half written.
 if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.environ:

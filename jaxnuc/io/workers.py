@@ -1,4 +1,4 @@
-"""Work in other processes: results come in order, and only a few tasks wait at a time."""
+"""Work in other processes and threads: results come in order, and only a few tasks wait."""
 
 import multiprocessing
 import os
@@ -6,10 +6,11 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -64,6 +65,33 @@ def ordered_map(
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def threaded_map(
+    function: Callable[[S], T], items: Iterable[S], threads: int, ahead: int
+) -> Iterator[T]:
+    """Calls a function on every item, in threads, and yields the results in order.
+
+    Args:
+      function: that threads may call at the same time.
+      items: taken in the calling thread.
+      threads: number of them.
+      ahead: results, done or under way, that wait at most.
+
+    Raises:
+      Exception: whatever the function or the items raise; the rest is not begun.
+    """
+    waiting: deque[Future[T]] = deque()
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def follow_parent() -> None:

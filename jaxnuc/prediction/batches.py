@@ -1,4 +1,4 @@
-"""Networks on a stream of patches of one shape, in batches on all devices."""
+"""Networks on a stream of patches, in batches on all devices."""
 
 import math
 import time
@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar
 
 import jax
 import numpy as np
@@ -16,6 +16,25 @@ from jaxnuc.prediction.symmetries import Maps
 from jaxnuc.run.devices import compile_forward
 
 T = TypeVar("T")
+
+WAITING = 4  # batches of patches that may wait for others of their shape
+
+
+@dataclass
+class _Queue(Generic[T]):
+    """Patches of one shape on their way.
+
+    Each becomes several images, one for each symmetry, which may be in several batches.
+
+    Attributes:
+      images: of the next batch.
+      patches: without maps, and their numbers of images.
+      maps: of each image, those of every network.
+    """
+
+    images: list[np.ndarray] = field(default_factory=list)
+    patches: deque[tuple[T, int]] = field(default_factory=deque)
+    maps: list[list[Maps]] = field(default_factory=list)
 
 
 @dataclass
@@ -47,43 +66,41 @@ class BatchRunner:
     def __call__(
         self, patches: Iterable[tuple[T, np.ndarray]]
     ) -> Iterator[tuple[T, Maps, tuple[Maps, ...]]]:
-        """The maps of every patch, in their order.
+        """The maps of every patch; those of one shape in their order.
 
         Args:
-          patches: anything, and the pixels (S, S, 3) uint8 that belong to it, normalized, all of
-            one side S, with as many pixels of their surroundings as the network's margin. A short
-            last batch is filled up with black images.
+          patches: anything, and the pixels (H, W, 3) uint8 that belong to it, normalized, with as
+            many pixels of their surroundings as the network's margin. A batch holds those of one
+            shape. One that is not full is filled up with black images, at the end, or where
+            `WAITING` batches of patches wait for others of their shape.
 
         Yields:
           What came with the pixels; their `{map: (h, w, C) float32}`; and the same of each member
           of the average where the predictor measures agreement, else nothing.
         """
-        # A patch becomes several images, one for each symmetry, which may be in several batches.
-        pending: deque[tuple[T, int]] = deque()  # patches without maps, and their number of images
-        maps: list[list[Maps]] = []  # of each image, those of every network
-        running: deque[tuple[Any, int]] = deque()  # batches on the devices
-        images: list[np.ndarray] = []  # of the next batch
+        queues: dict[tuple[int, ...], _Queue[T]] = {}  # by the shape of the patches
+        running: deque[tuple[_Queue[T], Any, int]] = deque()  # batches on the devices
 
-        def start() -> None:
-            count = len(images)
-            images.extend([np.zeros_like(images[0])] * (self.size - count))
-            batch = np.stack(images)
-            running.append(([network(batch) for network in self._networks], count))
-            images.clear()
+        def start(queue: _Queue[T]) -> None:
+            count = len(queue.images)
+            queue.images.extend([np.zeros_like(queue.images[0])] * (self.size - count))
+            batch = np.stack(queue.images)
+            running.append((queue, [network(batch) for network in self._networks], count))
+            queue.images.clear()
 
         def finish() -> Iterator[tuple[T, Maps, tuple[Maps, ...]]]:
-            batch, count = running.popleft()
+            queue, batch, count = running.popleft()
             with self._waiting("device"):
                 batch = jax.device_get(batch)
-            maps.extend(
+            queue.maps.extend(
                 [{name: m[i] for name, m in each.items()} for each in batch] for i in range(count)
             )
-            while pending and len(maps) >= pending[0][1]:
-                patch, number = pending.popleft()
-                by_network = zip(*maps[:number], strict=True)
+            while queue.patches and len(queue.maps) >= queue.patches[0][1]:
+                patch, number = queue.patches.popleft()
+                by_network = zip(*queue.maps[:number], strict=True)
                 members = self._average.restore([m for each in by_network for m in each])
                 merged = self._average.average(members)
-                del maps[:number]
+                del queue.maps[:number]
                 with self._waiting("decoding"):
                     yield patch, merged, members if self.predictor.agreement else ()
 
@@ -95,15 +112,21 @@ class BatchRunner:
                 break
             patch, pixels = following
             transformed = self._average.images(pixels)
-            pending.append((patch, len(transformed)))
+            queue = queues.setdefault(pixels.shape, _Queue())
+            queue.patches.append((patch, len(transformed)))
             for image in transformed:
-                images.append(image)
-                if len(images) == self.size:
-                    start()
+                queue.images.append(image)
+                if len(queue.images) == self.size:
+                    start(queue)
+            if sum(len(each.images) for each in queues.values()) >= WAITING * self.size:
+                start(max(queues.values(), key=lambda each: len(each.images)))
             while len(running) > 1:
                 yield from finish()
-        if images:
-            start()
+        for queue in queues.values():
+            if queue.images:
+                start(queue)
+            while len(running) > 1:
+                yield from finish()
         while running:
             yield from finish()
 

@@ -103,7 +103,7 @@ def _done(name: str, path: Path) -> ImageOfRun | None:
             "height": height,
             "width": width,
             "mpp": settings["mpp"],
-            "seconds": round(summary["seconds"]["network"] + summary["seconds"]["files"], 2),
+            "seconds": round(_seconds(summary["seconds"]), 2),
             "corrupt_regions": len(summary["corrupt"]),
             **statistics,
         }
@@ -117,3 +117,8 @@ def _done(name: str, path: Path) -> ImageOfRun | None:
         report.name if report.is_file() else "",
         thumbnail.read_bytes() if thumbnail.is_file() else b"",
     )
+
+
+def _seconds(taken: Mapping[str, float]) -> float:
+    """The sum of all times; those in which one waited for another are within them."""
+    return sum(value for name, value in taken.items() if not name.startswith("waiting"))

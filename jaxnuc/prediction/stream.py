@@ -5,19 +5,19 @@ decode the tiles; each waits for the others with no more in memory than a few ti
 """
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from jaxnuc.io import LargeImage
 from jaxnuc.io.large_image import WHOLE_PIXELS, squares
-from jaxnuc.io.workers import ordered_map
+from jaxnuc.io.workers import ordered_map, threaded_map
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.decoding import decode_tile
 from jaxnuc.prediction.patches import Patch, assemble, fitting, patches, read
+from jaxnuc.prediction.predictor import Predictor
 from jaxnuc.prediction.stitching import gather
 from jaxnuc.prediction.tiles import Tile, Tiling
 
@@ -29,6 +29,40 @@ class Row(NamedTuple):
 
     row: int
     nuclei: NucleiTable
+
+
+class PatchReader:
+    """Reads the patches of an image as the networks see them; threads may share it."""
+
+    def __init__(self, image: LargeImage, tiling: Tiling, predictor: Predictor, patch: int) -> None:
+        """Reads what the normalization needs of the image.
+
+        Args:
+          image: at the model's resolution.
+          tiling: of the image; its overlap is also that of the patches.
+          predictor: the networks.
+          patch: longest side of a patch; less for a small image, see `fitting`.
+
+        Raises:
+          CorruptRegion: nothing of the image can be read.
+        """
+        fixed = predictor.normalize.name == "none"  # nothing depends on the image
+        pixels = np.zeros((1, 1, 3), np.uint8) if fixed else reference(image)
+        self._normalize = predictor.normalize.fitted(pixels)
+        self._image, self._tiling, self._margin = image, tiling, predictor.margin
+        self._sides = fitting(patch, tiling.overlap, image.shape, predictor.average.turns)
+
+    def patches(self, tile: Tile) -> list[Patch]:
+        """The patches of a tile."""
+        return patches(tile, self._tiling.shape, self._sides, self._tiling.overlap)
+
+    def read(self, patch: Patch) -> np.ndarray:
+        """The pixels of a patch, (height + margin, width + margin, 3) uint8, normalized.
+
+        Raises:
+          CorruptRegion: they cannot be read.
+        """
+        return self._normalize(read(self._image, patch, self._sides, self._margin))
 
 
 def predict_rows(
@@ -57,22 +91,16 @@ def predict_rows(
     Raises:
       CorruptRegion: a patch cannot be read.
     """
-    predictor, decoder = runner.predictor, runner.predictor.decode
-    fixed = predictor.normalize.name == "none"  # nothing depends on the image
-    pixels = np.zeros((1, 1, 3), np.uint8) if fixed else reference(image)
-    normalize = predictor.normalize.fitted(pixels)
-    sides = fitting(patch, tiling.overlap, image.shape, predictor.average.turns)
-
-    def pixels_of(one: Patch) -> np.ndarray:
-        return normalize(read(image, one, sides, predictor.margin))
-
+    reader, decoder = PatchReader(image, tiling, runner.predictor, patch), runner.predictor.decode
     places = (
         one
         for row in rows
         for tile in filter(wanted, tiling.row(row))
-        for one in patches(tile, tiling.shape, sides, tiling.overlap)
+        for one in reader.patches(tile)
     )
-    maps = runner(_read_ahead(pixels_of, places, runner.size + READERS))
+    ahead = runner.size + READERS
+    pixels = threaded_map(lambda one: (one, reader.read(one)), places, READERS, ahead)
+    maps = runner(pixels)
     tasks = ((decoder, *of_tile) for of_tile in assemble(maps, decoder.grid))
     if tiling.grid == (1, 1):  # done before another process would have started
         workers = 0
@@ -86,24 +114,6 @@ def predict_rows(
     while unfinished:
         yield Row(unfinished.popleft(), gather(held))
         held = []
-
-
-def _read_ahead(
-    pixels_of: Callable[[Patch], np.ndarray], places: Iterable[Patch], count: int
-) -> Iterator[tuple[Patch, np.ndarray]]:
-    """Patches with their pixels, `count` of which threads read ahead."""
-    ahead: deque[tuple[Patch, Future[np.ndarray]]] = deque()
-    pool = ThreadPoolExecutor(READERS)
-    try:
-        for place in places:
-            ahead.append((place, pool.submit(pixels_of, place)))
-            if len(ahead) > count:
-                first, pixels = ahead.popleft()
-                yield first, pixels.result()
-        for first, pixels in ahead:
-            yield first, pixels.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def reference(image: LargeImage) -> np.ndarray:

@@ -48,6 +48,7 @@ KEPT = {  # what a format keeps of a nucleus, and the suffix of its file
     "coco": lambda mask: mask,
     "tiff": lambda mask: mask,
     "ome_zarr": lambda mask: mask,
+    "imagej_rois": PIECE,
     "hovernet_json": FILLED,
 }
 
@@ -74,7 +75,7 @@ def test_formats_of_real_nuclei(consep, tmp_path):
         found = source[0]
         expected = painted([kept(mask) for mask in masks])
         np.testing.assert_array_equal(found.instances, expected, err_msg=name)
-        if name in ("geojson", "coco"):
+        if name in ("geojson", "coco", "imagej_rois"):
             present = [groups[k - 1] for k in np.unique(classes)]
             assert source.label_set.groups == tuple(sorted(present))
             lookup = [0, *(sorted(present).index(g) + 1 if g in present else 0 for g in groups)]

@@ -3,6 +3,7 @@
 Nothing is downloaded: the packages that jaxnuc depends on are those of this environment.
 """
 
+import json
 import os
 import re
 import shutil
@@ -23,6 +24,21 @@ from PIL import Image
 import jaxnuc
 
 ROOT = Path(__file__).parents[2]
+
+# One process runs several commands, each as the program `jaxnuc` does: most of a process is spent
+# on starting it.
+COMMANDS = """
+import json
+import sys
+
+from jaxnuc.cli.main import main
+
+if __name__ == "__main__":
+    for command in json.loads(sys.argv[1]):
+        print("$", *command, flush=True)
+        if status := main(command):
+            sys.exit(status)
+"""
 
 
 @pytest.fixture(scope="session")
@@ -48,13 +64,31 @@ def installed(built, tmp_path_factory) -> Callable[..., subprocess.CompletedProc
     options = ["--no-deps", "--no-index", "--ignore-installed"]
     subprocess.run([*pip, *options, str(built[1])], check=True, capture_output=True)
 
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
 
     def run(program: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess:
         command = [str(folder / "bin" / program), *map(str, arguments)]
         return subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, check=False
         )
+
+    return run
+
+
+@pytest.fixture
+def commands(installed, tmp_path, tmp_path_factory) -> Callable[..., tuple[dict[str, str], str]]:
+    """Runs commands in `tmp_path` up to one that fails: what each printed by its name, and stderr.
+
+    `status` is that of the last one.
+    """
+    file = tmp_path_factory.mktemp("program") / "commands.py"
+    file.write_text(COMMANDS)
+
+    def run(*given: tuple[str, ...], status: int = 0) -> tuple[dict[str, str], str]:
+        done = installed("python", file, json.dumps(given), cwd=tmp_path)
+        assert done.returncode == status, done.stdout + done.stderr
+        printed = [part.partition("\n") for part in done.stdout.split("$ ")[1:]]
+        return {title.split()[0]: text for title, _, text in printed}, done.stderr
 
     return run
 
@@ -91,21 +125,11 @@ def test_the_sdist_is_complete(built):
     assert {"train.py", "eval.py", "predict.py", "LICENSE", "README.md", "Makefile"} <= names
 
 
-def test_commands_run_outside_of_the_repository(installed, tmp_path):
+def test_commands_run_outside_of_the_repository(installed, commands, tmp_path):
     """From training to an export, as somebody does who has just installed it."""
-
-    def run(*arguments):
-        done = installed("jaxnuc", *arguments, cwd=tmp_path)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    assert run("--version") == f"jaxnuc {jaxnuc.__version__}\n"
-    assert "quickstart" in run("train", "--list-configs")
-    short = ("--config.duration=20 steps", "--config.schedule.warmup=2 steps")
-    small = ("--config.data.source.size=32", "--config.batch_size=2", "--config.model.layers=2")
-    run("train", "--config=quickstart", "--workdir=run", *short, *small)
-    assert "pq" in run("evaluate", "--workdir=run", "--overlays=2")
-    assert (tmp_path / "run" / "eval_synthetic_test" / "report.html").is_file()
+    done = installed("jaxnuc", "--version", cwd=tmp_path)
+    assert done.stdout == f"jaxnuc {jaxnuc.__version__}\n", done.stderr
+    assert "quickstart" in installed("jaxnuc", "train", "--list-configs", cwd=tmp_path).stdout
 
     for part in ("images", "labels"):
         (tmp_path / "data" / "train" / part).mkdir(parents=True)
@@ -114,20 +138,35 @@ def test_commands_run_outside_of_the_repository(installed, tmp_path):
     labels[20:40, 20:40], pixels[20:40, 20:40] = 1, 200
     Image.fromarray(pixels).save(tmp_path / "data" / "train" / "images" / "a.png")
     Image.fromarray(labels).save(tmp_path / "data" / "train" / "labels" / "a.png")
-    assert "1 images, 1 nuclei" in run("inspect", "folder", "data", "--split=train")
-    assert "1 samples" in run("pack", "folder", "data", "packed/train")
+    shutil.copytree(tmp_path / "data" / "train" / "labels", tmp_path / "same")
+    short = ("--config.duration=20 steps", "--config.schedule.warmup=2 steps")
+    small = ("--config.data.source.size=32", "--config.batch_size=2", "--config.model.layers=2")
     image = "data/train/images/a.png"
     tiles = ("--patch=64", "--overlap=32", "--tile=64", "--workers=1")
-    assert "nuclei" in run("predict", "--workdir=run", f"--input={image}", "--output=out", *tiles)
-    shutil.copytree(tmp_path / "data" / "train" / "labels", tmp_path / "same")
-    for output in ("first", "second"):
-        assert "pq" in run("score", "data/train/labels", "same", f"--output={output}")
-    assert "1 images" in run("compare", "first", "second")
-    run("export", "--workdir=run", "--output=exported", "--size=64,64")
+    printed, _ = commands(
+        ("train", "--config=quickstart", "--workdir=run", *short, *small),
+        ("evaluate", "--workdir=run", "--overlays=2"),
+        ("inspect", "folder", "data", "--split=train"),
+        ("pack", "folder", "data", "packed/train"),
+        ("predict", "--workdir=run", f"--input={image}", "--output=out", *tiles),
+        ("score", "data/train/labels", "same", "--output=first"),
+        ("compare", "first", "first"),
+        ("export", "--workdir=run", "--output=exported", "--size=64,64"),
+    )
+    for command, expected in {
+        "evaluate": "pq",
+        "inspect": "1 images, 1 nuclei",
+        "pack": "1 samples",
+        "predict": "nuclei",
+        "score": "pq",
+        "compare": "1 images",
+    }.items():
+        assert expected in printed[command], command
+    assert (tmp_path / "run" / "eval_synthetic_test" / "report.html").is_file()
     assert (tmp_path / "exported" / "model.json").is_file()
 
 
-def test_a_network_of_the_users_folder(installed, tmp_path):
+def test_a_network_of_the_users_folder(commands, tmp_path):
     """By its dotted name, from the current folder, which spawned input workers see too."""
     package = tmp_path / "my_package"
     package.mkdir()
@@ -176,13 +215,13 @@ def test_a_network_of_the_users_folder(installed, tmp_path):
                 return {name: nn.Conv(c, (1, 1))(features) for name, c in self.outputs.items()}
         """)
     )
-    command = ("train", "--config=my_package.my_config", "--workdir=run")
-    done = installed("jaxnuc", *command, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    done = installed("jaxnuc", command[0], f"{command[1]}:broken", "--workdir=b", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "Traceback" not in done.stderr
-    assert done.stderr.splitlines()[-1] == "error: my image is broken; replace it"
+    page = "--config=my_package.my_config"
+    _, errors = commands(
+        ("train", page, "--workdir=run"), ("train", f"{page}:broken", "--workdir=b"), status=1
+    )
+    assert (tmp_path / "run" / "checkpoints" / "2").is_dir()
+    assert "Traceback" not in errors
+    assert errors.splitlines()[-1] == "error: my image is broken; replace it"
 
 
 def test_a_type_checker_sees_the_types(installed, tmp_path):
@@ -201,10 +240,12 @@ def test_a_type_checker_sees_the_types(installed, tmp_path):
         """)
     )
     python = installed("python", "-c", "import sys; print(sys.executable)", cwd=tmp_path).stdout
-    # What is checked of the dependencies is kept: they take a minute.
-    options = ["--strict", f"--cache-dir={ROOT / '.mypy_cache' / 'packaging'}"]
-    command = [sys.executable, "-m", "mypy", *options, "--python-executable", python.strip()]
-    environment = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "XLA_FLAGS")}
+    # The dependencies would take a minute.
+    (tmp_path / "mypy.ini").write_text(
+        "[mypy]\nstrict = True\nfollow_imports = skip\n[mypy-jaxnuc.*]\nfollow_imports = normal\n"
+    )
+    command = [sys.executable, "-m", "mypy", "--python-executable", python.strip()]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(
         [*command, "user.py"],
         cwd=tmp_path,

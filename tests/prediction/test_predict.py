@@ -230,7 +230,7 @@ def test_an_image_that_cannot_be_opened_does_not_stop_others(tmp_path, monkeypat
             raise known[path.name]
         return open_image(path)
 
-    monkeypatch.setattr("jaxnuc.prediction.predict.open_image", opened)
+    monkeypatch.setattr("jaxnuc.prediction.image_task.open_image", opened)
     report = predict([tmp_path], bright(), tmp_path / "out", OPTIONS)
     assert [reason for _, reason in report.failed] == ["a.png: not allowed", "b.png: needs"]
     assert [done["settings"]["image"] for done in report.done] == ["c"]

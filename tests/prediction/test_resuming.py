@@ -13,7 +13,7 @@ from skimage.io import imsave
 
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
-from jaxnuc.prediction import predict as module
+from jaxnuc.prediction import image_task as module
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predict import predict

@@ -57,7 +57,9 @@ def _object(data: bytes, name: str, where: str) -> Object:
     try:
         roi = roifile.ImagejRoi.frombytes(data)
         paths = roi.coordinates(multi=True)
-        label = roi.properties.get("class") or (f"group {roi.group}" if roi.group else None)
+        label = str(roi.properties.get("class", "")) or (
+            f"group {roi.group}" if roi.group else None
+        )
     except Exception as error:  # damaged files raise whatever they like
         raise ValueError(f"{at}: not a readable ROI ({error!s:.200}); save it again") from error
     kind = roi.roitype.name

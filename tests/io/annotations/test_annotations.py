@@ -158,7 +158,7 @@ HOVERNET = {"mag": 40, "nuc": {}}
 for number, ring in (("1", [[2, 1], [6, 1], [6, 6], [2, 6]]), ("2", [[9, 3], [12, 3]])):
     HOVERNET["nuc"][number] = {"contour": ring, "centroid": [1, 1], "bbox": [[1, 2], [7, 7]]}
 HOVERNET["nuc"]["1"] |= {"type": 2, "type_prob": 0.5}
-HOVERNET["nuc"]["2"] |= {"type": None, "type_prob": None}
+HOVERNET["nuc"]["2"] |= {"bbox": [[3, 9], [4, 13]], "type": None, "type_prob": None}
 
 CVAT = (
     '<?xml version="1.0" encoding="utf-8"?>\r\n<annotations>\r\n <version>1.1</version><meta/>'
