@@ -256,10 +256,20 @@ def test_files_that_do_not_match(tmp_path):
     save(tmp_path / "masks" / "b.png", LABELS.astype(np.uint8))
     with pytest.raises(ValueError, match="both labels and masks hold annotations; give labels="):
         Source(tmp_path)
+    write(tmp_path / "labels" / "a.json", coco("b.png"))
+    with pytest.raises(
+        ValueError, match=r"a\.json: by its name it is of a\.png, by its content of b"
+    ):
+        Source(tmp_path, labels="labels")
+    write(tmp_path / "labels" / "a.json", coco("renamed.png"))
+    assert Source(tmp_path, labels="labels", split="all")[0].instances.any()
     write(tmp_path / "labels" / "b.json", coco("b.png"))
     with pytest.raises(ValueError, match=r"labels/b\.json and labels/b\.png have the same stem"):
         Source(tmp_path, labels="labels")
     assert len(Source(tmp_path, labels="annotations.json")) == 2
+    save(tmp_path / "images" / "b.tif", IMAGE)
+    with pytest.raises(ValueError, match=r"images/b\.png and images/b\.tif have the same stem"):
+        Source(tmp_path, labels="annotations.json")
     with pytest.raises(ValueError, match=r"unknown argument of annotations: 'scael'.*'scale'"):
         Source(tmp_path, annotations={"scael": 2})
 

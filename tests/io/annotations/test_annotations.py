@@ -301,6 +301,9 @@ def test_regions_of_imagej():
     inside = ((centers[0] - 5) / 3) ** 2 + ((centers[1] - 8) / 5) ** 2 < 1
     np.testing.assert_array_equal(labels > 0, inside)
     assert (found.objects[0].name, found.objects[0].at) == ("round", "1.roi")
+    box = roifile.ImagejRoi()
+    box.roitype, box.left, box.top, box.right, box.bottom = roifile.ROI_TYPE.RECT, 2, 1, 7, 7
+    np.testing.assert_array_equal(painted(box.tobytes())[0], truth(hole=False) == 1)
     island = composite([[0, 0], [9, 0], [9, 9], [0, 9]], OUTER, HOLE)  # a nucleus in a hole
     labels, _ = painted(island.tobytes())
     expected = np.zeros(SHAPE, bool)
