@@ -169,7 +169,7 @@ class File(NamedTuple):
 
         The alpha of public data sets has no meaning and is dropped, unless `on_white` is asked for.
         """
-        array = decode_image(self.read(), self.where)
+        array = decode_image(self.read(), self.where, transparent=on_white)
         if array.ndim == 3 and array.shape[-1] in (2, 4) and not on_white:
             array = array[..., :-1]
         return to_rgb(array, self.where)

@@ -165,7 +165,9 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
     return array
 
 
-def decode_image(data: bytes, where: str, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+def decode_image(
+    data: bytes, where: str, most_pixels: int = MOST_PIXELS, transparent: bool = False
+) -> np.ndarray:
     """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
     The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
@@ -175,6 +177,7 @@ def decode_image(data: bytes, where: str, most_pixels: int = MOST_PIXELS) -> np.
       data: of the file.
       where: its address, for errors.
       most_pixels: refuses larger images, before anything is decoded.
+      transparent: give an alpha to a PNG in which one color, or some of a palette, is transparent.
 
     Returns:
       (H, W) gray, (H, W, C) gray and alpha, RGB, or RGB and alpha, of the type in the file.
@@ -189,6 +192,8 @@ def decode_image(data: bytes, where: str, most_pixels: int = MOST_PIXELS) -> np.
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:
                 page, several = _first_page(tiff, where, most_pixels)
                 _check_single(several)
+                if page.colormap is not None and page.colormap.max() < 256:
+                    raise Refused("a palette of 8 bits, where TIFF has 16; save it as RGB")
                 deep = page.dtype is not None and page.dtype not in (np.uint8, np.bool)
                 if deep or page.bitspersample == 1:
                     check_black(page)
@@ -202,6 +207,8 @@ def decode_image(data: bytes, where: str, most_pixels: int = MOST_PIXELS) -> np.
             if data[25] != 0:
                 return _deep_png(data, where, most_pixels)
         image = _load(data, kind, most=most_pixels)
+        if transparent and "transparency" in image.info and image.mode in ("L", "P", "RGB"):
+            return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
         if image.mode in ("P", "PA"):
             image.info.pop("transparency", None)  # dropped, like any alpha
             image = image.convert("RGB")

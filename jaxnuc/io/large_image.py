@@ -154,7 +154,10 @@ class LargeImage(ABC):
                 f"{self.path}: the region {tuple(box)} (row, col, height, width) is empty or not "
                 f"inside of level {level}, {(0, 0, rows, cols)}"
             )
-        pixels = to_rgb(self._read(level, box), self.path, self.intensity_range)
+        array = self._read(level, box)
+        if _has_alpha(array) and not self._shows:
+            array = array[..., :-1]
+        pixels = to_rgb(array, self.path, self.intensity_range, part=True)
         return np.require(pixels, requirements="W")  # no view of what the image keeps
 
     @abstractmethod
@@ -170,9 +173,18 @@ class LargeImage(ABC):
         """
         if self.dtype in (np.uint8, np.bool):
             return None
+        return intensity_range_of(self._all_over(), self.path)
+
+    @cached_property
+    def _shows(self) -> bool:
+        """Of an image with alpha, whether anything is opaque; else its alpha has no meaning."""
+        return bool(self._all_over()[..., -1].any())
+
+    def _all_over(self) -> np.ndarray:
+        """All pixels, or of a large image some from all over it, as `to_rgb` takes them."""
         if math.prod(self.shape) <= WHOLE_PIXELS:
             with contextlib.suppress(CorruptRegion):
-                return intensity_range_of(self._read(0, Box(0, 0, *self.shape)), self.path)
+                return self._read(0, Box(0, 0, *self.shape))
         found, error = [], None
         for box in squares(self.shape):
             try:
@@ -182,7 +194,7 @@ class LargeImage(ABC):
         if not found and error is not None:
             raise error
         pixels = [part.reshape(-1, 1, *part.shape[2:]) for part in found]
-        return intensity_range_of(np.concatenate(pixels), self.path)
+        return np.concatenate(pixels)
 
     def close(self) -> None:  # noqa: B027  (many have nothing to close)
         """Closes the file; nothing is read afterwards."""
@@ -249,6 +261,10 @@ class BlockImage(LargeImage):
             while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return block
+
+
+def _has_alpha(array: np.ndarray) -> bool:
+    return array.ndim == 3 and array.shape[-1] in (2, 4)
 
 
 def squares(shape: tuple[int, int]) -> list[Box]:

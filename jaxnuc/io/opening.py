@@ -98,9 +98,9 @@ def open_image(
         return CziImage(path, series, planes)
     if start and suffix in MICROSCOPY_SUFFIXES:
         return MicroscopyImage(path, series, planes, most_pixels)
+    if start.startswith(_NPY) and not series:
+        return open_npy(path, planes)
     _check_single(path, series, planes)
-    if start.startswith(_NPY):
-        return open_npy(path)
     if start.startswith(_WHOLE):
         return open_whole(path, most_pixels)
     raise ValueError(f"{path}: {'not an image' if start else 'empty'}; known are {KNOWN}")
@@ -113,4 +113,4 @@ def _check_single(path: Path, series: int | None, planes: Planes) -> None:
             "choose from; leave --channel, --z and --time out"
         )
     if series:
-        raise ValueError(f"{path}: series {series}, but it is read as one image, series 0")
+        raise ValueError(f"{path}: image {series} (--image), but it is read as one image, 0")

@@ -7,6 +7,8 @@ from xml.etree import ElementTree
 import tifffile
 
 _MICRONS = {
+    "Å": 1e-4,
+    "angstrom": 1e-4,
     "nm": 1e-3,
     "nanometer": 1e-3,
     "um": 1.0,

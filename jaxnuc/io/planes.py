@@ -84,6 +84,21 @@ class Planes:
             raise Unchosen(f"{where}: {', and '.join(missing)}")
         return Chosen(channels, every, self.time or 0, sharpest=depth == "best")
 
+    def of_array(self, shape: tuple[int, ...], dtype: np.dtype, where: str) -> tuple[int, ...]:
+        """The channels of an array (H, W[, C]) in a file that does not say what they are.
+
+        Three are taken for colors, and four of 8 bits for colors and alpha; other numbers for
+        channels of a microscope.
+
+        Raises:
+          Unchosen: there are several, and none is chosen; lists them.
+          ValueError: one is chosen that there is not.
+        """
+        count = shape[2] if len(shape) == 3 else 1
+        colors = count == 4 and dtype == np.uint8 and not self.channel
+        chosen = self.choose({"C": 1 if colors else count}, (), where, rgb=True)
+        return tuple(range(4)) if colors else chosen.channels
+
 
 ALL = Planes()
 
@@ -131,7 +146,7 @@ def choose_image(number: int | None, images: Sequence[str], where: str) -> int:
         )
     number = number or 0
     if not 0 <= number < len(images):
-        raise ValueError(f"{where}: series {number}, but it has {len(images)} from 0")
+        raise ValueError(f"{where}: image {number} (--image), but it has {len(images)} from 0")
     return number
 
 

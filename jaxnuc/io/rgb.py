@@ -15,19 +15,24 @@ FEW = 32  # levels; fewer show in a picture as steps
 
 
 def to_rgb(
-    array: np.ndarray, where: str, intensity_range: IntensityRange | None = None
+    array: np.ndarray,
+    where: str,
+    intensity_range: IntensityRange | None = None,
+    part: bool = False,
 ) -> np.ndarray:
     """An image, or any part of one, as (H, W, 3) uint8; gray is repeated.
 
     Bool, uint8 and floats in [0, 1] keep their brightness. Of all other numbers, cameras of 10 to
     16 bits among them, the intensity range becomes 0 to 255. What is transparent becomes white, as
-    the glass of a slide; where nothing is opaque, the alpha has no meaning and is dropped.
+    the glass of a slide; where nothing of a whole image is opaque, the alpha has no meaning and is
+    dropped.
 
     Args:
       array: (H, W), or (H, W, C) with 1 to 4 channels, of which the second of 2 and the fourth of 4
         is alpha; bool, integers or floats.
       where: its address, for errors.
       intensity_range: of the whole image where `array` is a part of it; None: that of `array`.
+      part: whether `array` is a part of an image, whose alpha has a meaning.
 
     Raises:
       ValueError: another shape or type; a float that is not finite.
@@ -40,15 +45,17 @@ def to_rgb(
     if array.ndim == 2:
         array = array[..., None]
     if array.dtype == np.uint8:
-        colors, alpha = _parted(array)
+        colors, alpha = parted(array)
     else:
         low, high = intensity_range or intensity_range_of(array, where)
-        colors, alpha = _parted(array)
+        colors, alpha = parted(array)
+        if colors.dtype.kind == "f" and not np.isfinite(colors).all():
+            raise _not_finite(where, colors)
         share = (colors.astype(np.float64) - low) / (high - low)
         colors = np.rint(255 * np.clip(share, 0, 1)).astype(np.uint8)
     if alpha is not None:
         opaque = alpha / _most(alpha.dtype)
-        if opaque.any():
+        if part or opaque.any():
             opaque = np.clip(opaque, 0, 1)[..., None]
             colors = np.rint(opaque * colors + (1 - opaque) * 255).astype(np.uint8)
     return np.ascontiguousarray(np.broadcast_to(colors, (*colors.shape[:2], 3)))
@@ -75,13 +82,10 @@ def intensity_range_of(array: np.ndarray, where: str) -> IntensityRange:
     """
     if array.dtype in (np.bool, np.uint8):
         return 0.0, 1.0 if array.dtype == np.bool else 255.0
-    values = _parted(array)[0] if array.ndim == 3 else array
+    values = parted(array)[0] if array.ndim == 3 else array
     least, most = float(values.min()), float(values.max())
     if not (math.isfinite(least) and math.isfinite(most)):
-        raise ValueError(
-            f"{where}: an image with values that are no finite numbers (from {least} to {most}); "
-            "replace them"
-        )
+        raise _not_finite(where, values)
     whole = array.dtype.kind in "iu"
     if not whole and least >= 0 and most <= 1:
         return 0.0, 1.0
@@ -110,7 +114,14 @@ def check_type(shape: tuple[int, ...], dtype: np.dtype, where: str) -> None:
         raise ValueError(f"{where}: an image of {dtype}; expected bool, integers or floats")
 
 
-def _parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+def _not_finite(where: str, values: np.ndarray) -> ValueError:
+    return ValueError(
+        f"{where}: an image with values that are no finite numbers (from {values.min()} to "
+        f"{values.max()}); replace them"
+    )
+
+
+def parted(array: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     """Gray or colors (H, W, 1 or 3), and alpha (H, W) where there is one."""
     if array.shape[-1] in (2, 4):
         return array[..., :-1], array[..., -1]

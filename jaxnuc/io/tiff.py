@@ -25,6 +25,7 @@ _COLORS = {
     tifffile.PHOTOMETRIC.RGB,
 }
 _GRAY = {tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.MINISBLACK}
+_ASSOCIATED = 1  # an extra sample: alpha by which the colors are multiplied
 # Their decoders make RGB of YCbCr.
 _DECODED_TO_RGB = {
     tifffile.COMPRESSION.JPEG,
@@ -182,6 +183,28 @@ class _StoredLevel:
         return dataclasses.replace(self, planes=planes)
 
 
+@dataclass(frozen=True)
+class _Following:
+    """A plane that lies some bytes behind the page that describes it, as tifffile's pages are."""
+
+    keyframe: Any
+    offset: int
+    jpegtables = None
+
+    @property
+    def dataoffsets(self) -> list[int]:
+        return [start + self.offset for start in self.keyframe.dataoffsets]
+
+    @property
+    def databytecounts(self) -> Sequence[int]:
+        counts: Sequence[int] = self.keyframe.databytecounts
+        return counts
+
+    @property
+    def parent(self) -> Any:
+        return self.keyframe.parent
+
+
 def _is_slide(file: tifffile.TiffFile) -> bool:
     """Whether the first series is a slide, and the others are its thumbnail, label and overview."""
     return bool(file.is_svs or file.is_ndpi or file.is_scn or file.is_bif or file.is_philips)
@@ -240,6 +263,10 @@ def _chosen_pages(
     if page.samplesperpixel > 1 and "S" not in axes and "C" in leading:
         leading.remove("C")
     counts = [sides[axis] for axis in leading]
+    if series.is_truncated and page.compression == 1:
+        # ImageJ describes the first of many planes; the others follow it.
+        size = sum(page.databytecounts)
+        every = [_Following(page, k * size) for k in range(math.prod(counts))]
     others = [axis for axis in axes if axis not in "YXSCZT" and sides[axis] > 1]
     elsewhere = any(each is None or each.parent is not page.parent for each in every)
     both = samples > 1 and "C" in leading
@@ -296,8 +323,18 @@ def _check_colors(page: Any, where: str) -> None:
     if page.photometric not in _COLORS and not decoded:
         colors = tifffile.PHOTOMETRIC(page.photometric).name
         raise ValueError(f"{where}: an image of {colors} colors; convert it to RGB")
+    if page.photometric == tifffile.PHOTOMETRIC.RGB and page.samplesperpixel > 4:
+        raise ValueError(
+            f"{where}: {page.samplesperpixel} samples, of which the first three are colors; save "
+            "the others as an image of their own"
+        )
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and np.dtype(page.dtype).kind in "if":
+        raise ValueError(
+            f"{where}: a TIFF of {page.dtype} in which 0 is white: programs read it as it is or "
+            "inverted; save it with 0 as black"
+        )
     if page.bitspersample not in (1, 8, 16, 32, 64):
-        raise ValueError(f"{where}: {page.bitspersample} bits a channel; save it with 8")
+        raise ValueError(f"{where}: {page.bitspersample} bits a channel; save it with 8 or 16")
     if page.bitspersample == 1:
         try:
             check_black(page)
@@ -306,10 +343,26 @@ def _check_colors(page: Any, where: str) -> None:
 
 
 def _colors(pixels: np.ndarray, page: Any) -> np.ndarray:
-    """Colors of a palette's indices, and black where the largest number is black."""
+    """Colors of a palette's indices, and black where the largest number is black.
+
+    Colors that are stored multiplied with their alpha are divided by it, as `to_rgb` takes them.
+    """
     if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
-        return np.rint(np.moveaxis(page.colormap[:, pixels[..., 0]], 0, -1) / 257).astype(np.uint8)
+        # TIFF has palettes of 16 bits, but some programs write 8 (TIFF 6.0, section 5; libtiff
+        # takes them so, too).
+        step = 257 if page.colormap.max() > 255 else 1
+        return np.rint(np.moveaxis(page.colormap[:, pixels[..., 0]], 0, -1) / step).astype(np.uint8)
+    if _ASSOCIATED in (int(each) for each in page.extrasamples or ()) and pixels.shape[-1] in (
+        2,
+        4,
+    ):
+        most = np.iinfo(pixels.dtype).max if pixels.dtype.kind == "u" else 1
+        alpha = pixels[..., -1:].astype(np.float64) / most
+        straight = np.minimum(pixels[..., :-1] / np.where(alpha > 0, alpha, 1), most)
+        if pixels.dtype.kind == "u":
+            straight = np.rint(straight)
+        return np.concatenate([straight.astype(pixels.dtype), pixels[..., -1:]], axis=-1)
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and pixels.dtype.kind == "u":
-        most: np.ndarray = np.iinfo(pixels.dtype).max - pixels
-        return most
+        inverted: np.ndarray = np.iinfo(pixels.dtype).max - pixels
+        return inverted
     return pixels

@@ -46,14 +46,13 @@ class ZarrImage(LargeImage):
             node = zarr.open(path, mode="r")
             if isinstance(node, zarr.Array):
                 if series:
-                    raise ValueError(f"series {series}, but it is one array")
+                    raise ValueError(f"image {series} (--image), but it is one array")
                 if node.ndim not in (2, 3):
                     raise ValueError(f"an array of shape {node.shape}, expected (H, W[, 1 to 4])")
                 axes, arrays, sides = list("yxc"[: node.ndim]), [node], None
                 images, channels = [""], list[str]()
-                chosen = Chosen(
-                    tuple(range(node.shape[2] if node.ndim == 3 else 1)), (0,), 0, False
-                )
+                seen = planes.of_array(node.shape, node.dtype, str(path))
+                chosen = Chosen(seen, (0,), 0, False)
             else:
                 group, image, images = _multiscales(node, series, str(path))
                 names = [str(axis["name"]).lower() for axis in image["axes"]]
@@ -61,6 +60,9 @@ class ZarrImage(LargeImage):
                 axes, sides = names, _physical_size(image, names)
                 lengths = dict(zip("".join(names).upper(), arrays[0].shape, strict=True))
                 rgb = np.dtype(arrays[0].dtype) == np.uint8
+                attributes = group.attrs.asdict()
+                if "image-label" in attributes.get("ome", attributes):
+                    raise ValueError("a label map; give the image, some folders above it")
                 channels = _channel_names(group)
                 chosen = planes.choose(lengths, channels, str(path), rgb)
             for array in arrays:
@@ -162,6 +164,12 @@ def _multiscales(
         attributes = group.attrs.asdict()
         attributes = attributes.get("ome", attributes)
         return group, attributes["multiscales"][0], images
+    if "plate" in attributes:
+        wells = [each["path"] for each in attributes["plate"]["wells"]]
+        raise ValueError(
+            f"a plate of {len(wells)} wells ({', '.join(wells[:10])}); give a field of one, such "
+            f"as {wells[0]}/0"
+        )
     images = attributes.get("multiscales")
     if not images:
         inside = ", ".join(sorted(group.keys())) or "nothing"

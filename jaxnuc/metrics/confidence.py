@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtr, ndtri, stdtrit
 
+from jaxnuc.metrics.rows import html_table
 from jaxnuc.registry import unknown
 
 Statistic = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
@@ -68,6 +69,24 @@ class Comparison(NamedTuple):
             f"{self.metric}{remark}: {self.first:.3f} -> {self.second:.3f}, {self.difference:+.3f} "
             f"[{self.low:+.3f}, {self.high:+.3f}], p = {self.p_value:.2g}, {self.images} images"
         )
+
+
+class Comparisons(dict[str, Comparison]):
+    """Comparisons of two methods by the name of the figure; in a notebook, a table."""
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [
+                each.metric + ("" if each.higher_is_better else " (lower is better)"),
+                f"{each.first:.4f}",
+                f"{each.second:.4f}",
+                f"{each.difference:+.4f} [{each.low:+.4f}, {each.high:+.4f}]",
+                f"{each.p_value:.2g}",
+                str(each.images),
+            ]
+            for each in self.values()
+        ]
+        return html_table([["", "first", "second", "difference", "p", "images"], *rows])
 
 
 class Spread(NamedTuple):

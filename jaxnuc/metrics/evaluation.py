@@ -13,7 +13,7 @@ import numpy as np
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics.base import AGGREGATIONS, Metric, entry, make
 from jaxnuc.metrics.calibration import Calibration
-from jaxnuc.metrics.confidence import Comparison, compare
+from jaxnuc.metrics.confidence import Comparison, Comparisons, compare
 from jaxnuc.metrics.conventions import Conventions
 from jaxnuc.metrics.panoptic import mean
 from jaxnuc.metrics.protocols.base import Result
@@ -150,7 +150,7 @@ class Evaluation:
         group: str | None = None,
         level: float = 0.95,
         resamples: int = 10_000,
-    ) -> dict[str, Comparison]:
+    ) -> Comparisons:
         """Compares with other predictions for the same images: see `confidence.compare`.
 
         Compared are every image mean and every pooled figure of the metrics that both evaluations
@@ -190,7 +190,8 @@ class Evaluation:
             a, b = (columns(e.scores, "counts", counts) for e in (self, other))
             compared |= compare(a, b, pooled_figures(metrics), **options)
         lower = {f for m in metrics if not m.higher_is_better for f in m.figures()}
-        return {n: c._replace(higher_is_better=n not in lower) for n, c in compared.items()}
+        found = {n: c._replace(higher_is_better=n not in lower) for n, c in compared.items()}
+        return Comparisons(found)
 
     def _check_conventions(self, other: "Evaluation") -> None:
         if self.conventions != other.conventions:

@@ -1,6 +1,7 @@
 """Rows of figures as text."""
 
 import csv
+import html
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,6 +23,22 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
 def cell(value: Any) -> str:
     """A figure with four digits, a count as it is."""
     return f"{value:.4f}" if isinstance(value, float) else str(value)
+
+
+def html_table(rows: Sequence[Sequence[str]], below: str = "") -> str:
+    """Rows of cells as an HTML table for a notebook, the first row in bold; text is escaped.
+
+    >>> html_table([["", "a"], ["b", "1 < 2"]])
+    '<table><tr><th></th><th>a</th></tr><tr><th>b</th><td>1 &lt; 2</td></tr></table>'
+    """
+    lines = []
+    for number, row in enumerate(rows):
+        cells = (
+            f"<{kind}>{html.escape(text)}</{kind}>"
+            for text, kind in zip(row, ["th"] + ["td" if number else "th"] * len(row), strict=False)
+        )
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return f"<table>{''.join(lines)}</table>" + (f"<p>{html.escape(below)}</p>" if below else "")
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:

@@ -10,7 +10,7 @@ from jaxnuc.metrics.base import STANDARD, Metric, make
 from jaxnuc.metrics.contingency import ContingencyTable
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.pair import NEEDS, ImagePair, Unavailable
-from jaxnuc.metrics.rows import aligned, cell
+from jaxnuc.metrics.rows import aligned, cell, html_table
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,15 @@ class Scores:
         """Whether there are no nuclei on either side."""
         return not (self.true_nuclei or self.predicted_nuclei)
 
+    def _rows(self) -> list[tuple[str, str]]:
+        figures = {**self.values, **self.counts}
+        return [(name.replace("_", " "), cell(value)) for name, value in figures.items()]
+
     def __str__(self) -> str:
-        rows = {**self.values, **self.counts}
-        table = aligned([(name.replace("_", " "), cell(value)) for name, value in rows.items()])
-        return f"{table}\n{self.conventions}"
+        return f"{aligned(self._rows())}\n{self.conventions}"
+
+    def _repr_html_(self) -> str:
+        return html_table([("", "score"), *self._rows()], str(self.conventions))
 
 
 def score(

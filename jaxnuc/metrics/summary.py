@@ -1,5 +1,6 @@
 """The figures of a data set, under names that say how they were aggregated."""
 
+import html
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from jaxnuc.metrics.confidence import Interval, Statistic, bootstrap_interval
 from jaxnuc.metrics.conventions import DEFAULT, Conventions
 from jaxnuc.metrics.panoptic import mean
 from jaxnuc.metrics.protocols.base import Result
-from jaxnuc.metrics.rows import aligned, cell, csv_text
+from jaxnuc.metrics.rows import aligned, cell, csv_text, html_table
 from jaxnuc.metrics.scores import Scores, columns
 
 
@@ -51,18 +52,36 @@ class Summary(Mapping[str, float]):
         """The figures of each class as comma-separated values."""
         return csv_text(self.classes)
 
-    def __str__(self) -> str:
+    def _table(self) -> list[list[str]]:
         mpp = self.conventions.mpp
         labels = {m.name: labeled(m.name.replace("_", " "), m, mpp) for m in self.metrics}
-        lines = [table(self.figures, self.intervals, labels)]
-        for name, n in self.undefined.items():
-            lines.append(f"{name.replace('_', ' ')}: without the {n} images that have none")
-        parts = ["\n".join([*lines, str(self.conventions)]), *map(str, self.protocols)]
+        return _rows(self.figures, self.intervals, labels)
+
+    def _class_table(self) -> list[list[str]]:
+        head = [key.replace("_", " ") for key in self.classes[0]]
+        return [head, *([cell(value) for value in row.values()] for row in self.classes)]
+
+    def _remarks(self) -> list[str]:
+        lines = [
+            f"{name.replace('_', ' ')}: without the {n} images that have none"
+            for name, n in self.undefined.items()
+        ]
+        return [*lines, str(self.conventions)]
+
+    def __str__(self) -> str:
+        lines = [aligned(self._table()), *self._remarks()]
+        parts = ["\n".join(lines), *map(str, self.protocols)]
         if self.classes:
-            head = [key.replace("_", " ") for key in self.classes[0]]
-            rows = [[cell(value) for value in row.values()] for row in self.classes]
-            parts.insert(0, aligned([head, *rows]))
+            parts.insert(0, aligned(self._class_table()))
         return "\n\n".join(parts)
+
+    def _repr_html_(self) -> str:
+        parts = [html_table(self._class_table())] if self.classes else []
+        parts.append(html_table(self._table(), "; ".join(self._remarks())))
+        for result in self.protocols:
+            parts.append(f"<h4>{html.escape(result.title)}</h4>")
+            parts += [html_table(rows) for rows in result.tables()]
+        return "".join(parts)
 
 
 def labeled(name: str, metric: Metric, mpp: float | None) -> str:
@@ -92,6 +111,13 @@ def table(
     images                  12
     images skipped           1
     """
+    return aligned(_rows(figures, intervals or {}, labels or {}))
+
+
+def _rows(
+    figures: Mapping[str, float], intervals: Mapping[str, Interval], labels: Mapping[str, str]
+) -> list[list[str]]:
+    """The cells of `table`, with a first row of heads."""
     used = aggregations(figures)
     rows = {"": [name.replace("_", " ") for name in used]}
     for name, value in figures.items():
@@ -99,10 +125,10 @@ def table(
         for place, aggregation in enumerate(used):
             if name.endswith(f"_{aggregation}"):
                 metric, column = name.removesuffix(f"_{aggregation}"), place
-        text = _with_interval(value, (intervals or {}).get(name))
-        label = (labels or {}).get(metric, metric.replace("_", " "))
+        text = _with_interval(value, intervals.get(name))
+        label = labels.get(metric, metric.replace("_", " "))
         rows.setdefault(label, [""] * max(len(used), 1))[column] = text
-    return aligned([[name, *cells] for name, cells in rows.items()])
+    return [[name, *cells] for name, cells in rows.items()]
 
 
 def side_by_side(summaries: Mapping[str, Summary]) -> str:

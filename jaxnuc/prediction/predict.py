@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from jaxnuc.io import FilledImage, LargeImage, image_name, list_images, thumbnail
+from jaxnuc.metrics.rows import html_table
 from jaxnuc.outputs import REGISTRY, create
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.batches import BatchRunner
@@ -38,10 +39,22 @@ class Results:
     Attributes:
       done: the content of `NAME.json` of each image whose files are complete.
       failed: (path, reason) of each image that could not be done.
+
+    In a notebook, it is a table.
     """
 
     done: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...]
+
+    def _repr_html_(self) -> str:
+        rows = [["image", "nuclei", "classes", "remarks"]]
+        for each in self.done:
+            counts = each["statistics"]["classes"].items()
+            classes = ", ".join(f"{name or 'without a class'} {n:,}" for name, n in counts)
+            remarks = "; ".join([*each["doubts"], *each["corrupt"]])
+            rows.append([each["settings"]["image"], f"{each['nuclei']:,}", classes, remarks])
+        rows += [[image_name(path), "failed", "", reason] for path, reason in self.failed]
+        return html_table(rows)
 
 
 def predict(

@@ -21,8 +21,9 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.segmentation import Segmentation
 from jaxnuc.prediction.symmetries import MapAverage, Maps
-from jaxnuc.representations import Nuclei, Representation
+from jaxnuc.representations import Representation
 from jaxnuc.run import checkpoints
 
 logger = logging.getLogger(__name__)
@@ -155,11 +156,13 @@ class Predictor:
         """The second step, from maps to nuclei: NumPy only, and picklable."""
         return Decoder(self.representation, self.label_set)
 
-    def __call__(self, image: np.ndarray) -> Nuclei:
-        """The nuclei of an image."""
-        members = self.members(image)
+    def __call__(self, image: np.ndarray) -> Segmentation:
+        """The nuclei of an image, which a notebook shows."""
+        pixels, decode = as_rgb(image), self.decode
+        members = self.members(pixels)
         compared = members if self.agreement else ()
-        return self.decode(self.average.average(members), np.shape(image)[:2], compared)
+        found = decode(self.average.average(members), pixels.shape[:2], compared)
+        return Segmentation.of(found, pixels, decode.class_names)
 
 
 def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:

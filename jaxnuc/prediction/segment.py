@@ -12,6 +12,7 @@ from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.patches import OVERLAP, TILE, assemble, check_sizes, patches, read
 from jaxnuc.prediction.predictor import Predictor, as_rgb
+from jaxnuc.prediction.segmentation import Segmentation
 from jaxnuc.prediction.stitching import stitch
 from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tiling
@@ -27,7 +28,7 @@ def segment(
     tile: int = TILE,
     offset: tuple[int, int] = (0, 0),
     batch_size: int = 4,
-) -> Nuclei:
+) -> Segmentation:
     """Predicts the nuclei of an image.
 
     Args:
@@ -43,7 +44,8 @@ def segment(
       batch_size: patches that the devices take at once.
 
     Returns:
-      `instances` (H, W) int32, `classes` (N,) or None, `scores` (N,).
+      `instances` (H, W) int32, `classes` (N,) or None, `scores` (N,); see `Nuclei` for the rest. At
+      the end of a cell of a notebook, it shows itself.
 
     Raises:
       ValueError: the array is not an image, or the sizes are not possible.
@@ -59,7 +61,7 @@ def segment(
     rows = predict_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), runner, patch=patch)
     # The candidates of all rows fit in memory here, as the image does.
     table = stitch(tiling, NucleiTable.concatenated([found for _, found in rows]))
-    return Nuclei(
+    found = Nuclei(
         masks.paint(table.masks, tiling.shape),
         table.classes,
         table.scores,
@@ -67,6 +69,7 @@ def segment(
         masks=table.masks,
         agreement=table.agreement,
     )
+    return Segmentation.of(found, pixels, predictor.decode.class_names)
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,14 @@
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from PIL import Image
 
+from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.outputs.drawing import brighten, enlarge
+from jaxnuc.outputs.outlined import outlined
 from jaxnuc.reports.page import Html, element
 
 SIDE = 1000  # pixels: longer pictures are made smaller
@@ -23,6 +26,39 @@ def jpeg(pixels: np.ndarray) -> bytes:
     return _encoded(Image.fromarray(pixels), "JPEG", quality=85)
 
 
+def png(pixels: np.ndarray) -> bytes:
+    """A picture (h, w, 3) uint8 as PNG."""
+    return _encoded(Image.fromarray(pixels), "PNG")
+
+
+def fitted(picture: Image.Image, side: int) -> Image.Image:
+    """The picture, made smaller where a side is longer than `side`."""
+    shrink = min(1.0, side / max(picture.size))
+    width, height = (max(1, round(n * shrink)) for n in picture.size)
+    return picture.resize((width, height), Image.Resampling.BOX) if shrink < 1 else picture
+
+
+def outlined_picture(
+    tables: Iterable[NucleiTable], scene: Scene, image: np.ndarray, side: int
+) -> np.ndarray:
+    """A picture of a whole image with the outlines of its nuclei.
+
+    Args:
+      tables: of the nuclei.
+      scene: the image.
+      image: (h, w, 3) uint8, the image itself, or made small.
+      side: of the picture at most, in pixels; a small image is enlarged by a whole factor.
+
+    Returns:
+      (h, w, 3) uint8.
+    """
+    small = np.asarray(fitted(Image.fromarray(brighten(image)), side))
+    whole = max(1, side // max(scene.shape))
+    picture = enlarge(small, whole)
+    outlined(tables, scene, picture, min(1.0, max(small.shape[:2]) / max(scene.shape)) * whole)
+    return picture
+
+
 def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
     """A picture of few colors as the address of a PNG.
 
@@ -33,7 +69,7 @@ def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
     # With a palette, outlines take a few kilobytes; in full color it would be a hundred times that.
     picture = Image.fromarray(levels)
     picture.putpalette(colors.tobytes(), "RGBA")
-    return address(_encoded(picture, "PNG", optimize=True), "PNG")
+    return address(_encoded(picture, "PNG", compress_level=6), "PNG")
 
 
 def address(data: bytes, kind: str) -> str:

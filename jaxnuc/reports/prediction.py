@@ -13,8 +13,8 @@ from scipy import ndimage
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
-from jaxnuc.outputs.drawing import brighten, enlarge, enlargement
-from jaxnuc.outputs.outlined import Outlined, outlined
+from jaxnuc.outputs.drawing import brighten, enlargement
+from jaxnuc.outputs.outlined import Outlined
 from jaxnuc.reports import page, pictures, plots, regions
 from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
@@ -69,7 +69,7 @@ class _Whole:
     """The picture of the whole image, and the outlines of its nuclei where they can be seen."""
 
     def __init__(self, scene: Scene, thumbnail: np.ndarray) -> None:
-        small = _fitted(Image.fromarray(brighten(thumbnail)), pictures.SIDE)
+        small = pictures.fitted(Image.fromarray(brighten(thumbnail)), pictures.SIDE)
         self.picture = np.asarray(small)
         self.enlarged = enlargement(self.picture.shape[:2])
         self.size = self.picture.shape[0] * self.enlarged, self.picture.shape[1] * self.enlarged
@@ -109,13 +109,27 @@ class _Found:
 
 
 def density(places: np.ndarray, sigma: float) -> np.ndarray:
-    """(h, w) float32 nuclei per pixel, averaged by a Gaussian that ends with the image."""
-    smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
+    """Nuclei per pixel of an image (h, w), averaged by a Gaussian that ends with the image.
+
+    Of a wide Gaussian one value stands for n x n pixels, n being a third of its standard deviation:
+    (h / n, w / n) float32, rounded up.
+    """
+    n, shape = max(1, int(sigma / 3)), places.shape
+    places = np.pad(places.astype(np.float32), [(0, -side % n) for side in shape])
+    height, width = (side // n for side in places.shape)
+    summed = places.reshape(height, n, width, n).sum(axis=(1, 3))
+    smooth = ndimage.gaussian_filter(summed, sigma / n, mode="constant")
+    # By the pixels of the image that the Gaussian averages over.
     rows, cols = (
-        ndimage.gaussian_filter1d(np.ones(side, np.float32), sigma, mode="constant")
-        for side in places.shape
+        ndimage.gaussian_filter1d(
+            np.minimum(n, np.arange(side, 0, -n, dtype=np.float32)), sigma / n, mode="constant"
+        )
+        for side in shape
     )
-    return smooth / np.outer(rows, cols)  # the share of the Gaussian that lies in the image
+    values = Image.fromarray(smooth / np.outer(rows, cols))
+    # The last row and column may reach beyond the image.
+    box = (0, 0, shape[1] / n, shape[0] / n)
+    return np.asarray(values.resize(values.size, Image.Resampling.BILINEAR, box))
 
 
 def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[str, Any]) -> bytes:
@@ -198,7 +212,7 @@ def _density(found: _Found) -> tuple[str, Html, str]:
     nuclei = density(found.places, sigma) / pixel**2
     high = float(nuclei.max())
     colors = matplotlib.colormaps["inferno"].resampled(LEVELS)(range(LEVELS), bytes=True)
-    small = np.asarray(_fitted(Image.fromarray(nuclei), pictures.SIDE // 2))
+    small = np.asarray(pictures.fitted(Image.fromarray(nuclei), pictures.SIDE // 2))
     levels = np.minimum(small / high * LEVELS, LEVELS - 1).astype(np.uint8)
     smoothed = sigma * found.scale * (scene.mpp or 1)
     caption = (
@@ -207,13 +221,6 @@ def _density(found: _Found) -> tuple[str, Html, str]:
     )
     scale = page.color_scale(colors[:: LEVELS // 16, :3].tolist(), high, UNITS[metric])
     return pictures.drawing(levels, colors), scale, caption
-
-
-def _fitted(picture: Image.Image, side: int) -> Image.Image:
-    """The picture, made smaller where a side is longer than `side`."""
-    shrink = min(1.0, side / max(picture.size))
-    width, height = (max(1, round(n * shrink)) for n in picture.size)
-    return picture.resize((width, height), Image.Resampling.BOX) if shrink < 1 else picture
 
 
 def _classes(found: _Found, scene: Scene) -> Html:
@@ -250,8 +257,5 @@ def write_thumbnail(
 
     The thumbnail (h, w, 3) uint8 is the image made small, as in `write_prediction_report`.
     """
-    whole = max(1, THUMBNAIL_SIDE // max(scene.shape))  # small images are enlarged
-    small = np.asarray(_fitted(Image.fromarray(brighten(thumbnail)), THUMBNAIL_SIDE))
-    picture = enlarge(small, whole)
-    outlined(tables, scene, picture, min(1.0, max(small.shape) / max(scene.shape)) * whole)
+    picture = pictures.outlined_picture(tables, scene, thumbnail, THUMBNAIL_SIDE)
     replace_file(Path(path), pictures.jpeg(picture))

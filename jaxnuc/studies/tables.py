@@ -4,11 +4,12 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.metrics.rows import csv_text
+from jaxnuc.metrics.rows import csv_text, html_table
 from jaxnuc.reports import page, plots
 from jaxnuc.reports.page import element
 from jaxnuc.studies.results import Figure, RowResults
@@ -30,6 +31,9 @@ class Table:
     title: str
     head: Sequence[str]
     rows: Sequence[Sequence[str]]
+
+    def _repr_html_(self) -> str:
+        return f"<h4>{escape(self.title)}</h4>" + html_table([self.head, *self.rows])
 
 
 def tables(study: Study, results: Sequence[RowResults]) -> list[Table]:

@@ -1,5 +1,6 @@
 """Images as cameras and microscopes write them, against the values that they were made with."""
 
+import json
 import logging
 from types import SimpleNamespace
 
@@ -15,6 +16,8 @@ from jaxnuc.io.files import File, Files
 from jaxnuc.io.large_image import Box
 from jaxnuc.io.rgb import intensity_range_of, to_rgb
 from jaxnuc.io.slides import SlideImage
+from jaxnuc.outputs import NucleiTable, Scene, create
+from jaxnuc.postprocess.masks import Mask
 
 NUCLEI = np.zeros((60, 69), bool)
 NUCLEI[10:20, 10:20] = NUCLEI[30:45, 40:52] = True
@@ -334,6 +337,28 @@ def test_a_slide_is_cropped_to_its_bounds(scanned, tmp_path):
         np.testing.assert_array_equal(small, pixels[40::4, 130 - 2 :: 4][2:32, 3:43])
     with SlideImage(tmp_path / "a.scn", bounds=False) as image:
         np.testing.assert_array_equal(image.read(0, 0, 300, 400), pixels)
+
+
+@pytest.mark.parametrize("bounds", [True, False])
+def test_geojson_of_a_slide_counts_from_the_corner_of_its_bounds(scanned, tmp_path, bounds):
+    """QuPath's rule, docs/prediction.md: full-resolution pixels, (0, 0) a corner of the first."""
+    with SlideImage(tmp_path / "a.scn", bounds) as image:
+        red, green, blue = np.moveaxis(image.read(0, 0, *image.shape).astype(int), -1, 0)
+        scene = Scene("a", image.shape)
+    row, col = red + 256 * (blue % 2), green + 256 * (blue // 2)  # on the slide
+    nucleus = (row >= 60) & (row < 72) & (col >= 150) & (col < 166)
+    top, left = np.argwhere(nucleus)[0].tolist()
+    masks = (Mask(top, left, nucleus[top : top + 12, left : left + 16]),)
+    create("geojson").write(tmp_path / "a.geojson", [NucleiTable(masks, np.ones(1))], scene)
+    (feature,) = json.loads((tmp_path / "a.geojson").read_text())["features"]
+    corner = (130, 40) if bounds else (0, 0)
+    (x0, y0), (x1, y1) = (150 - corner[0], 60 - corner[1]), (166 - corner[0], 72 - corner[1])
+    assert {*map(tuple, *feature["geometry"]["coordinates"])} == {
+        (x0, y0),
+        (x1, y0),
+        (x0, y1),
+        (x1, y1),
+    }
 
 
 @pytest.mark.parametrize("bounds", [{"x": "390"}, {"x": "a"}, {"height": "0"}, {"y": "-4"}])

@@ -10,7 +10,7 @@ import tifffile
 import zarr
 from PIL import Image
 
-from jaxnuc.io import ArrayImage, CorruptRegion, open_image
+from jaxnuc.io import ArrayImage, CorruptRegion, Planes, open_image
 from jaxnuc.io.large_image import downsample
 
 
@@ -174,7 +174,7 @@ def test_series(tmp_path):
     check_file(path, second, series=1)
     with pytest.raises(ValueError, match=r"2 images \(0: '', 40 x 40 x 3 YXS; 1: .*--image=0"):
         open_image(path)
-    with pytest.raises(ValueError, match=r"series 2, but it has 2"):
+    with pytest.raises(ValueError, match=r"image 2 \(--image\), but it has 2"):
         open_image(path, series=2)
     tifffile.imwrite(path, np.zeros((5, 20, 20), np.uint8), photometric="minisblack")
     with pytest.raises(ValueError, match=r"a\.tif: 5 depths; choose one \(--z=0 to 4\)"):
@@ -214,8 +214,14 @@ def test_pixels_that_are_not_square(tmp_path):
 def test_npy(tmp_path, dtype, channels):
     array = colors(21, 33, channels, np.dtype(dtype).newbyteorder("=")).astype(dtype)
     np.save(tmp_path / "a.npy", array)
-    check_file(tmp_path / "a.npy", seen(array))
     check_regions(ArrayImage(array), seen(array))
+    if channels == 4 and dtype != np.uint8:  # more likely of a microscope than colors and alpha
+        with pytest.raises(ValueError, match="4 channels"):
+            open_image(tmp_path / "a.npy")
+        with open_image(tmp_path / "a.npy", planes=Planes((2, 0, 1))) as image:
+            check_regions(image, seen(array[..., [2, 0, 1]]))
+    else:
+        check_file(tmp_path / "a.npy", seen(array))
 
 
 def test_npy_of_bool_and_floats(tmp_path):

@@ -1,0 +1,58 @@
+"""Nuclei with the image they were found in, which a notebook shows."""
+
+from collections import Counter
+
+import numpy as np
+
+from jaxnuc.metrics.rows import html_table
+from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.postprocess.masks import masks_of
+from jaxnuc.reports import pictures
+from jaxnuc.reports.page import Html, element
+from jaxnuc.representations import Nuclei
+
+SIDE = 800  # pixels of the picture
+
+
+class Segmentation(Nuclei):
+    """The nuclei of an image; in a notebook, a picture of them and their number by class.
+
+    Attributes:
+      image: (H, W, 3) uint8, None where it is not known, as after `_replace`.
+      class_names: the background first; None where no classes are predicted.
+    """
+
+    image: np.ndarray | None = None
+    class_names: tuple[str, ...] | None = None
+
+    @classmethod
+    def of(
+        cls, nuclei: Nuclei, image: np.ndarray, class_names: tuple[str, ...] | None
+    ) -> "Segmentation":
+        """The same nuclei with their image and the names of their classes."""
+        found = cls(*nuclei)
+        found.image, found.class_names = image, class_names
+        return found
+
+    def _repr_png_(self) -> bytes | None:
+        if self.image is None:
+            return None
+        masks = masks_of(self.instances)[1] if self.masks is None else self.masks
+        table = NucleiTable(masks, self.scores, self.classes)
+        height, width = self.instances.shape
+        scene = Scene("the image", (height, width), class_names=self.class_names)
+        return pictures.png(pictures.outlined_picture([table], scene, self.image, SIDE))
+
+    def _repr_html_(self) -> str:
+        picture = self._repr_png_()
+        shown = []
+        if picture is not None:
+            words = f"The image with the outlines of {len(self.scores):,} nuclei"
+            shown.append(element("img", src=pictures.address(picture, "PNG"), alt=words))
+        counts = Counter([] if self.classes is None else self.classes.tolist())
+        names = self.class_names or ()
+        rows = [["", "nuclei"], ["all", f"{len(self.scores):,}"]]
+        rows += [[name, f"{counts[k]:,}"] for k, name in enumerate(names) if k]
+        if counts[0]:
+            rows.append(["without a class", f"{counts[0]:,}"])
+        return element("div", shown, Html(html_table(rows)))
