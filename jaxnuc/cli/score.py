@@ -25,8 +25,8 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--output", "FOLDER", "folder for metrics.json and per_image.csv", Path)
     parser.choice(
         "--label-from",
-        ("ids", "components"),
-        "what a nucleus is: a number, or a part of a mask (ids)",
+        ("ids", "components", "colors"),
+        "a nucleus is a number, part of a mask, a color (ids)",
     )
     parser.add_workers("0: this process", 0)
     parser.section("matching")

@@ -15,6 +15,7 @@ from jaxnuc.io.polygons import (
     Polygon,
     Shape,
     check_convention,
+    pixels_of,
     rasterize,
 )
 from jaxnuc.postprocess.masks import Mask, scaled
@@ -150,7 +151,7 @@ def _placed(one: Shape, shape: tuple[int, int], reading: Reading, convention: st
     if not origin.any() and scale == 1:
         return one
     if isinstance(one, Polygon) and scale != 1 and convention != "pixel_centers":
-        one = _patch(one, convention)
+        one = pixels_of(one, convention)
     if isinstance(one, Polygon):
         return Polygon(*_moved(one, origin, scale))
     if isinstance(one, Pieces):
@@ -167,14 +168,6 @@ def _moved(
 ) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
     outline, *holes = ((ring - origin) * scale for ring in (one.outline, *one.holes))
     return outline, tuple(holes)
-
-
-def _patch(one: Polygon, convention: str) -> Patch:
-    """The pixels of an outline, wherever it lies."""
-    low = np.floor(one.outline.min(axis=0)).astype(int)
-    width, height = np.ceil(one.outline.max(axis=0)).astype(int) - low + 1
-    painted = rasterize([Polygon(one.outline - low)], (height, width), convention)
-    return Patch(int(low[1]), int(low[0]), painted.instances > 0)
 
 
 def _distinct(

@@ -1,7 +1,7 @@
 """Classes of one's own: the names in annotation files, and `classes.yaml`, which orders them.
 
   classes:
-    tumor: {from: [Tumor, tumour], node: tumoral epithelial}
+    tumor: {from: [Tumor, tumour], node: tumoral epithelial, color: [200, 0, 0]}
     lymphocyte: {node: lymphocyte}
   ignore: [unsure]
 
@@ -32,7 +32,7 @@ FILE = "classes.yaml"
 ROLES = ("ignore", "drop", "region")
 _USUAL = {"ignore": ("Ignore*",), "region": ("Region*",)}
 _KEYS = ("classes", *ROLES, "absent")
-_CLASS_KEYS = ("from", "node")
+_CLASS_KEYS = ("from", "node", "color")
 
 
 @dataclass(frozen=True)
@@ -106,19 +106,20 @@ def own_classes(counts: Counter[str], text: bytes | None = None, where: str = FI
 
 def _label_set(classes: Mapping[str, Mapping[str, Any]], where: str) -> LabelSet:
     without = [title for title, about in classes.items() if "node" not in about]
-    if len(without) == len(classes):
-        return LabelTree.of({title: {} for title in classes}).level()
-    if without:
+    tree = LabelTree.of({title: {} for title in classes}) if without else NUCLEI
+    if 0 < len(without) < len(classes):
         raise ValueError(
             f"{where}: class {without[0]!r} has no `node` of the label tree, others have one; give "
             "it to all classes or to none"
         )
     labels = []
     for number, (title, about) in enumerate(classes.items(), 1):
-        nodes = about["node"] if isinstance(about["node"], list) else [about["node"]]
-        labels.append(Label(number, title, tuple(map(str, nodes))))
+        nodes = about.get("node", title)
+        color = about.get("color")
+        nodes = tuple(map(str, nodes if isinstance(nodes, list) else [nodes]))
+        labels.append(Label(number, title, nodes, color and tuple(color)))
     try:
-        return LabelSet(NUCLEI, tuple(labels))
+        return LabelSet(tree, tuple(labels))
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from error
 
@@ -149,11 +150,18 @@ def _parsed(text: bytes, where: str) -> dict[str, Any]:
         at = f"{where}: class {title!r}"
         about = about or {}
         if not isinstance(title, str) or not isinstance(about, dict):
-            raise ValueError(f"{at} is {about!r:.40}; expected NAME: {{from: [...], node: ...}}")
+            raise ValueError(f"{at} is {about!r:.40}; expected NAME: {{from: [...]}}")
         for key in about:
             check_known(f"key of {at}:", key, _CLASS_KEYS)
         if "from" in about:
             _check_list(about["from"], f"{at}: 'from'")
+        color = about.get("color", [0, 0, 0])
+        if not (
+            isinstance(color, list)
+            and len(color) == 3
+            and all(type(each) is int and 0 <= each <= 255 for each in color)
+        ):
+            raise ValueError(f"{at}: 'color' is {color!r:.40}; expected [red, green, blue] to 255")
         found["classes"][title] = about
     return found
 

@@ -1,8 +1,10 @@
 """Finding images of one's own, and the files in which they are annotated."""
 
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
+from typing import Any
 
 from jaxnuc.data.layouts import Key, Pair, add_file, check_partners
 from jaxnuc.io.annotations import ImageAnnotations, read_annotations
@@ -24,12 +26,22 @@ class OutlineFiles:
     def __init__(self, format: str = ""):
         self.format = format
         self._last: tuple[str, tuple[ImageAnnotations, ...]] | None = None
+        self._names: dict[str, Counter[str]] = {}
 
     def of(self, file: File) -> tuple[ImageAnnotations, ...]:
         """The annotations of all images of a file."""
         if self._last is None or self._last[0] != file.where:
-            self._last = file.where, read_annotations(file.read(), file.where, self.format)
+            found = read_annotations(file.read(), file.where, self.format)
+            names = (each.name for image in found for each in image.objects)
+            self._names[file.where] = Counter(name for name in names if name is not None)
+            self._last = file.where, found
         return self._last[1]
+
+    def names(self, file: File) -> Counter[str]:
+        """The names of classes in a file, with the numbers of their objects."""
+        if file.where not in self._names:
+            self.of(file)
+        return self._names[file.where]
 
     def of_image(self, file: File, image: File) -> ImageAnnotations:
         """The annotations of an image.
@@ -48,7 +60,7 @@ class OutlineFiles:
             )
         return own[0]
 
-    def __getstate__(self) -> dict[str, str | None]:
+    def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": None}
 
 
@@ -139,32 +151,35 @@ def pairs_of(
     `a.labels.tif`, `a.png.geojson`). One that has no image's name has to name its images.
 
     Raises:
-      ValueError: an image has no annotations or two files of them, or a file no image.
+      ValueError: an image has no annotations or two files of them, a file no image, or its name
+        and its content say different ones.
     """
     found: dict[Key, File] = {}
-    rest: list[File] = []
-    for file in labels.values():
-        stem = unicodedata.normalize("NFC", _stem(file.name))
-        key = next((k for k in ((stem,), (bare_name(stem),)) if k in images), None)
-        if key is not None:
-            add_file(found, key, file)
-        else:
-            rest.append(file)
-    names = {_plain(_name(file)): key for key, file in images.items()}
     alone: dict[Key, File] = {}
-    for file in rest:
+    names = {_plain(_name(file)): key for key, file in images.items()}
+    for file in labels.values():
+        stem = _plain(_stem(file.name))
+        key = next((k for k in ((stem,), (bare_name(stem),)) if k in images), None)
         named = [each.image for each in outlines.of(file)] if is_outlines(file) else [None]
-        if None in named:
+        keys = [None if name is None else names.get(_plain(name)) for name in named]
+        if key is not None:
+            if len(keys) == 1 and keys[0] not in (None, key):
+                raise ValueError(
+                    f"{file.where}: by its name it is of {_name(images[key])}, by its content of "
+                    f"{named[0]}; rename it, or export it again"
+                )
+            add_file(found, key, file)
+        elif None in named:
             alone[(file.name,)] = file
-            continue
-        absent = [str(name) for name in named if _plain(str(name)) not in names]
-        if absent:
-            raise ValueError(
-                f"{file.where}: annotates {absent[0]!r} and is not beside it ({len(absent)} of "
-                f"{len(named)} images are not there); add the images, or export without them"
-            )
-        for name in named:
-            add_file(found, names[_plain(str(name))], file)
+        else:
+            absent = [name for name, k in zip(named, keys, strict=True) if k is None]
+            if absent:
+                raise ValueError(
+                    f"{file.where}: annotates {absent[0]!r} and is not beside it ({len(absent)} of "
+                    f"{len(named)} images are not there); add the images, or export without them"
+                )
+            for each in keys:
+                add_file(found, each or (), file)
     check_partners("label", images, found)
     check_partners("image", alone, found)
     return {file.stem: Pair(key, file, found[key]) for key, file in images.items()}

@@ -113,4 +113,4 @@ def _check_single(path: Path, series: int | None, planes: Planes) -> None:
             "choose from; leave --channel, --z and --time out"
         )
     if series:
-        raise ValueError(f"{path}: series {series}, but it is read as one image, series 0")
+        raise ValueError(f"{path}: image {series} (--image), but it is read as one image, 0")

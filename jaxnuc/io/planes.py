@@ -146,7 +146,7 @@ def choose_image(number: int | None, images: Sequence[str], where: str) -> int:
         )
     number = number or 0
     if not 0 <= number < len(images):
-        raise ValueError(f"{where}: series {number}, but it has {len(images)} from 0")
+        raise ValueError(f"{where}: image {number} (--image), but it has {len(images)} from 0")
     return number
 
 

@@ -157,6 +157,26 @@ def rasterize(
     return Painted(layers[0], counts, np.stack(layers[1:], axis=-1) if layers[1:] else None)
 
 
+def pixels_of(polygon: Polygon, convention: str = "pixel_centers") -> Patch:
+    """The pixels of a polygon by a convention, wherever it lies.
+
+    >>> pixels_of(Polygon(np.array([[-4, 2], [-2, 2], [-2, 3], [-4, 3]])))
+    Patch(row=2, col=-4, mask=array([[ True,  True]]))
+    """
+    outline = vertices(polygon.outline, "a polygon")
+    if not len(outline):
+        return Patch(0, 0, np.zeros((0, 0), bool))
+    left, top = np.floor(outline.min(axis=0)).astype(int).tolist()
+    width, height = (np.ceil(outline.max(axis=0)).astype(int) + 1 - (left, top)).tolist()
+    moved = Polygon(outline - (left, top), tuple(hole - (left, top) for hole in polygon.holes))
+    inside = rasterize([moved], (height, width), convention).instances > 0
+    rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
+    if not len(rows):
+        return Patch(top, left, inside[:0, :0])
+    mask = inside[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return Patch(top + int(rows[0]), left + int(columns[0]), mask)
+
+
 def check_convention(name: str) -> Convention:
     """The convention of this name; ValueError lists those there are."""
     if name not in CONVENTIONS:

@@ -46,7 +46,7 @@ class ZarrImage(LargeImage):
             node = zarr.open(path, mode="r")
             if isinstance(node, zarr.Array):
                 if series:
-                    raise ValueError(f"series {series}, but it is one array")
+                    raise ValueError(f"image {series} (--image), but it is one array")
                 if node.ndim not in (2, 3):
                     raise ValueError(f"an array of shape {node.shape}, expected (H, W[, 1 to 4])")
                 axes, arrays, sides = list("yxc"[: node.ndim]), [node], None

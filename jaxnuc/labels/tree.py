@@ -103,12 +103,14 @@ def _paths(branches: Mapping[str, Any]) -> Iterator[tuple[str, ...]]:
 class Label(NamedTuple):
     """One class of a data set: its number and name there, and the nodes of the tree that it covers.
 
-    A class without nodes is ignored.
+    A class without nodes is ignored. Where it has a color, (red, green, blue) in 0..255, the files
+    of predicted nuclei show it.
     """
 
     native: int
     name: str
     nodes: tuple[str, ...]
+    color: tuple[int, int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -175,6 +177,15 @@ class LabelSet:
         return tuple("/".join(dict.fromkeys(names)) for names in self._names.values())
 
     @property
+    def colors(self) -> tuple[tuple[int, int, int] | None, ...]:
+        """The color of group 1, 2, ..., that of its first class which has one."""
+        found: dict[tuple[int, ...], tuple[int, int, int]] = {}
+        for label in self.labels:
+            if label.color is not None:
+                found.setdefault(self.tree.numbers(*label.nodes), label.color)
+        return tuple(found.get(leaves) for leaves in self.leaves)
+
+    @property
     def leaves(self) -> tuple[tuple[int, ...], ...]:
         """The numbers of the leaves of group 1, 2, ..."""
         return tuple(self._names)
@@ -209,8 +220,9 @@ class LabelSet:
         """
         lookup = np.full(max(label.native for label in self.labels) + 1, _NO_CLASS, np.int32)
         lookup[0] = 0
-        for native, _, nodes in self.labels:
-            lookup[native] = self.leaves.index(self.tree.numbers(*nodes)) + 1 if nodes else -1
+        for label in self.labels:
+            nodes = self.tree.numbers(*label.nodes)
+            lookup[label.native] = self.leaves.index(nodes) + 1 if nodes else -1
         return _looked_up(lookup, classes, "class of the data set")
 
     def from_leaves(self, classes: ArrayLike, outside: int = 0) -> np.ndarray:
@@ -285,14 +297,20 @@ class LabelSet:
 
     def to_json(self) -> dict[str, Any]:
         """The label set and its tree as lists, strings and integers, for `LabelSet.from_json`."""
-        labels = [[native, name, list(nodes)] for native, name, nodes in self.labels]
+        labels = [
+            [each.native, each.name, list(each.nodes), *([list(each.color)] if each.color else [])]
+            for each in self.labels
+        ]
         return {"tree": [list(path) for path in self.tree.paths], "labels": labels}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "LabelSet":
         """The label set of a `to_json`."""
-        labels = tuple(Label(native, name, tuple(nodes)) for native, name, nodes in data["labels"])
-        return cls(LabelTree(tuple(map(tuple, data["tree"]))), labels)
+        labels = (
+            Label(native, name, tuple(nodes), *map(tuple, color))
+            for native, name, nodes, *color in data["labels"]
+        )
+        return cls(LabelTree(tuple(map(tuple, data["tree"]))), tuple(labels))
 
 
 def _looked_up(lookup: np.ndarray, classes: ArrayLike, kind: str) -> np.ndarray:

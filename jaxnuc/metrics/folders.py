@@ -39,7 +39,7 @@ def score_folders(
       metrics: see `jaxnuc.metrics.base.make`; empty: the standard ones.
       protocols: see `jaxnuc.metrics.protocols.base.make`.
       missing: `"error"`, or `"zero"`: a true image without prediction counts as predicted empty.
-      label_from: `"ids"`, or `"components"` of masks that only say where nuclei are.
+      label_from: `"ids"`, `"components"` of masks that only say where nuclei are, or `"colors"`.
       workers: processes; the result is the same whatever their number. 0: this one.
 
     Raises:

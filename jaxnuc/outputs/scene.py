@@ -19,8 +19,8 @@ class Scene:
       mpp: micrometers per pixel of that grid, None where unknown.
       scale: (row, col), pixels of the image's full resolution per pixel of the grid.
       class_names: the background first; None where no classes are predicted.
-      colors: (red, green, blue) of every class in 0..255; that of the background is for nuclei
-        without a class. None: a palette.
+      colors: (red, green, blue) of every class in 0..255, None for that of a palette; that of the
+        background is for nuclei without a class. None: a palette.
       pixels: the image on the grid of the masks, for formats that show it; None for others.
       file: name of the image's file; empty: the image's name.
       full_shape: (H, W) of the image in full resolution; None: the grid's, scaled and rounded.
@@ -31,7 +31,7 @@ class Scene:
     mpp: float | None = None
     scale: tuple[float, float] = (1.0, 1.0)
     class_names: tuple[str, ...] | None = None
-    colors: tuple[Color, ...] | None = None
+    colors: tuple[Color | None, ...] | None = None
     pixels: LargeImage | None = None
     file: str = ""
     full_shape: tuple[int, int] | None = None
@@ -60,8 +60,9 @@ class Scene:
         >>> Scene("a.png", (9, 9)).color(0)
         (240, 228, 66)
         """
-        if self.colors is not None:
-            return self.colors[class_id]
+        own = self.colors[class_id] if self.colors is not None else None
+        if own is not None:
+            return own
         classes = palette.CLASSES
         return classes[(class_id - 1) % len(classes)] if class_id else palette.UNCLASSIFIED
 

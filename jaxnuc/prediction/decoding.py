@@ -63,6 +63,12 @@ class Decoder:
         predicted = self.representation.label_set
         return None if predicted is None else ("background", *(self.label_set or predicted).groups)
 
+    @property
+    def colors(self) -> tuple[tuple[int, int, int] | None, ...] | None:
+        """Colors of the classes, as `class_names`; None for those without one of their own."""
+        predicted = self.representation.label_set
+        return None if predicted is None else (None, *(self.label_set or predicted).colors)
+
     def table(
         self,
         maps: Mapping[str, np.ndarray],

@@ -154,6 +154,7 @@ class OpenTask:
             mpp,
             scale,
             task.decoder.class_names,
+            task.decoder.colors,
             pixels=self.view,
             file=task.path.name,
             full_shape=image.shape,

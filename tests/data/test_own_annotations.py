@@ -13,7 +13,8 @@ from PIL import Image
 from jaxnuc.cli.main import main
 from jaxnuc.data import sources
 from jaxnuc.data.sources.folder import Source
-from jaxnuc.labels import NUCLEI, label_set
+from jaxnuc.labels import NUCLEI, LabelSet, label_set
+from jaxnuc.outputs import Scene
 
 IMAGE = np.random.default_rng(0).integers(0, 256, (20, 30, 3), np.uint8)
 SQUARE = [[2, 1], [9, 1], [9, 7], [2, 7]]
@@ -255,10 +256,20 @@ def test_files_that_do_not_match(tmp_path):
     save(tmp_path / "masks" / "b.png", LABELS.astype(np.uint8))
     with pytest.raises(ValueError, match="both labels and masks hold annotations; give labels="):
         Source(tmp_path)
+    write(tmp_path / "labels" / "a.json", coco("b.png"))
+    with pytest.raises(
+        ValueError, match=r"a\.json: by its name it is of a\.png, by its content of b"
+    ):
+        Source(tmp_path, labels="labels")
+    write(tmp_path / "labels" / "a.json", coco("renamed.png"))
+    assert Source(tmp_path, labels="labels", split="all")[0].instances.any()
     write(tmp_path / "labels" / "b.json", coco("b.png"))
     with pytest.raises(ValueError, match=r"labels/b\.json and labels/b\.png have the same stem"):
         Source(tmp_path, labels="labels")
     assert len(Source(tmp_path, labels="annotations.json")) == 2
+    save(tmp_path / "images" / "b.tif", IMAGE)
+    with pytest.raises(ValueError, match=r"images/b\.png and images/b\.tif have the same stem"):
+        Source(tmp_path, labels="annotations.json")
     with pytest.raises(ValueError, match=r"unknown argument of annotations: 'scael'.*'scale'"):
         Source(tmp_path, annotations={"scael": 2})
 
@@ -275,7 +286,7 @@ def test_splits_have_the_classes_of_all(tmp_path):
 
 CLASSES = """
 classes:
-  epithelium: {from: [Tumour, Gland], node: epithelial}
+  epithelium: {from: [Tumour, Gland], node: epithelial, color: [200, 0, 0]}
   immune cell: {from: [lymphocyte, plasma], node: immune}
   dead: {from: [apoptotic], node: necrotic}
 """
@@ -288,6 +299,13 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
     source = annotated(geojson(**NAMED), CLASSES)
     assert source.label_set.groups == ("epithelium", "immune cell", "dead")
     assert source.label_set.tree is NUCLEI
+    assert source.label_set.colors == ((200, 0, 0), None, None)
+    assert (
+        LabelSet.from_json(json.loads(json.dumps(source.label_set.to_json()))) == source.label_set
+    )
+    scene = Scene("a", (9, 9), colors=(None, *source.label_set.colors), class_names=tuple("abcd"))
+    palette = Scene("a", (9, 9))
+    assert [scene.color(k) for k in (0, 1, 2)] == [palette.color(0), (200, 0, 0), palette.color(2)]
     lookup = source.label_set.to(label_set("superclasses"))
     assert [label_set("superclasses").groups[k - 1] for k in lookup[1:4]] == [
         *("epithelial", "immune", "other")
@@ -311,6 +329,8 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
         (CLASSES.replace("from: [apop", "form: [apop"), "unknown key of .*'form'.*'from'"),
         (CLASSES.replace("classes", "clases"), "unknown key in .*'clases'.*'classes'"),
         (CLASSES.replace("[apoptotic]", "apoptotic"), "'from' is 'apoptotic'; expected a list"),
+        (CLASSES.replace("[200, 0, 0]", "red"), "'color' is 'red'; expected .red, green, blue"),
+        (CLASSES.replace("200,", "300,"), r"'color' is \[300, 0, 0\]"),
         ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
         ("a: [", "not readable as YAML"),
         ("3", "holds 3; expected the keys classes"),

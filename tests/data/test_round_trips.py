@@ -17,6 +17,7 @@ from jaxnuc.data.sources.folder import Source
 from jaxnuc.outputs import NucleiTable, Scene, write
 from jaxnuc.outputs.outlines import largest_piece, rings
 from jaxnuc.postprocess.masks import Mask, masks_of
+from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.representations import create
 
 
@@ -47,6 +48,7 @@ KEPT = {  # what a format keeps of a nucleus, and the suffix of its file
     "coco": lambda mask: mask,
     "tiff": lambda mask: mask,
     "ome_zarr": lambda mask: mask,
+    "imagej_rois": PIECE,
     "hovernet_json": FILLED,
 }
 
@@ -73,7 +75,7 @@ def test_formats_of_real_nuclei(consep, tmp_path):
         found = source[0]
         expected = painted([kept(mask) for mask in masks])
         np.testing.assert_array_equal(found.instances, expected, err_msg=name)
-        if name in ("geojson", "coco"):
+        if name in ("geojson", "coco", "imagej_rois"):
             present = [groups[k - 1] for k in np.unique(classes)]
             assert source.label_set.groups == tuple(sorted(present))
             lookup = [0, *(sorted(present).index(g) + 1 if g in present else 0 for g in groups)]
@@ -83,7 +85,7 @@ def test_formats_of_real_nuclei(consep, tmp_path):
 
 OWN = """
 classes:
-  epithelium: {from: [epithelial]}
+  epithelium: {from: [epithelial], color: [1, 2, 3]}
   inflammation: {from: [inflammatory]}
   others: {from: [other, spindle]}
 """
@@ -168,6 +170,7 @@ def test_twelve_images_train_alike_from_every_format(consep, tmp_path):
         assert source.label_set.groups == ("epithelium", "inflammation", "others")
         assert len(source) == 6
         representation = create("hover", {"name": "groups"}, (source.label_set,))
+        assert Decoder(representation).colors == (None, (1, 2, 3), None, None)
         encode = representation.encode
         streams[kind] = list(islice(batches(source, [], encode, 2, seed=3), 4))
     for several in zip(*streams.values(), strict=True):

@@ -1,6 +1,6 @@
 """Files of microscopes, against the values that they were written with.
 
-CZI is written by Zeiss's library; LIF and DV by hand, after the descriptions of their formats.
+CZI is written by Zeiss's library; ND2, LIF and DV by hand, after descriptions of their formats.
 """
 
 import struct
@@ -80,6 +80,56 @@ def write_lif(path, images):
     path.write_bytes(head + xml.encode("utf-16-le") + blocks)
 
 
+def nd2_value(name, value):
+    """A named value, or a tree of them, as ND2 stores its metadata: kind, name, value."""
+    text = (name + "\0").encode("utf-16-le")
+    head = lambda kind: struct.pack("<BB", kind, len(name) + 1) + text
+    if isinstance(value, bool):
+        return head(1) + struct.pack("<B", value)
+    if isinstance(value, int):
+        return head(3) + struct.pack("<I", value)
+    if isinstance(value, float):
+        return head(6) + struct.pack("<d", value)
+    if isinstance(value, str):
+        return head(8) + (value + "\0").encode("utf-16-le")
+    inside, start = b"".join(nd2_value(*each) for each in value.items()), head(11)
+    length = len(start) + 12 + len(inside)
+    return start + struct.pack("<IQ", len(value), length) + inside + bytes(8 * len(value))
+
+
+def write_nd2(path, array, mpp=0.5):
+    """A stack (C, Z, H, W) uint16, a page for each depth; Nikon's chunks and the map of them."""
+    pytest.importorskip("bioio_nd2", reason="the extra microscopy is not installed")
+    c, z, h, w = array.shape
+    size = {"uiWidth": w, "uiWidthBytes": 2 * w * c, "uiHeight": h, "uiComp": c}
+    bits = {"uiBpcInMemory": 16, "uiBpcSignificant": 16}
+    channels = {
+        f"a{k}": {"uiSampleIndex": k, "sDescription": name, "pFluorescentProbe": {"m_sName": name}}
+        for k, name in enumerate(("DAPI", "GFP")[:c])
+    }
+    picture = {"dCalibration": mpp, "bCalibrated": True}
+    picture["sPicturePlanes"] = {"uiCount": c, "uiCompCount": c, "sPlaneNew": channels}
+    stack = {"eType": 4, "uLoopPars": {"uiCount": z, "dZStep": 0.3}}
+    chunks = {
+        "ImageAttributesLV!": nd2_value("SLxImageAttributes", size | bits | {"uiSequenceCount": z}),
+        "ImageMetadataSeqLV|0!": nd2_value("SLxPictureMetadata", picture),
+        "ImageMetadataLV!": nd2_value("SLxExperiment", stack),
+        "CustomData|AcqTimesCache!": bytes(8 * z),
+    }
+    for k in range(z):  # a time and the pixels
+        chunks[f"ImageDataSeq|{k}!"] = bytes(8) + np.moveaxis(array[:, k], 0, -1).tobytes()
+    magic = 0x0ABECEDA
+    head = (magic, 32, 64, b"ND2 FILE SIGNATURE CHUNK NAME01!", b"Ver3.0")
+    content, places = struct.pack("<IIQ32s64s", *head), b""
+    for name, data in chunks.items():
+        content += bytes(-len(content) % 4096)
+        places += name.encode() + struct.pack("<QQ", len(content), len(data))
+        content += struct.pack("<IIQ4072s", magic, 4072, len(data), name.encode()) + data
+    places += b"ND2 CHUNK MAP SIGNATURE 0000001!" + struct.pack("<Q", len(content))
+    content += struct.pack("<IIQ", magic, 32, len(places)) + b"ND2 FILEMAP SIGNATURE NAME 0001!"
+    path.write_bytes(content + places)
+
+
 def write_dv(path, array):
     """(T, C, Z, H, W) uint16, half a micron per pixel, channels first; DeltaVision's header."""
     pytest.importorskip("bioio_dv", reason="the extra microscopy is not installed")
@@ -103,13 +153,15 @@ def write_dv(path, array):
     path.write_bytes(bytes(header) + planes + array.tobytes())
 
 
-@pytest.mark.parametrize("kind", ["czi", "lif", "dv"])
+@pytest.mark.parametrize("kind", ["czi", "nd2", "lif", "dv"])
 def test_planes_of_a_microscope_are_chosen(tmp_path, kind):
-    path, times = tmp_path / f"a.{kind}", 1 if kind == "lif" else 2
+    path, times = tmp_path / f"a.{kind}", 2 if kind in ("czi", "dv") else 1
     if kind == "czi":
         write_czi(path, [STACK])
     elif kind == "lif":
         write_lif(path, [STACK[0]])
+    elif kind == "nd2":
+        write_nd2(path, STACK[0])
     else:
         write_dv(path, STACK)
     names = ("360/457", "490/528") if kind == "dv" else ("DAPI", "GFP")
@@ -144,7 +196,7 @@ def test_scenes_are_listed_and_chosen(tmp_path):
                 assert image.shape == scene.shape[-2:]
                 seen = image.read(0, 0, *image.shape)
                 np.testing.assert_array_equal(seen[..., 1], stretched(scene[0, 0, 0]))
-        with pytest.raises(ValueError, match="series 2, but it has 2 from 0"):
+        with pytest.raises(ValueError, match=r"image 2 \(--image\), but it has 2 from 0"):
             open_image(tmp_path / name, series=2)
 
 
@@ -161,6 +213,12 @@ def test_colors_of_czi_are_red_green_and_blue_and_glass_is_white(tmp_path):
     expected[:20, :20] = expected[20:, 20:] = tissue[:, :20]
     with open_image(tmp_path / "b.czi") as image:
         np.testing.assert_array_equal(image.read(0, 0, 40, 40), expected)
+
+
+def test_pixels_of_a_microscope_without_calibration(tmp_path):
+    write_nd2(tmp_path / "a.nd2", STACK[0], 1.0)
+    with open_image(tmp_path / "a.nd2", planes=Planes((0,), 0)) as image:
+        assert image.mpp is None
 
 
 def test_large_planes_and_damaged_files_are_refused(tmp_path):

@@ -174,7 +174,7 @@ def test_series(tmp_path):
     check_file(path, second, series=1)
     with pytest.raises(ValueError, match=r"2 images \(0: '', 40 x 40 x 3 YXS; 1: .*--image=0"):
         open_image(path)
-    with pytest.raises(ValueError, match=r"series 2, but it has 2"):
+    with pytest.raises(ValueError, match=r"image 2 \(--image\), but it has 2"):
         open_image(path, series=2)
     tifffile.imwrite(path, np.zeros((5, 20, 20), np.uint8), photometric="minisblack")
     with pytest.raises(ValueError, match=r"a\.tif: 5 depths; choose one \(--z=0 to 4\)"):

@@ -73,7 +73,7 @@ def test_damaged_slide(shared_data, tmp_path):
 
 
 def test_errors(shared_data, tmp_path):
-    with pytest.raises(ValueError, match="series 1"):
+    with pytest.raises(ValueError, match="image 1"):
         open_image(shared_data(JPEG), series=1, backend="openslide")
     with pytest.raises(ValueError, match="backend 'vips'"):
         open_image(shared_data(JPEG), backend="vips")

@@ -178,8 +178,7 @@ class Source(RandomSplit):
         """The classes, by all names in the files and what `classes.yaml` says of them."""
         counts: Counter[str] = Counter()
         for file in outlines:
-            for image in self._outlines.of(file):
-                counts.update(each.name for each in image.objects if each.name is not None)
+            counts += self._outlines.names(file)
         name = str(top / FILE)
         text = files.read(name) if name in files.names else None
         return own_classes(counts, text, files.where(name))

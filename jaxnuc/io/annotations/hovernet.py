@@ -9,11 +9,14 @@ import numpy as np
 
 from jaxnuc.io.annotations import base
 from jaxnuc.io.annotations.base import ImageAnnotations, Object, text_or_none
-from jaxnuc.io.polygons import Polygon, vertices
+from jaxnuc.io.polygons import Polygon, Shape, pixels_of, vertices
 
 
 class Reader(base.Reader):
     """Contours run through the centers of the border pixels, which belong to the nucleus.
+
+    One that reaches the lower or right end of its half-open box runs along the borders of pixels,
+    as `jaxnuc predict` writes nuclei of a single row.
 
     The class is `type`, a number or a name; 0 and null are none. Holes are not in these files.
     """
@@ -41,9 +44,25 @@ class Reader(base.Reader):
             if contour.ndim == 3 and contour.shape[1] == 1:  # as OpenCV has it
                 contour = contour[:, 0]
             points = vertices(contour, at)
-            if 0 < len(points) < 3:  # a nucleus of one row of pixels
-                points = points[[0, *range(len(points)), -1]]
+            shape: Shape = Polygon(points)
+            if _along_borders(points, nucleus.get("bbox")):
+                shape = pixels_of(Polygon(points))
+            elif 0 < len(points) < 3:  # a nucleus of one row of pixels
+                shape = Polygon(points[[0, *range(len(points)), -1]])
             kind = nucleus.get("type")
             name = text_or_none(None if kind == 0 else kind, at)
-            objects.append(Object(Polygon(points), name, f"nucleus {key}"))
+            objects.append(Object(shape, name, f"nucleus {key}"))
         return (ImageAnnotations(tuple(objects), convention="hovernet"),)
+
+
+def _along_borders(points: np.ndarray, box: Any) -> bool:
+    """Whether a contour reaches the ends (row, col) of its half-open box, which pixels do not."""
+    if (
+        not isinstance(box, list)
+        or len(box) != 2
+        or not isinstance(box[1], list)
+        or not len(points)
+    ):
+        return False
+    ends = [each for each in box[1] if isinstance(each, int | float)]
+    return len(ends) == 2 and bool((points.max(axis=0) >= ends[::-1]).any())

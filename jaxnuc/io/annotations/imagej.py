@@ -9,10 +9,10 @@ import shapely
 
 from jaxnuc.io.annotations import base
 from jaxnuc.io.annotations.base import ImageAnnotations, Object
+from jaxnuc.io.image_files import is_junk
 from jaxnuc.io.polygons import Pieces, Polygon, Shape, vertices
 
-_LARGEST = 16 << 20  # bytes of one region
-_MOST = 2**20  # regions of a file
+_LARGEST = 256 << 20  # bytes of all regions of a file
 
 
 class Reader(base.Reader):
@@ -32,17 +32,15 @@ class Reader(base.Reader):
             return (ImageAnnotations((_object(content, where.rpartition("/")[2], where),)),)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
-                members = [m for m in archive.infolist() if m.filename.lower().endswith(".roi")]
-                if len(members) > _MOST or any(m.file_size > _LARGEST for m in members):
-                    raise ValueError(
-                        f"more than {_MOST} regions, or one of more than {_LARGEST} bytes"
-                    )
-                files = [(m.filename, archive.read(m)) for m in members]
-                others = [m.filename for m in archive.infolist() if m not in members]
+                listed = [each for each in archive.infolist() if not is_junk(each.filename)]
+                regions = [each for each in listed if each.filename.lower().endswith(".roi")]
+                if sum(each.file_size for each in regions) > _LARGEST:
+                    raise ValueError(f"its regions have more than {_LARGEST} bytes")
+                files = [(each.filename, archive.read(each)) for each in regions]
         except Exception as error:  # a damaged zip: errors of many types
             raise ValueError(f"{where}: not a readable zip of ROIs ({error!s:.200})") from error
-        if others and not files:
-            raise ValueError(f"{where}: a zip without a .roi in it, but {others[0]!r:.60}")
+        if listed and not files:
+            raise ValueError(f"{where}: a zip without a .roi in it, but {listed[0].filename!r:.60}")
         return (ImageAnnotations(tuple(_object(data, name, where) for name, data in files)),)
 
 
@@ -57,7 +55,9 @@ def _object(data: bytes, name: str, where: str) -> Object:
     try:
         roi = roifile.ImagejRoi.frombytes(data)
         paths = roi.coordinates(multi=True)
-        label = roi.properties.get("class") or (f"group {roi.group}" if roi.group else None)
+        label = str(roi.properties.get("class", "")) or (
+            f"group {roi.group}" if roi.group else None
+        )
     except Exception as error:  # damaged files raise whatever they like
         raise ValueError(f"{at}: not a readable ROI ({error!s:.200}); save it again") from error
     kind = roi.roitype.name
@@ -66,12 +66,25 @@ def _object(data: bytes, name: str, where: str) -> Object:
             f"{at} is a {kind.lower()}, which has no area; outline it, or remove it from the ROI "
             "Manager"
         )
-    if kind == "OVAL":
-        sides = (roi.right - roi.left) / 2, (roi.bottom - roi.top) / 2
-        shape: Shape = Polygon(base.ellipse((roi.left + sides[0], roi.top + sides[1]), sides))
+    shape: Shape
+    if kind == "OVAL" or (kind == "RECT" and not roi.shape_roi_size):
+        left, top, width, height = _box(roi)
+        if kind == "OVAL":
+            center = left + width / 2, top + height / 2
+            shape = Polygon(base.ellipse(center, (width / 2, height / 2)))
+        else:
+            corners = np.array([[left, top], [left + width, top + height]])
+            shape = Polygon(base.rectangle(*corners))
     else:
         shape = _composed([vertices(path, at) for path in paths])
     return Object(shape, label, name)
+
+
+def _box(roi: Any) -> tuple[float, float, float, float]:
+    """Left, top, width and height, in parts of pixels where the file has them."""
+    if roi.subpixelrect:
+        return roi.xd, roi.yd, roi.widthd, roi.heightd
+    return roi.left, roi.top, roi.right - roi.left, roi.bottom - roi.top
 
 
 def _composed(paths: list[np.ndarray]) -> Shape:
@@ -79,7 +92,7 @@ def _composed(paths: list[np.ndarray]) -> Shape:
     whole = [path for path in paths if len(path) >= 3]
     if len(paths) == 1 or not whole:
         return Polygon(paths[0] if paths else np.zeros((0, 2)))
-    rings = [shapely.Polygon(path) for path in whole]
+    rings = [shapely.make_valid(shapely.Polygon(path)) for path in whole]
     around = [
         [k for k, other in enumerate(rings) if k != n and other.contains(ring)]
         for n, ring in enumerate(rings)

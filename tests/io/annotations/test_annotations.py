@@ -158,7 +158,7 @@ HOVERNET = {"mag": 40, "nuc": {}}
 for number, ring in (("1", [[2, 1], [6, 1], [6, 6], [2, 6]]), ("2", [[9, 3], [12, 3]])):
     HOVERNET["nuc"][number] = {"contour": ring, "centroid": [1, 1], "bbox": [[1, 2], [7, 7]]}
 HOVERNET["nuc"]["1"] |= {"type": 2, "type_prob": 0.5}
-HOVERNET["nuc"]["2"] |= {"type": None, "type_prob": None}
+HOVERNET["nuc"]["2"] |= {"bbox": [[3, 9], [4, 13]], "type": None, "type_prob": None}
 
 CVAT = (
     '<?xml version="1.0" encoding="utf-8"?>\r\n<annotations>\r\n <version>1.1</version><meta/>'
@@ -301,6 +301,9 @@ def test_regions_of_imagej():
     inside = ((centers[0] - 5) / 3) ** 2 + ((centers[1] - 8) / 5) ** 2 < 1
     np.testing.assert_array_equal(labels > 0, inside)
     assert (found.objects[0].name, found.objects[0].at) == ("round", "1.roi")
+    box = roifile.ImagejRoi()
+    box.roitype, box.left, box.top, box.right, box.bottom = roifile.ROI_TYPE.RECT, 2, 1, 7, 7
+    np.testing.assert_array_equal(painted(box.tobytes())[0], truth(hole=False) == 1)
     island = composite([[0, 0], [9, 0], [9, 9], [0, 9]], OUTER, HOLE)  # a nucleus in a hole
     labels, _ = painted(island.tobytes())
     expected = np.zeros(SHAPE, bool)
