@@ -63,20 +63,16 @@ class MicroscopyImage(BlockImage):
         except Exception as error:  # what parsers stumble over is of any type
             raise ValueError(f"{path}: not readable ({error!s:.200})") from error
         try:
-            self._open(path, image, series, planes)
+            self._open(path, image, series, planes, most_pixels)
         except Unchosen:
             raise
         except Exception as error:
             reason = str(error).removeprefix(f"{path}: ")
             raise ValueError(f"{path}: not readable ({reason:.200})") from error
-        height, width = self._blocks[0]
-        if height * width > most_pixels:
-            raise ValueError(
-                f"{path}: {height} x {width} pixels are read at once, more than {most_pixels}; "
-                "allow it (--most-pixels), or save it as OME-TIFF in tiles"
-            )
 
-    def _open(self, path: Path, image: Any, series: int | None, planes: Planes) -> None:
+    def _open(
+        self, path: Path, image: Any, series: int | None, planes: Planes, most_pixels: int
+    ) -> None:
         image.set_scene(choose_image(series, image.scenes, str(path)))
         # In the order of `_AXES`, a mosaic in one piece. bioio leaves out all but the first of
         # what has further axes.
@@ -86,6 +82,8 @@ class MicroscopyImage(BlockImage):
         for axis, size in zip(stored.dims, stored.shape, strict=True):
             if axis not in _AXES and size > 1 and not (axis == "M" and "M" not in sides):
                 raise ValueError(f"{size} of the axis {axis}; save one of them on its own")
+        if "M" in sides:  # tiles of a mosaic, of which there is one
+            data = data.isel(M=0)
         self._colors = sides.get("S", 1)
         if self._colors > 1 and (sides["C"] > 1 or planes.channel):
             raise ValueError(f"{sides['C']} channels, of colors; expected one image")
@@ -93,9 +91,14 @@ class MicroscopyImage(BlockImage):
         self._chosen = planes.choose(sides, names, str(path), rgb=False)
         self._data = data.data
         shape = sides["Y"], sides["X"]
-        block = tuple(self._data.chunksize[data.dims.index(axis)] for axis in "YX")
+        height, width = (data.data.chunksize[data.dims.index(axis)] for axis in "YX")
+        if height * width > most_pixels:
+            raise ValueError(
+                f"{height} x {width} pixels are read at once, more than {most_pixels}; allow it "
+                "(--most-pixels), or save it as OME-TIFF in tiles"
+            )
         size = _pixel_size(image)
-        super().__init__(str(path), [shape], [(block[0], block[1])], size)
+        super().__init__(str(path), [shape], [(height, width)], size)
         self.contents = Contents(image.scenes, sides, names, "the microscope" if size else "")
         self.dtype = np.dtype(self._data.dtype)
         check_type((*shape, self._colors * len(self._chosen.channels)), self.dtype, "it")

@@ -334,7 +334,7 @@ def _check_colors(page: Any, where: str) -> None:
             "inverted; save it with 0 as black"
         )
     if page.bitspersample not in (1, 8, 16, 32, 64):
-        raise ValueError(f"{where}: {page.bitspersample} bits a channel; save it with 8")
+        raise ValueError(f"{where}: {page.bitspersample} bits a channel; save it with 8 or 16")
     if page.bitspersample == 1:
         try:
             check_black(page)

@@ -109,13 +109,27 @@ class _Found:
 
 
 def density(places: np.ndarray, sigma: float) -> np.ndarray:
-    """(h, w) float32 nuclei per pixel, averaged by a Gaussian that ends with the image."""
-    smooth = ndimage.gaussian_filter(places.astype(np.float32), sigma, mode="constant")
+    """Nuclei per pixel of an image (h, w), averaged by a Gaussian that ends with the image.
+
+    Of a wide Gaussian one value stands for n x n pixels, n being a third of its standard deviation:
+    (h / n, w / n) float32, rounded up.
+    """
+    n, shape = max(1, int(sigma / 3)), places.shape
+    places = np.pad(places.astype(np.float32), [(0, -side % n) for side in shape])
+    height, width = (side // n for side in places.shape)
+    summed = places.reshape(height, n, width, n).sum(axis=(1, 3))
+    smooth = ndimage.gaussian_filter(summed, sigma / n, mode="constant")
+    # By the pixels of the image that the Gaussian averages over.
     rows, cols = (
-        ndimage.gaussian_filter1d(np.ones(side, np.float32), sigma, mode="constant")
-        for side in places.shape
+        ndimage.gaussian_filter1d(
+            np.minimum(n, np.arange(side, 0, -n, dtype=np.float32)), sigma / n, mode="constant"
+        )
+        for side in shape
     )
-    return smooth / np.outer(rows, cols)  # the share of the Gaussian that lies in the image
+    values = Image.fromarray(smooth / np.outer(rows, cols))
+    # The last row and column may reach beyond the image.
+    box = (0, 0, shape[1] / n, shape[0] / n)
+    return np.asarray(values.resize(values.size, Image.Resampling.BILINEAR, box))
 
 
 def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[str, Any]) -> bytes:
