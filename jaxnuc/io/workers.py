@@ -22,18 +22,19 @@ def cores() -> int:
 
 
 def ordered_map(
-    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], workers: int
+    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], workers: int, ahead: int = 2
 ) -> Iterator[T]:
     """Calls a function on every task, in worker processes, and yields the results in order.
 
-    Tasks are taken one by one as workers get free: at most two per worker are under way or wait,
-    so that memory is bounded however slow the function is. The processes are spawned (a second or
-    two), hence a script that calls this does so below `if __name__ == "__main__":`.
+    Tasks are taken one by one as workers get free: at most `ahead` per worker are under way or
+    wait, so that memory is bounded however slow the function is. The processes are spawned (a
+    second or two), hence a script that calls this does so below `if __name__ == "__main__":`.
 
     Args:
       function: picklable; called as `function(*task)`.
       tasks: arguments, picklable; taken in the calling process, while the workers work.
       workers: number of processes; 0 calls the function here.
+      ahead: tasks for each worker that are under way or wait.
 
     Yields:
       The results, in the order of the tasks, the same whatever the number of workers.
@@ -54,7 +55,7 @@ def ordered_map(
     try:
         for task in tasks:
             waiting.append(executor.submit(function, *task))
-            if len(waiting) >= 2 * workers:
+            if len(waiting) >= ahead * workers:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

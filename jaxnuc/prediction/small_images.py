@@ -22,6 +22,9 @@ from jaxnuc.prediction.stream import READERS, PatchReader, Row
 from jaxnuc.prediction.symmetries import Maps
 from jaxnuc.prediction.tiles import Tile
 
+# Tiles that wait for a worker: some take long to decode, and the network goes on meanwhile.
+AHEAD = 6
+
 
 def predict_small_images(
     tasks: Sequence[ImageTask], runner: BatchRunner
@@ -66,7 +69,8 @@ def predict_small_images(
                 yield tasks[number], seconds, tile, whole, each_member
                 start = time.perf_counter()
 
-    for outcome in ordered_map(_complete, tiles(), tasks[0].options.processes.decoders):
+    workers = tasks[0].options.processes.decoders
+    for outcome in ordered_map(_complete, tiles(), workers, AHEAD):
         if outcome.summary is not None:
             warn(outcome.summary)
         yield numbers.pop(0), outcome

@@ -69,7 +69,7 @@ def drawing(levels: np.ndarray, colors: np.ndarray) -> str:
     # With a palette, outlines take a few kilobytes; in full color it would be a hundred times that.
     picture = Image.fromarray(levels)
     picture.putpalette(colors.tobytes(), "RGBA")
-    return address(_encoded(picture, "PNG", optimize=True), "PNG")
+    return address(_encoded(picture, "PNG", compress_level=6), "PNG")
 
 
 def address(data: bytes, kind: str) -> str:

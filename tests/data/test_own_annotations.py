@@ -137,6 +137,23 @@ def test_label_images_of_other_forms(tmp_path, label_from, array):
             Source(tmp_path)[0]
 
 
+def test_arguments_that_no_file_would_be_read_by(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    with pytest.raises(ValueError, match=r"\['scale'\] is for outlines, of which .*a\.png is none"):
+        Source(tmp_path, annotations={"scale": 2})
+    (tmp_path / "labels" / "a.png").unlink()
+    write(tmp_path / "labels" / "a.json", geojson(*BOXES))
+    with pytest.raises(ValueError, match=r"\['label_from'\] is for label images"):
+        Source(tmp_path, annotations={"label_from": "components"})
+
+
+def test_images_whose_names_end_like_label_images(tmp_path):
+    for name in ("a.png", "a_mask.png"):
+        save(tmp_path / "images" / name, IMAGE)
+    assert Source(tmp_path, labels="").ids == ["a", "a_mask"]
+
+
 def test_masks_that_overlap_and_the_pickles_of_cellpose(tmp_path):
     save(tmp_path / "images" / "a.png", IMAGE)
     save(tmp_path / "masks" / "a" / "x1.png", np.pad(np.ones((9, 9), np.uint8), ((0, 11), (0, 21))))

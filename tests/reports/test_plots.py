@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import ndimage
 from scipy.stats import norm
 
 from jaxnuc.metrics import Calibration, Scored
@@ -21,6 +22,26 @@ def test_density_is_that_of_the_gaussian_and_keeps_what_is_even():
     places[50, 50] = 1
     expected = norm.pdf(np.arange(-50, 51), scale=5)
     assert density(places, 5.0) == pytest.approx(np.outer(expected, expected), abs=2e-5)
+
+
+@pytest.mark.parametrize("sigma", [6.0, 12.5, 40.0])
+def test_a_wide_density_has_fewer_values_and_the_same(sigma):
+    rng = np.random.default_rng(0)
+    places = (rng.uniform(size=(211, 150)) < 0.01).astype(float)
+    smooth, within = (
+        ndimage.gaussian_filter(x, sigma, mode="constant") for x in (places, places * 0 + 1)
+    )
+    found = density(places, sigma)
+    assert max(found.shape) <= 211 / (sigma / 6)
+    rows, cols = (
+        (np.arange(side) / side * n).astype(int)
+        for side, n in zip(places.shape, found.shape, strict=True)
+    )
+    full = found[np.ix_(rows, cols)]
+    expected = smooth / within
+    assert np.abs(full - expected).max() < 0.2 * expected.max()  # between two of its values
+    assert np.abs(full - expected).mean() < 0.02 * expected.max()
+    assert density(np.ones((211, 150)), sigma) == pytest.approx(1.0, rel=1e-5)
 
 
 def test_sizes_are_a_histogram_whatever_the_parts():
