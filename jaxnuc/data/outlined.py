@@ -1,5 +1,6 @@
 """From the annotations of an image, in any of the formats, to the maps of a sample."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,6 @@ from jaxnuc.io.polygons import (
     pixels_of,
     rasterize,
 )
-from jaxnuc.postprocess.masks import Mask, scaled
 from jaxnuc.registry import check_known
 
 
@@ -86,13 +86,14 @@ def annotation_of(
     """
     _check_place(found, shape, reading, where)
     convention = reading.convention or found.convention
+    through_centers = "pixel_centers" if reading.convention else found.convention
     placed: dict[str, list[tuple[Object, Shape]]] = {"nucleus": [], "ignore": [], "region": []}
     for each in found.objects:
         role = "ignore" if each.ignored else classes.role(each.name)
         if role != "drop":
-            placed[role].append((each, _placed(each.shape, shape, reading, convention)))
-    if reading.scale != 1:
-        convention = "pixel_centers"  # other outlines are pixels by now
+            placed[role].append((each, _placed(each.shape, reading, through_centers)))
+    if reading.scale != 1 and not reading.convention:
+        convention = "pixel_centers"  # the outlines of another are pixels by now
     nuclei, counts = _distinct(placed["nucleus"], shape)
     painted = rasterize([one for _, one in nuclei], shape, convention)
     meta = counts | {
@@ -145,29 +146,31 @@ def _check_place(
     )
 
 
-def _placed(one: Shape, shape: tuple[int, int], reading: Reading, convention: str) -> Shape:
+def _placed(one: Shape, reading: Reading, convention: str) -> Shape:
     """A shape in pixels of the image."""
-    origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
-    if not origin.any() and scale == 1:
+    if reading.scale == 1 and reading.origin is None:
         return one
-    if isinstance(one, Polygon) and scale != 1 and convention != "pixel_centers":
-        one = pixels_of(one, convention)
-    if isinstance(one, Polygon):
-        return Polygon(*_moved(one, origin, scale))
     if isinstance(one, Pieces):
-        return Pieces(tuple(Polygon(*_moved(each, origin, scale)) for each in one.polygons))
-    left, top = np.rint(origin).astype(int)
-    mask = Mask(one.row - int(top), one.col - int(left), one.mask)
-    if scale == 1 or not one.mask.any():
-        return Patch(*mask)
-    return Patch(*scaled(mask, (scale, scale), shape))
-
-
-def _moved(
-    one: Polygon, origin: np.ndarray, scale: float
-) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
-    outline, *holes = ((ring - origin) * scale for ring in (one.outline, *one.holes))
-    return outline, tuple(holes)
+        parts = (_placed(part, reading, convention) for part in one.parts)
+        return Pieces(tuple(part for part in parts if not isinstance(part, Pieces)))
+    origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
+    if isinstance(one, Polygon) and scale != 1 and convention != "pixel_centers":
+        one = pixels_of(one, convention)  # it runs through the centers of what it was drawn on
+    if isinstance(one, Polygon):
+        outline, *holes = ((ring - origin) * scale for ring in (one.outline, *one.holes))
+        return Polygon(outline, tuple(holes))
+    # A pixel belongs to it where its center lies within.
+    lines, indices = [], []
+    for first, length in zip(
+        (one.row - origin[1], one.col - origin[0]), one.mask.shape, strict=True
+    ):
+        line = np.arange(math.floor(first * scale), math.ceil((first + length) * scale) + 1)
+        index = np.floor((line + 0.5) / scale - first).astype(int)
+        inside = (index >= 0) & (index < length)
+        lines.append(line[inside])
+        indices.append(index[inside])
+    row, col = (int(line[0]) if len(line) else 0 for line in lines)
+    return Patch(row, col, one.mask[np.ix_(*indices)])
 
 
 def _distinct(
@@ -189,20 +192,25 @@ def _distinct(
 
 
 def _is_outside(one: Shape, shape: tuple[int, int]) -> bool:
-    if isinstance(one, Patch):
-        low = np.array([one.col, one.row])
-        high = low + one.mask.shape[::-1]
-    else:
-        polygons = one.polygons if isinstance(one, Pieces) else (one,)
-        points = np.concatenate([polygon.outline for polygon in polygons])
-        if not len(points):
-            return False
-        low, high = points.min(axis=0), points.max(axis=0)
-    return bool((high < 0).any() or (low > shape[::-1]).any())
+    ends = [_ends(part) for part in (one.parts if isinstance(one, Pieces) else (one,))]
+    points = np.concatenate(ends)
+    if not len(points):
+        return False
+    return bool((points.max(axis=0) < 0).any() or (points.min(axis=0) > shape[::-1]).any())
+
+
+def _ends(part: Polygon | Patch) -> np.ndarray:
+    """Points (x, y) between which a part lies."""
+    if isinstance(part, Polygon):
+        return part.outline
+    height, width = part.mask.shape
+    return np.array([[part.col, part.row], [part.col + width, part.row + height]])
 
 
 def _content(one: Shape) -> object:
-    if isinstance(one, Patch):
-        return one.row, one.col, one.mask.shape, one.mask.tobytes()
-    polygons = one.polygons if isinstance(one, Pieces) else (one,)
-    return tuple(ring.tobytes() for p in polygons for ring in (p.outline, *p.holes))
+    """What two objects have in common that are drawn alike."""
+    if isinstance(one, Pieces):
+        return tuple(map(_content, one.parts))
+    if isinstance(one, Polygon):
+        return tuple(ring.tobytes() for ring in (one.outline, *one.holes))
+    return one.row, one.col, one.mask.shape, one.mask.tobytes()

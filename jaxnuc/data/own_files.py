@@ -66,13 +66,11 @@ class OutlineFiles:
 
 def is_outlines(file: File) -> bool:
     """Whether a file holds annotations, not a label map."""
-    return file.suffix in OUTLINE_SUFFIXES
+    return _is_outlined(file.name)
 
 
 def images_in(files: Files, folder: PurePosixPath, images: str | None) -> dict[Key, File]:
     """The images of a folder by stem.
-
-    Label images that lie beside them, such as Cellpose's `a_masks.tif` of `a.tif`, are left out.
 
     Args:
       files: all there are.
@@ -83,20 +81,16 @@ def images_in(files: Files, folder: PurePosixPath, images: str | None) -> dict[K
     if images is None and not any(_is_image(name, inside) for name in files.names):
         images = "."
     place = folder / (images or "images")
-    names = [name for name in files.names if _is_image(name, place)]
-    if not names:
+    found: dict[Key, File] = {}
+    for name in files.names:
+        if _is_image(name, place):
+            add_file(found, (PurePosixPath(name).stem,), File(files, name))
+    if not found:
         shown = inside if images == "." else place
         raise FileNotFoundError(
             f"{files.where(str(shown))}: no files here; expected one or more of "
-            f"{', '.join('*' + s for s in _SUFFIXES)}"
+            f"{', '.join('*' + s for s in IMAGE_SUFFIXES)}"
         )
-    stems = {PurePosixPath(name).stem for name in names}
-    found: dict[Key, File] = {}
-    for name in names:
-        stem = PurePosixPath(name).stem
-        bare = bare_name(stem)
-        if bare == stem or bare not in stems:
-            add_file(found, (stem,), File(files, name))
     return found
 
 
@@ -104,6 +98,9 @@ def labels_in(
     files: Files, folder: PurePosixPath, images: dict[Key, File], labels: str | None
 ) -> dict[str, File]:
     """The files, folders of masks and Zarr folders that hold annotations, by their paths.
+
+    Label images that lie beside the images, such as Cellpose's `a_masks.tif` of `a.tif`, are taken
+    out of these.
 
     Args:
       files: all there are.
@@ -117,6 +114,7 @@ def labels_in(
       ValueError: several folders hold annotations.
     """
     own = {file.name for file in images.values()}
+    beside = sorted({PurePosixPath(name).parent for name in own})
     if labels is None:
         full = [name for name in LABEL_FOLDERS if any(_entries(files, folder / name, own, images))]
         if len(full) > 1:
@@ -124,8 +122,7 @@ def labels_in(
                 f"{files.where(str(folder))}: both {full[0]} and {full[1]} hold annotations; give "
                 f"labels={full[0]!r} or another"
             )
-        beside = {PurePosixPath(name).parent for name in own} | {folder}
-        places = [folder / full[0]] if full else list(beside)
+        places = [folder / full[0]] if full else beside
     else:
         places = [folder / labels]
         if str(places[0]) in files.names:
@@ -133,6 +130,13 @@ def labels_in(
     found = {
         name: File(files, name) for place in places for name in _entries(files, place, own, images)
     }
+    if not {*places}.isdisjoint(beside):
+        # One file of all may lie above the images, with other files.
+        above = (name for name in _entries(files, folder, own, images))
+        found |= {name: File(files, name) for name in above if _is_outlined(name)}
+        for key in [key for key in images if (bare_name(key[0]),) in images.keys() - {key}]:
+            file = images.pop(key)
+            found[file.name] = file
     if not found:
         raise FileNotFoundError(
             f"{files.where(str(folder / (labels or 'labels')))}: no files here; expected one or "
@@ -213,6 +217,10 @@ def _entries(
         if entry is not None and entry != last:
             last = entry
             yield entry
+
+
+def _is_outlined(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in OUTLINE_SUFFIXES
 
 
 def _is_image(name: str, folder: PurePosixPath) -> bool:

@@ -18,18 +18,18 @@ class Polygon(NamedTuple):
     holes: tuple[np.ndarray, ...] = ()
 
 
-class Pieces(NamedTuple):
-    """The polygons that are one nucleus together."""
-
-    polygons: tuple[Polygon, ...]
-
-
 class Patch(NamedTuple):
     """The pixels of a nucleus: the upper left corner, and the (h, w) bool mask from there on."""
 
     row: int
     col: int
     mask: np.ndarray
+
+
+class Pieces(NamedTuple):
+    """What is one nucleus together."""
+
+    parts: tuple[Polygon | Patch, ...]
 
 
 Shape = Polygon | Pieces | Patch
@@ -228,13 +228,15 @@ def _placed(outline: np.ndarray, rule: Convention) -> np.ndarray:
 
 def _parts(each: Shape, where: str, least: int, rule: Convention) -> list[Polygon | Patch]:
     """What a nucleus consists of, placed; nothing where no outline has enough vertices."""
-    if isinstance(each, Patch):
-        return [each] if each.mask.any() else []
     found: list[Polygon | Patch] = []
-    for polygon in each.polygons if isinstance(each, Pieces) else (each,):
-        outline = vertices(polygon.outline, where)
+    for part in each.parts if isinstance(each, Pieces) else (each,):
+        if isinstance(part, Patch):
+            if part.mask.any():
+                found.append(part)
+            continue
+        outline = vertices(part.outline, where)
         if len(outline) >= least:
-            holes = (_placed(vertices(h, f"a hole of {where}"), rule) for h in polygon.holes)
+            holes = (_placed(vertices(h, f"a hole of {where}"), rule) for h in part.holes)
             found.append(Polygon(_placed(outline, rule), tuple(holes)))
     return found
 

@@ -21,7 +21,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
     return {
         "network": _call(config.model),
         "representation": _call(config.representation),
-        "classes": None if names is None else list(names[1:]),
+        "classes": [] if names is None else list(names[1:]),
         "trained_on": _call(config.data.source),
         "microns_per_pixel": config.data.mpp or None,
         "checkpoint": [origin.checkpoint for origin in known] or None,

@@ -26,6 +26,7 @@ NUCLEI_IN_KERNEL = 10  # that the density is smoothed over, on average
 WIDEST = 0.05  # of the longer side: the standard deviation of the kernel at most
 SEEN = 0.5  # of the size of the image: in a smaller picture, outlines of nuclei hide them
 THUMBNAIL_SIDE = 240  # pixels
+MEANS = {"hematoxylin": "Hematoxylin", "eosin": "Eosin", "intensity_mean": "Intensity"}
 UNITS = {True: "nuclei per mm²", False: "nuclei per 1000 x 1000 px"}
 
 
@@ -141,7 +142,9 @@ def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[s
     if about.get("doubts"):
         doubts = element("div", page.lines(about["doubts"]), class_="doubt")
         sections.append(page.section("Please check", doubts))
-    sections.append(page.section("Summary", page.cards(_figures(found, scene))))
+    sections.append(
+        page.section("Summary", page.cards(_figures(found, about.get("statistics", {}))))
+    )
     corrupt = list(about.get("corrupt", ()))
     if corrupt:
         title = f"Corrupt regions ({len(corrupt)})"
@@ -162,7 +165,8 @@ def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[s
     return page.page(f"Nuclei in {scene.image}", below, sections)
 
 
-def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
+def _figures(found: _Found, statistics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    scene = found.scene
     height, width = scene.shape
     area = height * width * (1e-6 if scene.mpp is None else (scene.mpp / 1000) ** 2)
     size = f"{area:,.0f}" if area >= 100 else f"{area:.3g}"
@@ -171,7 +175,14 @@ def _figures(found: _Found, scene: Scene) -> list[tuple[str, str, str]]:
     figures = [("Nuclei", f"{found.sizes.total:,}", "")]
     figures.append((name, f"{found.sizes.total / area:,.0f}", per))
     if found.sizes.total:
-        figures.append(("Mean area", f"{found.sizes.mean:.1f} {unit}", ""))
+        median = statistics.get("median_area_px" if scene.mpp is None else "median_area_um2")
+        below = "" if median is None else f"median {median:.1f} {unit}"
+        figures.append(("Mean area", f"{found.sizes.mean:.1f} {unit}", below))
+    if "coverage" in statistics:
+        figures.append(("Covered by nuclei", f"{statistics['coverage']:.1%}", ""))
+    for name, value in statistics.items():
+        if name in MEANS and value is not None:
+            figures.append((MEANS[name], f"{value:.4g}", "mean over the nuclei"))
     return figures
 
 
@@ -238,8 +249,9 @@ def _classes(found: _Found, scene: Scene) -> Html:
 
 def _about(about: Mapping[str, Any]) -> list[Html]:
     """Single values first, then each mapping under its name."""
-    own = ("corrupt", "doubts")  # which have a section each
-    single = {k: v for k, v in about.items() if not isinstance(v, Mapping) and k not in own}
+    own = ("corrupt", "doubts", "statistics")  # which are shown above
+    about = {name: value for name, value in about.items() if name not in own}
+    single = {name: value for name, value in about.items() if not isinstance(value, Mapping)}
     parts = [page.facts(single)] if single else []
     for name, value in about.items():
         if isinstance(value, Mapping):

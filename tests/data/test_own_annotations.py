@@ -137,6 +137,23 @@ def test_label_images_of_other_forms(tmp_path, label_from, array):
             Source(tmp_path)[0]
 
 
+def test_arguments_that_no_file_would_be_read_by(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    with pytest.raises(ValueError, match=r"\['scale'\] is for outlines, of which .*a\.png is none"):
+        Source(tmp_path, annotations={"scale": 2})
+    (tmp_path / "labels" / "a.png").unlink()
+    write(tmp_path / "labels" / "a.json", geojson(*BOXES))
+    with pytest.raises(ValueError, match=r"\['label_from'\] is for label images"):
+        Source(tmp_path, annotations={"label_from": "components"})
+
+
+def test_images_whose_names_end_like_label_images(tmp_path):
+    for name in ("a.png", "a_mask.png"):
+        save(tmp_path / "images" / name, IMAGE)
+    assert Source(tmp_path, labels="").ids == ["a", "a_mask"]
+
+
 def test_masks_that_overlap_and_the_pickles_of_cellpose(tmp_path):
     save(tmp_path / "images" / "a.png", IMAGE)
     save(tmp_path / "masks" / "a" / "x1.png", np.pad(np.ones((9, 9), np.uint8), ((0, 11), (0, 21))))
@@ -215,10 +232,16 @@ def test_other_units_and_other_levels(annotated):
         annotated(coco("a.png", image=(40, 60)))[0]
     with pytest.raises(ValueError, match="do not belong together"):
         annotated(coco("a.png", image=(40, 30)))[0]
-    hovernet = {"nuc": {"1": {"contour": box(4, 2, 17, 13), "type": 1}}}  # inclusive, at 40x
+    # Contours through the centers of border pixels, at 40x, one of them outside.
+    contours = box(4, 2, 17, 13), box(100, 20, 110, 30)
+    hovernet = {"nuc": {str(k): {"contour": each, "type": 1} for k, each in enumerate(contours)}}
     expected = np.zeros((20, 30), int)
     expected[1:7, 2:9] = 1
-    np.testing.assert_array_equal(annotated(hovernet, scale=0.5)[0].instances, expected)
+    found = annotated(hovernet, scale=0.5)[0]
+    np.testing.assert_array_equal(found.instances, expected)
+    assert found.meta["outside_regions"] == 1
+    part = annotated(hovernet, scale=0.5, origin=(2, -2))[0]
+    np.testing.assert_array_equal(part.instances[2:, :-2], expected[1:-1, 1:-1])
 
 
 def test_a_slide_of_hamamatsu_needs_the_place_of_its_image(annotated):

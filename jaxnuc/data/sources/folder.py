@@ -100,6 +100,7 @@ class Source(RandomSplit):
             return {file.stem: Pair(key, file, file) for key, file in images.items()}
         labels = labels_in(files, below, images, self.labels)
         pairs = pairs_of(images, labels, self._outlines)
+        self._check_used([pair.label for pair in pairs.values()])
         every = list(labels.values())
         if self._by_folder and self.split:  # the classes are those of all splits
             for other in sorted(({*SPLITS} & tops) - {self.split}):
@@ -138,6 +139,11 @@ class Source(RandomSplit):
             found = self._outlines.of_image(file, self.pairs[name].image)
             return annotation_of(found, shape, reading, self._classes, file.where)
         if masks := masks_in(file) if file.suffix != ".zarr" else []:
+            if reading.label_from != "ids":
+                raise ValueError(
+                    f"{file.where}: a folder of masks, and label_from={reading.label_from!r} is "
+                    "for label images; leave it out"
+                )
             stack = [foreground(mask.array(), mask.where) for mask in masks]
             for mask, one in zip(masks, stack, strict=True):
                 check_size("a mask", one, shape, mask.where)
@@ -160,11 +166,20 @@ class Source(RandomSplit):
         return Annotation(labels, np.where(labels > 0, -1, 0), meta=unnamed)
 
     def _of_masks(self, masks: Any, shape: tuple[int, int], where: str) -> Annotation:
-        objects = tuple(
-            Object(Patch(0, 0, mask), None, f"mask {k}") for k, mask in enumerate(masks, 1)
-        )
+        objects = tuple(Object(Patch(0, 0, mask), None) for mask in masks)
         found = ImageAnnotations(objects)
-        return annotation_of(found, shape, self._reading, self._classes, where)
+        return annotation_of(found, shape, Reading(), self._classes, where)
+
+    def _check_used(self, labels: list[File]) -> None:
+        """Refuses arguments of annotations that none of the files would be read by."""
+        outlined = {is_outlines(file) for file in labels}
+        for key in self.annotations or ():
+            if (key != "label_from") not in outlined:
+                kind = "label images" if key == "label_from" else "outlines"
+                raise ValueError(
+                    f"annotations[{key!r}] is for {kind}, of which {labels[0].where} is none; "
+                    "leave it out"
+                )
 
     def _annotated(self, files: Files, below: PurePosixPath) -> list[File]:
         """The files of annotations of another split; none where it has none."""

@@ -44,7 +44,10 @@ def read_annotations(data: bytes, where: str, format: str = "") -> tuple[ImageAn
         if reader.accepts(content):
             return reader.read(content, where)
     known = ", ".join(reader.title for reader in _readers())
-    raise ValueError(f"{where}: annotations of no known format; known are {known}")
+    raise ValueError(
+        f"{where}: annotations of no known format; known are {known}; export it in "
+        "one of these, or put it elsewhere if it holds none"
+    )
 
 
 @functools.cache
@@ -54,9 +57,9 @@ def _readers() -> tuple[Reader, ...]:
 
 def _parsed(data: bytes, where: str) -> object:
     """JSON as Python's lists and dictionaries, XML as its root element, else the bytes."""
-    if not data.strip():
+    start = data[:256].replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n")
+    if not start and not data.strip():
         raise ValueError(f"{where}: an empty file; export it again, or remove it")
     if data[:4] == b"Iout" or data[:2] == b"PK":
         return data
-    start = data.replace(b"\0", b"").lstrip(b"\xef\xbb\xbf\xfe\xff \t\r\n")[:1]
-    return parse_xml(data, where) if start == b"<" else parse_json(data, where)
+    return parse_xml(data, where) if start[:1] == b"<" else parse_json(data, where)

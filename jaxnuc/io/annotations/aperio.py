@@ -25,9 +25,8 @@ class Reader(base.Reader):
             Object(
                 polygon,
                 next((n.strip() for n in (*layer.attributes, layer.name) if n.strip()), None),
-                f"region {number!r}",
             )
             for layer in found.layers
-            for number, polygon in zip(layer.ids, layer.polygons, strict=True)
+            for polygon in layer.polygons
         )
         return (ImageAnnotations(tuple(objects), mpp=found.mpp),)

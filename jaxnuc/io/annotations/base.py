@@ -1,12 +1,13 @@
 """The contract of an annotation format."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from jaxnuc.io.image_files import MOST_PIXELS
-from jaxnuc.io.polygons import Patch, Shape
+from jaxnuc.io.polygons import Patch, Pieces, Shape
 
 
 class Object(NamedTuple):
@@ -15,13 +16,11 @@ class Object(NamedTuple):
     Attributes:
       shape: its outline, outlines or pixels, (x, y) in the coordinates of the file.
       name: of its class, None where it has none.
-      at: which object of the file it is, for messages.
       ignored: what is there is neither to be found nor to be left out.
     """
 
     shape: Shape
     name: str | None
-    at: str
     ignored: bool = False
 
 
@@ -87,6 +86,23 @@ def is_list_of(content: Any, key: str) -> bool:
         and bool(content)
         and all(isinstance(each, dict) and key in each for each in content)
     )
+
+
+def grouped(objects: Sequence[Object], groups: Sequence[Any]) -> tuple[Object, ...]:
+    """Objects of one class and one group, None being no group, as one object of several pieces."""
+    found: dict[Any, list[Object]] = {}
+    for k, (each, group) in enumerate(zip(objects, groups, strict=True)):
+        key = k if group is None else (each.name, str(group))
+        found.setdefault(key, []).append(each)
+    return tuple(
+        several[0] if len(several) == 1 else Object(_joined(several), several[0].name)
+        for several in found.values()
+    )
+
+
+def _joined(objects: Sequence[Object]) -> Pieces:
+    shapes = [each.shape for each in objects]
+    return Pieces(tuple(p for s in shapes for p in (s.parts if isinstance(s, Pieces) else (s,))))
 
 
 def text_or_none(value: Any, at: str) -> str | None:

@@ -51,8 +51,7 @@ class Reader(base.Reader):
                         f"{len(known)}: export it again"
                     )
             shape = _shape(each.get("segmentation"), sizes[image], at)
-            one = Object(shape, names[category], f"annotation {number}", bool(each.get("iscrowd")))
-            objects[image].append(one)
+            objects[image].append(Object(shape, names[category], bool(each.get("iscrowd"))))
         return tuple(
             ImageAnnotations(tuple(objects[key]), _file_name(each, key, where), sizes[key])
             for key, each in images.items()

@@ -18,7 +18,10 @@ _OTHERS = ("box", "polyline", "points", "cuboid", "skeleton")
 
 
 class Reader(base.Reader):
-    """Polygons, masks and ellipses. Pixel (0, 0) reaches from 0 to 1; `outside` is left out."""
+    """Polygons, masks and ellipses. Pixel (0, 0) reaches from 0 to 1; `outside` is left out.
+
+    Shapes of one label and one `group_id` are one nucleus.
+    """
 
     title = "CVAT's XML for images"
 
@@ -42,7 +45,7 @@ def _image(element: Element, where: str) -> ImageAnnotations:
     at = f"{where}: image {name!r}"
     if not name:
         raise ValueError(f"{where}: an <image> without a name; export it again")
-    objects = []
+    objects, groups = [], []
     for k, each in enumerate(element):
         label = each.get("label")
         what = f"{each.tag} {k} ({label})"
@@ -52,9 +55,10 @@ def _image(element: Element, where: str) -> ImageAnnotations:
                 "mask, or remove it"
             )
         if each.tag in ("polygon", "mask", "ellipse") and each.get("outside", "0") == "0":
-            objects.append(Object(_shape(each, f"{at}: {what}"), label or None, what))
+            objects.append(Object(_shape(each, f"{at}: {what}"), label or None))
+            groups.append(each.get("group_id"))
     size = size_or_none(element.get("height"), element.get("width"), at)
-    return ImageAnnotations(tuple(objects), name, size)
+    return ImageAnnotations(base.grouped(objects, groups), name, size)
 
 
 def _shape(element: Element, at: str) -> Shape:

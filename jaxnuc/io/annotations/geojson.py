@@ -33,17 +33,39 @@ class Reader(base.Reader):
             features = content.get("features") if "features" in content else [content]
         if not isinstance(features, list):
             raise ValueError(f"{where}: `features` is no list, which GeoJSON has")
-        objects = (_object(each, f"feature {k}", where) for k, each in enumerate(features))
+        objects = [_object(each, f"{where}: feature {k}") for k, each in enumerate(features)]
+        _check_parents(features, objects, where)
         return (ImageAnnotations(tuple(objects)),)
 
 
-def _object(feature: Any, name: str, where: str) -> Object:
-    at = f"{where}: {name}"
+def _kind(feature: dict[str, Any]) -> str:
+    """What an object is in QuPath; older files have it as the id, such as `PathCellObject`."""
+    properties = feature.get("properties") or {}
+    found = properties.get("objectType", properties.get("object_type", feature.get("id")))
+    return str(found).removeprefix("Path").removesuffix("Object").casefold()
+
+
+def _check_parents(features: list[Any], objects: list[Object], where: str) -> None:
+    """Refuses annotations without a class among detections, which lie in them in QuPath."""
+    kinds = [_kind(feature) for feature in features]
+    if not {"detection", "cell"}.isdisjoint(kinds):
+        for k, (kind, each) in enumerate(zip(kinds, objects, strict=True)):
+            if kind == "annotation" and each.name is None:
+                raise ValueError(
+                    f"{where}: feature {k} is an annotation without a class among detections; give "
+                    "it the class Region* if it is the region that they were looked for in, or a "
+                    "class of its own if it is a nucleus"
+                )
+
+
+def _object(feature: Any, at: str) -> Object:
     if not isinstance(feature, dict):
         raise ValueError(f"{at} is {feature!r:.40}, no feature")
     properties = feature.get("properties") or {}
     if not isinstance(properties, dict):
         raise ValueError(f"{at} has the properties {properties!r:.40}; expected an object")
+    if _kind(feature) in ("tile", "root", "tmacore", "tma_core"):
+        raise ValueError(f"{at} is a {_kind(feature)} and no nucleus; leave it out of the export")
     geometry = feature.get("nucleusGeometry") or feature.get("geometry")
     if not isinstance(geometry, dict):
         raise ValueError(f"{at} has the geometry {geometry!r:.40}; leave it out of the export")
@@ -61,7 +83,7 @@ def _object(feature: Any, name: str, where: str) -> Object:
         raise ValueError(f"{at} has the coordinates {polygons!r:.40}; expected rings of points")
     pieces = tuple(_polygon(rings, at) for rings in polygons)
     shape = pieces[0] if len(pieces) == 1 else Pieces(pieces)
-    return Object(shape, _class(properties, at), name)
+    return Object(shape, _class(properties, at))
 
 
 def _polygon(rings: Any, at: str) -> Polygon:

@@ -51,7 +51,7 @@ class Reader(base.Reader):
                 shape = Polygon(points[[0, *range(len(points)), -1]])
             kind = nucleus.get("type")
             name = text_or_none(None if kind == 0 else kind, at)
-            objects.append(Object(shape, name, f"nucleus {key}"))
+            objects.append(Object(shape, name))
         return (ImageAnnotations(tuple(objects), convention="hovernet"),)
 
 

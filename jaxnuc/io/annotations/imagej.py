@@ -29,7 +29,7 @@ class Reader(base.Reader):
 
     def read(self, content: Any, where: str) -> tuple[ImageAnnotations, ...]:
         if content[:4] == b"Iout":
-            return (ImageAnnotations((_object(content, where.rpartition("/")[2], where),)),)
+            return (ImageAnnotations((_object(content, where),)),)
         try:
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 listed = [each for each in archive.infolist() if not is_junk(each.filename)]
@@ -41,16 +41,15 @@ class Reader(base.Reader):
             raise ValueError(f"{where}: not a readable zip of ROIs ({error!s:.200})") from error
         if listed and not files:
             raise ValueError(f"{where}: a zip without a .roi in it, but {listed[0].filename!r:.60}")
-        return (ImageAnnotations(tuple(_object(data, name, where) for name, data in files)),)
+        return (ImageAnnotations(tuple(_object(data, f"{where}: {name}") for name, data in files)),)
 
 
-def _object(data: bytes, name: str, where: str) -> Object:
-    at = f"{where}: {name}"
+def _object(data: bytes, at: str) -> Object:
     try:
         import roifile
     except ImportError as error:
         raise ImportError(
-            f"{where}: reading ImageJ's ROIs needs roifile: pip install jaxnuc[annotations]"
+            f"{at}: reading ImageJ's ROIs needs roifile: pip install jaxnuc[annotations]"
         ) from error
     try:
         roi = roifile.ImagejRoi.frombytes(data)
@@ -77,7 +76,7 @@ def _object(data: bytes, name: str, where: str) -> Object:
             shape = Polygon(base.rectangle(*corners))
     else:
         shape = _composed([vertices(path, at) for path in paths])
-    return Object(shape, label, name)
+    return Object(shape, label)
 
 
 def _box(roi: Any) -> tuple[float, float, float, float]:

@@ -22,6 +22,8 @@ _KINDS = ("polygon", "rectangle", "circle", "mask")
 class Reader(base.Reader):
     """Polygons, rectangles, circles and masks. Pixel (0, 0) reaches from 0 to 1.
 
+    Shapes of one label and one `group_id` are one nucleus.
+
     The image that a file may hold (`imageData`) is left aside; `imagePath` is relative to the file.
     """
 
@@ -34,7 +36,8 @@ class Reader(base.Reader):
         shapes = content.get("shapes") if isinstance(content, dict) else None
         if not isinstance(shapes, list):
             raise ValueError(f"{where}: no list `shapes`, which a LabelMe file has")
-        objects = tuple(_object(each, f"shape {k}", where) for k, each in enumerate(shapes))
+        objects = [_object(each, f"{where}: shape {k}") for k, each in enumerate(shapes)]
+        groups = [each.get("group_id") for each in shapes]
         height, width = content.get("imageHeight"), content.get("imageWidth")
         if not isinstance(height, int | None) or not isinstance(width, int | None):
             raise ValueError(
@@ -45,7 +48,7 @@ class Reader(base.Reader):
         path = content.get("imagePath")
         # Windows' separators, as LabelMe writes them there, and others.
         image = PureWindowsPath(path).name if isinstance(path, str) and path else None
-        return (ImageAnnotations(objects, image, size),)
+        return (ImageAnnotations(base.grouped(objects, groups), image, size),)
 
 
 def read_labelme(data: bytes, where: str) -> ImageAnnotations:
@@ -57,18 +60,17 @@ def read_labelme(data: bytes, where: str) -> ImageAnnotations:
     return Reader().read(parse_json(data, where), where)[0]
 
 
-def _object(shape: Any, name: str, where: str) -> Object:
-    at = f"{where}: {name}"
+def _object(shape: Any, at: str) -> Object:
     if not (isinstance(shape, dict) and isinstance(shape.get("points"), list)):
         raise ValueError(f"{at} has no list `points`")
     label = shape.get("label")
     if not isinstance(label, str):
         raise ValueError(f"{at} has the label {label!r:.80}, expected a string")
-    name, at = f"{name} ({label:.80})", f"{at} ({label:.80})"
+    at = f"{at} ({label:.80})"
     kind = shape.get("shape_type") or "polygon"
     if kind not in _KINDS:
         raise ValueError(f"{at} is a {kind!r:.80}; draw it as a polygon or remove it")
-    return Object(_shape(kind, shape, at), label or None, name)
+    return Object(_shape(kind, shape, at), label or None)
 
 
 def _shape(kind: str, shape: dict[str, Any], at: str) -> Shape:

@@ -28,14 +28,13 @@ class Reader(base.Reader):
 
     def read(self, content: Any, where: str) -> tuple[ImageAnnotations, ...]:
         objects = tuple(
-            _object(each, f"ndpviewstate {each.get('id', k)}", where)
+            _object(each, f"{where}: ndpviewstate {each.get('id', k)}")
             for k, each in enumerate(content.iterfind("ndpviewstate"))
         )
         return (ImageAnnotations(objects, centered=True),)
 
 
-def _object(element: Element, name: str, where: str) -> Object:
-    at = f"{where}: {name}"
+def _object(element: Element, at: str) -> Object:
     unit = (element.findtext("coordformat") or "nanometers").strip()
     if unit != "nanometers":
         raise ValueError(f"{at} is in {unit!r:.40}; expected nanometers")
@@ -53,4 +52,4 @@ def _object(element: Element, name: str, where: str) -> Object:
     except ValueError as error:
         raise ValueError(f"{at}: vertices that are no numbers ({error})") from error
     title = (element.findtext("title") or "").strip()
-    return Object(Polygon(vertices(microns, at)), title or None, name)
+    return Object(Polygon(vertices(microns, at)), title or None)

@@ -49,8 +49,7 @@ def feature(geometry, kind="Polygon", name=None, **more):
         "id": "9f6f6d6c-0000-4c6e-9f0f-000000000000",
         "geometry": {"type": kind, "coordinates": geometry},
         "properties": {"objectType": "annotation", **look},
-        **more,
-    }
+    } | more
 
 
 def zipped(**files):
@@ -116,7 +115,7 @@ def labelme(*shapes, **more):
 
 
 def shape_of(points, kind="polygon", label="b", **more):
-    return {"label": label, "points": points, "group_id": None, "shape_type": kind, **more}
+    return {"label": label, "points": points, "group_id": None, "shape_type": kind} | more
 
 
 def png(mask):
@@ -216,7 +215,7 @@ def test_every_format(name):
     accepting = [each for each in REGISTRY.names() if REGISTRY.find(each)().accepts(parsed(data))]
     assert accepting == [name]
     assert [each.name for each in found.objects] == names
-    assert all(each.at and not each.ignored for each in found.objects)
+    assert not any(each.ignored for each in found.objects)
     expected = {"ndpa": truth(hole=False), "hovernet": ROWS}.get(name, truth())
     painted = rasterize([each.shape for each in found.objects], SHAPE, found.convention)
     np.testing.assert_array_equal(painted.instances, expected)
@@ -254,6 +253,7 @@ def test_geojson_as_versions_of_qupath_write_it():
     }
     cell = feature([[[0, 0], [17, 0], [17, 11], [0, 11], [0, 0]]], id="PathCellObject")
     cell["nucleusGeometry"] = {"type": "Polygon", "coordinates": [closed(TRIANGLE)]}
+    cell["properties"]["objectType"] = "cell"
     cell["properties"]["classification"] = {"names": ["b", "Positive"], "color": [1, 2, 3]}
     labels, found = painted(b"\xef\xbb\xbf" + json.dumps([old, cell]).encode())
     np.testing.assert_array_equal(labels, truth(hole=False))
@@ -278,6 +278,10 @@ def test_shapes_of_labelme():
     np.testing.assert_array_equal(labels == 1, (truth(hole=False) == 1))
     np.testing.assert_array_equal(labels == 2, disk & (labels != 1))
     assert (found.image, [each.name for each in found.objects]) == (None, ["box", "round"])
+    parts = [shape_of(ring, group_id=4) for ring in (OUTER, TRIANGLE)]
+    labels, _ = painted(labelme(*parts, shape_of(HOLE, label="c", group_id=4)))
+    np.testing.assert_array_equal(labels > 0, truth(hole=False) > 0)
+    assert (labels == 1).sum() == (truth() > 0).sum()
 
 
 def test_run_lengths_of_coco():
@@ -300,7 +304,7 @@ def test_regions_of_imagej():
     centers = np.indices(SHAPE) + 0.5
     inside = ((centers[0] - 5) / 3) ** 2 + ((centers[1] - 8) / 5) ** 2 < 1
     np.testing.assert_array_equal(labels > 0, inside)
-    assert (found.objects[0].name, found.objects[0].at) == ("round", "1.roi")
+    assert found.objects[0].name == "round"
     box = roifile.ImagejRoi()
     box.roitype, box.left, box.top, box.right, box.bottom = roifile.ROI_TYPE.RECT, 2, 1, 7, 7
     np.testing.assert_array_equal(painted(box.tobytes())[0], truth(hole=False) == 1)
@@ -320,6 +324,12 @@ BAD = {
     "of no known format": '{"a": 1}',
     "feature 1 is a 'Point', which has no area.*outline it": qupath(feature([OUTER]), POINT),
     "feature 0: vertex 1 at x, y = 5000000000": qupath(feature([[[1, 1], [5e9, 1], [2, 2]]])),
+    "feature 1 is an annotation without a class among detections; give it the class Region": qupath(
+        feature([OUTER], id="PathDetectionObject", properties={}), feature([OUTER])
+    ),
+    "feature 0 is a tile and no nucleus": qupath(
+        feature([OUTER], properties={"objectType": "tile"})
+    ),
     "feature 0 has the class": qupath(feature([OUTER], name=[3])),
     r"shape 0 \(b\) is a 'line'": labelme(shape_of(OUTER, "line")),
     r"shape 0 \(b\) is a mask without": labelme(shape_of([[1, 1], [2, 2]], "mask", mask="???")),
