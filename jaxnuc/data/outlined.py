@@ -1,5 +1,6 @@
 """From the annotations of an image, in any of the formats, to the maps of a sample."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,7 +19,6 @@ from jaxnuc.io.polygons import (
     pixels_of,
     rasterize,
 )
-from jaxnuc.postprocess.masks import Mask, scaled
 from jaxnuc.registry import check_known
 
 
@@ -91,7 +91,7 @@ def annotation_of(
     for each in found.objects:
         role = "ignore" if each.ignored else classes.role(each.name)
         if role != "drop":
-            placed[role].append((each, _placed(each.shape, shape, reading, through_centers)))
+            placed[role].append((each, _placed(each.shape, reading, through_centers)))
     if reading.scale != 1 and not reading.convention:
         convention = "pixel_centers"  # the outlines of another are pixels by now
     nuclei, counts = _distinct(placed["nucleus"], shape)
@@ -146,12 +146,12 @@ def _check_place(
     )
 
 
-def _placed(one: Shape, shape: tuple[int, int], reading: Reading, convention: str) -> Shape:
+def _placed(one: Shape, reading: Reading, convention: str) -> Shape:
     """A shape in pixels of the image."""
     if reading.scale == 1 and reading.origin is None:
         return one
     if isinstance(one, Pieces):
-        parts = (_placed(part, shape, reading, convention) for part in one.parts)
+        parts = (_placed(part, reading, convention) for part in one.parts)
         return Pieces(tuple(part for part in parts if not isinstance(part, Pieces)))
     origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
     if isinstance(one, Polygon) and scale != 1 and convention != "pixel_centers":
@@ -159,10 +159,18 @@ def _placed(one: Shape, shape: tuple[int, int], reading: Reading, convention: st
     if isinstance(one, Polygon):
         outline, *holes = ((ring - origin) * scale for ring in (one.outline, *one.holes))
         return Polygon(outline, tuple(holes))
-    left, top = np.rint(origin).astype(int).tolist()
-    mask = Mask(one.row - top, one.col - left, one.mask)
-    whole = scale == 1 or not one.mask.any()
-    return Patch(*(mask if whole else scaled(mask, (scale, scale), shape)))
+    # A pixel belongs to it where its center lies within.
+    lines, indices = [], []
+    for first, length in zip(
+        (one.row - origin[1], one.col - origin[0]), one.mask.shape, strict=True
+    ):
+        line = np.arange(math.floor(first * scale), math.ceil((first + length) * scale) + 1)
+        index = np.floor((line + 0.5) / scale - first).astype(int)
+        inside = (index >= 0) & (index < length)
+        lines.append(line[inside])
+        indices.append(index[inside])
+    row, col = (int(line[0]) if len(line) else 0 for line in lines)
+    return Patch(row, col, one.mask[np.ix_(*indices)])
 
 
 def _distinct(

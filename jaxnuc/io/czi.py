@@ -59,9 +59,9 @@ class CziImage(BlockImage):
 
     def _open(self, path: Path, series: int | None, planes: Planes) -> None:
         ranges = self._file.total_bounding_box
-        scenes = self._file.scenes_bounding_rectangle
+        scenes = self._file.scenes_bounding_rectangle_no_pyramid
         # Where there are no scenes, `read` takes none either.
-        areas = [*scenes.items()] or [(None, self._file.total_bounding_rectangle)]
+        areas = [*scenes.items()] or [(None, self._file.total_bounding_rectangle_no_pyramid)]
         images = [f"{area.h} x {area.w}" for _, area in areas]
         self._scene, area = areas[choose_image(series, images, str(path))]
         self._corner = area.y, area.x

@@ -151,6 +151,7 @@ def test_an_interruption_is_quiet(jaxnuc, monkeypatch):
     assert (done.status, done.out, done.err) == (130, "", "")
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_enough(tmp_path):
     """`jaxnuc train --list-configs | head` and the like end without an error."""
     for name in ("truth", "prediction"):

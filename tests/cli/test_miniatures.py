@@ -156,7 +156,8 @@ def test_a_page_leads_from_the_files_of_its_data_to_nuclei(page, jaxnuc, tmp_pat
     section = registry.section_of(evaluated, "source")
     source = f"--source={evaluated}"
     root = tmp_path / "data" / section["name"]
-    done = jaxnuc("evaluate", "--workdir=run", source, f"--root={root}", "--output=figures")
+    options = ("--output=figures", "--overlays=0")
+    done = jaxnuc("evaluate", "--workdir=run", source, f"--root={root}", *options)
     assert done.status == 0, done.err
     opened = open_split(section, str(root), "test")
     with open(tmp_path / "figures" / "counts.csv", newline="") as file:

@@ -12,6 +12,7 @@ from jaxnuc.io.run_lengths import run_lengths
 SIDE = 64
 TINY = (
     "--config=alnet_attention_cnseg:small,subset=cluster",
+    "--config.model.name=unet",
     "--config.model.variant=tiny",
     "--config.representation.decoder.outline=columns",
     "--config.data.transforms=['flip_turn()','scale(0.8,1.25)','random_crop(64)','elastic()']",

@@ -109,6 +109,7 @@ def test_mistakes_are_one_line(jaxnuc, tmp_path):
     assert not (tmp_path / "w").exists()
 
 
+@pytest.mark.slow
 def test_studies_are_listed(jaxnuc):
     done = jaxnuc("study", "--list")
     assert done.status == 0

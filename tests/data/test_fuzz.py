@@ -14,6 +14,8 @@ import scipy.io
 import tifffile
 from PIL import Image
 
+pytestmark = pytest.mark.slow  # many cases
+
 RNG = np.random.default_rng(0)
 IDS = np.zeros((12, 14), np.int32)
 IDS[1:4, 1:5], IDS[5:9, 6:12], IDS[10:, :3] = 1, 2, 3

@@ -17,6 +17,8 @@ from PIL import Image
 from jaxnuc.data import sources
 from jaxnuc.data.packing import pack
 
+pytestmark = pytest.mark.slow  # many cases
+
 RNG = np.random.default_rng(0)
 IMAGE = RNG.integers(0, 256, (12, 14, 3), np.uint8)
 IDS = np.zeros((12, 14), np.uint8)

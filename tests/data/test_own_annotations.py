@@ -232,10 +232,16 @@ def test_other_units_and_other_levels(annotated):
         annotated(coco("a.png", image=(40, 60)))[0]
     with pytest.raises(ValueError, match="do not belong together"):
         annotated(coco("a.png", image=(40, 30)))[0]
-    hovernet = {"nuc": {"1": {"contour": box(4, 2, 17, 13), "type": 1}}}  # inclusive, at 40x
+    # Contours through the centers of border pixels, at 40x, one of them outside.
+    contours = box(4, 2, 17, 13), box(100, 20, 110, 30)
+    hovernet = {"nuc": {str(k): {"contour": each, "type": 1} for k, each in enumerate(contours)}}
     expected = np.zeros((20, 30), int)
     expected[1:7, 2:9] = 1
-    np.testing.assert_array_equal(annotated(hovernet, scale=0.5)[0].instances, expected)
+    found = annotated(hovernet, scale=0.5)[0]
+    np.testing.assert_array_equal(found.instances, expected)
+    assert found.meta["outside_regions"] == 1
+    part = annotated(hovernet, scale=0.5, origin=(2, -2))[0]
+    np.testing.assert_array_equal(part.instances[2:, :-2], expected[1:-1, 1:-1])
 
 
 def test_a_slide_of_hamamatsu_needs_the_place_of_its_image(annotated):

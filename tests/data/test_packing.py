@@ -177,6 +177,7 @@ def test_an_image_that_comes_again_gets_another_name(tmp_path):
     assert Packed(tmp_path).ids == ["00000000/image 0", "00000001/image 1", "00000002/image 0"]
 
 
+@pytest.mark.slow
 def test_shards_are_about_as_large_as_asked(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (256, 256, 3), np.uint8)
     labels = np.pad(np.ones((9, 9), np.int32), (0, 247))
@@ -317,6 +318,7 @@ def test_killed_and_run_again_it_equals_an_uninterrupted_run(tmp_path):
     assert contents(killed) == contents(whole)
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_an_error_and_no_shard(tmp_path, folder):
     code = (
         "import resource, sys; from jaxnuc.cli.main import main\n"

@@ -184,6 +184,7 @@ def test_workers_give_the_same_batches_and_take_over_a_state(folder):
     assert_same(take(3, single), expected[4:])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [2, 4])
 def test_processes_share_each_batch(count, folder):
     whole = take(4, stream(folder, CHAIN, batch_size=4))
@@ -194,6 +195,7 @@ def test_processes_share_each_batch(count, folder):
         assert sorted(x.tobytes() for x in union) == sorted(x.tobytes() for x in batch["image"])
 
 
+@pytest.mark.slow
 def test_restart_from_a_state_equals_the_uninterrupted_run(folder):
     run = stream(folder, CHAIN, batch_size=3)
     assert run.get_state() == {"next_batch": 0}
@@ -318,6 +320,7 @@ def test_unlabeled_images_come_with_the_same_labeled_batches():
     assert len({*first}) > 7
 
 
+@pytest.mark.slow
 def test_both_streams_go_on_from_one_position():
     chain, student = ("random_crop(8)", "flip_turn()"), ("noise(p=1.0)", "color_jitter()")
     expected = take(6, both(transforms=chain, student=student))

@@ -24,6 +24,7 @@ def samples():
     return {style: [generate(i, style=style) for i in range(20)] for style in STYLES}
 
 
+@pytest.mark.slow
 def test_same_index_same_bytes_in_another_process():
     program = (
         "import hashlib; from jaxnuc.data.synthetic import generate\n"
@@ -122,6 +123,7 @@ def test_density_and_size_vary_widely(samples):
     assert max(areas) > 4 * min(areas)
 
 
+@pytest.mark.slow
 def test_styles_as_asked():
     source = Source(size=32, styles=("pap", "he", "he", "he"))
     drawn = [source[i].meta["style"] for i in range(80)]

@@ -108,8 +108,7 @@ def test_figures_have_their_closed_form(source):
     assert dict(figures) == dict(summarize(source.scores()))
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-@pytest.mark.parametrize("way", [scored, InTwoSteps()], ids=["one step", "two steps"])
+@pytest.mark.parametrize(("way", "workers"), [(scored, 1), (InTwoSteps(), 3)])
 def test_workers_change_nothing(tmp_path, way, workers):
     source = HandMade((4,) * 9 + (0,), (2, 4, 1, 0, 3, 4, 5, 4, 1, 0), ("a",) * 5 + ("b",) * 5)
     assess(way, source, tmp_path / "0", overlays=0)

@@ -227,7 +227,6 @@ def two_files(path):
     tifffile.imwrite(path, STACK[0], description=xml, metadata=None, photometric="minisblack")
 
 
-@pytest.mark.filterwarnings("ignore:.*invalid:DeprecationWarning")
 @pytest.mark.parametrize(
     ("write", "name", "message"),
     [

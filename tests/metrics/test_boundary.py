@@ -281,6 +281,7 @@ def test_percentiles_differ_between_the_conventions():
 # ---- Symmetries
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("convention", CONVENTIONS)
 @given(maps=label_maps(top=1))
 @quick(50)

@@ -69,6 +69,7 @@ def test_equals_counted_pixels(pair, scale):
     assert table.shared_pixels == ((truth > 0) & (prediction > 0)).sum()
 
 
+@pytest.mark.slow
 def test_a_million_instances():
     truth = np.arange(10**6).reshape(1000, 1000) * (10**12 + 7)
     prediction = truth[::-1]

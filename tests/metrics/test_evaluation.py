@@ -236,6 +236,7 @@ def test_wrong_input_is_one_line_and_a_status(folders, capsys):
     assert "metrics.json: no such file" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_module_runs_without_jax(folders):
     folder, _ = folders
     code = "import runpy, sys\n"

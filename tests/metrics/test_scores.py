@@ -402,6 +402,7 @@ maps = st.tuples(st.integers(1, 9), st.integers(1, 9)).flatmap(
 many = settings(max_examples=150, deadline=None, derandomize=True)
 
 
+@pytest.mark.slow
 @many
 @given(maps)
 def test_bounds_and_identities(pair):
@@ -428,6 +429,7 @@ def test_flips_and_translation_change_nothing(pair, threshold):
         np.testing.assert_allclose(numbers(score(*other, threshold)), expected, rtol=1e-12)
 
 
+@pytest.mark.slow
 @many
 @given(maps, st.permutations(range(1, 5)), st.permutations(range(1, 5)))
 def test_renaming_changes_nothing_that_is_not_tied(pair, new_truth, new_prediction):
@@ -439,6 +441,7 @@ def test_renaming_changes_nothing_that_is_not_tied(pair, new_truth, new_predicti
         assert left == pytest.approx(right, rel=1e-12, nan_ok=True)
 
 
+@pytest.mark.slow
 @many
 @given(st.lists(maps, min_size=1, max_size=4), st.randoms(use_true_random=False))
 def test_the_order_of_images_changes_nothing(images, random):
@@ -450,6 +453,7 @@ def test_the_order_of_images_changes_nothing(images, random):
     assert iou == pytest.approx(dice / (2 - dice), rel=1e-12, nan_ok=True)
 
 
+@pytest.mark.slow
 @many
 @given(maps, st.integers(1, 8))
 def test_chunks_of_an_image_pool_to_the_whole_in_pixels(pair, label_set):

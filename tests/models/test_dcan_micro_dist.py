@@ -1,5 +1,6 @@
 """DCAN, Micro-Net and DIST: published counts, sizes, and the networks written out in NumPy."""
 
+import functools
 import itertools
 
 import jax
@@ -22,14 +23,11 @@ SIZE = {"dcan": (64, 64), "micro_net": (64, 64), "dist": (248, 248)}
 def abstract(name, outputs, size=None, train=False, **arguments):
     """Variables and maps of a batch of two images, as shapes."""
     model = models.create(name, outputs, **arguments)
-    images = jnp.zeros((2, *(size or SIZE[name]), 3))
-    variables = jax.eval_shape(model.init, jax.random.key(0), images)
-
-    def apply(v):
-        rngs = {"dropout": jax.random.key(1)}
-        return model.apply(v, images, train=train, rngs=rngs, mutable=["batch_stats"])[0]
-
-    return variables, jax.eval_shape(apply, variables)
+    images = jax.ShapeDtypeStruct((2, *(size or SIZE[name]), 3), jnp.float32)
+    keys = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+    init = functools.partial(model.init_with_output, train=train)
+    maps, variables = jax.eval_shape(init, keys, images)
+    return variables, maps
 
 
 def count(variables):

@@ -103,6 +103,7 @@ def test_overlapping_nuclei_are_all_drawn_whole(tmp_path: Path, make_table: Make
     np.testing.assert_array_equal(is_color(picture, scene.color(0)), expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("background", [0, 12, 128, 230, 255])
 @pytest.mark.parametrize("class_id", range(13))
 def test_outlines_are_seen_on_every_background(

@@ -116,6 +116,7 @@ def test_ome_tiff_describes_itself(tmp_path: Path, make_table: Make, scene: Scen
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("plain", [True, False])
 @pytest.mark.parametrize(("nuclei", "dtype"), [(2**16 - 1, np.uint16), (2**16, np.int32)])
 def test_the_type_is_the_smallest_that_holds_all_numbers(

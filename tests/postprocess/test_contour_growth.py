@@ -98,6 +98,7 @@ def test_equals_the_algorithm_as_written(seed, inside, outline, seedless):
     np.testing.assert_array_equal(instances, literal(mask, contour, seedless))
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32 - 1),

@@ -57,6 +57,7 @@ def one_after_the_other(markers: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return labels
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, derandomize=True)
 @given(st.integers(0, 10**6))
 def test_every_pixel_goes_to_a_nearest_seed(seed: int) -> None:

@@ -193,6 +193,7 @@ def test_no_pixels(shape: tuple[int, int]) -> None:
     assert separate_by_distance(np.zeros(shape)).shape == shape
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_specks() -> None:
     mask = np.zeros((1264, 1264), np.float32)
     for row, col in ((1, 1), (0, 1), (2, 1), (1, 0), (1, 2)):

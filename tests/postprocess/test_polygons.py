@@ -90,6 +90,7 @@ def polygons(draw):
     return points, distances, scores
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, derandomize=True)
 @given(polygons())
 def test_areas_are_those_of_shapely(case):
@@ -123,6 +124,7 @@ def test_degenerate_pairs(n_rays):
         )
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(polygons(), st.sampled_from([0.05, 0.3, 0.4, 0.5, 0.77]))
 def test_suppression_is_the_literal_greedy_one(case, thresh):

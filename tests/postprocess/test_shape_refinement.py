@@ -22,6 +22,7 @@ def literal(points, distances, scores, suppression, shape, winner_weight=2.0):
     return labels
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 2**32),

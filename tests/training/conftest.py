@@ -22,6 +22,7 @@ from jaxnuc import config as configs
 from jaxnuc.run.checkpoints import find
 from jaxnuc.run.log import read_log
 from jaxnuc.training.loop import train_and_evaluate
+from jaxnuc.training.reporting import Reporter
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIG_FILE = """
@@ -54,6 +55,18 @@ def nuclei(index: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
         labels[(row - r) ** 2 + (col - c) ** 2 <= rng.integers(9, 26)] = number
     image = np.where(labels[..., None] > 0, 180, 40) + rng.integers(-30, 31, (size, size, 3))
     return image.astype(np.uint8), labels
+
+
+@pytest.fixture(autouse=True)
+def _no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draws no curves, which take a second in each training, but for tests with `drawn_curves`."""
+    if "drawn_curves" not in request.fixturenames:
+        monkeypatch.setattr(Reporter, "curves", lambda self, final=False: None)
+
+
+@pytest.fixture
+def drawn_curves() -> None:
+    """Lets a training draw its curves."""
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ import pytest
 
 import jaxnuc
 from jaxnuc import config as configs
+from jaxnuc.cli.main import main
 from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
 from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.training import loop
@@ -178,21 +179,17 @@ def test_average_follows_its_formula(tmp_path, tiny, saved):
         assert key.endswith("['bias']") or not np.array_equal(two[key], params)
 
 
-def test_eval_script(tmp_path, uninterrupted):
+def test_eval_script(tmp_path, uninterrupted, capsys):
     script = Path(__file__).parents[2] / "eval.py"
     arguments = [f"--workdir={uninterrupted}", "--split=val", f"--output={tmp_path}"]
-
-    def run(*more):
-        command = [sys.executable, str(script), *arguments, *more]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
-    done = run("--checkpoint=latest", "--overlays=0")
+    command = [sys.executable, str(script), *arguments, "--checkpoint=latest", "--overlays=0"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "pq" in done.stdout.lower()
     figures = json.loads((tmp_path / "metrics.json").read_text())
     assert figures["metrics"]["images"] == 3
     assert figures["checkpoint"] == "10"
-    missing = run("--checkpoint=7")
-    assert missing.returncode != 0
-    assert "no checkpoint '7' in" in missing.stderr
-    assert "there are [" in missing.stderr
+    assert main(["evaluate", *arguments, "--checkpoint=7"]) == 1
+    error = capsys.readouterr().err
+    assert "no checkpoint '7' in" in error
+    assert "there are [" in error

@@ -41,6 +41,7 @@ def events(workdir):
     return {x["event"]: x["step"] for x in read_log(workdir / "metrics.jsonl") if "event" in x}
 
 
+@pytest.mark.usefixtures("drawn_curves")
 def test_each_episode_reads_its_own_data_sets(settings, tmp_path, monkeypatch):
     config = settings(
         {"sources": (FIRST,), "duration": "3 steps"},

@@ -21,6 +21,7 @@ def steps_with(lines, prefix):
     return [line["step"] for line in lines if any(key.startswith(prefix) for key in line)]
 
 
+@pytest.mark.usefixtures("drawn_curves")
 def test_evaluates_at_intervals_and_at_the_end(tmp_path, tiny, lines):
     config = tiny(duration="5 steps", log_every=2, **{"evaluation.every": "3 steps"})
     result = train_and_evaluate(config, tmp_path)

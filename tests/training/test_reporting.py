@@ -14,6 +14,8 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from jaxnuc.reports import plots
 from jaxnuc.training.reporting import Reporter, read_log
 
+pytestmark = pytest.mark.usefixtures("drawn_curves")
+
 
 def reporter(folder, **options):
     return Reporter(folder, total_steps=100, steps_per_epoch=10, quiet=True, **options)

@@ -139,6 +139,11 @@ class Source(RandomSplit):
             found = self._outlines.of_image(file, self.pairs[name].image)
             return annotation_of(found, shape, reading, self._classes, file.where)
         if masks := masks_in(file) if file.suffix != ".zarr" else []:
+            if reading.label_from != "ids":
+                raise ValueError(
+                    f"{file.where}: a folder of masks, and label_from={reading.label_from!r} is "
+                    "for label images; leave it out"
+                )
             stack = [foreground(mask.array(), mask.where) for mask in masks]
             for mask, one in zip(masks, stack, strict=True):
                 check_size("a mask", one, shape, mask.where)

@@ -83,6 +83,7 @@ def test_images_and_masks_must_agree(root):
         Source(root)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("separate", "count"), [(False, 645), (True, 647)])
 def test_real_counts(shared_data, separate, count):
     source = Source(shared_data("isbi2014_cervical.zip"), "all", separate=separate)
