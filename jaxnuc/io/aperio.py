@@ -16,7 +16,8 @@ class Layer(NamedTuple):
 
     Attributes:
       name: its name, often empty.
-      attributes: the names of its attributes; MoNuSAC's holds the class.
+      attributes: the names of its attributes, MoNuSAC's holds the class; of `Description`, which
+        ImageScope gives to every layer, the value.
       ids: of its regions, as in the file.
       polygons: its regions, in the order of the file.
     """
@@ -104,5 +105,8 @@ def _layer(element: ElementTree.Element, where: str) -> Layer:
         Polygon(outline, shared + tuple(hole for owner, hole in holes if owner == number))
         for number, outline in zip(ids, outlines, strict=True)
     )
-    names = (attribute.get("Name", "") for attribute in element.iterfind("Attributes/Attribute"))
+    found = element.iterfind("Attributes/Attribute")
+    names = (
+        each.get("Value" if each.get("Name") == "Description" else "Name", "") for each in found
+    )
     return Layer(element.get("Name", ""), tuple(names), tuple(ids), polygons)

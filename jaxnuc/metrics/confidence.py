@@ -19,12 +19,35 @@ from jaxnuc.registry import unknown
 
 Statistic = Callable[[Mapping[str, np.ndarray]], Mapping[str, np.ndarray]]
 
+_MOST_DECIMALS = 4
 _EXACT = 16  # up to so many pairs, every swap is enumerated
 _CHUNK = 2**21  # draws held at a time
 
 
+def decimals(low: float, high: float) -> int:
+    """Decimals that an interval supports: those of half its width, rounded to one or two digits.
+
+    Two are kept where they are at most 35, as the tables of the Particle Data Group do. At most
+    four, also where there is no interval.
+
+    Reference: Particle Data Group, "Review of Particle Physics", section "Rounding".
+
+    >>> decimals(0.655, 0.704), decimals(0.61, 0.70), decimals(0.2, 0.9), decimals(0.5, 0.5)
+    (3, 2, 2, 4)
+    """
+    half = (high - low) / 2
+    if not 0 < half < math.inf:
+        return _MOST_DECIMALS
+    exponent = math.floor(math.log10(half))
+    two = half / 10**exponent < 3.55
+    return min(max(two - exponent, 0), _MOST_DECIMALS)
+
+
 class Interval(NamedTuple):
-    """A figure and the confidence interval around it: prints as `0.681 [0.655, 0.704]`."""
+    """A figure and the confidence interval around it: prints as `0.681 [0.655, 0.704]`.
+
+    It is rounded to what the interval supports, see `decimals`.
+    """
 
     estimate: float
     low: float
@@ -32,7 +55,8 @@ class Interval(NamedTuple):
     level: float
 
     def __str__(self) -> str:
-        return f"{self.estimate:.3f} [{self.low:.3f}, {self.high:.3f}]"
+        n = decimals(self.low, self.high)
+        return f"{self.estimate:.{n}f} [{self.low:.{n}f}, {self.high:.{n}f}]"
 
 
 class Comparison(NamedTuple):
@@ -65,10 +89,17 @@ class Comparison(NamedTuple):
 
     def __str__(self) -> str:
         remark = "" if self.higher_is_better else " (lower is better)"
+        first, second, difference = self.figures()
         return (
-            f"{self.metric}{remark}: {self.first:.3f} -> {self.second:.3f}, {self.difference:+.3f} "
-            f"[{self.low:+.3f}, {self.high:+.3f}], p = {self.p_value:.2g}, {self.images} images"
+            f"{self.metric}{remark}: {first} -> {second}, {difference}, p = {self.p_value:.2g}, "
+            f"{self.images} images"
         )
+
+    def figures(self) -> tuple[str, str, str]:
+        """Both figures, and their difference with its interval, rounded to what that supports."""
+        n = decimals(self.low, self.high)
+        interval = f"{self.difference:+.{n}f} [{self.low:+.{n}f}, {self.high:+.{n}f}]"
+        return f"{self.first:.{n}f}", f"{self.second:.{n}f}", interval
 
 
 class Comparisons(dict[str, Comparison]):
@@ -78,9 +109,7 @@ class Comparisons(dict[str, Comparison]):
         rows = [
             [
                 each.metric + ("" if each.higher_is_better else " (lower is better)"),
-                f"{each.first:.4f}",
-                f"{each.second:.4f}",
-                f"{each.difference:+.4f} [{each.low:+.4f}, {each.high:+.4f}]",
+                *each.figures(),
                 f"{each.p_value:.2g}",
                 str(each.images),
             ]
@@ -111,7 +140,12 @@ class Spread(NamedTuple):
     runs: int
 
     def __str__(self) -> str:
-        return f"{self.mean:.3f} ± {self.std:.3f} ({self.runs} runs)"
+        return f"{self.text()} ({self.runs} runs)"
+
+    def text(self) -> str:
+        """Mean and standard deviation, rounded to one or two digits of it: see `decimals`."""
+        n = decimals(-self.std, self.std)
+        return f"{self.mean:.{n}f} ± {self.std:.{n}f}"
 
 
 def bootstrap_interval(
@@ -147,7 +181,7 @@ def bootstrap_interval(
 
     Example:
       >>> print(bootstrap_interval({"pq": [0.61, 0.70, 0.66, 0.74, 0.69]})["pq"])
-      0.680 [0.638, 0.714]
+      0.68 [0.64, 0.71]
 
     References:
       Efron, Better Bootstrap Confidence Intervals, 1987. Field and Welsh, Bootstrapping Clustered

@@ -144,7 +144,7 @@ def side_by_side(summaries: Mapping[str, Summary]) -> str:
 
 
 def _with_interval(value: float, interval: Interval | None) -> str:
-    return cell(value) + (f" [{interval.low:.4f}, {interval.high:.4f}]" if interval else "")
+    return cell(value) if interval is None or math.isnan(interval.low) else str(interval)
 
 
 def figures_csv(summaries: Mapping[str, Summary]) -> str:

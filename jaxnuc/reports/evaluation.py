@@ -12,6 +12,7 @@ from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics import Evaluation, Summary
 from jaxnuc.metrics.base import AGGREGATIONS
 from jaxnuc.metrics.calibration import Calibration
+from jaxnuc.metrics.confidence import decimals
 from jaxnuc.metrics.summary import aggregations, labeled
 from jaxnuc.reports import page, pictures, plots
 from jaxnuc.reports.compared import COLORS, Compared
@@ -91,8 +92,9 @@ def write_evaluation_report(
 def _main(summary: Summary) -> Iterator[tuple[str, str, str]]:
     for name, title in _titles(summary, MAIN).items():
         interval = _interval(summary, f"{name}_image_mean")
-        below = "{:.3f} to {:.3f}".format(*interval) if interval else ""
-        yield title, _number(summary[f"{name}_image_mean"], 3), below
+        n = decimals(*interval) if interval else 3
+        below = f"{interval[0]:.{n}f} to {interval[1]:.{n}f}" if interval else ""
+        yield title, _number(summary[f"{name}_image_mean"], n), below
 
 
 def _titles(summary: Summary, names: Sequence[str]) -> dict[str, str]:
@@ -123,9 +125,8 @@ def _figures(summary: Summary, level: float) -> list[Html]:
         if aggregation is None:
             counts[name] = value
             continue
-        cell = _number(value)
-        if interval := _interval(summary, name):
-            cell += " [{:.4f}, {:.4f}]".format(*interval)
+        interval = _interval(summary, name)
+        cell = str(summary.intervals[name]) if interval else _number(value)
         metric = name.removesuffix(f"_{aggregation}")
         rows.setdefault(titles.get(metric, metric), {})[aggregation] = cell
     for name, n in summary.undefined.items():

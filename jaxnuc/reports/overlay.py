@@ -10,6 +10,8 @@ from jaxnuc.metrics.pair import match_scored
 from jaxnuc.outputs.drawing import brighten, enlarge, enlargement, outlines, with_legend
 from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH, Color
 
+_DASH = 4  # pixels of the picture
+
 
 def overlay(
     image: np.ndarray,
@@ -23,7 +25,7 @@ def overlay(
     """Draws the outlines of true and predicted nuclei, and a legend with counts and scores.
 
     Outlines are inside the nuclei, one for each of two that touch. Where outlines fall together,
-    errors lie on top of matches. Dark images are brightened.
+    errors lie on top of matches, and missed and false ones take turns. Dark images are brightened.
 
     Args:
       image: (H, W, 3) uint8, RGB.
@@ -51,8 +53,14 @@ def overlay(
     if scale < 1:
         raise ValueError(f"scale is {scale}; it must be 1 or more")
     picture = enlarge(brighten(image), scale)
+    missed = np.zeros(picture.shape[:2], bool)
     for instances, color in by_outcome(truth, prediction, conventions):
-        picture[outlines(enlarge(instances, scale), 1 if scale == 1 else 2)] = color
+        drawn = outlines(enlarge(instances, scale), 1 if scale == 1 else 2)
+        if color == MISSED:
+            missed = drawn
+        elif color == FALSE:  # a missed nucleus is not hidden by a false one
+            drawn &= ~(missed & _dashes(drawn.shape))
+        picture[drawn] = color
     scores = metrics.score_image(metrics.ImagePair.of(truth, prediction, conventions))
     figures = (("PQ", scores.pq), ("AJI+", scores.aji_plus), ("Dice", scores.dice))
     legend: list[tuple[Color | None, str]] = [(None, caption)] if caption else []
@@ -71,3 +79,9 @@ def by_outcome(
     missed = np.where(np.isin(truth, found.missed), truth, 0)
     matched = np.where(missed > 0, 0, truth), np.where(false > 0, 0, prediction)
     return [(matched[0], TRUTH), (matched[1], MATCHED), (missed, MISSED), (false, FALSE)]
+
+
+def _dashes(shape: tuple[int, int]) -> np.ndarray:
+    """Half of the pixels of a picture, in squares as on a chessboard."""
+    rows, cols = (np.arange(side) // _DASH % 2 for side in shape)
+    return rows[:, np.newaxis] != cols

@@ -18,7 +18,7 @@ _FIGURES = {
     "median_area_um2": ("median area, µm²", "{:.1f}"),
     "median_area_px": ("median area, px²", "{:.0f}"),
     "density_per_mm2": ("nuclei per mm²", "{:,.0f}"),
-    "coverage": ("covered, %", "{:.1%}"),
+    "coverage": ("covered", "{:.1%}"),
     "hematoxylin": ("hematoxylin", "{:.3f}"),
     "eosin": ("eosin", "{:.3f}"),
     "intensity_mean": ("intensity", "{:.4g}"),

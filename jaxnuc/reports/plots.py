@@ -14,6 +14,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from jaxnuc.metrics.confidence import decimals
 from jaxnuc.outputs.palette import LIGHT, SERIES
 from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
@@ -231,9 +232,10 @@ def reliability(
     above.bar(middle, mean - precision, 0.7 * width, bottom=precision, **gap)
     above.plot([0, 1], [0, 1], "--", color=LIGHT["ink"], label="calibrated")
     above.set(xlim=(0, 1), ylim=(0, 1), ylabel=right)
-    error = f"ECE {calibration['expected_error']:.3f}"
+    n = 3 if interval is None else decimals(*interval)
+    error = f"ECE {calibration['expected_error']:.{n}f}"
     if interval is not None:
-        error += " [{:.3f}, {:.3f}]".format(*interval)
+        error += f" [{interval[0]:.{n}f}, {interval[1]:.{n}f}]"
     others = f"MCE {calibration['maximum_error']:.3f}, Brier {calibration['brier']:.3f}"
     above.set_title(f"{error}, {others}, {int(count.sum())} nuclei")
     above.legend(loc="best")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.metrics.confidence import decimals
 from jaxnuc.metrics.rows import csv_text, html_table
 from jaxnuc.reports import page, plots
 from jaxnuc.reports.page import element
@@ -88,12 +89,12 @@ def _cells(study: Study, result: RowResults, label: str) -> Iterator[str]:
 
 
 def _value(figure: Figure) -> str:
-    spread, text = figure.spread, f"{figure.spread.mean:.3f}"
-    if spread.runs > 1:
-        text += f" ± {spread.std:.3f}"
-    if figure.interval is not None and not math.isnan(figure.interval.low):
-        text += f" [{figure.interval.low:.3f}, {figure.interval.high:.3f}]"
-    return text
+    spread, interval = figure.spread, figure.interval
+    if interval is None or math.isnan(interval.low):
+        return spread.text() if spread.runs > 1 else f"{spread.mean:.3f}"
+    n = decimals(interval.low, interval.high)
+    text = spread.text() if spread.runs > 1 else f"{spread.mean:.{n}f}"
+    return f"{text} [{interval.low:.{n}f}, {interval.high:.{n}f}]"
 
 
 def _cost(result: RowResults) -> Iterator[str]:

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -242,10 +243,11 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
         step = int(current.step)
         current = devices.replicate(current)
         finished = _episode_is_over(parts, progress, step) and _is_last(parts, progress)
-        areas: tuple[float, ...] = ()
         if not finished:
+            # Read while the step compiles; a checkpoint keeps them for predictions.
+            reader = stack.enter_context(ThreadPoolExecutor(1))
             steps = transforms.parse(config.data.transforms)
-            areas = area_quantiles(parts.train_source, steps, config.seed)
+            areas = reader.submit(area_quantiles, parts.train_source, steps, config.seed)
             logger.info("compiling the training step; the run is in %s", workdir)
 
         active = jax.process_index() == 0
@@ -311,7 +313,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                 # --- save
                 if saves:
                     plain = progress.to_json(), configs.to_json(config)
-                    checkpoints.save(current, *plain, merit, parts.label_sets, areas)
+                    checkpoints.save(current, *plain, merit, parts.label_sets, areas.result())
                 if preempted:
                     reporter.event(step, STOPPED)
                     logger.warning("SIGTERM: saved at step %d; run again to go on", step)

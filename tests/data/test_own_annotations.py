@@ -11,7 +11,8 @@ import tifffile
 from PIL import Image
 
 from jaxnuc.cli.main import main
-from jaxnuc.data import sources
+from jaxnuc.data import Sample, sources
+from jaxnuc.data import Source as AnySource
 from jaxnuc.data.sources.folder import Source
 from jaxnuc.labels import NUCLEI, LabelSet, label_set
 from jaxnuc.outputs import Scene
@@ -317,8 +318,18 @@ NAMED = {"Tumour": SQUARE, "plasma": box(20, 12, 28, 16), "Gland": box(12, 1, 16
 NAMED |= {"lymphocyte": box(12, 8, 16, 11), "apoptotic": box(3, 12, 8, 16)}
 
 
+class Public(AnySource):
+    """A public set with PanNuke's classes."""
+
+    name, label_set, ids = "public", label_set("pannuke"), ("a",)
+
+    def __getitem__(self, index):
+        return Sample(IMAGE, LABELS, LABELS, {"name": "a", "mpp": None})
+
+
 def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
-    """As PanNuke's epithelial and other superclasses, in one head."""
+    """As the superclasses of public sets, in one head; or with each set's own classes."""
+    public = Public()
     source = annotated(geojson(**NAMED), CLASSES)
     assert source.label_set.groups == ("epithelium", "immune cell", "dead")
     assert source.label_set.tree is NUCLEI
@@ -338,6 +349,11 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
     assert groups == {1: "Gland", 2: "lymphocyte", 3: "apoptotic"}
     mixed = sources.create("mixture", sources=[source, source], label_set="superclasses")
     assert mixed[0].classes.max() == 4
+    own = sources.create("mixture", sources=[source, public], label_set="own")
+    assert [each.groups for each in own.label_sets] == [
+        source.label_set.groups,
+        public.label_set.groups,
+    ]
 
 
 @pytest.mark.parametrize(

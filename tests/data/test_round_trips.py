@@ -180,3 +180,16 @@ def test_twelve_images_train_alike_from_every_format(consep, tmp_path):
             assert other["targets"].keys() == several[0]["targets"].keys()
             for key, value in several[0]["targets"].items():
                 np.testing.assert_array_equal(other["targets"][key], value, err_msg=key)
+
+
+@pytest.mark.slow
+def test_a_published_set_is_read_as_by_its_own_source(shared_data):
+    """MoNuSeg's test images as a folder of ImageScope's annotations: its layers have no class."""
+    root = shared_data("monuseg_test.zip")
+    found, expected = Source(root), sources.create("monuseg", root=root, split="test")
+    assert list(found.ids) == list(expected.ids)
+    assert found.label_set is None
+    sample, truth = found[3], expected[3]
+    np.testing.assert_array_equal(sample.instances, truth.instances)
+    np.testing.assert_array_equal(sample.image, truth.image)
+    assert sample.meta["mpp"] == truth.meta["mpp"]

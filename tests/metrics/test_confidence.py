@@ -14,6 +14,7 @@ from jaxnuc.metrics.confidence import (
     Interval,
     bootstrap_interval,
     compare,
+    decimals,
     over_seeds,
 )
 from jaxnuc.metrics.scores import columns, score
@@ -388,7 +389,7 @@ def test_spread_over_seeds():
     np.testing.assert_allclose(pq[:2], [x.mean(), x.std(ddof=1)], rtol=1e-12)
     np.testing.assert_allclose([pq.low, pq.high], interval, rtol=1e-12)
     assert (pq.minimum, pq.maximum, pq.level, pq.runs) == (0.61, 0.70, 0.9, 4)
-    assert str(pq) == "0.647 ± 0.039 (4 runs)"
+    assert str(pq) == "0.65 ± 0.04 (4 runs)"
     assert found["images"][:6] == (14, 0, 14, 14, 14, 14)
 
 
@@ -406,7 +407,7 @@ def test_one_run_has_no_spread():
 def test_texts():
     assert str(Interval(0.6812, 0.655, 0.7041, 0.95)) == "0.681 [0.655, 0.704]"
     a, b = {"pq": [0.5, 0.6, 0.7]}, {"pq": [0.6, 0.7, 0.8]}
-    text = "pq: 0.600 -> 0.700, +0.100 [+0.100, +0.100], p = 0.25, 3 images"
+    text = "pq: 0.6000 -> 0.7000, +0.1000 [+0.1000, +0.1000], p = 0.25, 3 images"
     assert str(compare(a, b)["pq"]) == text
 
 
@@ -436,3 +437,11 @@ def test_errors_of_seeds():
         over_seeds([])
     with pytest.raises(ValueError, match=r"the figures are not the same.*\(pq\).*\(sq\)"):
         over_seeds([{"pq": 1}, {"sq": 1}])
+
+
+@given(st.floats(1e-6, 1e3), st.floats(-1, 1))
+def test_figures_are_rounded_to_what_their_interval_supports(half, middle):
+    n = decimals(middle - half, middle + half)
+    assert 0 <= n <= 4
+    if 0 < n < 4:  # of half the width one digit is left, or two up to 35
+        assert 3.55 * 0.99 <= half * 10**n <= 35.5 * 1.01

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxnuc.metrics import Conventions
-from jaxnuc.outputs.drawing import save_png
+from jaxnuc.outputs.drawing import enlarge, outlines, save_png
 from jaxnuc.outputs.palette import FALSE, MATCHED, MISSED, TRUTH
 from jaxnuc.reports.overlay import overlay
 
@@ -59,6 +59,18 @@ def test_touching_nuclei_are_told_apart_and_the_image_border_is_no_outline():
     np.testing.assert_array_equal(painted(picture, MATCHED), outline(touching))
     assert painted(picture, MATCHED)[5, 19:21].all()
     assert not painted(picture, MATCHED)[0, 15]
+
+
+@pytest.mark.parametrize("scale", [1, 3])
+def test_a_missed_nucleus_is_not_hidden_by_a_false_one(scale):
+    truth, prediction = np.zeros((2, 40, 80), np.int32)
+    truth[10:30, 10:30] = 1
+    prediction[10:30, 10:70] = 1  # three sides of both are the same
+    drawn = overlay(np.zeros((40, 80, 3), np.uint8), truth, prediction, scale=scale)
+    picture = drawn[: 40 * scale, : 80 * scale]
+    for instances, color in ((truth, MISSED), (prediction, FALSE)):
+        own = outlines(enlarge(instances, scale), 1 if scale == 1 else 2)
+        assert (picture[own] == color).all(axis=-1).mean() > 0.4
 
 
 def test_what_is_not_judged_is_neither_missed_nor_false():

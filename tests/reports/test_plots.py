@@ -179,7 +179,7 @@ def test_bars_are_the_bins(calibration):
         calibration.json(), "probability", "accuracy", (0.1234, 0.25)
     ).axes
     assert (above.get_ylabel(), below.get_xlabel()) == ("accuracy", "probability")
-    assert " [0.123, 0.250], MCE " in above.get_title(loc="left")
+    assert " [0.12, 0.25], MCE " in above.get_title(loc="left")
 
 
 @pytest.mark.parametrize("bins", [1, 25])

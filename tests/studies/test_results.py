@@ -146,7 +146,7 @@ def test_tables(made):
     plan, _ = made
     found = results.collect(plan)
     study, first = plan.study, found[0].figures["d"]["pq_image_mean"]
-    cell = f"{first.spread.mean:.3f} ± {first.spread.std:.3f} ["
+    cell = f"{first.spread.text()} ["
     text = tables.markdown(study, found)
     lines = [line for line in text.splitlines() if line.startswith("| a |")]
     assert lines[0].startswith(f"| a | 2 | {cell}")

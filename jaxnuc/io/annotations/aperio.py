@@ -9,7 +9,7 @@ from jaxnuc.io.aperio import layers_of
 
 
 class Reader(base.Reader):
-    """The class is the first attribute of a layer that has a name, else the layer's own name.
+    """The class is the first attribute of a layer, or the text of its description, or its name.
 
     Coordinates are pixels of the slide in full resolution; negative regions are holes.
     """

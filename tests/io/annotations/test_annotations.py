@@ -296,6 +296,19 @@ def test_run_lengths_of_coco():
             assert coco_mask.area(compressed(mask)) == labels.sum()
 
 
+@pytest.mark.parametrize(
+    ("attribute", "name"),
+    [
+        ('<Attribute Name="Description" Value=""/>', "b"),
+        ('<Attribute Name="Description" Value="mitosis"/>', "mitosis"),
+        ('<Attribute Name="Macrophage" Value="" Id="0"/>', "Macrophage"),  # as MoNuSAC has it
+    ],
+)
+def test_classes_of_imagescope(attribute, name):
+    layer = APERIO.replace("<Regions>", f"<Attributes>{attribute}</Attributes><Regions>")
+    assert {each.name for each in painted(layer)[1].objects} == {name}
+
+
 def test_regions_of_imagej():
     oval = roifile.ImagejRoi()
     oval.roitype, oval.left, oval.top, oval.right, oval.bottom = roifile.ROI_TYPE.OVAL, 3, 2, 13, 8
