@@ -4,14 +4,15 @@
   jaxnuc inspect slide.svs
 
 Of a data set, reads every image and annotation, prints what there is and what is wrong, and writes
-summary.json and sheet.png. Of an image, prints what is in its file, and writes NAME.png: what a
-network sees. The exit status is 1 where there are errors.
+summary.json and sheet.png. Of an image, prints what is in its file, and writes NAME.seen.png: what
+a network sees. The exit status is 1 where there are errors.
 """
 
 import argparse
 import json
 import logging
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +31,7 @@ def add_arguments(parser: Parser) -> None:
     text = "a data set, such as consep or 'consep(merge=True)'; or an image file"
     parser.add_argument("source", type=_source_or_file, help=text)
     parser.add_argument("root", nargs="?", help="folder or archive of the data set, as distributed")
-    parser.section("data sets")
+    of_sets = parser.section("data sets")
     parser.value("--split", "NAME", "one split only (all)", default="all")
     parser.value("--limit", "N", "read N images of each split only", int)
     pictures = "images on the sheet, and as many more with problems (60)"
@@ -38,8 +39,9 @@ def add_arguments(parser: Parser) -> None:
     parser.value("--max-pieces", "N", "more pieces of one nucleus are an error (20)", int, 20)
     parser.switch("--all-notes", "list all notes of each kind")
     parser.add_workers("0: this process", 0)
-    parser.section("images")
+    of_images = parser.section("images")
     parser.add_planes()
+    parser.set_defaults(of_sets=of_sets, of_images=of_images)
     parser.section("output")
     parser.value("--output", "FOLDER", "(inspected/SOURCE, or inspected for an image)", Path)
 
@@ -47,18 +49,39 @@ def add_arguments(parser: Parser) -> None:
 def _source_or_file(text: str) -> Any:
     """The path of an image, or the section of a data set."""
     path = Path(text)
-    if path.is_file() or (path.is_dir() and (path.suffix or os.sep in text)):
+    if path.is_file() or (path.is_dir() and (os.sep in text or not _is_source(text))):
         return path
-    if os.sep in text and "(" not in text:
+    if "(" not in text and (os.sep in text or _is_image_name(text)):
         raise argparse.ArgumentTypeError(f"{text}: no such file or folder")
     return source_section(text)
 
 
+def _is_source(name: str) -> bool:
+    from jaxnuc.data import sources
+
+    return name in sources.REGISTRY.names()
+
+
+def _is_image_name(text: str) -> bool:
+    # Data sets of other packages have dots in their names, too.
+    if not Path(text).suffix:
+        return False
+    from jaxnuc.io.listing import is_image_name
+
+    return is_image_name(text)
+
+
 def run(options: argparse.Namespace) -> int:
     """Runs the command; 1 where the data have errors."""
-    if isinstance(options.source, Path) and options.root is None:
+    if isinstance(options.source, Path):
         return _inspect_image(options)
     name, arguments = split(options.source)
+    if given := _given(options, options.of_images):
+        flags = _flags(given)
+        way_out = f"leave {flags} out"
+        if name == "folder" and given.keys() <= {"image", "channel", "z", "time"}:
+            way_out = f"write 'folder(planes={json.dumps(given)})' in place of {flags}"
+        raise ValueError(f"{name} is a data set, not an image; {way_out}")
     logger.info("opening %s", name)
     from jaxnuc.data.contact_sheet import write_contact_sheet
     from jaxnuc.data.inspection import inspect, report
@@ -91,6 +114,7 @@ def run(options: argparse.Namespace) -> int:
 def _inspect_image(options: argparse.Namespace) -> int:
     """Prints what is in a file, and writes a picture of what a network sees of it."""
     logger.info("opening %s", options.source)
+    _check_image(options)
     from jaxnuc.io import Planes, image_name, open_image, thumbnail
     from jaxnuc.io.image_files import MOST_PIXELS
     from jaxnuc.io.planes import Unchosen
@@ -113,11 +137,40 @@ def _inspect_image(options: argparse.Namespace) -> int:
         picture, scale = thumbnail(image, fill_corrupt=False)
     output = options.output or Path("inspected")
     output.mkdir(parents=True, exist_ok=True)
-    path = output / f"{image_name(options.source)}.png"
+    # By another name than that of the image, which may lie in the same folder.
+    path = output / f"{image_name(options.source)}.seen.png"
     save_png(path, picture)
     smaller = f", {scale:.3g} times smaller" if scale > 1 else ""
     print(f"as a network sees it{smaller}: {path}")
     return 0
+
+
+def _check_image(options: argparse.Namespace) -> None:
+    """Refuses what is no image, and what is for data sets."""
+    from jaxnuc.io.listing import is_folder_image
+
+    path = options.source
+    archive = path.suffix.lower() == ".zip"
+    if archive or (path.is_dir() and not is_folder_image(path)):
+        kind = "an archive" if archive else "a folder"
+        raise ValueError(
+            f"{path}: {kind}, not an image; for the images and annotations in it write: jaxnuc "
+            f"inspect folder {path}"
+        )
+    if options.root is not None:
+        raise ValueError(f"{path}: an image, which takes no ROOT ({options.root}); leave it out")
+    if given := _given(options, options.of_sets):
+        raise ValueError(f"{path} is an image, not a data set; leave {_flags(given)} out")
+
+
+def _given(options: argparse.Namespace, actions: Sequence[argparse.Action]) -> dict[str, Any]:
+    """Those options of a section that have another value than the default."""
+    values = {each.dest: getattr(options, each.dest) for each in actions}
+    return {each.dest: values[each.dest] for each in actions if values[each.dest] != each.default}
+
+
+def _flags(given: Mapping[str, Any]) -> str:
+    return ", ".join(f"--{name.replace('_', '-')}" for name in given)
 
 
 def _described(image: "LargeImage") -> list[tuple[str, str]]:

@@ -31,9 +31,10 @@ class Parser(argparse.ArgumentParser):
         self._section: argparse._ActionsContainer = self
         self.takes_overrides = False  # whether `--config.KEY=VALUE` is an argument
 
-    def section(self, title: str) -> None:
-        """Begins a section of the help, to which the options that follow belong."""
-        self._section = self.add_argument_group(title)
+    def section(self, title: str) -> Sequence[argparse.Action]:
+        """Begins a section of the help, to which the options that follow belong; gives these."""
+        self._section = group = self.add_argument_group(title)
+        return group._group_actions
 
     def value(
         self, flag: str, metavar: str, text: str, kind: Any = str, default: Any = None, **more: Any

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -96,11 +97,12 @@ def annotation_of(
         convention = "pixel_centers"  # the outlines of another are pixels by now
     nuclei, counts = _distinct(placed["nucleus"], shape)
     painted = rasterize([one for _, one in nuclei], shape, convention)
-    meta = counts | {
+    meta: dict[str, Any] = counts | {
         "skipped_regions": painted.counts["skipped_regions"],
         "hidden_regions": painted.counts["hidden_regions"],
-        "mpp": found.mpp and found.mpp / reading.scale,
     }
+    if found.mpp is not None:
+        meta["mpp"] = found.mpp / reading.scale
     if placed["nucleus"] and counts["outside_regions"] == len(placed["nucleus"]):
         raise ValueError(
             f"{where}: none of its {len(placed['nucleus'])} nuclei lies in the image of {shape} "

@@ -65,9 +65,10 @@ def open_split(
     name, own_root = values.pop("name"), values.pop("root", "")
     if name == "mixture":
         return _open_mixture(values, root or own_root, split, mpp, seed, stream)
-    balance, own_mpp = values.pop("balance", None), values.pop("mpp", None)
-    own_windows = values.pop("windows", None)
     parameters = sources.REGISTRY.parameters(name)
+    balance, own_windows = values.pop("balance", None), values.pop("windows", None)
+    # A source that takes it need not find it in its files.
+    own_mpp = values.get("mpp") if "mpp" in parameters else values.pop("mpp", None)
     if "split" in values:
         raise ValueError(
             f"split={values['split']!r} in the section of {name!r}: the split is the command's, "

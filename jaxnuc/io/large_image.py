@@ -134,7 +134,7 @@ class LargeImage(ABC):
             raise ValueError(
                 f"{self.path}: pixels of {width} um along x and {height} um along y, but square "
                 "ones are expected; resample the image, or, if the file is wrong, say what they "
-                "are (--mpp)"
+                "are (--mpp; for a data set, mpp in its section)"
             )
         return (height + width) / 2
 

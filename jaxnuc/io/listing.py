@@ -36,6 +36,15 @@ def plain_name(text: str) -> str:
     return re.sub(r"[^\w.-]+", "_", text)
 
 
+def is_image_name(path: str | os.PathLike[str]) -> bool:
+    """Whether a path, which need not be there, has the suffix of an image.
+
+    >>> is_image_name("absent.ome.TIF"), is_image_name("my_package.my_set")
+    (True, False)
+    """
+    return Path(path).suffix.lower() in (*_SUFFIXES, ".zarr", ".dcm")
+
+
 def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
     """Lists the images of files, folders and patterns.
 
@@ -74,7 +83,7 @@ def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
 def _found(source: str | os.PathLike[str]) -> list[Path]:
     path = Path(source)
-    if path.is_file() or _is_folder_image(path):
+    if path.is_file() or is_folder_image(path):
         return [path]
     paths: Iterator[Path]
     if path.is_dir():
@@ -90,9 +99,10 @@ def _found(source: str | os.PathLike[str]) -> list[Path]:
 
 
 def _is_image(path: Path) -> bool:
-    known = path.suffix.lower() in _SUFFIXES if path.is_file() else _is_folder_image(path)
+    known = path.suffix.lower() in _SUFFIXES if path.is_file() else is_folder_image(path)
     return known and not is_junk(path.name)
 
 
-def _is_folder_image(path: Path) -> bool:
+def is_folder_image(path: Path) -> bool:
+    """Whether a folder is one image, of Zarr or of the DICOM files of a slide."""
     return path.is_dir() and (is_zarr(path) or is_dicom(path))

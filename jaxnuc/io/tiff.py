@@ -55,7 +55,7 @@ class TiffImage(BlockImage):
         """
         try:
             self._file = tifffile.TiffFile(path)
-        except (tifffile.TiffFileError, OSError) as error:
+        except Exception as error:  # what parsers stumble over is of any type
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
         try:
             images = self._file.series
@@ -74,7 +74,7 @@ class TiffImage(BlockImage):
         except (ValueError, ImportError):
             self._file.close()
             raise
-        except Exception as error:  # what parsers stumble over is of any type
+        except Exception as error:
             self._file.close()
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
         lengths = dict(zip(named_axes(stored.axes), stored.shape, strict=True))

@@ -56,8 +56,11 @@ class ZarrImage(LargeImage):
             else:
                 group, image, images = _multiscales(node, series, str(path))
                 names = [str(axis["name"]).lower() for axis in image["axes"]]
-                arrays = [group[each["path"]] for each in image["datasets"]]
+                every = [group[each["path"]] for each in image["datasets"]]
                 axes, sides = names, _physical_size(image, names)
+                # Planes are numbered as of level 0: a level of fewer depths has none of these.
+                counts = [_counts(axes, array.shape) for array in every]
+                arrays = [each for each, n in zip(every, counts, strict=True) if n == counts[0]]
                 lengths = dict(zip("".join(names).upper(), arrays[0].shape, strict=True))
                 rgb = np.dtype(arrays[0].dtype) == np.uint8
                 attributes = group.attrs.asdict()
@@ -143,6 +146,11 @@ def _channel_names(group: Any) -> list[str]:
     attributes = group.attrs.asdict()
     omero = attributes.get("ome", attributes).get("omero", {})
     return [str(each.get("label", "")) for each in omero.get("channels", ())]
+
+
+def _counts(axes: Sequence[str], shape: Sequence[int]) -> dict[str, int]:
+    """How many channels, depths and times there are."""
+    return {axis: n for axis, n in zip(axes, shape, strict=True) if axis not in ("y", "x")}
 
 
 def _check(sides: Mapping[str, int], chosen: Chosen, dtype: Any) -> None:

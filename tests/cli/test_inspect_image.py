@@ -1,5 +1,7 @@
 """`jaxnuc inspect FILE`, against what the file was written with."""
 
+import shutil
+
 import numpy as np
 import tifffile
 from PIL import Image
@@ -28,12 +30,12 @@ def test_a_stack_is_described_and_shown(jaxnuc, tmp_path):
         "axes: TZCYX, 2 x 3 x 2 x 40 x 50",
         f"values: uint16, {seen.min()} to {seen.max()} become 0 to 255",
         "microns per pixel: 0.5 (OME-XML)",
-        "as a network sees it: inspected/a.png",
+        "as a network sees it: inspected/a.seen.png",
     ):
         assert line in lines
     with open_image(tmp_path / "a.ome.tif", planes=Planes(("DAPI",), "max", 1)) as image:
         expected = image.read(0, 0, 40, 50)
-    np.testing.assert_array_equal(Image.open(tmp_path / "inspected" / "a.png"), expected)
+    np.testing.assert_array_equal(Image.open(tmp_path / "inspected" / "a.seen.png"), expected)
 
 
 def test_images_of_a_file_and_its_levels(jaxnuc, tmp_path):
@@ -49,7 +51,7 @@ def test_images_of_a_file_and_its_levels(jaxnuc, tmp_path):
     assert "levels: 64 x 96, 32 x 48\n" in done.out
     assert "microns per pixel: unknown; say them (--mpp)" in done.out
     assert "no more than 11 levels, from 210 to 220" in done.err
-    assert (tmp_path / "out" / "a.png").is_file()
+    assert (tmp_path / "out" / "a.seen.png").is_file()
 
 
 def test_what_cannot_be_read_is_an_error(jaxnuc, tmp_path):
@@ -59,5 +61,42 @@ def test_what_cannot_be_read_is_an_error(jaxnuc, tmp_path):
     assert "a.png: not an image" in done.error
     Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "b.png")
     assert "leave --channel" in jaxnuc("inspect", "b.png", "--z=1").error
+    (tmp_path / "c.tif").write_bytes(b"II*\0")
+    assert "c.tif: not a readable TIFF" in jaxnuc("inspect", "c.tif").error
     assert "no such file" in jaxnuc("inspect", "absent/b.png").error
+    assert "absent.ome.tif: no such file" in jaxnuc("inspect", "absent.ome.tif").error
+    assert "'my.set' cannot be imported" in jaxnuc("inspect", "my.set", "x").error
     assert "2 channels" in jaxnuc("inspect", "b.png", "--channel=0,1").error
+
+
+def test_the_image_is_not_overwritten(jaxnuc, tmp_path):
+    deep = np.arange(30, dtype=np.uint16).reshape(5, 6) * 1000
+    Image.fromarray(deep).save(tmp_path / "a.png")
+    assert jaxnuc("inspect", "a.png", "--output=.").status == 0
+    np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "a.png")), deep)
+    assert (tmp_path / "a.seen.png").is_file()
+
+
+def test_images_and_data_sets_are_told_apart(jaxnuc, tmp_path):
+    for part in ("images", "labels"):
+        (tmp_path / "cells" / part).mkdir(parents=True)
+        Image.fromarray(np.ones((5, 6), np.uint8)).save(tmp_path / "cells" / part / "a.png")
+    shutil.make_archive(str(tmp_path / "cells"), "zip", tmp_path / "cells")
+    image = "cells/images/a.png"
+    for given, message in (
+        ((image, "cells"), "an image, which takes no ROOT (cells)"),
+        ((image, "--limit=3", "--all-notes"), "a data set; leave --limit, --all-notes out"),
+        (("cells",), "cells: a folder, not an image"),
+        (("cells/",), "write: jaxnuc inspect folder cells"),
+        (("cells.zip",), "write: jaxnuc inspect folder cells.zip"),
+        (("synthetic", "--z=0"), "synthetic is a data set, not an image; leave --z out"),
+        (
+            ("folder", "cells", "--channel=DAPI", "--z=max"),
+            """write 'folder(planes={"channel": ["DAPI"], "z": "max"})' in place of --channel""",
+        ),
+    ):
+        done = jaxnuc("inspect", *given)
+        assert done.status == 1
+        assert message in done.error
+    (tmp_path / "folder").mkdir()  # which has the name of a data set
+    assert jaxnuc("inspect", "folder", "cells").out.startswith("folder: 1 images, 1 nuclei")

@@ -12,6 +12,7 @@ from jaxnuc.config import default, override
 from jaxnuc.data import sources
 from jaxnuc.data.pipeline import batches
 from jaxnuc.data.sources.folder import Source
+from jaxnuc.data.splits import open_split
 from jaxnuc.io import Planes, open_image
 from jaxnuc.registry import split
 
@@ -188,10 +189,11 @@ def test_planes_are_seen_as_in_prediction(tmp_path, kind):
     by_hand = np.rint((brightest - low) / (high - low) * 255)
     np.testing.assert_array_equal(batch["image"][0, ..., 2], by_hand)
     np.testing.assert_array_equal(batch["targets"]["id"][0], labels)
-    with pytest.raises(
-        ValueError, match=r"a\..*2 channels \(0 actin, 1 DAPI\).* 3 depths.* 2 times"
-    ):
+    listed = r"a\..*2 channels \(0 actin, 1 DAPI\).* 3 depths.* \(z=0 to 2\).* 2 times"
+    instead = r'planes=\{"channel": 0, "z": 0, "time": 0\}$'
+    with pytest.raises(ValueError, match=f"{listed}.*{instead}") as refused:
         sources.create("folder", root=tmp_path)[0]
+    assert "--" not in str(refused.value)
 
 
 def test_planes_in_a_zip_are_refused(root):
@@ -202,3 +204,24 @@ def test_planes_in_a_zip_are_refused(root):
         ValueError, match=r"unknown argument of planes: 'zed'; known: channel, image, time, z"
     ):
         sources.create("folder", root=root, planes={"zed": 0})
+
+
+def test_microns_per_pixel_of_the_images(root):
+    """As their files state them, and in place of these what the annotations or the user say."""
+    (root / "images" / "a10.png").unlink()
+    about = {"PhysicalSizeX": 0.25, "PhysicalSizeY": 0.25}
+    tifffile.imwrite(root / "images" / "a10.ome.tif", IMAGE, ome=True, metadata=about)
+    (root / "labels" / "a10.tif").rename(root / "labels" / "a10.ome.tif")
+    find = lambda **more: open_split({"name": "folder", **more}, root, "all")
+    mpps = lambda source: {sample.meta["name"]: sample.meta["mpp"] for sample in source}
+    assert mpps(find()) == {"a2": None, "a10.ome": 0.25, "b": None}
+    assert set(mpps(find(mpp=0.5)).values()) == {0.5}
+    assert mpps(Source(root, mpp=0.5)) == mpps(find(mpp=0.5))
+    with pytest.raises(ValueError, match="mpp=0: microns per pixel are a positive number"):
+        Source(root, mpp=0)
+    tifffile.imwrite(
+        root / "images" / "a10.ome.tif", IMAGE, ome=True, metadata=about | {"PhysicalSizeX": 0.5}
+    )
+    with pytest.raises(ValueError, match=r"a10\.ome\.tif: pixels of 0\.5 um .* mpp in its section"):
+        mpps(find())
+    assert set(mpps(find(mpp=0.5)).values()) == {0.5}

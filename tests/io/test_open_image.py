@@ -301,6 +301,18 @@ def test_ome_zarr(tmp_path, version, axes):
             check_regions(image, seen(level), n)
 
 
+def test_levels_of_other_depths_are_left_aside(tmp_path):
+    stack = np.random.default_rng(0).integers(0, 256, (8, 12, 10), np.uint8)
+    levels = [stack, stack[:, ::2, ::2], stack[::2, ::4, ::4]]
+    write_ome_zarr(tmp_path / "a.zarr", levels, "zyx", "0.5")
+    for z in (3, 7, "max"):
+        with open_image(tmp_path / "a.zarr", planes=Planes(z=z)) as image:
+            assert [level.downsample for level in image.levels] == [1, 2]
+            for n, level in enumerate(levels[:2]):
+                gray = level.max(axis=0) if z == "max" else level[z]
+                check_regions(image, seen(gray), n)
+
+
 def test_zarr_that_is_no_image(tmp_path):
     write_ome_zarr(tmp_path / "a.zarr", [np.zeros((2, 8, 8), np.uint8)], "tyx", "0.5")
     with pytest.raises(ValueError, match=r"a\.zarr: .*2 times; choose one \(--time=0 to 1\)"):

@@ -89,16 +89,17 @@ class PairedSource(Source):
         """What is known of an image without reading it, for the meta of its sample."""
         return {}
 
-    def read_image(self, file: File) -> np.ndarray:
-        """(H, W, 3) uint8."""
-        return file.rgb()
+    def read_image(self, file: File) -> tuple[np.ndarray, Mapping[str, Any]]:
+        """An image, (H, W, 3) uint8, and what its file says of it, such as `mpp`."""
+        return file.rgb(), {}
 
     def __getitem__(self, index: int) -> Sample:
         name = self.ids[index]
         pair = self.pairs[name]
         image, found = (self._kept or {}).get(index, (None, None))
+        said: Mapping[str, Any] = {}
         if image is None:
-            image = self.read_image(pair.image)
+            image, said = self.read_image(pair.image)
         else:
             image = np.broadcast_to(image, (*image.shape[:2], 3)).copy()
         if found is None:
@@ -108,9 +109,17 @@ class PairedSource(Source):
                     instances=_smallest(found.instances),
                     classes=_smallest(found.classes),
                     covered=_smallest(found.covered),
+                    meta={**said, **found.meta},
                 )
                 self._kept[index] = _one_channel(image) if self.cache_images else None, found
-        about = {"name": name, "source": self.name, "mpp": None, **self.about(name), **found.meta}
+        about = {
+            "name": name,
+            "source": self.name,
+            "mpp": None,
+            **self.about(name),
+            **said,
+            **found.meta,
+        }
         # New arrays, which may be changed.
         instances = found.instances.astype(np.int32)
         classes, covered = (

@@ -1,11 +1,13 @@
 """A folder of images and their annotations, in any of the formats that tools write."""
 
 import dataclasses
+import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -23,14 +25,18 @@ from jaxnuc.data.own_files import (
     masks_in,
     pairs_of,
 )
+from jaxnuc.data.resolution import SetMpp
+from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.annotations import ImageAnnotations, Object
 from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.label_images import decode_labels, nuclei_of
+from jaxnuc.io.large_image import LargeImage
 from jaxnuc.io.opening import open_image
-from jaxnuc.io.planes import Planes
+from jaxnuc.io.pixel_size import check_mpp
+from jaxnuc.io.planes import Planes, Unchosen
 from jaxnuc.io.polygons import Patch
 from jaxnuc.io.zarr import read_zarr_labels
 from jaxnuc.postprocess import regions
@@ -58,6 +64,8 @@ class Source(RandomSplit):
       planes: of files that hold several planes or images, those that are read, by some of the keys
         `channel` (one by name or number from 0, or three), `z`, `time` (see `Planes`) and `image`
         (a number from 0); not of a zip.
+      mpp: microns per pixel of all images, in place of those that the files of the images, not of
+        a zip, and of the annotations state.
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
@@ -72,6 +80,7 @@ class Source(RandomSplit):
     labels: str | None = None
     annotations: Mapping[str, Any] | None = None
     planes: Mapping[str, Any] | None = None
+    mpp: float | None = None
 
     def __post_init__(self) -> None:
         chosen = dict(self.planes or {})
@@ -80,6 +89,8 @@ class Source(RandomSplit):
         self._image, channel = chosen.pop("image", None), chosen.pop("channel", ())
         channels = (channel,) if isinstance(channel, str | int) else tuple(channel)
         self._planes = Planes(channels, **chosen)
+        if self.mpp is not None:
+            check_mpp(self.mpp)
         super().__post_init__()
 
     def find_pairs(self) -> dict[str, Pair]:
@@ -111,22 +122,38 @@ class Source(RandomSplit):
         self.ignores = self.cache  # outlines may be regions, and regions to ignore
         return pairs
 
-    def read_image(self, file: File) -> np.ndarray:
+    def read_image(self, file: File) -> tuple[np.ndarray, Mapping[str, Any]]:
         if file.files.path.is_dir():
             path = file.files.path / file.name
-            with open_image(path, series=self._image, planes=self._planes) as image:
+            with self._opened(path) as image:
                 if math.prod(image.shape) > MOST_PIXELS:
                     raise ValueError(
                         f"{path}: {image.shape} pixels, more than the {MOST_PIXELS} that are read "
                         "at once; cut it to pieces"
                     )
-                return image.read(0, 0, *image.shape)
+                about = {} if self.mpp else {"mpp": image.mpp}
+                return image.read(0, 0, *image.shape), about
         if self.planes:
             raise ValueError(
                 f"{file.where}: planes={self.planes}, but in a zip images have one plane; unzip "
                 f"{file.files.path.name}, and give the folder"
             )
-        return file.rgb(on_white=True)
+        return file.rgb(on_white=True), {}
+
+    def _opened(self, path: Path) -> LargeImage:
+        try:
+            return open_image(path, series=self._image, planes=self._planes)
+        except Unchosen as several:  # names options of commands, which are keys of planes here
+            text = str(several)
+            example = dict.fromkeys(re.findall(r"--(\w+)=0", text), 0)
+            listed = re.sub(r"--(\w+=)", r"\1", text)
+            raise ValueError(
+                f"{listed}; give the source folder planes={json.dumps(example)}"
+            ) from None
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = super().__getitem__(index)
+        return sample if self.mpp is None else SetMpp(self.mpp)(sample)
 
     def choose(self) -> list[str]:
         return list(self.pairs) if self._by_folder else super().choose()

@@ -61,9 +61,6 @@ class Source(monuseg.Source):
             f"is a training or a test image; {self.expected}"
         )
 
-    def read_image(self, file: File) -> np.ndarray:
-        return file.rgb()
-
     def read_annotation(self, name: str, file: File, shape: tuple[int, int]) -> Annotation:
         found = read_aperio(file.read(), file.where)
         numbers = {label.name: label.native for label in self.label_set.labels}
