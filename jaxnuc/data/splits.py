@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jaxnuc import registry
 from jaxnuc.data import resolution, sources
@@ -102,14 +102,14 @@ def _create(
     """Opens a split of a source, as it is divided itself or by `split_by`."""
     if split_by is None:
         return sources.create(name, split=split, **values)
-    if not issubclass(sources.REGISTRY.find(name), RandomSplit):
+    cls = sources.REGISTRY.find(name)
+    if not (isinstance(cls, type) and issubclass(cls, RandomSplit)):
         raise ValueError(
             f"split_by={dict(split_by)}: source {name!r} is divided as it was published; leave "
             "split_by out"
         )
     by = SplitBy.of(split_by)
-    source = sources.create(name, split="all", **values)
-    assert isinstance(source, RandomSplit)
+    source = cast(RandomSplit, sources.create(name, split="all", **values))
     source.divide(split, by)
     return source
 

@@ -1,6 +1,6 @@
 """What sources of images with a file of annotations each have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -159,7 +159,7 @@ class RandomSplit(PairedSource):
           FileNotFoundError: there is no such file of groups.
           ValueError: groups that do not fit the images, or a split that is empty.
         """
-        unit = self.group
+        unit: Callable[[str], str] = self.group
         if by.groups is not None:
             images = {name: pair.image.name for name, pair in self.pairs.items()}
             unit = find_groups(by.groups, self.root, images).__getitem__
