@@ -4,7 +4,7 @@ A file in `configs/` starts from `default()` and says what differs. `model`, `re
 `classes`, `data.source`, `self_training.source`, `optimizer`, `schedule` and `loss_schedule` are
 `{"name": ..., **arguments}`; the arguments are those of the named thing, which checks them itself.
 Some are sections themselves, such as the `loss` and the `decoder` of a representation.
-Lengths of time are strings: `"20 epochs"`, `"3000 steps"`.
+Lengths of time are strings: `"20 epochs"`, `"3000 steps"`, `"40 epochs, 300 to 3000 steps"`.
 """
 
 import ast
@@ -175,7 +175,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
         value = _choice(text) if key in OPEN else _typed(text, section.get(last))
     except ValueError as error:
         raise ValueError(f"--config.{key}={error}") from None
-    if key in SOURCE_NAMES and value != section[last]:
+    if key in SOURCE_NAMES and value != section.get(last):
         former = sorted({*section} - {last})
         for name in former:
             del section[name]

@@ -118,8 +118,8 @@ def load(text: str, overrides: Mapping[str, str]) -> "ConfigDict":
 
     weights = overrides.get("weights.file", "")
     config: ConfigDict = CONFIGURATIONS.make(text, weights=weights)
-    # Choices before their arguments, in whatever order they are given.
-    for key in sorted(overrides, key=lambda key: not key.endswith(".name")):
+    # The name of a source before its arguments, which it would drop.
+    for key in sorted(overrides, key=lambda key: key not in configs.SOURCE_NAMES):
         configs.override(config, key, overrides[key])
     configs.check(config)
     return config

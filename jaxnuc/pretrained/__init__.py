@@ -191,7 +191,7 @@ def transfer(
     }
     if not values:
         raise ValueError(
-            f"no array fits: the weights have {_some(others)}; needed are {_some(ours)}"
+            f"no array fits: the weights have {_some(others)}; the network has {_some(ours)}"
         )
     return {
         collection: _replace(tree, values) if collection in COLLECTIONS else tree

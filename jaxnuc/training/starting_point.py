@@ -106,10 +106,11 @@ def _report(file: str, given: Mapping[str, Any]) -> None:
     leaves = jax.tree_util.tree_leaves_with_path(given)
     path = lambda keys: jax.tree_util.keystr(keys[1:], simple=True, separator="/")
     fresh = [path(keys) for keys, leaf in leaves if not _is_taken(leaf)]
-    count = f"{len(leaves) - len(fresh)} of {len(leaves)} arrays"
     if not fresh:
         logger.info("all %d arrays are those of %s", len(leaves), file)
         return
     more = f" and {len(fresh) - MOST_LISTED} more" if len(fresh) > MOST_LISTED else ""
-    listed = ", ".join(fresh[:MOST_LISTED]) + more
-    logger.info("%s are those of %s; these start fresh: %s", count, file, listed)
+    logger.info(
+        "%d of %d arrays are those of %s; these start fresh: %s%s",
+        *(len(leaves) - len(fresh), len(leaves), file, ", ".join(fresh[:MOST_LISTED]), more),
+    )
