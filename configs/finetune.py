@@ -6,7 +6,7 @@ is taken, and learns at a tenth of the rate of what starts fresh; with `hold=200
 first 200 steps. The length is 40 epochs, but 300 steps at least, since a few images make an epoch
 of one step, and 3000 at most: a rule of thumb, not measured. See docs/annotations.md.
 
-    jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/first \\
+    jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/first \
         --config.data.root=FOLDER
     jaxnuc evaluate --workdir=runs/cells --split=val
 """
