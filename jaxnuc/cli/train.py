@@ -1,6 +1,7 @@
 """Train a network, or continue a run.
 
   jaxnuc train --config=harunet_dsb2018:small --workdir=runs/a --config.data.root=FOLDER
+  jaxnuc train --config=... --workdir=runs/fold_0 --fold=0/5
 
 Given the workdir of an earlier run, training continues where it stopped.
 """
@@ -21,6 +22,8 @@ def add_arguments(parser: Parser) -> None:
     page = "a configuration by name, or the path of its file; its arguments follow a colon"
     parser.value("--config", "NAME", page, required=True)
     parser.value("--workdir", "FOLDER", "folder of the run", required=True)
+    text = "fold I of K, from 0: it is test, and val is cut from the others"
+    parser.value("--fold", "I/K", text)
     text = "list the configurations and exit"
     parser.add_argument(
         "--list-configs", action=ListPages, pages=pages.CONFIGURATIONS, nargs=0, help=text
@@ -34,7 +37,8 @@ def add_arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> None:
     """Runs the command."""
     logger.info("reading the configuration %s", options.config)
-    config = pages.load(options.config, options.overrides)
+    fold = {} if options.fold is None else {"data.source.split_by.fold": options.fold}
+    config = pages.load(options.config, options.overrides | fold)
     logger.info("importing JAX")
     from jaxnuc.training.loop import train_and_evaluate
 

@@ -91,9 +91,7 @@ def annotation_of(
     for each in found.objects:
         role = "ignore" if each.ignored else classes.role(each.name)
         if role != "drop":
-            placed[role].append((each, _placed(each.shape, reading, through_centers)))
-    if reading.scale != 1 and not reading.convention:
-        convention = "pixel_centers"  # the outlines of another are pixels by now
+            placed[role].append((each, _placed(each.shape, reading, through_centers, where)))
     nuclei, counts = _distinct(placed["nucleus"], shape)
     painted = rasterize([one for _, one in nuclei], shape, convention)
     meta = counts | {
@@ -146,19 +144,23 @@ def _check_place(
     )
 
 
-def _placed(one: Shape, reading: Reading, convention: str) -> Shape:
-    """A shape in pixels of the image."""
+def _placed(one: Shape, reading: Reading, convention: str, where: str) -> Shape:
+    """A shape in pixels of the image; `convention` is that of the outlines as they are drawn."""
     if reading.scale == 1 and reading.origin is None:
         return one
     if isinstance(one, Pieces):
-        parts = (_placed(part, reading, convention) for part in one.parts)
+        parts = (_placed(part, reading, convention, where) for part in one.parts)
         return Pieces(tuple(part for part in parts if not isinstance(part, Pieces)))
     origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
-    if isinstance(one, Polygon) and scale != 1 and convention != "pixel_centers":
-        one = pixels_of(one, convention)  # it runs through the centers of what it was drawn on
+    if isinstance(one, Polygon) and convention != "pixel_centers":
+        one = pixels_of(one, convention, where)  # by the pixels of what it was drawn on
     if isinstance(one, Polygon):
         outline, *holes = ((ring - origin) * scale for ring in (one.outline, *one.holes))
-        return Polygon(outline, tuple(holes))
+        one = Polygon(outline, tuple(holes))
+        if reading.convention in ("", "pixel_centers"):
+            return one
+        # The others truncate toward zero, which is another place left of the image and above it.
+        return pixels_of(one, reading.convention, where)
     # A pixel belongs to it where its center lies within.
     lines, indices = [], []
     for first, length in zip(

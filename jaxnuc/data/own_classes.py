@@ -11,8 +11,8 @@ Every name in the files belongs to a class, or is listed under one of
     drop     nothing: background
     region   an annotated region: outside of all of these, everything is ignored
 
-`ignore` and `region` also hold QuPath's names for them, `Ignore*` and `Region*`, whatever follows;
-patterns with `*` are those of a shell.
+`ignore` also holds QuPath's `Ignore*`, whatever follows, and `region` its `Region*`, where no
+letter follows. Patterns with `*` are those of a shell; a name that is listed itself goes before.
 """
 
 import difflib
@@ -24,13 +24,13 @@ from typing import Any
 
 import yaml
 
+from jaxnuc.io.annotations.base import is_region
 from jaxnuc.io.text_files import LARGEST
 from jaxnuc.labels import NUCLEI, Label, LabelSet, LabelTree
 from jaxnuc.registry import check_known
 
 FILE = "classes.yaml"
 ROLES = ("ignore", "drop", "region")
-_USUAL = {"ignore": ("Ignore*",), "region": ("Region*",)}
 _KEYS = ("classes", *ROLES, "absent")
 _CLASS_KEYS = ("from", "node", "color")
 
@@ -80,15 +80,12 @@ def own_classes(counts: Counter[str], text: bytes | None = None, where: str = FI
         for name in about.get("from", [title]):
             _take(taken, name, f"class {title!r}", where)
     for role in ROLES:
-        patterns = given.get(role, [])
-        for pattern in patterns:
+        for pattern in given.get(role, []):
             _take(taken, pattern, role, where)
-        for name in counts:
-            usual = (p.casefold() for p in _USUAL.get(role, ()))
-            if any(fnmatchcase(name, pattern) for pattern in patterns) or (
-                name not in taken and any(fnmatchcase(name.casefold(), p) for p in usual)
-            ):
-                roles.setdefault(name, role)
+    for name in counts:
+        found = taken.get(name) or _role_of_pattern(name, given)
+        if found in ROLES:
+            roles[name] = found
     left = sorted(counts.keys() - roles.keys())
     if text is None:
         classes = {name: {} for name in left}
@@ -102,6 +99,16 @@ def own_classes(counts: Counter[str], text: bytes | None = None, where: str = FI
         for name in about.get("from", [title])
     }
     return OwnClasses(_label_set(classes, where), numbers, roles)
+
+
+def _role_of_pattern(name: str, given: Mapping[str, Any]) -> str | None:
+    """The role of a name that is not listed itself: by a pattern, or by what QuPath calls it."""
+    for role in ROLES:
+        if any(fnmatchcase(name, pattern) for pattern in given.get(role, [])):
+            return role
+    if name.casefold().startswith("ignore"):
+        return "ignore"
+    return "region" if is_region(name) else None
 
 
 def _label_set(classes: Mapping[str, Mapping[str, Any]], where: str) -> LabelSet:

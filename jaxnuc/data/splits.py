@@ -3,7 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from jaxnuc import registry
 from jaxnuc.data import resolution, sources
@@ -11,11 +11,13 @@ from jaxnuc.data.resolution import SetMpp
 from jaxnuc.data.sample import MappedSource, Sample, Source
 from jaxnuc.data.sample_checks import Problem
 from jaxnuc.data.sources import mixture
+from jaxnuc.data.sources.base import RandomSplit
+from jaxnuc.data.splitting import SplitBy
 from jaxnuc.data.windows import windows
 from jaxnuc.io.pixel_size import check_mpp
 
 ROOT = "JAXNUC_DATA"
-SECTION = ("root", "mpp", "windows", "balance")  # what every section takes
+SECTION = ("root", "mpp", "windows", "balance", "split_by")  # what every section takes
 MIXTURE = ("label_set", "seed")  # arguments of a mixture's section beside its sources
 
 ALL_SPLITS = ("train", "val", "test", "unlabeled")
@@ -38,7 +40,9 @@ def open_split(
     * `mpp`: microns per pixel of its images, in place of what the files say or leave out;
     * `windows`: for training, read sliding windows, see `jaxnuc.data.windows.windows`;
     * `balance`: for training, draw images with rare classes more often, in an endless stream, see
-      `jaxnuc.data.oversampling.image_weights`.
+      `jaxnuc.data.oversampling.image_weights`;
+    * `split_by`: of a source without a published split, `{"groups": ..., "stratify": ...,
+      "fold": ...}`, each with a default, see `jaxnuc.data.splitting.SplitBy`.
 
     The section of a mixture is `{"name": "mixture", "sources": [section, ...], **arguments}` with
     the arguments of `jaxnuc.data.sources.mixture.Source`; its sections take `weight` too.
@@ -66,7 +70,7 @@ def open_split(
     if name == "mixture":
         return _open_mixture(values, root or own_root, split, mpp, seed, stream)
     balance, own_mpp = values.pop("balance", None), values.pop("mpp", None)
-    own_windows = values.pop("windows", None)
+    own_windows, split_by = values.pop("windows", None), values.pop("split_by", None)
     parameters = sources.REGISTRY.parameters(name)
     if "split" in values:
         raise ValueError(
@@ -80,7 +84,7 @@ def open_split(
         values["root"] = _root(name, root or own_root)
     elif own_root:
         raise ValueError(f"source {name!r} reads no files: root={own_root!r} has no meaning")
-    source = sources.create(name, split=split, **values)
+    source = _create(name, split, split_by, values)
     if own_mpp is not None:
         source = MappedSource(source, SetMpp(own_mpp))
     if mpp is not None:
@@ -89,6 +93,24 @@ def open_split(
         source = windows(source, own_windows)
     if balance is not None and stream:
         return mixture.Source([source], balance=[balance], split=split, seed=seed, stream=True)
+    return source
+
+
+def _create(
+    name: str, split: str, split_by: Mapping[str, Any] | None, values: Mapping[str, Any]
+) -> Source:
+    """Opens a split of a source, as it is divided itself or by `split_by`."""
+    if split_by is None:
+        return sources.create(name, split=split, **values)
+    cls = sources.REGISTRY.find(name)
+    if not (isinstance(cls, type) and issubclass(cls, RandomSplit)):
+        raise ValueError(
+            f"split_by={dict(split_by)}: source {name!r} is divided as it was published; leave "
+            "split_by out"
+        )
+    by = SplitBy.of(split_by)
+    source = cast(RandomSplit, sources.create(name, split="all", **values))
+    source.divide(split, by)
     return source
 
 
@@ -139,7 +161,7 @@ def open_splits(
         below `$JAXNUC_DATA`.
       split: one of its splits, or `"all"` for train, val, test and unlabeled as far as it has
         them, and for the images that are in none of these.
-      arguments: of the source, other than these.
+      arguments: of the source, other than these, and `split_by`, see `open_split`.
 
     Returns:
       The sources by split; and, of a source that cannot be opened as a whole, a problem for each
@@ -151,6 +173,7 @@ def open_splits(
     """
     parameters = sources.REGISTRY.parameters(name)
     given: dict[str, Any] = {**({} if root is None else {"root": root}), **(arguments or {})}
+    split_by = given.pop("split_by", None)
     if "root" in parameters and "root" not in given:
         given["root"] = _root(name, "", "its folder or archive")
     if "cache" in parameters:
@@ -158,11 +181,11 @@ def open_splits(
     if "split" not in parameters:
         return {split: sources.create(name, **given)}, []
     if split != "all":
-        return {split: sources.create(name, split=split, **given)}, []
+        return {split: _create(name, split, split_by, given)}, []
     opened, failed = {}, {}
     for each in (*ALL_SPLITS, "all"):
         try:
-            opened[each] = sources.create(name, split=each, **given)
+            opened[each] = _create(name, each, split_by, given)
         except (OSError, ValueError) as error:
             failed[each] = error
     if not opened:

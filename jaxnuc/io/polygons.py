@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnuc import registry
+from jaxnuc.io.image_files import MOST_PIXELS
 
 _FARTHEST = 1e6  # pixels; no image reaches as far, so a vertex there is a mistake
 _MOST = 20_000  # vertices; no nucleus has as many, and time and memory grow with them
@@ -157,17 +158,26 @@ def rasterize(
     return Painted(layers[0], counts, np.stack(layers[1:], axis=-1) if layers[1:] else None)
 
 
-def pixels_of(polygon: Polygon, convention: str = "pixel_centers") -> Patch:
+def pixels_of(
+    polygon: Polygon, convention: str = "pixel_centers", where: str = "a polygon"
+) -> Patch:
     """The pixels of a polygon by a convention, wherever it lies.
+
+    A ValueError names `where` it is if its box has more than `MOST_PIXELS`.
 
     >>> pixels_of(Polygon(np.array([[-4, 2], [-2, 2], [-2, 3], [-4, 3]])))
     Patch(row=2, col=-4, mask=array([[ True,  True]]))
     """
-    outline = vertices(polygon.outline, "a polygon")
+    outline = vertices(polygon.outline, where)
     if not len(outline):
         return Patch(0, 0, np.zeros((0, 0), bool))
     left, top = np.floor(outline.min(axis=0)).astype(int).tolist()
     width, height = (np.ceil(outline.max(axis=0)).astype(int) + 1 - (left, top)).tolist()
+    if width * height > MOST_PIXELS:
+        raise ValueError(
+            f"{where}: an outline over {height} x {width} pixels, more than the {MOST_PIXELS} that "
+            "are read; correct or remove it"
+        )
     moved = Polygon(outline - (left, top), tuple(hole - (left, top) for hole in polygon.holes))
     inside = rasterize([moved], (height, width), convention).instances > 0
     rows, columns = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))

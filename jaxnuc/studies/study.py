@@ -71,6 +71,15 @@ def seeds(count: int) -> dict[str, dict[str, str]]:
     return {f"seed_{seed}": {"seed": str(seed)} for seed in range(count)}
 
 
+def folds(count: int) -> dict[str, dict[str, str]]:
+    """Repeats that differ by the fold that is their test, of a source without a published split.
+
+    >>> folds(2)["fold_1"]
+    {'data.source.split_by.fold': '1/2'}
+    """
+    return {f"fold_{k}": {"data.source.split_by.fold": f"{k}/{count}"} for k in range(count)}
+
+
 @dataclass(frozen=True)
 class Study:
     """Rows that are trained alike and compared on the same images.
@@ -82,7 +91,7 @@ class Study:
         `split`, `"test"` where there is none. A section without a name is the data of the training.
       baseline: name of the row with which the others are compared.
       repeats: of each row, by name: values as text by key that differ between them, such as
-        `seeds(3)`, or folds: `{"fold_1": {"data.source.fold": "1"}}`.
+        `seeds(3)` or `folds(5)`.
       figures: of the table, named as in `metrics.json`; a data set may lack some, such as classes.
       checkpoint: that is evaluated, `"best"` or `"latest"`.
       symmetries: of test-time augmentation.

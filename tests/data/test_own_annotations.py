@@ -217,6 +217,9 @@ def test_what_is_no_nucleus_here_is_counted(annotated):
     assert sample.meta["regions"] == 7
     np.testing.assert_array_equal(sample.instances[:2, :2], 2)  # clipped at the border
     assert (sample.covered > 0).sum() == 4
+    empty = geojson(SQUARE) * 2
+    empty[1]["geometry"] = {"type": "MultiPolygon", "coordinates": []}
+    assert annotated(empty)[0].meta["skipped_regions"] == 1
     # Without a class among others that have one: the class is ignored, the nucleus is not.
     assert np.unique(sample.classes).tolist() == [-1, 0]
 
@@ -243,6 +246,22 @@ def test_other_units_and_other_levels(annotated):
     assert found.meta["outside_regions"] == 1
     part = annotated(hovernet, scale=0.5, origin=(2, -2))[0]
     np.testing.assert_array_equal(part.instances[2:, :-2], expected[1:-1, 1:-1])
+
+
+def test_contours_through_pixels_move_with_the_origin(annotated):
+    """Also where they cross the upper left border, and by a convention that is asked for."""
+    ring = box(3, 4, 8, 9)
+    hovernet = {"nuc": {"1": {"contour": ring, "type": 1}}}
+    expected = np.zeros((20, 30), int)
+    expected[:5, :4] = 1  # rows 4 to 9 and columns 3 to 8, from (5, 5) on
+    found = annotated(hovernet, origin=(5, 5))[0].instances
+    np.testing.assert_array_equal(found, expected)
+    triangle = [[2.7, 3.7], [9.7, 3.7], [2.7, 10.7]]
+    part, whole = (
+        annotated(geojson(triangle), origin=at, convention="hovernet")[0].instances
+        for at in ((5, 5), (0, 0))
+    )
+    np.testing.assert_array_equal(part[:-5, :-5], whole[5:, 5:])
 
 
 def test_a_slide_of_hamamatsu_needs_the_place_of_its_image(annotated):
@@ -384,6 +403,30 @@ def test_what_is_wrong_with_classes_is_said(annotated, classes, message):
 def test_a_class_that_only_other_images_have(annotated):
     rare = CLASSES.replace("[apoptotic]", "[apoptotic, mitosis]") + "absent: [mitosis]"
     assert len(annotated(geojson(**NAMED), rare).label_set.groups) == 3
+
+
+def test_names_that_are_listed_go_before_patterns(annotated):
+    features = geojson(**NAMED) + geojson(Tumor=box(22, 1, 26, 5))
+    classes = """
+classes: {big: {from: [Tumour]}}
+ignore: [plasma, "Tum*"]
+drop: ["*", lymphocyte]
+region: ["Tumour*", absent]
+absent: [absent]
+"""
+    source = annotated(features, classes)
+    sample = source[0]
+    np.testing.assert_array_equal(sample.instances, LABELS == 1)
+    ignore = LABELS == 2
+    ignore[1:5, 22:26] = True
+    np.testing.assert_array_equal(sample.ignore, ignore)
+
+
+def test_names_that_only_begin_like_regions_are_classes(annotated):
+    source = annotated(geojson(**{"regional": SQUARE, "Region: 2": box(0, 0, 15, 20)}))
+    assert source.label_set.groups == ("regional",)
+    np.testing.assert_array_equal(source[0].instances, LABELS == 1)
+    assert source[0].ignore[:, 15:].all()
 
 
 def test_a_mask_given_for_ids_is_warned_of(tmp_path, caplog):

@@ -1,6 +1,6 @@
 """What sources of images with a file of annotations each have in common."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -8,9 +8,10 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from jaxnuc.data.annotations import check_size
+from jaxnuc.data.grouping import count_nuclei, find_groups
 from jaxnuc.data.layouts import Pair, find, pair
 from jaxnuc.data.sample import Sample, Source
-from jaxnuc.data.splitting import published_split, random_split
+from jaxnuc.data.splitting import SplitBy, published_split, random_split
 from jaxnuc.io.files import File
 
 
@@ -61,8 +62,12 @@ class PairedSource(Source):
 
     def __post_init__(self) -> None:
         self.pairs = self.find_pairs()
-        self.ids = self.choose()
-        self.pairs = {name: self.pairs[name] for name in self.ids}
+        self._keep(self.choose())
+
+    def _keep(self, names: list[str]) -> None:
+        """Makes these the images of the source."""
+        self.ids = names
+        self.pairs = {name: self.pairs[name] for name in names}
         self._kept: dict[int, tuple[np.ndarray | None, Annotation]] | None = (
             {} if self.cache else None
         )
@@ -146,6 +151,24 @@ class RandomSplit(PairedSource):
     def group(self, name: str) -> str:
         """What an image belongs to, such as its patient: all images of one are in one split."""
         return name
+
+    def divide(self, split: str, by: SplitBy) -> None:
+        """Keeps the images of a split of another division; the source holds all of them before.
+
+        Raises:
+          FileNotFoundError: there is no such file of groups.
+          ValueError: groups that do not fit the images, or a split that is empty.
+        """
+        unit: Callable[[str], str] = self.group
+        if by.groups is not None:
+            images = {name: pair.image.name for name, pair in self.pairs.items()}
+            unit = find_groups(by.groups, self.root, images).__getitem__
+        amounts = count_nuclei(self) if by.stratify and split != "all" else None
+        names = random_split(
+            self.ids, split, self.seed, self.fractions, unit, fold=by.part, amounts=amounts
+        )
+        self._keep(names)
+        self.split = split
 
 
 @dataclass(eq=False)

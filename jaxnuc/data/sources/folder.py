@@ -93,6 +93,11 @@ class Source(RandomSplit):
         folders = {self.images or "images", self.labels or "", *LABEL_FOLDERS}
         top, tops = _top(files, {*folders, self.split or "", *SPLITS})
         self._by_folder = self.split is None or not tops.isdisjoint({self.split, *SPLITS})
+        if self.split == "all" and self._by_folder and "all" not in tops:
+            raise FileNotFoundError(
+                f"{files.path}: folders of its own splits, {', '.join(sorted({*SPLITS} & tops))}, "
+                "and none for 'all'; name one of them, and leave split_by out"
+            )
         below = top / ((self.split or "") if self._by_folder else "")
         images = images_in(files, below, self.images)
         self.ignores = self.labels == ""

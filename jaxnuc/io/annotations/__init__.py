@@ -10,7 +10,7 @@ A file is taken for what its content is, whatever its name:
 
 import functools
 
-from jaxnuc.io.annotations.base import ImageAnnotations, Object, Reader
+from jaxnuc.io.annotations.base import ImageAnnotations, Object, Reader, check_plane
 from jaxnuc.io.text_files import parse_json, parse_xml
 from jaxnuc.registry import Registry
 
@@ -32,17 +32,25 @@ def read_annotations(data: bytes, where: str, format: str = "") -> tuple[ImageAn
 
     Raises:
       ValueError: the file is damaged or of no known format, or it holds something that is no
-        nucleus, such as a point; the message names the object and the way out.
+        nucleus, such as a point, or objects on several planes; the message names the object and
+        the way out.
     """
     content = _parsed(data, where)
+    found = _reader(content, where, format).read(content, where)
+    for image in found:
+        check_plane(image.objects, where)
+    return found
+
+
+def _reader(content: object, where: str, format: str) -> Reader:
     if format:
         reader: Reader = REGISTRY.build({"name": format})
         if not reader.accepts(content):
             raise ValueError(f"{where}: not of the format {format!r}; expected {reader.title}")
-        return reader.read(content, where)
+        return reader
     for reader in _readers():
         if reader.accepts(content):
-            return reader.read(content, where)
+            return reader
     known = ", ".join(reader.title for reader in _readers())
     raise ValueError(
         f"{where}: annotations of no known format; known are {known}; export it in "

@@ -1,5 +1,6 @@
 """The contract of an annotation format."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
@@ -17,11 +18,13 @@ class Object(NamedTuple):
       shape: its outline, outlines or pixels, (x, y) in the coordinates of the file.
       name: of its class, None where it has none.
       ignored: what is there is neither to be found nor to be left out.
+      plane: (z, t) in a stack; None where the file does not say.
     """
 
     shape: Shape
     name: str | None
     ignored: bool = False
+    plane: tuple[int, int] | None = None
 
 
 class ImageAnnotations(NamedTuple):
@@ -77,6 +80,26 @@ class Reader(ABC):
           ValueError: the file is damaged, or holds an object that is no nucleus; the message names
             the file, the object and the way out.
         """
+
+
+def is_region(name: str) -> bool:
+    """Whether a name is QuPath's of annotated regions, as `Region*` and `region 2`.
+
+    >>> is_region("Region*"), is_region("region_2"), is_region("Regional")
+    (True, True, False)
+    """
+    return re.match(r"region(?![^\W\d_])", name, re.IGNORECASE) is not None
+
+
+def check_plane(objects: Sequence[Object], where: str) -> None:
+    """Refuses, with a ValueError, objects that lie on several planes of a stack."""
+    planes = sorted({each.plane for each in objects if each.plane is not None})
+    if len(planes) > 1:
+        listed = " and ".join(f"z={z}, t={t}" for z, t in (planes[0], planes[-1]))
+        raise ValueError(
+            f"{where}: objects on {len(planes)} planes, such as {listed}, and an image is one; "
+            "export each plane with its own annotations"
+        )
 
 
 def is_list_of(content: Any, key: str) -> bool:
@@ -138,10 +161,17 @@ def size_or_none(height: Any, width: Any, where: str) -> tuple[int, int] | None:
     return found
 
 
-def ellipse(center: tuple[float, float], radii: tuple[float, float]) -> np.ndarray:
-    """(256, 2) points (x, y) around an ellipse, nowhere farther from it than 0.0001 radii."""
+def ellipse(
+    center: tuple[float, float], radii: tuple[float, float], degrees: float = 0
+) -> np.ndarray:
+    """(256, 2) points (x, y) around an ellipse, nowhere farther from it than 0.0001 radii.
+
+    `degrees` turn it clockwise about its center, as y counts downward.
+    """
     angles = np.arange(256) * (2 * np.pi / 256)
-    return np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii + center
+    points = np.stack([np.cos(angles), np.sin(angles)], axis=1) * radii
+    cos, sin = np.cos(np.deg2rad(degrees)), np.sin(np.deg2rad(degrees))
+    return points @ np.array([[cos, sin], [-sin, cos]]) + center
 
 
 def rectangle(first: np.ndarray, second: np.ndarray) -> np.ndarray:

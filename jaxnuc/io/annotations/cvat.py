@@ -69,7 +69,15 @@ def _shape(element: Element, at: str) -> Shape:
         center, radii = vertices(
             [[element.get(x) for x in pair] for pair in (("cx", "cy"), ("rx", "ry"))], at
         )
-        return Polygon(base.ellipse((center[0], center[1]), (radii[0], radii[1])))
+        try:
+            degrees = float(element.get("rotation", 0))
+        except ValueError:
+            degrees = np.nan
+        if not np.isfinite(degrees):
+            raise ValueError(
+                f"{at} has the rotation {element.get('rotation')!r:.40}; draw it again"
+            )
+        return Polygon(base.ellipse((center[0], center[1]), (radii[0], radii[1]), degrees))
     try:
         left, top, width, height = (
             int(element.get(k, "")) for k in ("left", "top", "width", "height")

@@ -81,9 +81,14 @@ def _object(feature: Any, at: str) -> Object:
         )
     if not isinstance(polygons, list):
         raise ValueError(f"{at} has the coordinates {polygons!r:.40}; expected rings of points")
-    pieces = tuple(_polygon(rings, at) for rings in polygons)
+    pieces = tuple(_polygon(rings, at) for rings in polygons or [[]])
     shape = pieces[0] if len(pieces) == 1 else Pieces(pieces)
-    return Object(shape, _class(properties, at))
+    plane = geometry.get("plane") or {}  # QuPath leaves the first out
+    if not isinstance(plane, dict) or not all(
+        isinstance(plane.get(axis, 0), int) for axis in ("z", "t")
+    ):
+        raise ValueError(f"{at} has the plane {plane!r:.60}; expected numbers z and t")
+    return Object(shape, _class(properties, at), plane=(plane.get("z", 0), plane.get("t", 0)))
 
 
 def _polygon(rings: Any, at: str) -> Polygon:
@@ -107,6 +112,6 @@ def _class(properties: dict[str, Any], at: str) -> str | None:
     name = text_or_none(found, at)
     # Of an object without a class, the name of a region says what it is.
     own = properties.get("name")
-    if name is None and isinstance(own, str) and own.casefold().startswith("region"):
+    if name is None and isinstance(own, str) and base.is_region(own):
         return own
     return name

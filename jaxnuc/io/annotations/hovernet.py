@@ -46,7 +46,7 @@ class Reader(base.Reader):
             points = vertices(contour, at)
             shape: Shape = Polygon(points)
             if _along_borders(points, nucleus.get("bbox")):
-                shape = pixels_of(Polygon(points))
+                shape = pixels_of(Polygon(points), where=at)
             elif 0 < len(points) < 3:  # a nucleus of one row of pixels
                 shape = Polygon(points[[0, *range(len(points)), -1]])
             kind = nucleus.get("type")

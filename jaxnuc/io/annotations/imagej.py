@@ -76,7 +76,15 @@ def _object(data: bytes, at: str) -> Object:
             shape = Polygon(base.rectangle(*corners))
     else:
         shape = _composed([vertices(path, at) for path in paths])
-    return Object(shape, label)
+    return Object(shape, label, plane=_plane(roi))
+
+
+def _plane(roi: Any) -> tuple[int, int] | None:
+    """(z, t) from 1, of which 0 is every one; of a stack without channels and times, its slice."""
+    z, t = roi.z_position, roi.t_position
+    if not (z or t or roi.c_position):
+        z = roi.position
+    return (z, t) if z or t else None
 
 
 def _box(roi: Any) -> tuple[float, float, float, float]:
@@ -91,7 +99,10 @@ def _composed(paths: list[np.ndarray]) -> Shape:
     whole = [path for path in paths if len(path) >= 3]
     if len(paths) == 1 or not whole:
         return Polygon(paths[0] if paths else np.zeros((0, 2)))
-    rings = [shapely.make_valid(shapely.Polygon(path)) for path in whole]
+    drawn = [shapely.make_valid(shapely.Polygon(path)) for path in whole]
+    # A path that is drawn twice counts once.
+    once = [k for k, one in enumerate(drawn) if not any(one.equals(each) for each in drawn[:k])]
+    whole, rings = [whole[k] for k in once], [drawn[k] for k in once]
     around = [
         [k for k, other in enumerate(rings) if k != n and other.contains(ring)]
         for n, ring in enumerate(rings)
@@ -101,6 +112,6 @@ def _composed(paths: list[np.ndarray]) -> Shape:
     }
     for n, found in enumerate(around):
         if len(found) % 2:
-            holes[min(found, key=lambda k: rings[k].area)].append(whole[n])
+            holes[min(holes.keys() & found, key=lambda k: rings[k].area)].append(whole[n])
     pieces = tuple(Polygon(whole[n], tuple(found)) for n, found in holes.items())
     return pieces[0] if len(pieces) == 1 else Pieces(pieces)

@@ -266,6 +266,10 @@ def test_geojson_as_versions_of_qupath_write_it():
     area = feature([OUTER])
     area["properties"]["name"] = "Region 3"
     assert painted(qupath(area))[1].objects[0].name == "Region 3"
+    area["properties"]["name"] = "regional lymph 7"
+    assert painted(qupath(area))[1].objects[0].name is None
+    area["geometry"]["plane"] = {"c": -1, "z": 5, "t": 0}
+    assert painted(qupath(area, area))[0].any()
     assert painted(qupath())[1].objects == () == painted("[]")[1].objects
 
 
@@ -294,6 +298,20 @@ def test_run_lengths_of_coco():
             np.testing.assert_array_equal(labels > 0, mask)
             assert each.ignored
             assert coco_mask.area(compressed(mask)) == labels.sum()
+
+
+def test_ellipses_of_cvat_are_turned_clockwise():
+    """Of radii 6 and 2, by 30 degrees: the right end goes down, as y does."""
+    ellipse = (
+        '<annotations><image id="0" name="a.png" width="18" height="12"><ellipse label="b" '
+        'cx="9" cy="6" rx="6" ry="2" rotation="30.00"/></image></annotations>'
+    )
+    y, x = np.indices(SHAPE) + 0.5 - np.array([6, 9])[:, None, None]
+    cos, sin = np.sqrt(3) / 2, 0.5
+    inside = ((x * cos + y * sin) / 6) ** 2 + ((y * cos - x * sin) / 2) ** 2 < 1
+    np.testing.assert_array_equal(painted(ellipse)[0] > 0, inside)
+    with pytest.raises(ValueError, match=r"^f: image 'a.png': ellipse 0 \(b\)"):
+        painted(ellipse.replace("30.00", "steep"))
 
 
 @pytest.mark.parametrize(
@@ -329,9 +347,20 @@ def test_regions_of_imagej():
     expected[3, 4] = True
     np.testing.assert_array_equal(labels > 0, expected)
 
+    twice = composite(OUTER, HOLE, OUTER[2:] + OUTER[:2])  # the outline, once more
+    np.testing.assert_array_equal(painted(twice.tobytes())[0], truth() == 1)
+    crossed = composite([[0, 0], [9, 0], [9, 9], [0, 9]], OUTER, HOLE, box_of(3, 2, 12, 11))
+    assert painted(crossed.tobytes())[0].any()
+
+
+def box_of(left, top, right, bottom):
+    return [[left, top], [right, top], [right, bottom], [left, bottom]]
+
 
 POINT = {"type": "Feature", "geometry": {"type": "Point", "coordinates": [1, 2]}, "properties": {}}
 BOX = coco([[]])
+POLYGON = {"type": "Polygon", "coordinates": [TRIANGLE]}
+FAR = [[-900000, -900000], [900000, -900000], [900000, 900000]]
 BAD = {
     "an empty file": "\r\n ",
     "of no known format": '{"a": 1}',
@@ -340,6 +369,20 @@ BAD = {
     "feature 1 is an annotation without a class among detections; give it the class Region": qupath(
         feature([OUTER], id="PathDetectionObject", properties={}), feature([OUTER])
     ),
+    "objects on 2 planes, such as z=0, t=0 and z=5, t=0.*export each": qupath(
+        feature([OUTER]),
+        feature([TRIANGLE]) | {"geometry": POLYGON | {"plane": {"c": -1, "z": 5, "t": 0}}},
+    ),
+    "such as z=1, t=0 and z=2, t=0": zipped(
+        a=roi(OUTER, position=1).tobytes(), b=roi(TRIANGLE, position=2).tobytes()
+    ),
+    "such as z=1, t=1 and z=1, t=3": zipped(
+        a=roi(OUTER, c_position=1, z_position=1, t_position=1).tobytes(),
+        b=roi(TRIANGLE, c_position=2, z_position=1, t_position=3).tobytes(),
+    ),
+    "nucleus 1: an outline over 1800001 x 1800001 pixels, more than": {
+        "nuc": {"1": {"contour": FAR, "bbox": [[0, 0], [1, 1]]}}
+    },
     "feature 0 is a tile and no nucleus": qupath(
         feature([OUTER], properties={"objectType": "tile"})
     ),
