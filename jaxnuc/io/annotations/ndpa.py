@@ -24,14 +24,17 @@ class Reader(base.Reader):
     title = "Hamamatsu's NDPA"
 
     def accepts(self, content: Any) -> bool:
-        return isinstance(content, Element) and content.find("ndpviewstate") is not None
+        return isinstance(content, Element) and (
+            content.find("ndpviewstate") is not None
+            or (content.tag == "annotations" and not len(content))
+        )
 
     def read(self, content: Any, where: str) -> tuple[ImageAnnotations, ...]:
         objects = tuple(
             _object(each, f"{where}: ndpviewstate {each.get('id', k)}")
             for k, each in enumerate(content.iterfind("ndpviewstate"))
         )
-        return (ImageAnnotations(objects, centered=True),)
+        return (ImageAnnotations(objects, centered=bool(objects)),)
 
 
 def _object(element: Element, at: str) -> Object:
