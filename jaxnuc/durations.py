@@ -1,5 +1,6 @@
-"""Lengths of time in a configuration: `"20 epochs"` or `"3000 steps"`."""
+"""Lengths of time in a configuration: `"20 epochs"`, `"3000 steps"`, or one within bounds."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -21,10 +22,10 @@ class TrainingLength:
 
 
 def steps(text: str, key: str, per_epoch: int | None) -> int:
-    """The number of steps of `"20 epochs"` or `"3000 steps"`.
+    """The number of steps of `"20 epochs"`, `"3000 steps"` or `"40 epochs, 300 to 3000 steps"`.
 
     Args:
-      text: the length.
+      text: the length, and perhaps the bounds that it is held within.
       key: the configuration key, for the error.
       per_epoch: steps of an epoch; None for an endless source.
 
@@ -33,8 +34,16 @@ def steps(text: str, key: str, per_epoch: int | None) -> int:
 
     >>> steps("2 epochs", "duration", 30)
     60
+    >>> steps("2 epochs, 100 to 1000 steps", "duration", 30)
+    100
     """
-    number, _, unit = str(text).partition(" ")
+    text = str(text)
+    if bounds := re.fullmatch(r"(.*), (\d+) to (\d+) steps", text):
+        low, high = int(bounds[2]), int(bounds[3])
+        if low > high:
+            raise ValueError(f"{key}={text!r}: {low} steps are more than {high}")
+        return min(max(steps(bounds[1], key, per_epoch), low), high)
+    number, _, unit = text.partition(" ")
     try:
         count = float(number)
     except ValueError:

@@ -83,3 +83,18 @@ def golden() -> Callable[[str], tuple[Mapping[str, np.ndarray], dict[str, Any]]]
             return dict(arrays), json.loads((folder / f"{name}.json").read_text())
 
     return load
+
+
+@pytest.fixture(scope="session")
+def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A workdir with a checkpoint of the default configuration, and no arrays in it."""
+    import orbax.checkpoint as ocp
+
+    from jaxnuc import config as configs
+
+    workdir = tmp_path_factory.mktemp("run")
+    folder = workdir / "checkpoints" / "0"
+    (folder / "state").mkdir(parents=True)
+    plain = configs.to_json(configs.default())
+    ocp.Checkpointer(ocp.JsonCheckpointHandler()).save(folder / "config", plain)
+    return workdir

@@ -46,6 +46,7 @@ EXAMPLES = {
     "comparison_dsb2018": tuple(
         f"method={name}{steps}" for name in NETWORKS for steps in ("", ",steps=3000", ",steps=60")
     ),
+    "finetune": ("", "hold=200"),
     "flexible_unet_dsb2018": ("", "representation=binary"),
     "flexible_unet_synthetic": ("",),
     "flexible_unet_tissue": ("", "source=nucls,preset=he_light,crop=96,steps=60"),
@@ -95,9 +96,11 @@ def page(name):
     return module
 
 
-def config_of(name, text):
+def config_of(name, text, weights=""):
     get_config = page(name).get_config
-    return get_config(text) if inspect.signature(get_config).parameters else get_config()
+    given = {"text": text, "weights": weights}
+    known = inspect.signature(get_config).parameters
+    return get_config(**{key: value for key, value in given.items() if key in known})
 
 
 def sections_of(config):
@@ -132,8 +135,8 @@ def test_every_example_has_its_page():
 
 
 @pytest.mark.parametrize(("name", "text"), CASES, ids=IDS)
-def test_what_a_page_gives_can_be_trained(name, text):
-    config = config_of(name, text)
+def test_what_a_page_gives_can_be_trained(name, text, a_run):
+    config = config_of(name, text, str(a_run))
     configs.check(config)
     configs.conventions(config)
     plain = configs.to_json(config)
@@ -184,8 +187,8 @@ def test_what_a_page_gives_can_be_trained(name, text):
 
 
 @pytest.mark.parametrize(("name", "text"), CASES, ids=IDS)
-def test_the_sources_of_a_page_take_what_it_gives_them(name, text):
-    config = config_of(name, text)
+def test_the_sources_of_a_page_take_what_it_gives_them(name, text, a_run):
+    config = config_of(name, text, str(a_run))
     mixture = config.data.source.name == "mixture"
     if mixture:
         assert {*config.data.source} <= {"name", "sources", *MIXTURE}

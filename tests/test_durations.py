@@ -9,7 +9,11 @@ def test_lengths_of_time():
     assert steps("3000 steps", "duration", None) == 3000
     assert steps("1 step", "duration", 10) == 1
     assert steps("2.5 epochs", "duration", 10) == 25
+    for epochs, expected in ((1, 300), (8, 320), (100, 3000)):
+        assert steps("40 epochs, 300 to 3000 steps", "duration", epochs) == expected
     for text, message in (
+        ("2 steps, 20 to 10 steps", "20 steps are more than 10"),
+        ("2 steps, 20 steps", "not of the form"),
         ("3000", "duration='3000' is not of the form"),
         ("many steps", "not of the form"),
         ("-1 steps", "not of the form"),

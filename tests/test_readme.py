@@ -68,7 +68,7 @@ def commands(text):
 
 
 @pytest.mark.parametrize("page", [*PAGES, *CONFIGS], ids=lambda path: path.name)
-def test_commands_are_taken(page):
+def test_commands_are_taken(page, a_run):
     """Flags and configurations that the documentation names exist."""
     for name, *arguments in commands(page.read_text()):
         assert name in COMMANDS
@@ -76,6 +76,8 @@ def test_commands_are_taken(page):
             continue
         options = command_parser(name).parse([each for each in arguments if each != "..."])
         if name == "train":
+            if options.config.startswith("finetune"):
+                options.overrides["weights.file"] = str(a_run)
             pages.load(options.config, options.overrides)
         if name == "study" and not options.study.startswith("my_"):
             pages.STUDIES.make(options.study)

@@ -2,6 +2,7 @@
 
   jaxnuc evaluate --workdir=runs/a --split=test
   jaxnuc evaluate --workdir=runs/a --source=monuseg --source='consep(merge=True)'
+  jaxnuc evaluate --folds --workdir=runs/fold_0 --workdir=runs/fold_1 ... --output=runs/folds
 
 Writes report.html, metrics.json, per_image.csv, per_class.csv (with classes), calibration and
 overlay pictures, and prints a table with 95 % confidence intervals (bootstrap over images).
@@ -20,6 +21,7 @@ def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     parser.usage = "jaxnuc evaluate --workdir=FOLDER [--split=NAME] [options]"
     parser.add_checkpoint(ensemble=True)
+    parser.switch("--folds", "each workdir is of a fold, evaluated on its own; mean and spread")
     parser.section("data")
     parser.value("--split", "NAME", "split to evaluate (test)", default="test")
     text = "data set, if not that of the training; several: one table"
@@ -48,6 +50,11 @@ def run(options: argparse.Namespace) -> None:
     from jaxnuc.evaluation.options import EvaluationOptions
     from jaxnuc.metrics import side_by_side
 
+    if options.folds and (options.source or options.split != "test" or not options.output):
+        raise ValueError(
+            "--folds evaluates each training on the test images of its fold: give --output, and "
+            "leave out --source and --split"
+        )
     data = [checkpoint.Data(options.split, x, options.root) for x in options.source or [None]]
     arguments: dict[str, Any] = {
         "output": options.output,
@@ -61,6 +68,12 @@ def run(options: argparse.Namespace) -> None:
             overlays=options.overlays,
         ),
     }
+    if options.folds:
+        from jaxnuc.evaluation.folds import evaluate_folds
+
+        print(evaluate_folds(options.workdir, options.checkpoint, root=options.root, **arguments))
+        logger.info("written to %s", options.output)
+        return
     network = (options.workdir, options.checkpoint)
     found, output = checkpoint.evaluate_on_several(*network, data=data, **arguments)
     (first, *others) = found.values()

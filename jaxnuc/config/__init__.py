@@ -4,12 +4,13 @@ A file in `configs/` starts from `default()` and says what differs. `model`, `re
 `classes`, `data.source`, `self_training.source`, `optimizer`, `schedule` and `loss_schedule` are
 `{"name": ..., **arguments}`; the arguments are those of the named thing, which checks them itself.
 Some are sections themselves, such as the `loss` and the `decoder` of a representation.
-Lengths of time are strings: `"20 epochs"`, `"3000 steps"`.
+Lengths of time are strings: `"20 epochs"`, `"3000 steps"`, `"40 epochs, 300 to 3000 steps"`.
 """
 
 import ast
 import contextlib
 import json
+import logging
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,9 @@ OPEN = {
     "schedule",
     "loss_schedule",
 }
+SOURCE_NAMES = ("data.source.name", "self_training.source.name")
+
+logger = logging.getLogger(__name__)
 
 
 def default() -> ConfigDict:
@@ -138,6 +142,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
 
     Sections that are named choices, such as `model`, take new keys, since it is the choice that
     checks its arguments; or as a whole a name or a call, such as `cnseg(subset="cluster")`.
+    The name of another source drops the arguments of the former one.
 
     Args:
       config: is changed.
@@ -170,6 +175,12 @@ def override(config: ConfigDict, key: str, text: str) -> None:
         value = _choice(text) if key in OPEN else _typed(text, section.get(last))
     except ValueError as error:
         raise ValueError(f"--config.{key}={error}") from None
+    if key in SOURCE_NAMES and value != section.get(last):
+        former = sorted({*section} - {last})
+        for name in former:
+            del section[name]
+        if former:
+            logger.info("--config.%s=%s: dropped of the former source: %s", key, text, former)
     with section.ignore_type():
         section[last] = value
 

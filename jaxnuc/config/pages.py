@@ -57,12 +57,14 @@ class Pages:
         width = max(map(len, titles))
         return "\n".join(f"{name:<{width}}  {title}" for name, title in titles.items())
 
-    def make(self, text: str) -> Any:
+    def make(self, text: str, **given: str) -> Any:
         """What the function of a page returns.
 
         Args:
           text: a page and perhaps its arguments, such as `"quickstart"`, `"configs/a.py:small"` or
             `"my_package.my_page:crop=96"`.
+          **given: what functions of pages may take by name besides, such as the `weights` that a
+            training starts from.
 
         Raises:
           FileNotFoundError: there is no such file.
@@ -74,9 +76,11 @@ class Pages:
             raise ValueError(f"{self.flag}{text!r} is not of the form NAME:key=value,...")
         name, arguments = match.groups()
         function = self._find(name)
-        if arguments and not inspect.signature(function).parameters:
+        parameters = inspect.signature(function).parameters
+        if arguments and not parameters.keys() - given.keys():
             raise ValueError(f"{self.flag}{text}: {name} takes no arguments")
-        return function(arguments) if arguments else function()
+        known = {key: value for key, value in given.items() if key in parameters}
+        return function(arguments, **known) if arguments else function(**known)
 
     def _find(self, name: str) -> Callable[..., Any]:
         """The function of a page."""
@@ -112,8 +116,10 @@ def load(text: str, overrides: Mapping[str, str]) -> "ConfigDict":
     """
     from jaxnuc import config as configs
 
-    config: ConfigDict = CONFIGURATIONS.make(text)
-    for key, value in overrides.items():
-        configs.override(config, key, value)
+    weights = overrides.get("weights.file", "")
+    config: ConfigDict = CONFIGURATIONS.make(text, weights=weights)
+    # The name of a source before its arguments, which it would drop.
+    for key in sorted(overrides, key=lambda key: key not in configs.SOURCE_NAMES):
+        configs.override(config, key, overrides[key])
     configs.check(config)
     return config

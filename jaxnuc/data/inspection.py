@@ -10,6 +10,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from tqdm import tqdm
 
 from jaxnuc.data.contact_sheet import Picture, thumbnail
@@ -24,6 +25,12 @@ from jaxnuc.data.sample_checks import (
 )
 from jaxnuc.io.workers import ordered_map
 from jaxnuc.postprocess import regions
+
+# The correlation of two images' thumbnails from which they are nearly the same. Of 54 images of
+# CoNSeP and DSB 2018 and their copies, 1.1 times as bright and in JPEG, it is at least 0.96; of
+# different images of CoNSeP at most 0.27, and of DSB 2018 0.52, but for one pair with 0.98.
+ALIKE = 0.9
+_SIDE = 32  # of such a thumbnail
 
 
 @dataclass
@@ -79,7 +86,8 @@ def inspect(
 
     Beside the problems of single images, see `check_sample`, it finds names that are not unique,
     and images of the same pixels: a note within a split, an error between splits, since a
-    network would be tested on images that it was trained on.
+    network would be tested on images that it was trained on. Nearly the same image in two splits
+    is a note: thumbnails, 32 x 32 in gray, that correlate by `ALIKE` or more.
 
     Args:
       splits: the parts of the data set, such as `{"train": source, "test": source}`.
@@ -105,13 +113,14 @@ def inspect(
     found, extra = Inspection(), limit_pictures
     names: set[str] = set()
     first: dict[bytes, str] = {}
+    looks: dict[str, list[tuple[str, bytes, np.ndarray]]] = {split: [] for split in splits}
     with (
         TemporaryDirectory() as folder,
         tqdm(total=len(images), desc="inspect", unit="image", disable=None) as bar,
     ):
         opened = {s: Shared(each, folder) if workers else each for s, each in splits.items()}
         tasks = ((s, k, opened[s], (s, k) in shown, max_pieces) for s, k in images)
-        for name, digest, wanted, one in ordered_map(_read, tasks, workers):
+        for name, (digest, look), wanted, one in ordered_map(_read, tasks, workers):
             one.problems += _repeated(name, digest, names, first)
             if not (wanted or extra):
                 one.pictures = []
@@ -120,7 +129,10 @@ def inspect(
             one.pictures = [replace(picture, level=level) for picture in one.pictures]
             for key, value in vars(one).items():
                 setattr(found, key, iadd(getattr(found, key), value))
+            if digest:
+                looks[name.split("/")[0]].append((name, digest, look))
             bar.update()
+    found.problems += _nearly_repeated(list(looks.values()))
     order = dict.fromkeys(group for source in splits.values() for group in _groups(source))
     per_class = found.nuclei_per_class
     found.nuclei_per_class = Counter(dict.fromkeys(order, 0) | dict(per_class))
@@ -162,32 +174,33 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
 
 def _read(
     split: str, index: int, opened: Source | Shared, wanted: bool, max_pieces: int
-) -> tuple[str, bytes, bool, Inspection]:
-    """`split/name` of an image, a digest of its pixels, `wanted`, and its inspection."""
+) -> tuple[str, tuple[bytes, np.ndarray], bool, Inspection]:
+    """`split/name` of an image, its digest and look, `wanted`, and its inspection."""
     source = opened() if isinstance(opened, Shared) else opened
     groups = _groups(source)
     where = f"{split}/{source.ids[index] if source.ids else index}"
-    one, digest = Inspection(images=1, splits=Counter([split])), b""
+    one, look = Inspection(images=1, splits=Counter([split])), (b"", np.zeros(0))
     try:
         sample = source[index]
     except (ValueError, OSError) as error:
         one.problems = [Problem("error", "unreadable", str(error), where)]
-        return where, digest, wanted, one
+        return where, look, wanted, one
     where = f"{split}/{sample.meta.get('name', index)}"
     one.problems = [p._replace(image=where) for p in check_sample(sample, groups, max_pieces)]
     if not any(malformed(sample, len(groups))):
-        digest = _measure(one, sample, groups)
+        look = _measure(one, sample, groups)
         if wanted or one.problems:
             one.pictures = [Picture(thumbnail(sample), where)]
-    return where, digest, wanted, one
+    return where, look, wanted, one
 
 
 def _groups(source: Source) -> Sequence[str]:
     return () if source.label_set is None else source.label_set.groups
 
 
-def _measure(one: Inspection, sample: Sample, groups: Sequence[str]) -> bytes:
-    """Counts what is in a sample; returns a digest of its pixels, none if they are all alike."""
+def _measure(one: Inspection, sample: Sample, groups: Sequence[str]) -> tuple[bytes, np.ndarray]:
+    """Counts what is in a sample; returns a digest of its pixels, none if they are all alike, and
+    its thumbnail as a vector of mean 0 and length 1."""
     one.nuclei = len(regions(sample.instances).ids)
     one.left_out.update({why: n for key, why in LEFT_OUT.items() if (n := sample.meta.get(key))})
     one.sizes[" x ".join(map(str, sample.instances.shape))] += 1
@@ -199,8 +212,28 @@ def _measure(one: Inspection, sample: Sample, groups: Sequence[str]) -> bytes:
         named = zip(("ignored", "no class", *groups), numbers, strict=True)
         one.nuclei_per_class.update({name: number for name, number in named if number})
     if sample.image.min() == sample.image.max():
-        return b""
-    return hashlib.blake2b(str(sample.image.shape).encode() + sample.image.tobytes()).digest()[:16]
+        return b"", np.zeros(0)
+    shape = str(sample.image.shape).encode()
+    small = Image.fromarray(sample.image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BOX)
+    look = np.asarray(small, np.float32).ravel()
+    look = look - look.mean()
+    look /= max(float(np.linalg.norm(look)), 1e-6)
+    return hashlib.blake2b(shape + sample.image.tobytes()).digest()[:16], look
+
+
+def _nearly_repeated(splits: Sequence[list[tuple[str, bytes, np.ndarray]]]) -> Iterator[Problem]:
+    """Notes on the images of later splits of which an earlier one has nearly the same."""
+    for place, later in enumerate(splits):
+        earlier = [each for split in splits[:place] for each in split]
+        if not earlier:
+            continue
+        known = np.stack([look for _, _, look in earlier])
+        for where, digest, look in later:
+            likeness = known @ look
+            other, its_digest, _ = earlier[int(likeness.argmax())]
+            if likeness.max() >= ALIKE and its_digest != digest:
+                text = f"nearly the same as {other} (correlation {likeness.max():.2f})"
+                yield Problem("note", "nearly the same image in two splits", text, where)
 
 
 def _repeated(

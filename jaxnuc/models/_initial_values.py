@@ -8,7 +8,7 @@ small programs that all networks share. Values are those that Flax's initializer
 
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -83,7 +83,9 @@ class _Draw:
 _draws: ContextVar[list[_Draw] | None] = ContextVar("draws", default=None)
 
 
-def initialize(module: nn.Module, seed: int, *inputs: Any) -> dict[str, Any]:
+def initialize(
+    module: nn.Module, seed: int, *inputs: Any, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
     """The variables of a module before training: the same for a seed on every platform.
 
     They are those of `module.init(jax.random.key(seed), *inputs)` to rounding. Parameters by
@@ -94,6 +96,8 @@ def initialize(module: nn.Module, seed: int, *inputs: Any) -> dict[str, Any]:
       module: of Linen.
       seed: decides all random numbers.
       inputs: of its `__call__`, arrays or `jax.ShapeDtypeStruct`: only shapes and types matter.
+      given: variables of which some are arrays already and the others shapes; these alone are
+        drawn. None: all are.
 
     Returns:
       The variables, `{"params": ..., "batch_stats": ...}`, with NumPy arrays as leaves.
@@ -113,12 +117,17 @@ def initialize(module: nn.Module, seed: int, *inputs: Any) -> dict[str, Any]:
 
         program, (variables, _) = jax.make_jaxpr(traced, return_shape=True)(key)
         leaves, tree = jax.tree.flatten(variables)
-        others = [place for place in range(len(leaves)) if place not in drawn]
+        there = leaves if given is None else jax.tree.leaves(given)
+        wanted = [i for i, x in enumerate(there) if isinstance(x, jax.ShapeDtypeStruct)]
+        others = [place for place in wanted if place not in drawn]
         # All that is no such draw in one program, usually zeros and ones.
-        values = dict(zip(others, jax.jit(_only(program, others))(key), strict=True))
+        values = dict(enumerate(there))
+        values |= zip(others, jax.jit(_only(program, others))(key), strict=True)
         # Key by key, since a program of hundreds of them takes long to compile.
         keys = _only(program, range(len(leaves), len(program.jaxpr.outvars)))(key)
         for (place, draw), own in zip(drawn.items(), keys, strict=True):
+            if place not in wanted:
+                continue
             values[place] = _drawn(own, draw.initializer, leaves[place].shape, leaves[place].dtype)
         return jax.tree.unflatten(tree, [np.asarray(values[i]) for i in range(len(leaves))])
 

@@ -4,6 +4,7 @@ from jaxnuc.optim.base import Optimizer
 from jaxnuc.optim.criteria import CRITERIA
 from jaxnuc.optim.methods import OPTIMIZERS, current_rate, make, sgd_rate, switched_at
 from jaxnuc.optim.schedules import SCHEDULES, Schedule, current_scale
+from jaxnuc.optim.taken import mark_taken, tells_taken_apart
 
 __all__ = [
     "CRITERIA",
@@ -14,6 +15,8 @@ __all__ = [
     "current_rate",
     "current_scale",
     "make",
+    "mark_taken",
     "sgd_rate",
     "switched_at",
+    "tells_taken_apart",
 ]

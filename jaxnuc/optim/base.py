@@ -26,6 +26,9 @@ class Optimizer:
       frozen: regular expression of the paths of parameters that are held at first; see
         `frozen_at_first`.
       frozen_until: for how long, such as `"50 epochs"`.
+      taken_rate: share of the learning rate for the parameters that weights gave; see
+        `jaxnuc.optim.taken`.
+      taken_frozen_until: for how long these are held at first, as `frozen` ones are.
     """
 
     learning_rate: float
@@ -33,6 +36,8 @@ class Optimizer:
     decay_all: bool = False
     frozen: str = ""
     frozen_until: str = ""
+    taken_rate: float = 1.0
+    taken_frozen_until: str = ""
 
     decoupled: ClassVar[bool] = False
     own_rate: ClassVar[bool] = False

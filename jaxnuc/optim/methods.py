@@ -1,7 +1,7 @@
 """Optimizers by name.
 
 The chain's order: clip elements, clip norm, coupled weight decay, the method, decoupled weight
-decay, learning rate, plateau. Its state is a dict under these names.
+decay, learning rate, plateau, share of what weights gave. Its state is a dict under these names.
 """
 
 from collections.abc import Mapping
@@ -14,8 +14,9 @@ import optax
 from jaxnuc.durations import TrainingLength
 from jaxnuc.optim.base import Chain, Optimizer
 from jaxnuc.optim.lion_then_sgd import LionThenSgd
-from jaxnuc.optim.phases import frozen_at_first
+from jaxnuc.optim.phases import frozen_at_first, matching
 from jaxnuc.optim.schedules import current_scale, scale_on_plateau
+from jaxnuc.optim.taken import TAKEN, scale_taken, tells_taken_apart, which_taken
 from jaxnuc.registry import Registry
 
 
@@ -130,6 +131,13 @@ def make(
             f"optimizer.frozen={method.frozen!r} and optimizer.frozen_until="
             f"{method.frozen_until!r} need each other: what, and for how long"
         )
+    if method.frozen and method.taken_frozen_until:
+        raise ValueError(
+            "optimizer.frozen and optimizer.taken_frozen_until both hold parameters at first; "
+            "leave one of them out"
+        )
+    if method.taken_rate < 0:
+        raise ValueError(f"optimizer.taken_rate={method.taken_rate} must be 0 or more")
     parts: Chain = {}
     if clip_value:
         parts["clip_value"] = optax.clip(clip_value)
@@ -138,11 +146,16 @@ def make(
     parts |= method.chain(learning_rate, length)
     if plateau:
         parts["plateau"] = scale_on_plateau()
+    if tells_taken_apart(section):
+        parts[TAKEN] = scale_taken(method.taken_rate)
     chain = _with_unclipped(optax.named_chain(*parts.items()))
-    if not method.frozen:
-        return chain
-    until = length.steps(method.frozen_until, "optimizer.frozen_until")
-    return frozen_at_first(chain, method.frozen, until)
+    if method.frozen:
+        until = length.steps(method.frozen_until, "optimizer.frozen_until")
+        return frozen_at_first(chain, matching(method.frozen), until, "optimizer.frozen_until")
+    if method.taken_frozen_until:
+        until = length.steps(method.taken_frozen_until, "optimizer.taken_frozen_until")
+        return frozen_at_first(chain, which_taken, until, "optimizer.taken_frozen_until")
+    return chain
 
 
 def _with_unclipped(

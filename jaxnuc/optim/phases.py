@@ -1,6 +1,7 @@
 """Training in two phases: some parameters are held at first, then all are trained afresh."""
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -8,17 +9,48 @@ import jax.numpy as jnp
 import optax
 
 from jaxnuc.optim.lion_then_sgd import LionThenSgdState, renewed
+from jaxnuc.optim.taken import TAKEN
 
 # Entries of a chain's state that go on where the second phase begins: the schedules' own.
-KEPT = ("learning_rate", "plateau")
+KEPT = ("learning_rate", "plateau", TAKEN)
+
+# For each leaf of the parameters whether it is held, from these and the chain's state.
+Held = Callable[[Any, Any], Sequence[Any]]
 
 
 def _path(keys: tuple) -> str:
     return jax.tree_util.keystr(keys, simple=True, separator="/")
 
 
+def matching(pattern: str) -> Held:
+    """The parameters whose whole path, joined by `/`, matches a regular expression.
+
+    Raises:
+      ValueError: `pattern` is no regular expression; when it is used, if it matches no parameter.
+    """
+    try:
+        matches = re.compile(pattern).fullmatch
+    except re.error as error:
+        raise ValueError(
+            f"optimizer.frozen={pattern!r} is no regular expression: {error}"
+        ) from None
+
+    def held(params: Any, state: Any) -> list[bool]:
+        paths = [_path(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
+        found = [matches(path) is not None for path in paths]
+        if not any(found):
+            some = ", ".join(paths[:: -(-len(paths) // 6)])
+            raise ValueError(
+                f"optimizer.frozen={pattern!r} matches the whole of no parameter's path; "
+                f"there are {len(paths)}, such as {some}"
+            )
+        return found
+
+    return held
+
+
 def frozen_at_first(
-    chain: optax.GradientTransformationExtraArgs, pattern: str, until: int
+    chain: optax.GradientTransformationExtraArgs, held: Held, until: int, key: str
 ) -> optax.GradientTransformationExtraArgs:
     """Holds some parameters for a number of steps, then begins the method again with all.
 
@@ -29,43 +61,36 @@ def frozen_at_first(
 
     Args:
       chain: made by `optax.named_chain`.
-      pattern: regular expression of the whole path of a parameter, joined by `/`.
+      held: which parameters, such as `matching(pattern)`.
       until: number of updates that hold them.
+      key: of the configuration that says how many, for the error.
 
     Returns:
       The chain, whose state has one more entry, `"frozen"`: updates made, () int32.
 
     Raises:
-      ValueError: `pattern` is no regular expression, or `until` less than one; on `init`, if it
-        matches no parameter.
+      ValueError: `until` is less than one.
 
     References:
       Graham et al., "HoVer-Net", Medical Image Analysis 58, 2019, trains its decoders first.
     """
-    try:
-        matches = re.compile(pattern).fullmatch
-    except re.error as error:
-        raise ValueError(
-            f"optimizer.frozen={pattern!r} is no regular expression: {error}"
-        ) from None
     if until < 1:
-        raise ValueError(f"optimizer.frozen_until is {until} steps; it must be at least one")
+        raise ValueError(f"{key} is {until} steps; it must be at least one")
 
     def init(params: Any) -> Any:
-        paths = [_path(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]
-        if not any(map(matches, paths)):
-            some = ", ".join(paths[:: -(-len(paths) // 6)])
-            raise ValueError(
-                f"optimizer.frozen={pattern!r} matches the whole of no parameter's path; "
-                f"there are {len(paths)}, such as {some}"
-            )
-        return chain.init(params) | {"frozen": jnp.int32(0)}
+        state = chain.init(params)
+        held(params, state)  # says what is wrong with it before the first step
+        return state | {"frozen": jnp.int32(0)}
 
     def update(updates: Any, state: Any, params: Any = None, **extra_args: Any) -> tuple[Any, Any]:
         count = state["frozen"]
+        which = held(params, state)
 
-        def held(keys: tuple, x: jax.Array) -> jax.Array:
-            return jnp.where(count < until, 0, x) if matches(_path(keys)) else x
+        def hold(tree: Any) -> Any:
+            leaves, structure = jax.tree.flatten(tree)
+            pairs = zip(which, leaves, strict=True)
+            zeroed = [jnp.where((count < until) & is_held, 0, x) for is_held, x in pairs]
+            return jax.tree.unflatten(structure, zeroed)
 
         def begun(name: str, new: Any) -> Any:
             old = state[name]
@@ -75,7 +100,6 @@ def frozen_at_first(
                 new = renewed(old, new)
             return jax.tree.map(lambda n, o: jnp.where(count == until, n, o), new, old)
 
-        hold = lambda tree: jax.tree_util.tree_map_with_path(held, tree)
         state = {name: begun(name, new) for name, new in chain.init(params).items()}
         updates, state = chain.update(hold(updates), state, hold(params), **extra_args)
         return updates, state | {"frozen": count + 1}

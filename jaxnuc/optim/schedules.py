@@ -1,5 +1,6 @@
 """The learning rate by step, and what a plateau of the evaluations does to it."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -10,13 +11,16 @@ import optax
 from jaxnuc.durations import TrainingLength
 from jaxnuc.registry import Registry
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
     """A learning rate by step.
 
     Attributes:
-      warmup: length of time over which the rate rises linearly from 0.
+      warmup: length of time over which the rate rises linearly from 0; a tenth of the training
+        where it is as long as that or longer.
     """
 
     warmup: str = "0 steps"
@@ -34,14 +38,16 @@ class Schedule:
           length: of the training.
 
         Raises:
-          ValueError: a warm-up as long as the training, or another number out of range.
+          ValueError: a number out of range.
         """
         warmup = length.steps(self.warmup, "schedule.warmup")
         if warmup and warmup >= length.total:
-            raise ValueError(
-                f"schedule.warmup={self.warmup!r} is {warmup} steps of {length.total} in all; "
-                "it must be shorter"
+            shortened = length.total // 10
+            logger.info(
+                "schedule.warmup=%r is %d steps of %d in all; shortened to %d",
+                *(self.warmup, warmup, length.total, shortened),
             )
+            warmup = shortened
         main = self.after_warmup(peak, length, length.total - warmup)
         if not warmup:
             return main

@@ -9,7 +9,7 @@ and running variance of a normalization are our scale, bias, mean and var.
 import os
 import re
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +20,7 @@ from safetensors.numpy import load_file
 from jaxnuc.pretrained.layouts import LAYOUTS, Layout, shape_of_theirs
 from jaxnuc.registry import unknown
 
-__all__ = ["LAYOUTS", "Match", "export", "load", "match", "read"]
+__all__ = ["LAYOUTS", "Match", "export", "load", "match", "read", "transfer"]
 
 COLLECTIONS = ("params", "batch_stats")
 PREFIX = "module."  # of networks that were trained on several devices
@@ -129,12 +129,8 @@ def match(
     chosen = _layout(layout)
     network = type(model).__module__.rpartition(".")[2]
     ours = {path: tuple(array.shape) for path, array in _flat(variables).items()}
-    asked = {path for path in ours if re.fullmatch(keep, path)}
-    usable = {name: shape for name, shape in theirs.items() if not re.fullmatch(drop, name)}
-    if keep and not asked:
-        raise ValueError(f"keep={keep!r} is the path of no array of {network}, {_some(ours)}")
-    if drop and len(usable) == len(theirs):
-        raise ValueError(f"drop={drop!r} is no name among those of the weights, {_some(theirs)}")
+    asked, dropped = _asked(keep, ours, network), _dropped(drop, theirs)
+    usable = {name: shape for name, shape in theirs.items() if name not in dropped}
 
     filled = {
         path: chosen.name(path) for path in ours if path not in asked and _covers(chosen, path)
@@ -154,6 +150,53 @@ def match(
     unused = (name for name in spare if not re.fullmatch(chosen.ignored, name))
     _refuse(f"{network} has no place for", unused, hint)
     return Match(layout, filled, [path for path in ours if path not in filled])
+
+
+def transfer(
+    theirs: Mapping[str, Any],
+    variables: Mapping[str, Any],
+    *,
+    keep: str = "",
+    drop: str = "",
+) -> dict[str, Any]:
+    """Takes what fits from the variables of another network of this library.
+
+    An array fits where the other network has one of the same path and shape, and so do all others
+    of its layer: a bias is worth nothing without its kernel.
+
+    Args:
+      theirs: the other network's `params` and `batch_stats`.
+      variables: of the network to fill: arrays, or shapes as `jax.eval_shape` gives them.
+      keep: regular expression of the paths of our arrays that stay as they are.
+      drop: regular expression of the paths of their arrays that are not used.
+
+    Returns:
+      `variables` with arrays of `theirs` in place of those that are taken.
+
+    Raises:
+      ValueError: nothing fits, or a pattern matches nothing.
+    """
+    ours, others = _flat(variables), _flat(theirs)
+    left = _asked(keep, ours, "the network") | _dropped(drop, others)
+    layer = lambda path: path.rpartition("/")[0]
+    unlike = {
+        layer(path)
+        for path in ours.keys() | others.keys()
+        if path not in ours or path not in others or ours[path].shape != others[path].shape
+    }
+    values = {
+        path: array
+        for path, array in others.items()
+        if path in ours and layer(path) not in unlike and path not in left
+    }
+    if not values:
+        raise ValueError(
+            f"no array fits: the weights have {_some(others)}; the network has {_some(ours)}"
+        )
+    return {
+        collection: _replace(tree, values) if collection in COLLECTIONS else tree
+        for collection, tree in variables.items()
+    }
 
 
 def export(variables: Mapping[str, Any], layout: str) -> dict[str, np.ndarray]:
@@ -177,6 +220,22 @@ def export(variables: Mapping[str, Any], layout: str) -> dict[str, np.ndarray]:
     return {
         chosen.name(path): chosen.to_theirs(path, np.asarray(array)) for path, array in ours.items()
     }
+
+
+def _asked(keep: str, ours: Collection[str], network: str) -> set[str]:
+    """The paths of our arrays that are to stay as they are."""
+    found = {path for path in ours if re.fullmatch(keep, path)}
+    if keep and not found:
+        raise ValueError(f"keep={keep!r} is the path of no array of {network}, {_some(ours)}")
+    return found
+
+
+def _dropped(drop: str, theirs: Collection[str]) -> set[str]:
+    """The names of the weights that are not used."""
+    found = {name for name in theirs if re.fullmatch(drop, name)}
+    if drop and not found:
+        raise ValueError(f"drop={drop!r} is no name among those of the weights, {_some(theirs)}")
+    return found
 
 
 def _read_file(path: Path) -> dict[str, np.ndarray]:
@@ -233,7 +292,7 @@ def _replace(tree: Any, values: Mapping[str, np.ndarray], path: tuple[str, ...] 
     return values.get("/".join(path), tree)
 
 
-def _some(names: Mapping[str, Any] | Sequence[str], at_most: int = 3) -> str:
+def _some(names: Collection[str], at_most: int = 3) -> str:
     more = len(names) - at_most
     return ", ".join([*names][:at_most]) + (f" and {more} more" if more > 0 else "")
 

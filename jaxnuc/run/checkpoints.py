@@ -3,13 +3,14 @@
 Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept.
 """
 
+import contextlib
 import json
 import logging
 import math
 import operator
 import os
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -225,14 +226,8 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
     """
     name = "ema" if ema else "params"
     item = {name: template["params"], "batch_stats": template.get("batch_stats", {})}
-    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    try:
-        restored = reader.restore(folder / "state", args=_arguments(item))
-    except Exception as error:
-        raise ValueError(
-            f"checkpoint {folder} cannot be read: {textwrap.shorten(str(error), 300)}; take "
-            "another by --checkpoint=STEP"
-        ) from error
+    with _readable(folder):
+        restored = _restored(folder, item)
     found = jax.tree_util.tree_leaves_with_path(restored)
     for (keys, array), expected in zip(found, jax.tree.leaves(item), strict=True):
         # Orbax leaves what a checkpoint lacks as the shape that was asked for.
@@ -244,6 +239,41 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
                 f"and {expected.shape} in the model"
             )
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}
+
+
+def read_all_variables(folder: Path, ema: bool) -> dict[str, Any]:
+    """The variables as the checkpoint has them, whatever its network.
+
+    Args:
+      folder: of the checkpoint.
+      ema: read the averaged parameters.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    name = "ema" if ema else "params"
+    with _readable(folder):
+        stored = ocp.PyTreeCheckpointHandler().metadata(folder / "state").tree
+        item = {key: stored.get(key, {}) for key in (name, "batch_stats")}
+        restored = _restored(folder, item)
+    return {"params": restored[name], "batch_stats": restored["batch_stats"]}
+
+
+def _restored(folder: Path, item: Mapping[str, Any]) -> dict[str, Any]:
+    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+    return reader.restore(folder / "state", args=_arguments(item))
+
+
+@contextlib.contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Turns what goes wrong while a checkpoint is read into one line."""
+    try:
+        yield
+    except Exception as error:
+        raise ValueError(
+            f"checkpoint {folder} cannot be read: {textwrap.shorten(str(error), 300)}; take "
+            "another by --checkpoint=STEP"
+        ) from error
 
 
 def read_thresholds(folder: Path) -> dict[str, float]:

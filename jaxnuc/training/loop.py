@@ -44,7 +44,7 @@ from jaxnuc.training.progress import Progress
 from jaxnuc.training.reporting import Reporter
 from jaxnuc.training.self_training import SelfTraining, with_unlabeled
 from jaxnuc.training.self_training import plan as plan_self_training
-from jaxnuc.training.starting_point import with_weights
+from jaxnuc.training.starting_point import create_from_weights
 from jaxnuc.training.step import make_train_step
 from jaxnuc.training.validation_loss import make_validation_loss
 
@@ -113,6 +113,11 @@ def build_parts(config: ConfigDict) -> Parts:
     build.check_schedule(loss_schedule, representation, config.loss_schedule["name"])
     schedule = optim.SCHEDULES.build(config.schedule)
     learning_rate = schedule.rate(config.optimizer["learning_rate"], length)
+    if not config.weights.file and optim.tells_taken_apart(config.optimizer):
+        raise ValueError(
+            "optimizer.taken_rate and optimizer.taken_frozen_until are for parameters that weights "
+            "give; set weights.file, or leave them out"
+        )
     optimizer = optim.make(
         config.optimizer,
         learning_rate,
@@ -236,10 +241,12 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
             current, progress = restored[0], Progress.from_json(restored[1])
             logger.info("resumed at step %d of %d", current.step, total)
         else:
-            current = state.create(parts.model, parts.optimizer, config.seed, **options)
             if config.weights.file:
-                current = with_weights(current, parts.model, config.weights)
-                logger.info("starting from the weights in %s", config.weights.file)
+                current = create_from_weights(
+                    config, parts.model, parts.representation, parts.optimizer, **options
+                )
+            else:
+                current = state.create(parts.model, parts.optimizer, config.seed, **options)
         step = int(current.step)
         current = devices.replicate(current)
         finished = _episode_is_over(parts, progress, step) and _is_last(parts, progress)

@@ -1,52 +1,116 @@
 """What a training starts from, in place of random parameters."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
+import optax
+from ml_collections import ConfigDict
 
+from jaxnuc import build, optim, pretrained
 from jaxnuc import config as configs
-from jaxnuc import pretrained
 from jaxnuc.models import Network
-from jaxnuc.run.checkpoints import find, read_config, read_variables
-from jaxnuc.training.state import TrainState
+from jaxnuc.representations import Representation
+from jaxnuc.representations.class_map import CLASS
+from jaxnuc.run.checkpoints import find, read_all_variables, read_config, read_label_sets
+from jaxnuc.training import state
+
+logger = logging.getLogger(__name__)
+
+MOST_LISTED = 12
 
 
-def with_weights(current: TrainState, model: Network, section: Mapping[str, Any]) -> TrainState:
-    """A first state with given parameters, also as the averages of them, and statistics.
+def create_from_weights(
+    config: ConfigDict,
+    model: Network,
+    representation: Representation,
+    optimizer: optax.GradientTransformation,
+    **options: Any,
+) -> state.TrainState:
+    """The state before the first step with what fits of the configuration's `weights`.
+
+    Arrays that the weights do not give have the seed's random values. The log tells which.
 
     Args:
-      current: the state with random ones; what a published file does not hold stays.
+      config: its `weights`: `file`, published weights, the folder of a checkpoint, or the workdir
+        of a run, of which the best checkpoint is taken; `layout`, `keep` and `drop`: see
+        `jaxnuc.pretrained.load` and `transfer`; its `seed` and `model`.
       model: the network.
-      section: the configuration's `weights`: `file`, published weights or the workdir of a run, of
-        which the best checkpoint is taken; `layout`, `keep` and `drop`: see
-        `jaxnuc.pretrained.load`.
+      representation: whose maps it gives.
+      optimizer: learns which parameters are taken.
+      **options: as of `jaxnuc.training.state.begin`.
 
     Raises:
       FileNotFoundError: there is no such file or run.
       ValueError: the weights do not fit the network.
     """
-    path = Path(section["file"]).expanduser()
-    keep, drop = section["keep"], section["drop"]
-    variables = {"params": current.params, "batch_stats": current.batch_stats}
+    section = config.weights
+    path = Path(section.file).expanduser()
+    patterns = {"keep": section.keep, "drop": section.drop}
+    shapes = state.variable_shapes(model)
+    shapes.setdefault("batch_stats", {})
     if path.is_dir():
-        if keep or drop:
-            raise ValueError(
-                f"weights.keep={keep!r} and weights.drop={drop!r} are for published files, but "
-                f"{path} is a run; leave them out"
-            )
-        folder = find(path)
-        averaged = configs.from_json(read_config(folder)).ema_decay > 0
-        variables = read_variables(folder, variables, averaged)
+        given = _of_run(find(path), config, model, representation, shapes, patterns)
     else:
-        variables = pretrained.load(path, model, variables, section["layout"], keep=keep, drop=drop)
-    params = jax.tree.map(jnp.asarray, variables["params"])
-    copied = lambda average: None if average is None else jax.tree.map(jnp.copy, params)
-    return current.replace(
-        params=params,
-        batch_stats=jax.tree.map(jnp.asarray, variables["batch_stats"]),
-        ema=copied(current.ema),
-        teacher=copied(current.teacher),
+        given = pretrained.load(path, model, shapes, section.layout, **patterns)
+    _report(str(path), given)
+    taken = [_is_taken(leaf) for leaf in jax.tree.leaves(given["params"])]
+    first = state.create_from(state.complete(model, config.seed, given), optimizer, **options)
+    return first.replace(opt_state=optim.mark_taken(first.opt_state, taken))
+
+
+def _of_run(
+    folder: Path,
+    config: ConfigDict,
+    model: Network,
+    representation: Representation,
+    shapes: Mapping[str, Any],
+    patterns: Mapping[str, str],
+) -> dict[str, Any]:
+    """The variables with what fits of a checkpoint, the parameters that are evaluated."""
+    origin = configs.from_json(read_config(folder))
+    theirs = read_all_variables(folder, origin.ema_decay > 0)
+    try:
+        given = pretrained.transfer(theirs, shapes, **patterns)
+    except ValueError as error:
+        raise ValueError(
+            f"weights.file={str(folder)!r}, a run of {origin.model.name!r}, for the network "
+            f"{config.model.name!r}: {error}"
+        ) from None
+    if CLASS not in model.outputs:
+        return given
+    label_sets = read_label_sets(folder)
+    before = build.make_representation(origin, label_sets).label_set if label_sets else None
+    now = representation.label_set
+    if before is None or now is None or before.groups == now.groups:
+        return given
+    # As many classes, but others: what tells them apart would start as wrong as it can be.
+    names = ", ".join(now.groups), ", ".join(before.groups)
+    logger.info("the classes are %s, and %s in the weights", *names)
+    more = model.clone(outputs={**model.outputs, CLASS: model.outputs[CLASS] + 1})
+    return jax.tree.map(
+        lambda array, shape, other: array if shape.shape == other.shape else shape,
+        given,
+        shapes,
+        {"batch_stats": {}, **state.variable_shapes(more)},
+    )
+
+
+def _is_taken(leaf: Any) -> bool:
+    return not isinstance(leaf, jax.ShapeDtypeStruct)
+
+
+def _report(file: str, given: Mapping[str, Any]) -> None:
+    leaves = jax.tree_util.tree_leaves_with_path(given)
+    path = lambda keys: jax.tree_util.keystr(keys[1:], simple=True, separator="/")
+    fresh = [path(keys) for keys, leaf in leaves if not _is_taken(leaf)]
+    if not fresh:
+        logger.info("all %d arrays are those of %s", len(leaves), file)
+        return
+    more = f" and {len(fresh) - MOST_LISTED} more" if len(fresh) > MOST_LISTED else ""
+    logger.info(
+        "%d of %d arrays are those of %s; these start fresh: %s%s",
+        *(len(leaves) - len(fresh), len(leaves), file, ", ".join(fresh[:MOST_LISTED]), more),
     )

@@ -62,14 +62,32 @@ def create(
     model: Network, optimizer: optax.GradientTransformation, seed: int, **options: Any
 ) -> TrainState:
     """The state before the first step, a pure function of the seed; options as of `begin`."""
-    variables = initialize(model, seed, _images(model))
+    return create_from(initialize(model, seed, _images(model)), optimizer, **options)
+
+
+def create_from(
+    variables: Mapping[str, Any], optimizer: optax.GradientTransformation, **options: Any
+) -> TrainState:
+    """The state before the first step with given variables; options as of `begin`."""
     return jax.jit(lambda given: begin(given, optimizer, **options))(variables)
+
+
+def complete(model: Network, seed: int, variables: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Variables with the seed's random values in place of those that are shapes."""
+    if not any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(variables)):
+        return variables
+    return initialize(model, seed, _images(model), given=variables)
+
+
+def variable_shapes(model: Network) -> dict[str, Any]:
+    """Shapes and types of the network's variables."""
+    return jax.eval_shape(model.init, jax.random.key(0), _images(model))
 
 
 def shapes(model: Network, optimizer: optax.GradientTransformation, **options: Any) -> TrainState:
     """Shapes and types of `create`'s state, for restoring one without making it first."""
-    variables = jax.eval_shape(model.init, jax.random.key(0), _images(model))
-    return jax.eval_shape(lambda given: begin(given, optimizer, **options), variables)
+    begun = lambda given: begin(given, optimizer, **options)
+    return jax.eval_shape(begun, variable_shapes(model))
 
 
 def _images(model: Network) -> jax.ShapeDtypeStruct:

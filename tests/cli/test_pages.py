@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxnuc.config import pages
+from jaxnuc.config import default, pages
 from jaxnuc.config.pages import load
 
 
@@ -102,3 +102,29 @@ def test_every_page_takes_no_other_argument_than_its_own():
     for name in pages.CONFIGURATIONS.paths():
         with pytest.raises(ValueError, match=r"takes no arguments|unknown argument"):
             load(f"{name}:nonsense=1", {})
+
+
+def test_another_source_drops_the_arguments_of_the_former(caplog):
+    with caplog.at_level("INFO"):
+        given = {"data.source.images": "pictures", "data.source.name": "folder"}
+        assert load("quickstart", given).data.source.to_dict() == {
+            "name": "folder",
+            "images": "pictures",
+        }
+    (line,) = caplog.messages
+    assert line == "--config.data.source.name=folder: dropped of the former source: ['size']"
+    same = load("quickstart", {"data.source.name": "synthetic"}).data.source
+    assert same.to_dict() == {"name": "synthetic", "size": 128}
+
+
+def test_finetune_goes_on_with_the_network_of_a_run(a_run):
+    given = {"weights.file": str(a_run), "data.root": "cells", "model.norm": "group"}
+    config, run = load("finetune", given), default()
+    assert config.model.to_dict() == {**run.model.to_dict(), "norm": "group"}
+    assert config.representation == run.representation
+    assert config.data.transforms == run.data.transforms
+    assert (config.data.source.name, config.data.root) == ("folder", "cells")
+    with pytest.raises(ValueError, match=r"give --config\.weights\.file=WORKDIR"):
+        load("finetune", {})
+    with pytest.raises(FileNotFoundError, match="neither a workdir"):
+        load("finetune", {"weights.file": str(a_run.parent / "none")})

@@ -16,6 +16,7 @@ from jaxnuc.data.inspection import Inspection, inspect, report
 from jaxnuc.data.sample_checks import check_sample
 from jaxnuc.data.sources import folder
 from jaxnuc.data.splits import open_splits
+from jaxnuc.data.synthetic import generate
 from jaxnuc.labels import label_set
 
 CUT = label_set("nucls")  # Non-Tumor, Tumor
@@ -386,3 +387,28 @@ def test_real_images(shared_data, tmp_path, capsys):
     assert summary["nuclei"] == sum(name.endswith(".png") for name in masks)
     sizes = Counter(Image.open(io.BytesIO(image)).size for image in images)
     assert summary["sizes"] == {f"{h} x {w}": number for (w, h), number in sizes.items()}
+
+
+def test_nearly_the_same_image_in_two_splits_is_noted(tmp_path):
+    """Copies in JPEG, brighter and both are found, and different images are not."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "test"):
+        for folder_name in ("images", "labels"):
+            (tmp_path / split / folder_name).mkdir(parents=True)
+    for k in range(6):
+        image = generate(k, size=96, style="he").image
+        Image.fromarray(image).save(tmp_path / "train" / "images" / f"a{k}.png")
+        bright = np.clip(image * 1.1 + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
+        other = generate(50 + k, size=96, style="he").image
+        copied = (image, bright, bright, other, other, other)[k]
+        suffix, options = (("jpg", {"quality": 60}), ("png", {}), ("jpg", {}))[k % 3]
+        path = tmp_path / "test" / "images" / f"b{k}.{suffix}"
+        Image.fromarray(copied).save(path, **options)
+        for split, name in (("train", f"a{k}"), ("test", f"b{k}")):
+            labels = np.zeros((96, 96), np.uint8)
+            Image.fromarray(labels).save(tmp_path / split / "labels" / f"{name}.png")
+    splits = {split: folder.Source(tmp_path, split) for split in ("train", "test")}
+    notes = [p for p in inspect(splits).problems if p.kind.startswith("nearly")]
+    assert [(p.image, p.text.split(" (")[0]) for p in notes] == [
+        (f"test/b{k}", f"nearly the same as train/a{k}") for k in range(3)
+    ]

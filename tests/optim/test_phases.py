@@ -141,11 +141,37 @@ def test_a_plateau_stays():
         np.testing.assert_allclose(step, -0.05 * GRADIENTS[k][name]["kernel"], rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("section", SECTIONS, ids=lambda s: s["name"])
+def test_what_weights_gave_learns_slower_and_later(section):
+    """As if its updates were divided by four, and those before the fifth left out."""
+    taken = [True, True, False, True]  # leaves in alphabetical order: all but encoder/conv/kernel
+    plain = make(section)
+    slow = make({**section, "taken_rate": 0.25})
+    state = optim.mark_taken(slow.init(PARAMS), taken)
+    expected, _ = plain.update(GRADIENTS[0], plain.init(PARAMS), PARAMS, value=1.0)
+    found, _ = slow.update(GRADIENTS[0], state, PARAMS, value=1.0)
+    for k, (a, b) in enumerate(zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True)):
+        np.testing.assert_array_equal(a, b * (0.25 if taken[k] else 1))
+
+    late = make({**section, "taken_rate": 0.25, "taken_frozen_until": f"{UNTIL} steps"})
+    found, _ = run(late, PARAMS, GRADIENTS, optim.mark_taken(late.init(PARAMS), taken))
+    pattern = "(?!encoder/conv/kernel).*"
+    frozen = make({**section, "frozen": pattern, "frozen_until": f"{UNTIL} steps"})
+    whole, _ = run(frozen, PARAMS, GRADIENTS)
+    assert_same(found[: UNTIL + 1], whole[: UNTIL + 1])
+    step, full = (jax.tree.map(lambda a, b: a - b, x[UNTIL + 1], x[UNTIL]) for x in (found, whole))
+    for k, (a, b) in enumerate(zip(jax.tree.leaves(step), jax.tree.leaves(full), strict=True)):
+        np.testing.assert_allclose(a, b * (0.25 if taken[k] else 1), rtol=1e-4, atol=1e-6)
+
+
 @pytest.mark.parametrize(
     ("section", "message"),
     [
         ({"frozen": "encoder"}, "need each other"),
         ({"frozen_until": "1 steps"}, "need each other"),
+        ({**FROZEN, "taken_frozen_until": "1 steps"}, "leave one of them out"),
+        ({"taken_frozen_until": "0 steps"}, "taken_frozen_until is 0 steps; it must be at least"),
+        ({"taken_rate": -1.0}, "must be 0 or more"),
         ({"frozen": "(", "frozen_until": "1 steps"}, "no regular expression"),
         ({"frozen": ".*", "frozen_until": "0 steps"}, "must be at least one"),
         (

@@ -70,7 +70,6 @@ def test_plateau_lowers_the_rate_when_nothing_gets_better():
     ("section", "message"),
     [
         ({"name": "cosin"}, "did you mean 'cosine'"),
-        ({"name": "cosine", "warmup": "10 steps"}, "is 10 steps of 10 in all"),
         ({"name": "step", "every": "0 steps"}, "schedule.every='0 steps' must be at least one"),
         ({"name": "step", "every": "1 steps", "restart": "0 steps"}, "schedule.restart='0 steps'"),
     ],
@@ -78,3 +77,16 @@ def test_plateau_lowers_the_rate_when_nothing_gets_better():
 def test_errors(section, message):
     with pytest.raises(ValueError, match=message):
         optim.SCHEDULES.build(section).rate(1, TrainingLength(10))
+
+
+def test_a_warmup_as_long_as_the_training_is_a_tenth_of_it(caplog):
+    with caplog.at_level("INFO"):
+        rates = [
+            optim.SCHEDULES.build({"name": "cosine", "warmup": warmup}).rate(1, TrainingLength(20))
+            for warmup in ("20 steps", "2 steps")
+        ]
+    assert caplog.messages == [
+        "schedule.warmup='20 steps' is 20 steps of 20 in all; shortened to 2"
+    ]
+    for step in range(21):
+        assert rates[0](step) == rates[1](step)
