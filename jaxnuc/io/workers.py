@@ -13,6 +13,9 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
+# Tasks of a worker that are under way or wait: at least, and while all are small, at most.
+_FEW, _MANY, _MOST_BYTES = 2, 6, 2**28
+
 
 def cores() -> int:
     """The cores that this process may use, which on shared machines are fewer than there are."""
@@ -22,19 +25,23 @@ def cores() -> int:
 
 
 def ordered_map(
-    function: Callable[..., T], tasks: Iterable[tuple[Any, ...]], workers: int, ahead: int = 2
+    function: Callable[..., T],
+    tasks: Iterable[tuple[Any, ...]],
+    workers: int,
+    size: Callable[..., int] | None = None,
 ) -> Iterator[T]:
     """Calls a function on every task, in worker processes, and yields the results in order.
 
-    Tasks are taken one by one as workers get free: at most `ahead` per worker are under way or
-    wait, so that memory is bounded however slow the function is. The processes are spawned (a
-    second or two), hence a script that calls this does so below `if __name__ == "__main__":`.
+    Tasks are taken one by one as workers get free. Two per worker are under way or wait, or up to
+    six while all of them have no more than 256 MiB, so that memory is bounded however slow the
+    function is. The processes are spawned (a second or two), hence a script that calls this does so
+    below `if __name__ == "__main__":`.
 
     Args:
       function: picklable; called as `function(*task)`.
       tasks: arguments, picklable; taken in the calling process, while the workers work.
       workers: number of processes; 0 calls the function here.
-      ahead: tasks for each worker that are under way or wait.
+      size: bytes of a task, of the same arguments; None: unknown.
 
     Yields:
       The results, in the order of the tasks, the same whatever the number of workers.
@@ -51,18 +58,22 @@ def ordered_map(
         return
     spawn = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=follow_parent)
-    waiting: deque[Future[T]] = deque()
+    waiting: deque[tuple[Future[T], int]] = deque()  # with their bytes
     try:
         for task in tasks:
-            waiting.append(executor.submit(function, *task))
-            if len(waiting) >= ahead * workers:
-                yield waiting.popleft().result()
+            taken = _MOST_BYTES if size is None else size(*task)
+            waiting.append((executor.submit(function, *task), taken))
+            while len(waiting) >= _FEW * workers and (
+                len(waiting) >= _MANY * workers or sum(each for _, each in waiting) > _MOST_BYTES
+            ):
+                yield waiting.popleft()[0].result()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()[0].result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"one of {workers} worker processes died, perhaps for want of memory; try fewer "
-            "workers, or 0 to see its error here"
+            f"one of {workers} worker processes died: for want of memory, or because a script "
+            'calls this outside of `if __name__ == "__main__":`; try fewer workers, or 0 to see '
+            "its error here"
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)

@@ -98,7 +98,8 @@ class Comparison(NamedTuple):
     def figures(self) -> tuple[str, str, str]:
         """Both figures, and their difference with its interval, rounded to what that supports."""
         n = decimals(self.low, self.high)
-        interval = f"{self.difference:+.{n}f} [{self.low:+.{n}f}, {self.high:+.{n}f}]"
+        difference = round(self.difference, n) + 0.0  # no -0.00
+        interval = f"{difference:+.{n}f} [{self.low:+.{n}f}, {self.high:+.{n}f}]"
         return f"{self.first:.{n}f}", f"{self.second:.{n}f}", interval
 
 

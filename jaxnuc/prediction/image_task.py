@@ -1,9 +1,9 @@
 """One image of a prediction: what it is, what an earlier run has left of it, and its files."""
 
-import functools
 import json
 import logging
 import shutil
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -316,9 +316,13 @@ def _at_model_resolution(image: LargeImage, task: ImageTask) -> tuple[LargeImage
     return image, mpp
 
 
-@functools.cache
+_warned = threading.Lock()  # held for good once it is said: threads open images
+
+
 def _warn_that_mpp_is_not_used() -> None:
     """Warns once, not for every image."""
+    if not _warned.acquire(blocking=False):
+        return
     logger.warning(
         "the model does not say for how many microns per pixel it was trained (data.mpp=0): pixels "
         "are taken as they are; give --model-mpp to have images resampled"

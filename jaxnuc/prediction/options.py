@@ -85,8 +85,8 @@ class ProcessOptions:
 
     Attributes:
       batch_size: patches that the devices take at once.
-      workers: processes that decode; 0: this one; None: one for each core that this process may
-        use but one, 8 at most.
+      workers: processes that decode, and write the files of many small images; 0: this one; None:
+        one for each core that this process may use but one, 8 at most.
       shard: (i, n): do the i-th of n parts of each image, from 1, and write no files of nuclei;
         a run without a shard joins them, in the same folder or by `merge`, and does what is
         missing.

@@ -27,10 +27,10 @@ class PartialResults:
         outputs: Collection[Path] = (),
         replaceable: Collection[Path] = (),
     ) -> None:
-        """Starts, or resumes where the folder has rows of the same settings.
+        """Resumes where the folder has rows of the same settings; `begin` makes a new one.
 
         Args:
-          folder: of the rows, made where it is missing.
+          folder: of the rows.
           settings: on which they depend.
           outputs: files that will be written from all rows. The folder remembers them: a run that
             was killed while it wrote them may have left some.
@@ -41,22 +41,41 @@ class PartialResults:
           FileExistsError: an output exists that is neither replaceable nor remembered.
         """
         self.folder, self.settings = folder, dict(settings)
-        settings_file, outputs_file = folder / SETTINGS, folder / _OUTPUTS
-        if settings_file.is_file():
-            check_same(self.settings, json.loads(settings_file.read_text()), str(folder))
-        remembered = set(json.loads(outputs_file.read_text())) if outputs_file.is_file() else set()
-        names = {path.name for path in outputs}
-        free = remembered | {path.name for path in replaceable}
+        self._names, self._begun = {path.name for path in outputs}, False
+        self._check_settings()
+        free = self._remembered() | {path.name for path in replaceable}
         for path in outputs:
             if path.exists() and path.name not in free:
                 raise FileExistsError(
                     f"{path} exists; replace it with --overwrite, or move it away"
                 )
-        folder.mkdir(parents=True, exist_ok=True)
-        if not names <= remembered:  # a shard leaves this to the run that joins
-            replace_file(outputs_file, json.dumps(sorted(names | remembered)).encode())
-        if not settings_file.is_file():
-            replace_file(settings_file, json.dumps(self.settings, indent=2).encode())
+
+    def begin(self) -> None:
+        """Makes the folder, with the settings and the names of the outputs; `save` does so too.
+
+        Raises:
+          ValueError: another process has made it meanwhile, with other settings.
+        """
+        if self._begun:
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._check_settings()
+        remembered = self._remembered()
+        if not self._names <= remembered:  # a shard leaves this to the run that joins
+            names = sorted(self._names | remembered)
+            replace_file(self.folder / _OUTPUTS, json.dumps(names).encode())
+        if not (self.folder / SETTINGS).is_file():
+            replace_file(self.folder / SETTINGS, json.dumps(self.settings, indent=2).encode())
+        self._begun = True
+
+    def _check_settings(self) -> None:
+        path = self.folder / SETTINGS
+        if path.is_file():
+            check_same(self.settings, json.loads(path.read_text()), str(self.folder))
+
+    def _remembered(self) -> set[str]:
+        path = self.folder / _OUTPUTS
+        return set(json.loads(path.read_text())) if path.is_file() else set()
 
     def missing(self, rows: Iterable[int]) -> list[int]:
         """The rows that are not done yet."""
@@ -64,11 +83,13 @@ class PartialResults:
 
     def save(self, row: Row) -> None:
         """Saves a row."""
+        self.begin()
         row.nuclei.save(self._path("row", row.row))
 
     def save_damage(self, row: int, damage: Sequence[str]) -> None:
         """Saves descriptions of the corrupt regions that were met up to a row, before `save`."""
         if damage:
+            self.begin()
             replace_file(self.folder / f"damage_{row:06d}.json", json.dumps(damage).encode())
 
     def merge(self, other: Path) -> None:
@@ -82,6 +103,7 @@ class PartialResults:
                 f"{other} has no {SETTINGS}; expected the folder of a run with --shard"
             )
         check_same(self.settings, json.loads((other / SETTINGS).read_text()), str(other))
+        self.begin()
         for pattern in ("damage_*.json", "row_*.npz"):  # in this order: a row file marks it as done
             for path in sorted(other.glob(pattern)):
                 copy = self.folder / path.name

@@ -71,6 +71,9 @@ def predict(
     `summary.csv` and `index.html` of all images in the folder. Where the images lie in the output
     folder, pictures that were written for an image are not taken for images.
 
+    Slides, and folders of 32 images and more, are decoded by other processes: a script calls this
+    below `if __name__ == "__main__":`, or with `workers=0`.
+
     Args:
       inputs: image files, folders of them, or patterns.
       predictor: from `jaxnuc.load`.
@@ -128,6 +131,7 @@ def _predict_image(task: ImageTask, runner: BatchRunner) -> dict[str, Any] | Non
         if summary := opened.finished():
             return summary
         parts = opened.start()
+        parts.begin()
         rows = opened.missing(parts)
         start, before = time.perf_counter(), dict(runner.seconds)
         if rows:

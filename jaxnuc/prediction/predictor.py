@@ -162,7 +162,7 @@ class Predictor:
         members = self.members(pixels)
         compared = members if self.agreement else ()
         found = decode(self.average.average(members), pixels.shape[:2], compared)
-        return Segmentation.of(found, pixels, decode.class_names)
+        return Segmentation.of(found, pixels, decode.class_names, decode.colors)
 
 
 def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:

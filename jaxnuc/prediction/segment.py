@@ -69,7 +69,8 @@ def segment(
         masks=table.masks,
         agreement=table.agreement,
     )
-    return Segmentation.of(found, pixels, predictor.decode.class_names)
+    decoder = predictor.decode
+    return Segmentation.of(found, pixels, decoder.class_names, decoder.colors)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from jaxnuc.metrics.rows import html_table
 from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.outputs.palette import Color
 from jaxnuc.postprocess.masks import masks_of
 from jaxnuc.reports import pictures
 from jaxnuc.reports.page import Html, element
@@ -20,31 +21,38 @@ class Segmentation(Nuclei):
     Attributes:
       image: (H, W, 3) uint8, None where it is not known, as after `_replace`.
       class_names: the background first; None where no classes are predicted.
+      colors: of the classes, as `Scene` takes them.
     """
 
     image: np.ndarray | None = None
     class_names: tuple[str, ...] | None = None
+    colors: tuple[Color | None, ...] | None = None
 
     @classmethod
     def of(
-        cls, nuclei: Nuclei, image: np.ndarray, class_names: tuple[str, ...] | None
+        cls,
+        nuclei: Nuclei,
+        image: np.ndarray,
+        class_names: tuple[str, ...] | None,
+        colors: tuple[Color | None, ...] | None = None,
     ) -> "Segmentation":
-        """The same nuclei with their image and the names of their classes."""
+        """The same nuclei with their image, and the names and colors of their classes."""
         found = cls(*nuclei)
-        found.image, found.class_names = image, class_names
+        found.image, found.class_names, found.colors = image, class_names, colors
         return found
 
-    def _repr_png_(self) -> bytes | None:
+    def png(self) -> bytes | None:
+        """A picture of the image with the outlines of the nuclei; None without the image."""
         if self.image is None:
             return None
         masks = masks_of(self.instances)[1] if self.masks is None else self.masks
         table = NucleiTable(masks, self.scores, self.classes)
         height, width = self.instances.shape
-        scene = Scene("the image", (height, width), class_names=self.class_names)
+        scene = Scene("", (height, width), class_names=self.class_names, colors=self.colors)
         return pictures.png(pictures.outlined_picture([table], scene, self.image, SIDE))
 
     def _repr_html_(self) -> str:
-        picture = self._repr_png_()
+        picture = self.png()
         shown = []
         if picture is not None:
             words = f"The image with the outlines of {len(self.scores):,} nuclei"

@@ -1,7 +1,6 @@
 """Many small images: those of one shape share batches, and files are written by other processes."""
 
 import logging
-import multiprocessing
 import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
@@ -21,9 +20,6 @@ from jaxnuc.prediction.stitching import gather
 from jaxnuc.prediction.stream import READERS, PatchReader, Row
 from jaxnuc.prediction.symmetries import Maps
 from jaxnuc.prediction.tiles import Tile
-
-# Tiles that wait for a worker: some take long to decode, and the network goes on meanwhile.
-AHEAD = 6
 
 
 def predict_small_images(
@@ -56,21 +52,18 @@ def predict_small_images(
             for patch, pixels in each.patches:
                 yield (number, patch), pixels
 
-    def tiles() -> Iterator[tuple[ImageTask, float, Tile, Maps, Sequence[Maps]]]:
+    def tiles() -> Iterator[tuple[ImageTask, Tile, Maps, Sequence[Maps]]]:
         of_image: dict[int, list[tuple[Patch, Maps, tuple[Maps, ...]]]] = defaultdict(list)
-        start = time.perf_counter()
         for (number, patch), maps, members in runner(patches()):
             of_image[number].append((patch, maps, members))
             if patch.last:
                 grid = runner.predictor.decode.grid
                 ((tile, whole, each_member),) = assemble(of_image.pop(number), grid)
-                seconds = time.perf_counter() - start
                 numbers.append(number)
-                yield tasks[number], seconds, tile, whole, each_member
-                start = time.perf_counter()
+                yield tasks[number], tile, whole, each_member
 
     workers = tasks[0].options.processes.decoders
-    for outcome in ordered_map(_complete, tiles(), workers, AHEAD):
+    for outcome in ordered_map(_complete, tiles(), workers, _size):
         if outcome.summary is not None:
             warn(outcome.summary)
         yield numbers.pop(0), outcome
@@ -82,7 +75,10 @@ def predict_small_images(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image with its patches, or its outcome; or none of them: it has several tiles."""
+    """An image with its patches, or its outcome, or neither: then it is done by itself.
+
+    That is an image of several tiles, or one whose only tile has been decoded already.
+    """
 
     outcome: Outcome | None
     patches: Sequence[tuple[Patch, np.ndarray]]
@@ -107,24 +103,28 @@ def _prepare(task: ImageTask, predictor: Predictor) -> _Prepared:
             return None
 
     outcome = attempt(task, read)
-    finished = outcome.summary is not None or outcome.reason
-    return _Prepared(outcome if finished else None, patches)
+    if outcome.summary is not None or outcome.reason:
+        return _Prepared(outcome, ())
+    return _Prepared(None, patches)
 
 
-def _complete(
-    task: ImageTask, seconds: float, tile: Tile, maps: Maps, members: Sequence[Maps]
-) -> Outcome:
+def _size(task: ImageTask, tile: Tile, maps: Maps, members: Sequence[Maps]) -> int:
+    """Bytes of the maps."""
+    return sum(values.nbytes for each in (maps, *members) for values in each.values())
+
+
+def _complete(task: ImageTask, tile: Tile, maps: Maps, members: Sequence[Maps]) -> Outcome:
     """Decodes the only tile of an image and writes the files, in a process of its own."""
-    if multiprocessing.parent_process() is not None:
-        logging.disable(logging.WARNING)  # the process that read the image has warned
+    logging.disable(logging.WARNING)  # the process that read the image has warned
 
     def complete(task: ImageTask) -> dict[str, Any]:
         with task.open() as opened:
-            opened.finished()
+            opened.finished()  # it is not: but some of its files may be there, and are kept
             parts, start = opened.resume(), time.perf_counter()
             _, nuclei = decode_tile(task.decoder, tile, maps, members)
             parts.save(Row(0, gather([(tile, nuclei)])))
             decoding = time.perf_counter() - start
-            return opened.complete(parts, {"network": seconds, "decoding": decoding})
+            # The network sees several images at once: no time of it is that of one.
+            return opened.complete(parts, {"decoding": decoding})
 
     return attempt(task, complete)

@@ -98,7 +98,7 @@ def _table(images: Sequence[ImageOfRun]) -> Html:
 
 
 def _has_microns(image: ImageOfRun) -> bool:
-    return not image.figures or image.figures["median_area_um2"] is not None
+    return not image.figures or image.figures["mpp"] is not None
 
 
 def _picture(image: ImageOfRun) -> Html:

@@ -36,8 +36,10 @@ def test_the_results_are_the_same_whatever_the_number_of_workers():
     assert os.getpid() not in {pid for _, pid in there}
 
 
-@pytest.mark.parametrize(("workers", "ahead"), [(0, 1), (2, 4)])
-def test_tasks_are_taken_only_as_they_are_needed(workers, ahead):
+@pytest.mark.parametrize(
+    ("workers", "size", "ahead"), [(0, None, 1), (2, None, 4), (2, 2**27, 4), (2, 1000, 12)]
+)
+def test_tasks_are_taken_only_as_they_are_needed(workers, size, ahead):
     taken = 0
 
     def tasks():
@@ -46,8 +48,10 @@ def test_tasks_are_taken_only_as_they_are_needed(workers, ahead):
             taken += 1
             yield (i,)
 
-    for done, _ in enumerate(ordered_map(square, tasks(), workers)):
-        assert taken <= done + ahead
+    most = 0
+    for done, _ in enumerate(ordered_map(square, tasks(), workers, size and (lambda _: size))):
+        most = max(most, taken - done)
+    assert most == ahead  # as many as are known to fit in memory
 
 
 @pytest.mark.parametrize("workers", [0, 1])

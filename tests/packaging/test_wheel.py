@@ -256,7 +256,7 @@ def test_a_type_checker_sees_the_types(installed, tmp_path):
     )
     revealed = re.findall(r'Revealed type is "(.*)"', done.stdout)
     assert revealed[0].startswith("jaxnuc.prediction."), done.stdout
-    assert "fallback=jaxnuc.representations." in revealed[1]  # a named tuple
+    assert "fallback=jaxnuc.prediction.segmentation." in revealed[1]  # a named tuple
     assert "-> jaxnuc.metrics." in revealed[2]
     assert "flax" in revealed[3] or "jaxnuc.models" in revealed[3]
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]

@@ -89,3 +89,21 @@ def test_many_images_are_those_that_are_done_one_by_one(
                 del summary["date"]
             assert one == two
     assert json.loads((together / "damaged.json").read_text())["corrupt"]
+
+
+def test_a_run_that_is_stopped_leaves_nothing_of_images_without_a_result(
+    tmp_path, monkeypatch, bright, blobs
+):
+    for k in range(4):
+        imsave(tmp_path / f"{k}.png", blobs((60, 60), seed=k)[0], check_contrast=False)
+    monkeypatch.setattr("jaxnuc.prediction.predict.MANY", 2)
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("jaxnuc.prediction.small_images.ordered_map", stopped)
+        patched.setattr("jaxnuc.prediction.small_images.assemble", stopped)
+        with pytest.raises(KeyboardInterrupt):
+            predict([tmp_path], bright(), tmp_path / "out", OPTIONS.replace(workers=1))
+    assert not list((tmp_path / "out").glob("*.parts"))

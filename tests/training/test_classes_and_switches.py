@@ -14,6 +14,7 @@ from jaxnuc.data.sample import Sample, Source
 from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
 from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.labels import LabelSet, LabelTree
+from jaxnuc.metrics.confidence import Interval
 from jaxnuc.prediction.predictor import load
 from jaxnuc.run.checkpoints import find, read_label_sets
 from jaxnuc.run.log import read_log
@@ -130,7 +131,8 @@ def test_several_data_sets_in_one_table(tiny, packed, tmp_path, capsys):
         assert label in printed.splitlines()[0]
         figure = expected["dice_image_mean"]
         assert float(rows[label, "dice_image_mean"]["value"]) == figure
-        assert f"{figure:.4f} [" in next(x for x in printed.splitlines() if "dice image" in x)
+        shown = Interval(figure, *report["intervals"]["dice_image_mean"], 0.95)
+        assert str(shown) in next(x for x in printed.splitlines() if "dice image" in x)
 
 
 def test_validation_knows_the_classes_of_a_label_set(tiny, packed, tmp_path):
