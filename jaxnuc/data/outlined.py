@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -50,12 +51,17 @@ class Reading:
 
     def __post_init__(self) -> None:
         check_known("label_from", self.label_from, (*LABEL_FROM, "masks"))
+        for key in ("format", "convention"):
+            if not isinstance(getattr(self, key), str):
+                raise ValueError(f"{key}={getattr(self, key)!r}: a name is expected")
         if self.convention:
             check_convention(self.convention)
-        if not 0 < self.scale < np.inf:
+        if not isinstance(self.scale, Real) or not 0 < self.scale < np.inf:
             raise ValueError(f"scale={self.scale!r}: pixels per unit are a positive number")
         if self.origin is not None and not (
-            len(self.origin) == 2 and np.isfinite(np.asarray(self.origin, float)).all()
+            isinstance(self.origin, Sequence | np.ndarray)
+            and len(self.origin) == 2
+            and all(isinstance(each, Real) and np.isfinite(each) for each in self.origin)
         ):
             raise ValueError(f"origin={self.origin!r}: two numbers (x, y) are expected")
 
@@ -135,7 +141,7 @@ def _check_place(
     if found.size is None or found.size == shape or placed:
         return
     factors = [own / drawn for own, drawn in zip(shape, found.size, strict=True)]
-    same = abs(factors[0] / factors[1] - 1) < 0.01
+    same = abs(factors[0] / factors[1] - 1) < 0.01 and f"{factors[0]:.4g}" != "1"
     raise ValueError(
         f"{where}: annotations of an image of {found.size} pixels, the image has {shape}; "
         + (
@@ -153,7 +159,8 @@ def _placed(one: Shape, reading: Reading, convention: str, where: str) -> Shape:
     if isinstance(one, Pieces):
         parts = (_placed(part, reading, convention, where) for part in one.parts)
         return Pieces(tuple(part for part in parts if not isinstance(part, Pieces)))
-    origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
+    origin = np.asarray((0, 0) if reading.origin is None else reading.origin, float)
+    scale = reading.scale
     if isinstance(one, Polygon) and convention != "pixel_centers":
         one = pixels_of(one, convention, where)  # by the pixels of what it was drawn on
     if isinstance(one, Polygon):

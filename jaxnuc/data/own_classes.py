@@ -145,23 +145,22 @@ def _parsed(text: bytes, where: str) -> dict[str, Any]:
     for key, value in found.items():
         check_known(f"key in {where}:", key, _KEYS)
         if key != "classes":
-            _check_list(value, f"{where}: {key!r}")
+            found[key] = _names(value, f"{where}: {key!r}")
     classes = found.get("classes", {})
     if isinstance(classes, list):
-        _check_list(classes, f"{where}: 'classes'")
-        classes = dict.fromkeys(classes)
+        classes = dict.fromkeys(_names(classes, f"{where}: 'classes'"))
     if not isinstance(classes, dict):
         raise ValueError(f"{where}: 'classes' is {classes!r:.40}; expected a class on each line")
     found["classes"] = {}
     for title, about in classes.items():
         at = f"{where}: class {title!r}"
         about = about or {}
-        if not isinstance(title, str) or not isinstance(about, dict):
+        if not _is_name(title) or not isinstance(about, dict):
             raise ValueError(f"{at} is {about!r:.40}; expected NAME: {{from: [...]}}")
         for key in about:
             check_known(f"key of {at}:", key, _CLASS_KEYS)
         if "from" in about:
-            _check_list(about["from"], f"{at}: 'from'")
+            about["from"] = _names(about["from"], f"{at}: 'from'")
         color = about.get("color", [0, 0, 0])
         if not (
             isinstance(color, list)
@@ -169,13 +168,21 @@ def _parsed(text: bytes, where: str) -> dict[str, Any]:
             and all(type(each) is int and 0 <= each <= 255 for each in color)
         ):
             raise ValueError(f"{at}: 'color' is {color!r:.40}; expected [red, green, blue] to 255")
-        found["classes"][title] = about
+        if str(title) in found["classes"]:
+            raise ValueError(f"{at} is there twice, as a number and as text; keep one")
+        found["classes"][str(title)] = about
     return found
 
 
-def _check_list(value: Any, at: str) -> None:
-    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+def _names(value: Any, at: str) -> list[str]:
+    """A list of names; numbers, which YAML makes of the classes of HoVer-Net, become text."""
+    if not isinstance(value, list) or not all(map(_is_name, value)):
         raise ValueError(f"{at} is {value!r:.60}; expected a list of names, such as [unsure]")
+    return [str(each) for each in value]
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str | int) and not isinstance(value, bool)
 
 
 def _take(taken: dict[str, str], name: str, by: str, where: str) -> None:

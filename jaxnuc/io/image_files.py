@@ -33,7 +33,8 @@ _KINDS = {
 # Only these are opened: Pillow knows dozens of formats, some of which start other programs.
 _READERS = {"PNG": PngImageFile, "JPEG": jpeg_factory, "BMP": BmpImageFile, "TIFF": TiffImageFile}
 MOST_PIXELS = 2**29  # of an image that is decoded whole: 1.6 GB as RGB
-_LOSSY_SUFFIXES = (".jpg", ".jpeg")
+LOSSY_SUFFIXES = (".jpg", ".jpeg")
+_JUNK = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
 _TIFFFILE_CODECS = {
     tifffile.COMPRESSION.NONE,
@@ -91,13 +92,13 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 
 def is_junk(name: str) -> bool:
-    """Whether a path is what operating systems leave behind: `__MACOSX`, `._x`, `.DS_Store`.
+    """Whether a path is what operating systems leave behind, such as `__MACOSX` and `Thumbs.db`.
 
     >>> is_junk("__MACOSX/a/._1.png"), is_junk("a/.DS_Store"), is_junk("a/1.png")
     (True, True, False)
     """
     parts = PurePosixPath(name).parts
-    return any(p == "__MACOSX" or p.startswith("._") or p == ".DS_Store" for p in parts)
+    return any(p.startswith("._") or p.lower() in _JUNK for p in parts)
 
 
 def decode(data: bytes, where: str) -> np.ndarray:
@@ -122,7 +123,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
         return decode_npy(data, where)
     with _errors(where):
         kind, bits, stored = _kind(data), 8, None
-        if kind == "JPEG" and suffix not in _LOSSY_SUFFIXES:
+        if kind == "JPEG" and suffix not in LOSSY_SUFFIXES:
             raise Refused(f"a JPEG in a {suffix} file; it has other numbers than the original")
         if kind == "TIFF":
             with tifffile.TiffFile(io.BytesIO(data)) as tiff:

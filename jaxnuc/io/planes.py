@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Literal
 
 import numpy as np
@@ -37,8 +38,13 @@ class Planes:
                 f"{len(self.channel)} channels {self.channel}; give one, or three for red, green "
                 "and blue"
             )
-        if isinstance(self.z, str) and self.z not in ("max", "best"):
+        for each in self.channel:
+            if not isinstance(each, str | Integral):
+                raise ValueError(f"channel={each!r}: a channel is a name or a number from 0")
+        if self.z not in ("max", "best") and not isinstance(self.z, Integral | None):
             raise ValueError(f"z={self.z!r}; it is a number from 0, 'max' or 'best'")
+        if not isinstance(self.time, Integral | None):
+            raise ValueError(f"time={self.time!r}; it is a number from 0")
 
     def choose(
         self, sides: Mapping[str, int], names: Sequence[str], where: str, rgb: bool

@@ -13,7 +13,10 @@ from PIL import Image
 from jaxnuc.cli.main import main
 from jaxnuc.data import Sample, sources
 from jaxnuc.data import Source as AnySource
+from jaxnuc.data.outlined import Reading, annotation_of
+from jaxnuc.data.own_classes import OwnClasses
 from jaxnuc.data.sources.folder import Source
+from jaxnuc.io.annotations import ImageAnnotations
 from jaxnuc.labels import NUCLEI, LabelSet, label_set
 from jaxnuc.outputs import Scene
 
@@ -236,6 +239,9 @@ def test_other_units_and_other_levels(annotated):
         annotated(coco("a.png", image=(40, 60)))[0]
     with pytest.raises(ValueError, match="do not belong together"):
         annotated(coco("a.png", image=(40, 30)))[0]
+    nearly = ImageAnnotations((), size=(1000, 1000))
+    with pytest.raises(ValueError, match="do not belong together"):  # no scale=1
+        annotation_of(nearly, (1000, 1001), Reading(), OwnClasses(), "f")
     # Contours through the centers of border pixels, at 40x, one of them outside.
     contours = box(4, 2, 17, 13), box(100, 20, 110, 30)
     hovernet = {"nuc": {str(k): {"contour": each, "type": 1} for k, each in enumerate(contours)}}
@@ -244,7 +250,7 @@ def test_other_units_and_other_levels(annotated):
     found = annotated(hovernet, scale=0.5)[0]
     np.testing.assert_array_equal(found.instances, expected)
     assert found.meta["outside_regions"] == 1
-    part = annotated(hovernet, scale=0.5, origin=(2, -2))[0]
+    part = annotated(hovernet, scale=0.5, origin=np.array((2, -2)))[0]
     np.testing.assert_array_equal(part.instances[2:, :-2], expected[1:-1, 1:-1])
 
 
@@ -315,6 +321,108 @@ def test_files_that_do_not_match(tmp_path):
         Source(tmp_path, labels="annotations.json")
     with pytest.raises(ValueError, match=r"unknown argument of annotations: 'scael'.*'scale'"):
         Source(tmp_path, annotations={"scael": 2})
+
+
+def test_annotations_in_two_places_are_refused(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    write(tmp_path / "images" / "notes.json", "{}")
+    assert len(Source(tmp_path)) == 1
+    write(tmp_path / "images" / "a.geojson", geojson(SQUARE))
+    with pytest.raises(ValueError, match="both labels and images hold annotations; give labels="):
+        Source(tmp_path)
+    (tmp_path / "images" / "notes.json").unlink()
+    assert Source(tmp_path, labels="images")[0].instances.max() == 1
+
+
+def test_files_of_several_images_of_one_name(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    write(tmp_path / "annotations.json", coco("p/a.png", "q/a.png"))
+    with pytest.raises(ValueError, match=r"annotations\.json: 2 of its images are called 'a\.png'"):
+        Source(tmp_path)
+
+
+def test_masks_are_no_jpegs_and_no_other_files(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    masks(tmp_path / "masks" / "a")
+    for junk in ("Thumbs.db", "desktop.ini"):
+        (tmp_path / "masks" / "a" / junk).write_bytes(b"x")
+    np.testing.assert_array_equal(Source(tmp_path)[0].instances, LABELS)
+    for name, reason in (("3.jpg", "a JPEG, which changes"), ("3.txt", "no mask")):
+        save(tmp_path / "masks" / "a" / "3.png", np.uint8(LABELS > 0))
+        (tmp_path / "masks" / "a" / "3.png").rename(tmp_path / "masks" / "a" / name)
+        with pytest.raises(ValueError, match=rf"masks/a/{name}: {reason}"):
+            Source(tmp_path)[0]
+        (tmp_path / "masks" / "a" / name).unlink()
+
+
+def test_label_images_that_are_jpegs(tmp_path):
+    """Named where they are the only ones; pictures beside others are left aside."""
+    save(tmp_path / "a.png", IMAGE)
+    save(tmp_path / "a_masks.jpg", np.uint8(LABELS > 0))
+    with pytest.raises(ValueError, match=r"a_masks\.jpg: a JPEG, which changes"):
+        Source(tmp_path)
+    save(tmp_path / "labels" / "a.jpg", np.uint8(LABELS > 0))
+    (tmp_path / "a_masks.jpg").unlink()
+    with pytest.raises(ValueError, match=r"labels/a\.jpg: a JPEG, which changes"):
+        Source(tmp_path)
+    save(tmp_path / "a_masks.png", LABELS.astype(np.uint8))
+    assert Source(tmp_path)[0].instances.max() == 2
+
+
+@pytest.mark.parametrize("name", ["b.geojson", "b.ome.geojson", "b.ome.tif.geojson", "b.labels"])
+def test_the_name_of_an_ome_tiff(tmp_path, name):
+    save(tmp_path / "images" / "b.ome.tif", IMAGE)
+    if name == "b.labels":
+        save(tmp_path / "labels" / "b.labels.ome.tif", LABELS.astype(np.uint16))
+    else:
+        write(tmp_path / "labels" / name, geojson(*BOXES))
+    source = Source(tmp_path)
+    assert source.ids == ["b"]
+    np.testing.assert_array_equal(source[0].instances, LABELS)
+
+
+def test_files_without_nuclei(annotated):
+    for empty in ({}, "<annotations/>"):
+        assert not annotated(empty)[0].instances.any()
+
+
+def test_images_that_are_not_read_here(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "a.svs").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match=r"\*\.czi.*not \*\.svs: export what is annotated"):
+        Source(tmp_path)
+
+
+def test_zarr_in_a_zip(tmp_path):
+    save(tmp_path / "cells" / "images" / "a.png", IMAGE)
+    write(tmp_path / "cells" / "labels" / "a.zarr" / "zarr.json", "{}")
+    shutil.make_archive(str(tmp_path / "cells"), "zip", tmp_path / "cells")
+    with pytest.raises(ValueError, match=r"labels/a\.zarr: Zarr in a zip; unzip cells\.zip"):
+        Source(tmp_path / "cells.zip")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"annotations": {"scale": "0.5"}}, "scale='0.5': .*a positive number"),
+        ({"annotations": {"origin": 5}}, "origin=5: two numbers"),
+        ({"annotations": {"origin": ("left", 5)}}, r"origin=\('left', 5\): two numbers"),
+        ({"annotations": {"convention": 3}}, "convention=3: a name"),
+        ({"annotations": "components"}, "annotations='components': expected a dictionary"),
+        ({"planes": "DAPI"}, "planes='DAPI': expected a dictionary"),
+        ({"planes": {"channel": None}}, "channel=None: "),
+        ({"planes": {"channel": [0.5]}}, r"channel=0\.5: "),
+        ({"planes": {"z": 0.5}}, "z=0.5; it is a number"),
+        ({"planes": {"time": "1"}}, "time='1'; it is a number"),
+        ({"planes": {"image": "1"}}, "image='1': "),
+    ],
+)
+def test_arguments_of_another_type(tmp_path, arguments, message):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    write(tmp_path / "labels" / "a.json", geojson(*BOXES))
+    with pytest.raises(ValueError, match=message):
+        Source(tmp_path, **arguments)
 
 
 def test_splits_have_the_classes_of_all(tmp_path):
@@ -398,6 +506,19 @@ def test_what_is_wrong_with_classes_is_said(annotated, classes, message):
     with pytest.raises(ValueError, match=message) as error:
         annotated(geojson(**NAMED), classes)
     assert "classes.yaml" in str(error.value)
+
+
+def test_classes_by_number(annotated):
+    """As HoVer-Net's files have them, and YAML reads them."""
+    nuclei = {str(k): {"contour": ring, "type": k + 1} for k, ring in enumerate(BOXES)}
+    source = annotated({"nuc": nuclei}, "classes:\n  tumor: {from: [2]}\ndrop: [1]\n")
+    assert source.label_set.groups == ("tumor",)
+    assert source[0].meta["regions"] == 1
+    assert annotated({"nuc": nuclei}, "classes: [2, 1]").label_set.groups == ("2", "1")
+    with pytest.raises(ValueError, match="class '1' is there twice"):
+        annotated({"nuc": nuclei}, "classes: {1: , '1': }")
+    with pytest.raises(ValueError, match=r"'drop' is .True.; expected a list of names"):
+        annotated({"nuc": nuclei}, "classes: [2, 1]\ndrop: [yes]")
 
 
 def test_a_class_that_only_other_images_have(annotated):

@@ -34,6 +34,7 @@ from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.label_images import decode_labels, nuclei_of
 from jaxnuc.io.large_image import LargeImage
+from jaxnuc.io.listing import image_name
 from jaxnuc.io.opening import open_image
 from jaxnuc.io.pixel_size import check_mpp
 from jaxnuc.io.planes import Planes, Unchosen
@@ -83,11 +84,16 @@ class Source(RandomSplit):
     mpp: float | None = None
 
     def __post_init__(self) -> None:
+        for key, given in (("annotations", self.annotations), ("planes", self.planes)):
+            if not isinstance(given, Mapping | None):
+                raise ValueError(f"{key}={given!r}: expected a dictionary of arguments")
         chosen = dict(self.planes or {})
         for key in chosen:
             check_known("argument of planes:", key, ("channel", "z", "time", "image"))
         self._image, channel = chosen.pop("image", None), chosen.pop("channel", ())
-        channels = (channel,) if isinstance(channel, str | int) else tuple(channel)
+        if not isinstance(self._image, int | None):
+            raise ValueError(f"image={self._image!r}: it is a number from 0")
+        channels = tuple(channel) if isinstance(channel, list | tuple) else (channel,)
         self._planes = Planes(channels, **chosen)
         if self.mpp is not None:
             check_mpp(self.mpp)
@@ -113,7 +119,7 @@ class Source(RandomSplit):
         images = images_in(files, below, self.images)
         self.ignores = self.labels == ""
         if self.ignores:  # as its own label file, which is not read
-            return {file.stem: Pair(key, file, file) for key, file in images.items()}
+            return {image_name(file.name): Pair(key, file, file) for key, file in images.items()}
         labels = labels_in(files, below, images, self.labels)
         pairs = pairs_of(images, labels, self._outlines)
         self._check_used([pair.label for pair in pairs.values()])
@@ -181,6 +187,11 @@ class Source(RandomSplit):
                 check_size("a mask", one, shape, mask.where)
             return self._of_masks(stack, shape, file.where)
         if file.suffix == ".zarr":
+            if not file.files.path.is_dir():
+                raise ValueError(
+                    f"{file.where}: Zarr in a zip; unzip {file.files.path.name}, and give the "
+                    "folder"
+                )
             array = read_zarr_labels(file.files.path / file.name)
         else:
             array = decode_labels(file.read(), file.where)

@@ -28,7 +28,7 @@ class Reader(base.Reader):
             return False
         nuclei = content.get("nuc", content)
         return isinstance(nuclei, dict) and (
-            "nuc" in content or base.is_list_of(list(nuclei.values()), "contour")
+            content == {} or "nuc" in content or base.is_list_of(list(nuclei.values()), "contour")
         )
 
     def read(self, content: Any, where: str) -> tuple[ImageAnnotations, ...]:

@@ -18,20 +18,23 @@ class Reader(base.Reader):
     """Closed freehand outlines; the class is the title of the annotation.
 
     Coordinates become micrometers from the center of the slide, not of the image: where the image
-    lies, `placement` of the source has to say.
+    lies, `origin` of the source has to say.
     """
 
     title = "Hamamatsu's NDPA"
 
     def accepts(self, content: Any) -> bool:
-        return isinstance(content, Element) and content.find("ndpviewstate") is not None
+        return isinstance(content, Element) and (
+            content.find("ndpviewstate") is not None
+            or (content.tag == "annotations" and not len(content))
+        )
 
     def read(self, content: Any, where: str) -> tuple[ImageAnnotations, ...]:
         objects = tuple(
             _object(each, f"{where}: ndpviewstate {each.get('id', k)}")
             for k, each in enumerate(content.iterfind("ndpviewstate"))
         )
-        return (ImageAnnotations(objects, centered=True),)
+        return (ImageAnnotations(objects, centered=bool(objects)),)
 
 
 def _object(element: Element, at: str) -> Object:
