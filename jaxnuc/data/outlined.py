@@ -157,7 +157,8 @@ def _placed(one: Shape, reading: Reading, convention: str, where: str) -> Shape:
     if isinstance(one, Pieces):
         parts = (_placed(part, reading, convention, where) for part in one.parts)
         return Pieces(tuple(part for part in parts if not isinstance(part, Pieces)))
-    origin, scale = np.asarray(reading.origin or (0, 0), float), reading.scale
+    origin = np.asarray((0, 0) if reading.origin is None else reading.origin, float)
+    scale = reading.scale
     if isinstance(one, Polygon) and convention != "pixel_centers":
         one = pixels_of(one, convention, where)  # by the pixels of what it was drawn on
     if isinstance(one, Polygon):

@@ -168,6 +168,8 @@ def _parsed(text: bytes, where: str) -> dict[str, Any]:
             and all(type(each) is int and 0 <= each <= 255 for each in color)
         ):
             raise ValueError(f"{at}: 'color' is {color!r:.40}; expected [red, green, blue] to 255")
+        if str(title) in found["classes"]:
+            raise ValueError(f"{at} is there twice, as a number and as text; keep one")
         found["classes"][str(title)] = about
     return found
 

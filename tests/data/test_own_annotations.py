@@ -250,7 +250,7 @@ def test_other_units_and_other_levels(annotated):
     found = annotated(hovernet, scale=0.5)[0]
     np.testing.assert_array_equal(found.instances, expected)
     assert found.meta["outside_regions"] == 1
-    part = annotated(hovernet, scale=0.5, origin=(2, -2))[0]
+    part = annotated(hovernet, scale=0.5, origin=np.array((2, -2)))[0]
     np.testing.assert_array_equal(part.instances[2:, :-2], expected[1:-1, 1:-1])
 
 
@@ -515,6 +515,8 @@ def test_classes_by_number(annotated):
     assert source.label_set.groups == ("tumor",)
     assert source[0].meta["regions"] == 1
     assert annotated({"nuc": nuclei}, "classes: [2, 1]").label_set.groups == ("2", "1")
+    with pytest.raises(ValueError, match="class '1' is there twice"):
+        annotated({"nuc": nuclei}, "classes: {1: , '1': }")
     with pytest.raises(ValueError, match=r"'drop' is .True.; expected a list of names"):
         annotated({"nuc": nuclei}, "classes: [2, 1]\ndrop: [yes]")
 

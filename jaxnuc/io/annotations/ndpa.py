@@ -18,7 +18,7 @@ class Reader(base.Reader):
     """Closed freehand outlines; the class is the title of the annotation.
 
     Coordinates become micrometers from the center of the slide, not of the image: where the image
-    lies, `placement` of the source has to say.
+    lies, `origin` of the source has to say.
     """
 
     title = "Hamamatsu's NDPA"
