@@ -1,13 +1,17 @@
 """Work in other processes and threads: results come in order, and only a few tasks wait."""
 
+import functools
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 S = TypeVar("S")
@@ -34,8 +38,7 @@ def ordered_map(
 
     Tasks are taken one by one as workers get free. Two per worker are under way or wait, or up to
     six while all of them have no more than 256 MiB, so that memory is bounded however slow the
-    function is. The processes are spawned (a second or two), hence a script that calls this does so
-    below `if __name__ == "__main__":`.
+    function is. The processes are spawned, which takes a second or two.
 
     Args:
       function: picklable; called as `function(*task)`.
@@ -62,7 +65,8 @@ def ordered_map(
     try:
         for task in tasks:
             taken = _MOST_BYTES if size is None else size(*task)
-            waiting.append((executor.submit(function, *task), taken))
+            with _hidden_script():
+                waiting.append((executor.submit(function, *task), taken))
             while len(waiting) >= _FEW * workers and (
                 len(waiting) >= _MANY * workers or sum(each for _, each in waiting) > _MOST_BYTES
             ):
@@ -71,12 +75,37 @@ def ordered_map(
             yield waiting.popleft()[0].result()
     except BrokenProcessPool as error:
         raise RuntimeError(
-            f"one of {workers} worker processes died: for want of memory, or because a script "
-            'calls this outside of `if __name__ == "__main__":`; try fewer workers, or 0 to see '
-            "its error here"
+            f"one of {workers} worker processes died, perhaps for want of memory; try fewer "
+            "workers, or 0 to see its error here"
         ) from error
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Keeps processes that start meanwhile from running the caller's script once more.
+
+    A spawned process imports the script, for functions that are defined in it. One without
+    `if __name__ == "__main__":` would call what started the process again, and has no functions for
+    it: those are in packages.
+    """
+    main = sys.modules["__main__"]
+    path: str | None = getattr(main, "__file__", None)
+    if path is None or main.__spec__ is not None or _is_guarded(path):
+        yield
+        return
+    del main.__file__
+    try:
+        yield
+    finally:
+        main.__file__ = path
+
+
+@functools.cache
+def _is_guarded(path: str) -> bool:
+    """Whether a script finds out if it is imported."""
+    return b"__name__" in Path(path).read_bytes()
 
 
 def threaded_map(

@@ -71,9 +71,6 @@ def predict(
     `summary.csv` and `index.html` of all images in the folder. Where the images lie in the output
     folder, pictures that were written for an image are not taken for images.
 
-    Slides, and folders of 32 images and more, are decoded by other processes: a script calls this
-    below `if __name__ == "__main__":`, or with `workers=0`.
-
     Args:
       inputs: image files, folders of them, or patterns.
       predictor: from `jaxnuc.load`.

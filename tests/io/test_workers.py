@@ -101,3 +101,13 @@ def test_cores_are_those_that_may_be_used():
         "assert cores() == 1\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("guard", ["", 'if __name__ == "__main__":\n    '])
+def test_a_script_needs_no_guard(tmp_path, guard):
+    """A process that is started does not run the script again."""
+    script = tmp_path / "script.py"
+    call = "print(sum(ordered_map(math.sqrt, [(k * k,) for k in range(5)], 1)))"
+    script.write_text(f"import math\nfrom jaxnuc.io.workers import ordered_map\n{guard}{call}\n")
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("10.0\n", "")
