@@ -72,8 +72,7 @@ def open_split(
     parameters = sources.REGISTRY.parameters(name)
     balance, split_by = values.pop("balance", None), values.pop("split_by", None)
     own_windows = values.pop("windows", None)
-    # A source that takes it need not find it in its files.
-    own_mpp = values.get("mpp") if "mpp" in parameters else values.pop("mpp", None)
+    own_mpp = values.pop("mpp", None)
     if "split" in values:
         raise ValueError(
             f"split={values['split']!r} in the section of {name!r}: the split is the command's, "

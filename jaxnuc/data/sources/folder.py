@@ -25,8 +25,6 @@ from jaxnuc.data.own_files import (
     masks_in,
     pairs_of,
 )
-from jaxnuc.data.resolution import SetMpp
-from jaxnuc.data.sample import Sample
 from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.annotations import ImageAnnotations, Object
@@ -36,7 +34,6 @@ from jaxnuc.io.label_images import decode_labels, nuclei_of
 from jaxnuc.io.large_image import LargeImage
 from jaxnuc.io.listing import image_name
 from jaxnuc.io.opening import open_image
-from jaxnuc.io.pixel_size import check_mpp
 from jaxnuc.io.planes import Planes, Unchosen
 from jaxnuc.io.polygons import Patch
 from jaxnuc.io.zarr import read_zarr_labels
@@ -65,8 +62,6 @@ class Source(RandomSplit):
       planes: of files that hold several planes or images, those that are read, by some of the keys
         `channel` (one by name or number from 0, or three), `z`, `time` (see `Planes`) and `image`
         (a number from 0); not of a zip.
-      mpp: microns per pixel of all images, in place of those that the files of the images, not of
-        a zip, and of the annotations state.
       split: if given, the layout is `root/<split>/<images>` and `root/<split>/<labels>`; where
         there is no folder of any split, the images of `root/<images>` are permuted by `seed` and
         cut by `fractions`.
@@ -81,7 +76,6 @@ class Source(RandomSplit):
     labels: str | None = None
     annotations: Mapping[str, Any] | None = None
     planes: Mapping[str, Any] | None = None
-    mpp: float | None = None
 
     def __post_init__(self) -> None:
         for key, given in (("annotations", self.annotations), ("planes", self.planes)):
@@ -95,8 +89,6 @@ class Source(RandomSplit):
             raise ValueError(f"image={self._image!r}: it is a number from 0")
         channels = tuple(channel) if isinstance(channel, list | tuple) else (channel,)
         self._planes = Planes(channels, **chosen)
-        if self.mpp is not None:
-            check_mpp(self.mpp)
         super().__post_init__()
 
     def find_pairs(self) -> dict[str, Pair]:
@@ -142,8 +134,11 @@ class Source(RandomSplit):
                         f"{path}: {image.shape} pixels, more than the {MOST_PIXELS} that are read "
                         "at once; cut it to pieces"
                     )
-                about = {} if self.mpp else {"mpp": image.mpp}
-                return image.read(0, 0, *image.shape), about
+                try:
+                    mpp = image.mpp
+                except ValueError:  # not square: unknown, until the section says what is meant
+                    mpp = None
+                return image.read(0, 0, *image.shape), {"mpp": mpp}
         if self.planes:
             raise ValueError(
                 f"{file.where}: planes={self.planes}, but in a zip images have one plane; unzip "
@@ -161,10 +156,6 @@ class Source(RandomSplit):
             raise ValueError(
                 f"{listed}; give the source folder planes={json.dumps(example)}"
             ) from None
-
-    def __getitem__(self, index: int) -> Sample:
-        sample = super().__getitem__(index)
-        return sample if self.mpp is None else SetMpp(self.mpp)(sample)
 
     def choose(self) -> list[str]:
         return list(self.pairs) if self._by_folder else super().choose()
