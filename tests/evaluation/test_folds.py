@@ -57,7 +57,10 @@ def test_the_spread_over_folds_and_the_figures_of_all_images(folders, tmp_path):
     np.testing.assert_allclose([spread.mean, spread.std], [folds.mean(), folds.std(ddof=1)])
     assert found.pooled["pq_image_mean"] == pytest.approx(np.mean(of_images))
     assert found.pooled["pq_pooled"] == pytest.approx(14 / (14 + 5 / 2))
-    rows = {row["figure"]: row for row in csv.DictReader((tmp_path / "folds.csv").open())}
+    rows = {
+        row["figure"]: row
+        for row in csv.DictReader((tmp_path / "folds.csv").read_text().splitlines())
+    }
     row = rows["pq_image_mean"]
     assert list(row) == ["figure", "0/2", "1/2", "mean", "std", "pooled"]
     np.testing.assert_allclose([float(row["0/2"]), float(row["1/2"])], folds)

@@ -452,7 +452,7 @@ def overview(tmp_path_factory):
         first = {"image": f"{NASTY} {k}", "file": f"{k}.tif", "status": "failed", "reason": NASTY}
         if k % 7:
             first |= {"status": "done", "reason": "", "nuclei": 1000 - k}
-            figures = {"median_area_px": k / 3, "median_area_um2": None, "coverage": 0.1}
+            figures = {"mpp": None, "median_area_px": k / 3, "coverage": 0.1}
             picture = (folder / "a.jpg").read_bytes()
             images.append(ImageOfRun(first, {NASTY: k}, figures, f"{k} ?#.report.html", picture))
         else:
