@@ -20,9 +20,18 @@ from typing import Any
 def unknown(kind: str, name: str, known: Iterable[str]) -> ValueError:
     """The error for a name that does not exist: lists the known ones and the nearest."""
     known = sorted(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return ValueError(f"unknown {kind} {name!r}; known: {', '.join(known) or 'none'}{hint}")
+    listed = ", ".join(known) or "none"
+    return ValueError(f"unknown {kind} {name!r}; known: {listed}{did_you_mean(name, known)}")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error that names what is nearest to a name; empty where nothing is near.
+
+    >>> did_you_mean("harunt", ["harunet", "unet"]), did_you_mean("x", ["unet"])
+    ("; did you mean 'harunet'?", '')
+    """
+    near = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def one_of(field: str, value: Any, known: Iterable[Any]) -> None:

@@ -15,7 +15,6 @@ Every name in the files belongs to a class, or is listed under one of
 letter follows. Patterns with `*` are those of a shell; a name that is listed itself goes before.
 """
 
-import difflib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -27,7 +26,7 @@ import yaml
 from jaxnuc.io.annotations.base import is_region
 from jaxnuc.io.text_files import LARGEST
 from jaxnuc.labels import NUCLEI, Label, LabelSet, LabelTree
-from jaxnuc.registry import check_known
+from jaxnuc.registry import check_known, did_you_mean
 
 FILE = "classes.yaml"
 ROLES = ("ignore", "drop", "region")
@@ -205,17 +204,12 @@ def _check_names(
         if not here and name not in absent:
             raise ValueError(
                 f"{where}: {by} is of {name!r}, which is in no file; found are {found}"
-                f"{_nearest(name, counts)}; correct it, or list it under `absent` where only other "
-                "images have it"
+                f"{did_you_mean(name, counts)}; correct it, or list it under `absent` where only "
+                "other images have it"
             )
     for name in left:
         if name not in taken:
             raise ValueError(
                 f"{where}: lacks {name!r}, which the annotations have; found are {found}"
-                f"{_nearest(name, taken)}; add it to a class, to ignore or to drop"
+                f"{did_you_mean(name, taken)}; add it to a class, to ignore or to drop"
             )
-
-
-def _nearest(name: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(name, list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""

@@ -55,8 +55,12 @@ class Interval(NamedTuple):
     level: float
 
     def __str__(self) -> str:
+        return f"{self.estimate:.{decimals(self.low, self.high)}f} {self.ends()}"
+
+    def ends(self) -> str:
+        """The interval alone: `[0.655, 0.704]`."""
         n = decimals(self.low, self.high)
-        return f"{self.estimate:.{n}f} [{self.low:.{n}f}, {self.high:.{n}f}]"
+        return f"[{self.low:.{n}f}, {self.high:.{n}f}]"
 
 
 class Comparison(NamedTuple):

@@ -4,7 +4,7 @@ from jaxnuc.outputs.formats.base import Format
 from jaxnuc.outputs.measure import measure
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
-from jaxnuc.outputs.writing import REGISTRY, create, make_formats, write
+from jaxnuc.outputs.writing import REGISTRY, create, make_formats, suffixes, write
 
 __all__ = [
     "REGISTRY",
@@ -14,5 +14,6 @@ __all__ = [
     "create",
     "make_formats",
     "measure",
+    "suffixes",
     "write",
 ]

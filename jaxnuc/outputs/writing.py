@@ -22,6 +22,11 @@ def create(name: str) -> Format:
     return format_
 
 
+def suffixes() -> tuple[str, ...]:
+    """How the files of the formats of this package end."""
+    return tuple(create(name).suffix for name in REGISTRY.names())
+
+
 def make_formats(names: Iterable[str]) -> dict[str, Format]:
     """The formats of these names, as `create` takes them, ready to be written together.
 

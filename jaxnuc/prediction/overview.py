@@ -9,7 +9,7 @@ from jaxnuc.io import image_name
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.io.image_files import natural_key
 from jaxnuc.metrics.rows import csv_text
-from jaxnuc.outputs import REGISTRY, create
+from jaxnuc.outputs import suffixes
 from jaxnuc.prediction.options import REPORT, SUMMARY, THUMBNAIL
 from jaxnuc.reports.overview import ImageOfRun, write_overview_page
 
@@ -58,7 +58,7 @@ def write_overview(folder: Path, failed: Iterable[tuple[str, str]], page: bool) 
       page: whether `index.html` is written as well.
     """
     # Files of nuclei in JSON are large, and need not be read to find that they are no summaries.
-    nuclei = tuple(create(name).suffix for name in REGISTRY.names())
+    nuclei = suffixes()
     paths = (path for path in folder.glob(f"*{SUMMARY}") if not path.name.endswith(nuclei))
     found = {path.name.removesuffix(SUMMARY): path for path in paths}
     images = {name: _done(name, path) for name, path in found.items()}

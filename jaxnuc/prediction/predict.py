@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from jaxnuc.io import FilledImage, LargeImage, image_name, list_images, thumbnail
 from jaxnuc.metrics.rows import html_table
-from jaxnuc.outputs import REGISTRY, create
+from jaxnuc.outputs import suffixes
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.description import describe
@@ -94,8 +94,8 @@ def predict(
     model_mpp = options.resolution.model_mpp or predictor.config.data.mpp or None
     images = list_images(inputs)
     check_overview(output)
-    suffixes = [TISSUE, THUMBNAIL, *(create(name).suffix for name in REGISTRY.names())]
-    written = {(output / f"{image_name(path)}{s}").resolve() for path in images for s in suffixes}
+    ends = (TISSUE, THUMBNAIL, *suffixes())
+    written = {(output / f"{image_name(path)}{end}").resolve() for path in images for end in ends}
     tasks = [
         ImageTask(path, output, predictor.decode, model_mpp, settings, network, options)
         for path in images

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.metrics.confidence import decimals
 from jaxnuc.metrics.rows import csv_text, html_table
 from jaxnuc.reports import page, plots
 from jaxnuc.reports.page import element
@@ -92,9 +91,9 @@ def _value(figure: Figure) -> str:
     spread, interval = figure.spread, figure.interval
     if interval is None or math.isnan(interval.low):
         return spread.text() if spread.runs > 1 else f"{spread.mean:.3f}"
-    n = decimals(interval.low, interval.high)
-    text = spread.text() if spread.runs > 1 else f"{spread.mean:.{n}f}"
-    return f"{text} [{interval.low:.{n}f}, {interval.high:.{n}f}]"
+    if spread.runs > 1:
+        return f"{spread.text()} {interval.ends()}"
+    return str(interval._replace(estimate=spread.mean))
 
 
 def _cost(result: RowResults) -> Iterator[str]:

@@ -11,8 +11,7 @@ from jaxnuc.io.annotations import base
 from jaxnuc.io.annotations.base import ImageAnnotations, Object
 from jaxnuc.io.image_files import is_junk
 from jaxnuc.io.polygons import Pieces, Polygon, Shape, vertices
-
-_LARGEST = 256 << 20  # bytes of all regions of a file
+from jaxnuc.io.text_files import LARGEST
 
 
 class Reader(base.Reader):
@@ -34,8 +33,8 @@ class Reader(base.Reader):
             with zipfile.ZipFile(io.BytesIO(content)) as archive:
                 listed = [each for each in archive.infolist() if not is_junk(each.filename)]
                 regions = [each for each in listed if each.filename.lower().endswith(".roi")]
-                if sum(each.file_size for each in regions) > _LARGEST:
-                    raise ValueError(f"its regions have more than {_LARGEST} bytes")
+                if sum(each.file_size for each in regions) > LARGEST:
+                    raise ValueError(f"its regions have more than {LARGEST} bytes")
                 files = [(each.filename, archive.read(each)) for each in regions]
         except Exception as error:  # a damaged zip: errors of many types
             raise ValueError(f"{where}: not a readable zip of ROIs ({error!s:.200})") from error
