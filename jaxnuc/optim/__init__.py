@@ -4,7 +4,7 @@ from jaxnuc.optim.base import Optimizer
 from jaxnuc.optim.criteria import CRITERIA
 from jaxnuc.optim.methods import OPTIMIZERS, current_rate, make, sgd_rate, switched_at
 from jaxnuc.optim.schedules import SCHEDULES, Schedule, current_scale
-from jaxnuc.optim.taken import mark_taken, tells_taken_apart
+from jaxnuc.optim.taken import mark_taken, treats_taken_differently
 
 __all__ = [
     "CRITERIA",
@@ -18,5 +18,5 @@ __all__ = [
     "mark_taken",
     "sgd_rate",
     "switched_at",
-    "tells_taken_apart",
+    "treats_taken_differently",
 ]

@@ -16,7 +16,7 @@ from jaxnuc.optim.base import Chain, Optimizer
 from jaxnuc.optim.lion_then_sgd import LionThenSgd
 from jaxnuc.optim.phases import frozen_at_first, matching
 from jaxnuc.optim.schedules import current_scale, scale_on_plateau
-from jaxnuc.optim.taken import TAKEN, scale_taken, tells_taken_apart, which_taken
+from jaxnuc.optim.taken import TAKEN, scale_taken, treats_taken_differently, which_taken
 from jaxnuc.registry import Registry
 
 
@@ -146,7 +146,7 @@ def make(
     parts |= method.chain(learning_rate, length)
     if plateau:
         parts["plateau"] = scale_on_plateau()
-    if tells_taken_apart(section):
+    if treats_taken_differently(section):
         parts[TAKEN] = scale_taken(method.taken_rate)
     chain = _with_unclipped(optax.named_chain(*parts.items()))
     if method.frozen:

@@ -13,7 +13,7 @@ import optax
 TAKEN = "taken"  # entry of a chain's state: (N,) bool, by `jax.tree.leaves` of the parameters
 
 
-def tells_taken_apart(section: Mapping[str, Any]) -> bool:
+def treats_taken_differently(section: Mapping[str, Any]) -> bool:
     """Whether an optimizer's section treats the parameters that weights gave by themselves."""
     return section.get("taken_rate", 1) != 1 or bool(section.get("taken_frozen_until", ""))
 

@@ -316,7 +316,7 @@ def _at_model_resolution(image: LargeImage, task: ImageTask) -> tuple[LargeImage
     return image, mpp
 
 
-_warned = threading.Lock()  # held for good once it is said: threads open images
+_warned = threading.Lock()  # held for good after the warning: threads open images
 
 
 def _warn_that_mpp_is_not_used() -> None:

@@ -113,7 +113,7 @@ def build_parts(config: ConfigDict) -> Parts:
     build.check_schedule(loss_schedule, representation, config.loss_schedule["name"])
     schedule = optim.SCHEDULES.build(config.schedule)
     learning_rate = schedule.rate(config.optimizer["learning_rate"], length)
-    if not config.weights.file and optim.tells_taken_apart(config.optimizer):
+    if not config.weights.file and optim.treats_taken_differently(config.optimizer):
         raise ValueError(
             "optimizer.taken_rate and optimizer.taken_frozen_until are for parameters that weights "
             "give; set weights.file, or leave them out"

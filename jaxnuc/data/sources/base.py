@@ -102,9 +102,9 @@ class PairedSource(Source):
         name = self.ids[index]
         pair = self.pairs[name]
         image, found = (self._kept or {}).get(index, (None, None))
-        said: Mapping[str, Any] = {}
+        of_file: Mapping[str, Any] = {}
         if image is None:
-            image, said = self.read_image(pair.image)
+            image, of_file = self.read_image(pair.image)
         else:
             image = np.broadcast_to(image, (*image.shape[:2], 3)).copy()
         if found is None:
@@ -114,7 +114,7 @@ class PairedSource(Source):
                     instances=_smallest(found.instances),
                     classes=_smallest(found.classes),
                     covered=_smallest(found.covered),
-                    meta={**said, **found.meta},
+                    meta={**of_file, **found.meta},
                 )
                 self._kept[index] = _one_channel(image) if self.cache_images else None, found
         about = {
@@ -122,7 +122,7 @@ class PairedSource(Source):
             "source": self.name,
             "mpp": None,
             **self.about(name),
-            **said,
+            **of_file,
             **found.meta,
         }
         # New arrays, which may be changed.
