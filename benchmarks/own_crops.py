@@ -3,9 +3,10 @@
     python benchmarks/own_crops.py CONSEP_FOLDER_OR_ZIP --output=FOLDER
 
 `FOLDER/5`, `12` and `50` hold that many crops of 500 x 500 pixels to train on, the first two of as
-many images, the last of 17. Beside them are `val` and `test`, 3 and 7 whole images of others. All
-are training images of CoNSeP. Three classes, placed in the label tree: epithelium, inflammation,
-and all others. For the study `finetuning`.
+many images: those with the rarest class first, as one would choose them. Beside them are `val` and
+`test`, whole images of others. All are training images of CoNSeP, divided so that each part has its
+share of every class. Three classes, placed in the label tree: epithelium, inflammation, and all
+others. For the study `finetuning`.
 """
 
 import argparse
@@ -16,6 +17,7 @@ from scipy import ndimage
 
 from jaxnuc.data import sources
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.splitting import SPLITS, random_split
 from jaxnuc.outputs import NucleiTable, Scene, write
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.postprocess.masks import masks_of
@@ -27,9 +29,15 @@ classes:
   others: {from: [other, spindle], node: [necrotic, fibroblast, muscle, endothelial]}
 """
 COUNTS = (5, 12, 50)
-TRAINING, VALIDATION = 17, 3  # images; the others are for testing
+FRACTIONS = (0.65, 0.1, 0.25)  # of images to train on, validate and test
 SIDE = 500
 CORNERS = [(250, 250), (0, 0), (500, 500)]  # of the crops of an image: row, column
+
+
+def class_counts(sample: Sample) -> np.ndarray:
+    """How many nuclei of each of the 4 classes an image holds."""
+    ids, index = np.unique(sample.instances, return_index=True)
+    return np.bincount(sample.classes.ravel()[index[ids > 0]], minlength=5)[1:]
 
 
 def save(
@@ -59,17 +67,19 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
     source = sources.create("consep", root=args.consep, split="all", merge=True)
-    order = np.random.default_rng(0).permutation(len(source))
+    amounts = np.array([class_counts(sample) for sample in source])
+    split = lambda part: random_split(source.ids, part, 0, FRACTIONS, amounts=amounts)
+    images = {part: [source.ids.index(name) for name in split(part)] for part in SPLITS}
+    train = sorted(images["train"], key=lambda k: -amounts[k].min())  # mixed images first
+    crops = [(k, corner) for corner in CORNERS for k in train]
     names = ("background", *source.label_set.groups)
-    crops = [(k, corner) for corner in CORNERS for k in order[:TRAINING]]
     for count in COUNTS:
         root = args.output / str(count)
         for k, corner in crops[:count]:
             save(root / "train", source[k], names, corner, SIDE)
-        for k in order[TRAINING:][:VALIDATION]:
-            save(root / "val", source[k], names)
-        for k in order[TRAINING:][VALIDATION:]:
-            save(root / "test", source[k], names)
+        for part in ("val", "test"):
+            for k in images[part]:
+                save(root / part, source[k], names)
         (root / "classes.yaml").write_text(CLASSES)
 
 
