@@ -402,7 +402,7 @@ class ClassMap(base.Wrapper):
         finest = label_set.to(label_set.finest)
         return found._replace(
             classes=np.maximum(finest[found.classes], 0),
-            class_probabilities=found.class_probabilities[:, finest[:-1] >= 0],
+            class_probabilities=shares[:, finest[:-1] >= 0].astype(np.float32),
         )
 
 
