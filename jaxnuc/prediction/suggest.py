@@ -237,7 +237,7 @@ def _regions(
     # Agreement and class probabilities of each nucleus, by region.
     nuclei: list[list[list[float]]] = [[] for _ in boxes(shape, side)]
     path = folder / summary["files"]["csv"]
-    for _, line in read_csv(path.read_bytes(), str(path), ("agreement",)):
+    for _, line in read_csv(path.read_bytes(), str(path)):
         row = bisect.bisect(rows, (float(line["centroid_row"]) + 0.5) * scale[0], 1, len(rows) - 1)
         col = bisect.bisect(cols, (float(line["centroid_col"]) + 0.5) * scale[1], 1, len(cols) - 1)
         classes = [float(value) for key, value in line.items() if key.startswith("probability_")]
