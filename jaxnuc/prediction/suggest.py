@@ -5,7 +5,7 @@ import itertools
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from PIL import Image
 from scipy.stats import entropy
 
 from jaxnuc.data import sources
-from jaxnuc.io import LargeImage, thumbnail
+from jaxnuc.io import LargeImage, image_name, list_images, thumbnail
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.io.csv_table import read_csv
 from jaxnuc.io.large_image import Box
@@ -168,9 +168,13 @@ def suggest(
     results = predict(inputs, predictor, output / PREDICTED, options)
     regions: list[Region] = []
     moments: list[np.ndarray] = []
+    paths = {image_name(path): path for path in list_images(inputs)}
     for summary in results.done:
-        with open_input(Path(summary["path"]), options) as image:
-            for region in _regions(summary, image.shape, output / PREDICTED, request.region):
+        path = paths[summary["settings"]["image"]]
+        with open_input(path, options) as image:
+            of_nuclei = output / PREDICTED / summary["files"]["csv"]
+            scale = summary["settings"]["scale"]
+            for region in _regions(path, of_nuclei, image.shape, scale, request.region):
                 if (region.image, region.box) not in done:
                     regions.append(region)
                     if region.nuclei:
@@ -205,7 +209,9 @@ def _ends(side: int, region: int) -> list[int]:
     return [side * k // count for k in range(count + 1)]
 
 
-def _annotated(request: Request, options: PredictionOptions) -> tuple[np.ndarray, set[Any]]:
+def _annotated(
+    request: Request, options: PredictionOptions
+) -> tuple[np.ndarray, set[tuple[str, Box]]]:
     """Color moments of what is annotated, (M, 9), and the regions of which more than half is."""
     if request.annotated is None:
         return np.zeros((0, 9)), set()
@@ -215,7 +221,8 @@ def _annotated(request: Request, options: PredictionOptions) -> tuple[np.ndarray
     if options.image is not None:
         chosen["image"] = options.image
     source = sources.create("folder", root=request.annotated, planes=chosen)
-    moments, done = [], set()
+    moments: list[np.ndarray] = []
+    done: set[tuple[str, Box]] = set()
     for number, name in enumerate(source.ids):
         sample = source[number]
         for box in boxes(sample.instances.shape, request.region):
@@ -229,22 +236,28 @@ def _annotated(request: Request, options: PredictionOptions) -> tuple[np.ndarray
 
 
 def _regions(
-    summary: Mapping[str, Any], shape: tuple[int, int], folder: Path, side: int
+    image: Path, of_nuclei: Path, shape: tuple[int, int], scale: Sequence[float], side: int
 ) -> list[Region]:
-    """The regions of an image (H, W) with what was predicted in them."""
-    name, scale = summary["settings"]["image"], summary["settings"]["scale"]
+    """The regions of an image with what was predicted in them.
+
+    Args:
+      image: its file.
+      of_nuclei: the table of its nuclei, on the grid of the model.
+      shape: (H, W) of the image.
+      scale: (row, col), pixels of the image per pixel of that grid.
+      side: of the regions.
+    """
     rows, cols = (_ends(length, side) for length in shape)
     # Agreement and class probabilities of each nucleus, by region.
     nuclei: list[list[list[float]]] = [[] for _ in boxes(shape, side)]
-    path = folder / summary["files"]["csv"]
-    for _, line in read_csv(path.read_bytes(), str(path)):
+    for _, line in read_csv(of_nuclei.read_bytes(), str(of_nuclei)):
         row = bisect.bisect(rows, (float(line["centroid_row"]) + 0.5) * scale[0], 1, len(rows) - 1)
         col = bisect.bisect(cols, (float(line["centroid_col"]) + 0.5) * scale[1], 1, len(cols) - 1)
         classes = [float(value) for key, value in line.items() if key.startswith("probability_")]
         number = (row - 1) * (len(cols) - 1) + col - 1
         nuclei[number].append([float(line["agreement"]), *classes[1:]])
     return [
-        Region(name, Path(summary["path"]), box, len(of_region), *_scores(of_region))
+        Region(image_name(image), image, box, len(of_region), *_scores(of_region))
         for box, of_region in zip(boxes(shape, side), nuclei, strict=True)
     ]
 

@@ -198,9 +198,8 @@ def test_scores_are_those_of_the_nuclei_of_a_region(tmp_path):
         "0,29.6,0.5,0.2,0.6,0.2\n"  # (1, 60.2)
         "49.5,59.5,0.6,0,0,0\n"  # at the very end; others cover it
     )
-    about = {"image": "a", "scale": [2.0, 2.0]}
-    summary = {"path": "a.png", "files": {"csv": "a.csv"}, "settings": about}
-    found = module._regions(summary, (100, 120), tmp_path, 60)
+    table = tmp_path / "a.csv"
+    found = module._regions(tmp_path / "a.png", table, (100, 120), (2.0, 2.0), 60)
     assert [each.box for each in found] == boxes((100, 120), 60)
     assert [each.nuclei for each in found] == [2, 1, 0, 1]
     disagreement = [each.disagreement for each in found]
