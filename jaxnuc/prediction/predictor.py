@@ -21,15 +21,13 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.patches import STRIDE
 from jaxnuc.prediction.segmentation import Segmentation
 from jaxnuc.prediction.symmetries import MapAverage, Maps
 from jaxnuc.representations import Representation
 from jaxnuc.run import checkpoints
 
 logger = logging.getLogger(__name__)
-
-# Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
-STRIDE = 64
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
