@@ -247,7 +247,8 @@ def _restore(folder: Path, decoder: Mapping[str, Any] | None) -> Predictor:
     representation = build.make_representation(config, checkpoints.read_label_sets(folder))
     model = build.make_model(config, representation)
     side = STRIDE + model.margin
-    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    # All within the function, or programs that make its arguments would be compiled first.
+    template = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3))))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
     representation = representation.with_thresholds(checkpoints.read_thresholds(folder))
     found = make_predictor(config, model, representation, jax.device_put(variables))
