@@ -13,7 +13,7 @@ from jaxnuc.prediction.stitching import Row
 
 SETTINGS = "settings.json"
 _OUTPUTS = "outputs.json"
-_IN_MEMORY = 20_000  # nuclei: tens of megabytes
+IN_MEMORY = 20_000  # nuclei: tens of megabytes
 
 
 class PartialResults:
@@ -128,7 +128,7 @@ class PartialResults:
         """
         for path in self._measured_files():
             path.unlink()  # of a run that was killed here, and may have had more of them
-        self._measured, room = [], _IN_MEMORY
+        self._measured, room = [], IN_MEMORY
         for number, table in enumerate(tables):
             room -= len(table)
             if room >= 0:
