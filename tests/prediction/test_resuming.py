@@ -14,6 +14,7 @@ from skimage.io import imsave
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
 from jaxnuc.prediction import image_task as module
+from jaxnuc.prediction import partial_results
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predict import predict
@@ -195,7 +196,9 @@ PHASES = {
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_run_that_was_stopped_anywhere_resumes(tmp_path, phase, overwrite, bright, blobs):
+def test_a_run_that_was_stopped_anywhere_resumes(
+    tmp_path, phase, overwrite, bright, blobs, monkeypatch
+):
     image, _ = blobs((250, 210))
     path, here = tmp_path / "a.png", tmp_path / "here"
     imsave(path, image, check_contrast=False)
@@ -204,6 +207,7 @@ def test_a_run_that_was_stopped_anywhere_resumes(tmp_path, phase, overwrite, bri
     if overwrite:
         predict([path], bright(), here, OPTIONS.replace(overlap=0))
         options = OPTIONS.replace(overwrite=True)
+    monkeypatch.setattr(partial_results, "IN_MEMORY", 4)  # the other nuclei are kept on disk
     owner, name, times = PHASES[phase]
     called = getattr(owner, name)
 
