@@ -17,7 +17,8 @@ TINY = (
     "--config.evaluation.every=2 steps",
     "--config.schedule.warmup=1 step",
     "--config.batch_size=2",
-    "--config.model.layers=2",
+    "--config.model.layers=1",
+    "--config.model.base_filters=4",
     "--config.data.source.size=32",
 )
 

@@ -14,7 +14,7 @@ from jaxnuc.studies import Row, Study, seeds
 
 TINY = {
     "duration": "2 steps", "evaluation.every": "2 steps", "schedule.warmup": "1 step",
-    "batch_size": "2", "model.layers": "2", "model.base_filters": "2", "data.source.size": "32",
+    "batch_size": "2", "model.layers": "1", "model.base_filters": "2", "data.source.size": "32",
     "data.source.length": "6",
 }
 
