@@ -36,6 +36,12 @@ def classes(*names):
 
 
 @pytest.fixture
+def tiny(tiny):
+    """Of two levels, as `uninterrupted`, and so that one can start fresh."""
+    return lambda **changes: tiny(**{"model.layers": 2, **changes})
+
+
+@pytest.fixture
 def parts(tiny):
     """`parts(label_sets, **changes)`: a configuration, its network and its representation."""
 
