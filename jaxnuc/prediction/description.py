@@ -10,8 +10,7 @@ from jaxnuc.prediction.predictor import Predictor
 def describe(predictor: Predictor) -> dict[str, Any]:
     """Name, classes, training and checkpoint of a predictor, as plain data.
 
-    What is not known is None: a network that was not loaded from a checkpoint has none, and those
-    of an earlier version do not know of which sizes their nuclei were.
+    What is not known is None, such as the checkpoint of a network that was not loaded from one.
     """
     config = predictor.config
     origins = [network.origin for network in predictor.networks]

@@ -93,19 +93,29 @@ class ImageTask:
           ValueError: the image cannot be opened, has no known resolution, or cannot be written in
             one of the formats.
         """
-        options = self.options
-        try:
-            image = open_image(
-                self.path,
-                series=options.image,
-                planes=options.planes,
-                bounds=options.bounds,
-                most_pixels=options.most_pixels,
-            )
-        except (OSError, ImportError) as error:
-            raise ValueError(str(error)) from error
-        with image:
-            yield OpenTask(self, FilledImage(image) if options.skip_corrupt else image)
+        with open_input(self.path, self.options) as image:
+            yield OpenTask(self, image)
+
+
+@contextmanager
+def open_input(path: Path, options: PredictionOptions) -> Iterator[LargeImage]:
+    """An image, open as the options say.
+
+    Raises:
+      ValueError: it cannot be opened.
+    """
+    try:
+        image = open_image(
+            path,
+            series=options.image,
+            planes=options.planes,
+            bounds=options.bounds,
+            most_pixels=options.most_pixels,
+        )
+    except (OSError, ImportError) as error:
+        raise ValueError(str(error)) from error
+    with image:
+        yield FilledImage(image) if options.skip_corrupt else image
 
 
 def attempt(task: ImageTask, do: Callable[[ImageTask], dict[str, Any] | None]) -> Outcome:

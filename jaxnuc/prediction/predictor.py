@@ -45,7 +45,7 @@ class Origin:
       checkpoint: its folder.
       saved: when it was written, None where it does not say.
       areas: 5th, 50th and 95th percentile of the areas of nuclei in its training, in pixels as the
-        network saw them; empty where it does not say.
+        network saw them; empty where there were none.
     """
 
     checkpoint: str
@@ -100,6 +100,10 @@ class Predictor:
     label_set: LabelSet | None = None
 
     def __post_init__(self) -> None:
+        if self.label_set is not None and self.label_set.finest != self.label_set:
+            raise ValueError(
+                f"of the classes {self.label_set.groups} one holds another; take its finest groups"
+            )
         if self.label_set is not None and self.decode.class_names is None:
             raise ValueError(
                 f"a label set to read classes at, {self.label_set.groups}, but the network "

@@ -67,6 +67,12 @@ def jaxnuc(
 
 
 @pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Arguments of `jaxnuc train` for a network and a training that are tiny."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workdir of a tiny run."""
     workdir = tmp_path_factory.mktemp("trained") / "run"
