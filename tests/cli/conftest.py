@@ -66,6 +66,12 @@ def jaxnuc(
     return run
 
 
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings draw no curves, which take longer than the steps."""
+    monkeypatch.setattr("jaxnuc.training.reporting.Reporter.curves", lambda *_, **__: None)
+
+
 @pytest.fixture(scope="session")
 def tiny() -> tuple[str, ...]:
     """Arguments of `jaxnuc train` for a network and a training that are tiny."""

@@ -129,6 +129,7 @@ PAGES = {  # what is behind the colon, sets below the root, changes, the set to 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_leads_from_the_files_of_its_data_to_nuclei(page, jaxnuc, tmp_path):
     arguments, sets, changes, evaluated = PAGES[page]

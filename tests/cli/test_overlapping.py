@@ -41,6 +41,7 @@ def draw(folder, name, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 def test_train_evaluate_and_predict(jaxnuc, tmp_path):
     rng = np.random.default_rng(0)
     for name in range(4):

@@ -43,6 +43,7 @@ def figures(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 def test_interrupted_or_in_parts_it_gives_the_same_table(jaxnuc, tmp_path, monkeypatch):
     (tmp_path / "page.py").write_text(PAGE)
     study = ("study", "page.py")
