@@ -35,7 +35,7 @@ def classes(*names):
     return (LabelSet.of(tree, {name: [name] for name in names}),)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def tiny(tiny):
     """Of two levels, as `uninterrupted`, and so that one can start fresh."""
     return lambda **changes: tiny(**{"model.layers": 2, **changes})
