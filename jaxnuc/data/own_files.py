@@ -304,7 +304,7 @@ def pairs_of(
                     f"{file.where}: by its name it is of {_name(images[key])}, by its content of "
                     f"{named[0]}; rename it, or export it again"
                 )
-            add_file(found, key, file)
+            _give(found, key, file, images)
         elif None in named:
             alone[(file.name,)] = file
         else:
@@ -328,10 +328,20 @@ def pairs_of(
                 )
             for own in owners:
                 if (owner := paths[own[0]]) is not None:
-                    add_file(found, owner, file)
+                    _give(found, owner, file, images)
     check_partners("label", images, found)
     check_partners("image", alone, found)
     return {_image_name(key, file): Pair(key, file, found[key]) for key, file in images.items()}
+
+
+def _give(found: dict[Key, File], key: Key, file: File, images: dict[Key, File]) -> None:
+    """Gives an image its file of annotations; refuses a second one."""
+    if key in found:
+        raise ValueError(
+            f"{file.files.path}: {found[key].name} and {file.name} both annotate "
+            f"{images[key].name}; keep one"
+        )
+    found[key] = file
 
 
 def _image_name(key: Key, file: File) -> str:

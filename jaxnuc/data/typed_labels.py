@@ -1,6 +1,7 @@
 """Label images whose nuclei have classes: in a file beside them, or in HoVer-Net's MAT itself."""
 
 import csv
+import re
 
 import numpy as np
 
@@ -78,7 +79,8 @@ def _of_table(file: File, ids: set[int]) -> dict[int, str]:
         )
     names: dict[int, str] = {}
     for row in rows:
-        text, name = ((row[column] or "").strip() for column in COLUMNS)
+        # Where a cell of a column is empty, pandas writes its whole numbers as 1.0.
+        text, name = (re.sub(r"^(\d+)\.0$", r"\1", (row[c] or "").strip()) for c in COLUMNS)
         number = int(text) if text.isdecimal() else 0
         if number not in ids:
             raise ValueError(

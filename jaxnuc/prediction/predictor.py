@@ -21,15 +21,13 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.patches import STRIDE
 from jaxnuc.prediction.segmentation import Segmentation
 from jaxnuc.prediction.symmetries import MapAverage, Maps
 from jaxnuc.representations import Representation
 from jaxnuc.run import checkpoints
 
 logger = logging.getLogger(__name__)
-
-# Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
-STRIDE = 64
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -253,7 +251,8 @@ def _restore(folder: Path, decoder: Mapping[str, Any] | None) -> Predictor:
     representation = build.make_representation(config, checkpoints.read_label_sets(folder))
     model = build.make_model(config, representation)
     side = STRIDE + model.margin
-    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    # All within the function, or programs that make its arguments would be compiled first.
+    template = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3))))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
     representation = representation.with_thresholds(checkpoints.read_thresholds(folder))
     found = make_predictor(config, model, representation, jax.device_put(variables))

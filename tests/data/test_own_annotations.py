@@ -319,7 +319,9 @@ def test_files_that_do_not_match(tmp_path):
     write(tmp_path / "labels" / "a.json", coco("renamed.png"))
     assert Source(tmp_path, labels="labels", split="all")[0].instances.any()
     write(tmp_path / "labels" / "b.json", coco("b.png"))
-    with pytest.raises(ValueError, match=r"labels/b\.json and labels/b\.png have the same stem"):
+    with pytest.raises(
+        ValueError, match=r"labels/b\.json and labels/b\.png both annotate images/b"
+    ):
         Source(tmp_path, labels="labels")
     assert len(Source(tmp_path, labels="annotations.json")) == 2
     save(tmp_path / "images" / "b.tif", IMAGE)
@@ -662,6 +664,7 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
         (CLASSES.replace("200,", "300,"), r"'color' is \[300, 0, 0\]"),
         ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
         ("a: [", "not readable as YAML"),
+        ("drop: [no, null]", 'in quotes where YAML reads them as something else, such as "no"'),
         ("3", "holds 3; expected the keys classes"),
     ],
 )
@@ -682,6 +685,97 @@ def test_classes_by_number(annotated):
         annotated({"nuc": nuclei}, "classes: {1: , '1': }")
     with pytest.raises(ValueError, match=r"'drop' is .True.; expected a list of names"):
         annotated({"nuc": nuclei}, "classes: [2, 1]\ndrop: [yes]")
+
+
+CLOSED = [*SQUARE, SQUARE[0]]
+WRITTEN = {
+    "open": [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [SQUARE]}}],
+    "closed": geojson(CLOSED),
+    "closed twice": geojson([*CLOSED, SQUARE[0]]),
+    "fractions": geojson([[x + 0.25, y - 0.25] for x, y in SQUARE]),
+    "a height": geojson([[x, y, 0] for x, y in SQUARE]),
+    "text": geojson([[str(x), str(y)] for x, y in SQUARE]),
+    "a hole outside": [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [SQUARE, box(20, 12, 28, 16)]},
+            "properties": None,
+        }
+    ],
+    "pieces": [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "MultiPolygon",
+                "coordinates": [[box(2, 1, 5, 7)], [box(5, 1, 9, 7)]],
+            },
+        }
+    ],
+    "Windows": "\ufeff" + json.dumps(geojson(SQUARE), indent=1).replace("\n", "\r\n"),
+    "a collection": {"type": "FeatureCollection", "features": geojson(SQUARE)},
+    "one feature": geojson(SQUARE)[0],
+}
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_one_nucleus_written_in_many_ways(annotated, form):
+    sample = annotated(WRITTEN[form])[0]
+    np.testing.assert_array_equal(sample.instances, LABELS == 1)
+    assert sample.covered is None
+
+
+def test_outlines_that_are_drawn_twice(annotated):
+    """From another vertex on, the other way around, or closed: each is the same; a shift is not."""
+    turned = SQUARE[2:] + SQUARE[:2]
+    shifted = [[x + 0.25, y] for x, y in SQUARE]
+    objects = [SQUARE, turned, SQUARE[::-1], turned[::-1], CLOSED, shifted]
+    found = annotated(geojson(*objects))[0].meta
+    assert (found["duplicate_regions"], found["hidden_regions"]) == (4, 1)
+    shapes = [{"label": "n", "points": ring} for ring in objects[:-1]]
+    assert annotated({"shapes": shapes})[0].meta["duplicate_regions"] == 4
+    both = geojson(a=SQUARE) + geojson(b=SQUARE)
+    assert annotated(both)[0].meta["duplicate_regions"] == 0  # two classes: which one is unknown
+
+
+def test_blanks_around_the_names_of_classes(annotated):
+    features = geojson(**{"tumor ": SQUARE, " ": box(20, 12, 28, 16)}) + geojson(
+        tumor=box(12, 1, 16, 5)
+    )
+    source = annotated(features)
+    assert source.label_set.groups == ("tumor",)
+    assert source[0].meta["unnamed_regions"] == 1
+
+
+@pytest.mark.parametrize("name", ["classes.yml", "labels/classes.yaml", "Classes.yaml"])
+def test_classes_that_would_not_be_read(annotated, tmp_path, name):
+    annotated(geojson(tumor=SQUARE))
+    write(tmp_path / name, "classes: [tumor]")
+    with pytest.raises(ValueError, match=rf"{name}: classes are read from .*/classes\.yaml alone"):
+        Source(tmp_path)
+
+
+def test_regions_of_another_image(annotated, tmp_path, capsys):
+    annotated(geojson(tumor=SQUARE) + geojson(**{"Region*": box(100, 100, 120, 120)}))
+    assert main(["inspect", "folder", str(tmp_path), "--output", str(tmp_path / "o")]) == 0
+    assert "everything is ignored (1)\n  train/a: no nucleus counts" in capsys.readouterr().out
+
+
+def test_a_table_of_classes_that_pandas_wrote(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    write(tmp_path / "labels" / "a_types.csv", "id,class\n1.0,2.0\n2.0,\n")
+    sample = Source(tmp_path)[0]
+    np.testing.assert_array_equal(sample.classes, np.array([0, 1, -1])[LABELS])
+
+
+def test_two_files_of_one_image(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    write(tmp_path / "labels" / "instances.json", coco("a.png"))
+    with pytest.raises(
+        ValueError, match=r"a\.png and labels/instances\.json both annotate images/a"
+    ):
+        Source(tmp_path)
 
 
 def test_a_class_that_only_other_images_have(annotated):

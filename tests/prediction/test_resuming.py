@@ -15,6 +15,7 @@ from skimage.io import imsave
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
 from jaxnuc.prediction import image_task as module
+from jaxnuc.prediction import partial_results
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predict import predict
@@ -213,7 +214,7 @@ PHASES = {
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_run_that_was_stopped_anywhere_resumes(
-    tmp_path, phase, overwrite, bright, whole, earlier
+    tmp_path, phase, overwrite, bright, whole, earlier, monkeypatch
 ):
     path, _, uninterrupted = whole
     here = tmp_path / "here"
@@ -221,6 +222,7 @@ def test_a_run_that_was_stopped_anywhere_resumes(
     if overwrite:
         shutil.copytree(earlier, here)
         options = OPTIONS.replace(overwrite=True)
+    monkeypatch.setattr(partial_results, "IN_MEMORY", 4)  # the other nuclei are kept on disk
     owner, name, times = PHASES[phase]
     called = getattr(owner, name)
 

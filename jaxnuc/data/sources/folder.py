@@ -257,6 +257,12 @@ class Source(RandomSplit):
         for file in outlines:
             counts += self._outlines.names(file)
         name = str(top / FILE)
+        for path in map(PurePosixPath, files.names):
+            if path.name.lower() in (FILE, "classes.yml") and str(path) != name:
+                raise ValueError(
+                    f"{files.where(str(path))}: classes are read from {files.where(name)} alone; "
+                    "move it there, or remove it"
+                )
         text = files.read(name) if name in files.names else None
         return own_classes(counts, text, files.where(name))
 
