@@ -185,9 +185,10 @@ def labels_in(
         if full and any(_key(each.below, images) for each in _entries(files, beside, own, images)):
             full.append(str(beside.relative_to(folder)))
         if full and beside != folder:
+            others = [name for name in files.names if PurePosixPath(name).parent in (folder, top)]
             full += [
-                PurePosixPath(name).name
-                for name in above
+                name
+                for name in others
                 if _is_outlined(name) and _names_any(File(files, name), images)
             ]
         if len(full) > 1:
@@ -376,18 +377,21 @@ def _place(images: dict[Key, File]) -> PurePosixPath:
 
 
 def _below(
-    name: str, place: PurePosixPath, images: dict[Key, File]
-) -> tuple[str, list[str]] | None:
-    """The images' folder that a file lies in, below `place`, and the rest of its path."""
-    path = PurePosixPath(name)
-    if not path.is_relative_to(place):
-        return None
-    parts = path.relative_to(place).parts
-    folders = {str(PurePosixPath(key[0]).parent) for key in images}
-    for end in range(len(parts) - 1, 0, -1):
-        if (own := "/".join(parts[:end])) in folders:
-            return own, list(parts[end:])
-    return "", list(parts)
+    files: Files, place: PurePosixPath, own: set[str], images: dict[Key, File]
+) -> Iterator[tuple[str, str, list[str]]]:
+    """Paths of the files below a folder that are no images.
+
+    Each with the folder, of those that images lie in too, and the rest of its path.
+    """
+    folders = {key[0].rpartition("/")[0] for key in images}
+    for name in files.names:
+        path = PurePosixPath(name)
+        if name in own or not path.is_relative_to(place):
+            continue
+        parts = path.relative_to(place).parts
+        above = ("/".join(parts[:end]) for end in range(len(parts) - 1, 0, -1))
+        folder = next((each for each in above if each in folders), "")
+        yield name, folder, list(parts[len(PurePosixPath(folder).parts) :])
 
 
 def _entries(
@@ -396,11 +400,7 @@ def _entries(
     """What holds annotations in a folder, and in those below it that images have too, each once."""
     last = None
     beside = any(PurePosixPath(name).is_relative_to(place) for name in own)
-    for name in files.names:
-        at = None if name in own else _below(name, place, images)
-        if at is None:
-            continue
-        folder, (first, *rest) = at
+    for name, folder, (first, *rest) in _below(files, place, own, images):
         path, inner = PurePosixPath(name), PurePosixPath(folder) / first
         suffix, entry = path.suffix.lower(), None
         if not rest:
@@ -420,10 +420,9 @@ def _jpegs(
     files: Files, place: PurePosixPath, own: set[str], images: dict[Key, File]
 ) -> Iterator[LabelFile]:
     """The JPEGs in a folder, or in folders below it that images have too, that are no images."""
-    for name in files.names:
-        at = None if name in own else _below(name, place, images)
-        if at and len(at[1]) == 1 and PurePosixPath(name).suffix.lower() in LOSSY_SUFFIXES:
-            yield LabelFile(File(files, name), str(PurePosixPath(at[0]) / at[1][0]))
+    for name, folder, rest in _below(files, place, own, images):
+        if len(rest) == 1 and PurePosixPath(name).suffix.lower() in LOSSY_SUFFIXES:
+            yield LabelFile(File(files, name), str(PurePosixPath(folder) / rest[0]))
 
 
 def _key(below: str, images: dict[Key, File]) -> Key | None:
@@ -434,13 +433,14 @@ def _key(below: str, images: dict[Key, File]) -> Key | None:
     Raises:
       ValueError: there are several.
     """
+    in_folders = "/" in next(iter(images))[0]  # all are, or none
     stem = PurePosixPath(_plain(_stem(below)))
     bare = stem.with_name(bare_name(stem.name))
     for path in (stem, bare, bare.with_name(bare_name(bare.name))):
         if (str(path),) in images:
             return (str(path),)
-        if path.parent == PurePosixPath():
-            found = [key for key in images if PurePosixPath(key[0]).name == path.name]
+        if in_folders and path.parent == PurePosixPath():
+            found = [key for key in images if key[0].rpartition("/")[2] == path.name]
             if len(found) > 1:
                 raise ValueError(
                     f"{below}: may be of {found[0][0]} or of {found[1][0]}; put it into a folder "

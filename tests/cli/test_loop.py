@@ -92,6 +92,7 @@ def test_the_loop_of_the_page(jaxnuc, tmp_path):
     first, *others = commands()
     done = jaxnuc(*first)
     assert done.status == 0, done
+    assert done.out.split()[:6] == ["rank", "image", "x", "y", "width", "height"]
     suggested = {path.stem: path for path in Path("suggested").glob("*.geojson")}
     rows = table("suggested")
     ranked = [row for row in rows if row["rank"]]

@@ -351,6 +351,10 @@ def test_one_file_of_all_splits(tmp_path):
     write(tmp_path / "annotations.json", coco("0.png", "1.png", "2.png", "4.png"))
     with pytest.raises(ValueError, match=r"'x/4\.png' and is not beside it"):
         Source(tmp_path, split="train")
+    write(tmp_path / "train" / "labels" / "0.json", coco("0.png"))
+    with pytest.raises(ValueError, match=r"both labels and annotations\.json hold annotations"):
+        Source(tmp_path, split="train")
+    shutil.rmtree(tmp_path / "train" / "labels")
     # One file a split, as COCO has them.
     (tmp_path / "annotations.json").unlink()
     for split, names in (("train", "01"), ("val", "23")):
