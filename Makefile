@@ -4,6 +4,10 @@ PYTHON ?= python3
 ENV := .venv/bin
 export JAX_COMPILATION_CACHE_DIR ?= $(CURDIR)/.cache/xla
 export MPLBACKEND := Agg
+# Each of the many processes that the tests start would compile the sources anew.
+export PYTHONDONTWRITEBYTECODE :=
+# Two processes; files in the order that tests/conftest.py gives them, each in one of the two.
+PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: quickstart style check test docs
 
@@ -22,11 +26,11 @@ style: .venv/ready
 
 # What to run before every commit: all but the slow tests.
 check: style
-	$(ENV)/python -m pytest -n 2 --dist loadfile -m "not slow"
+	$(PYTEST) -m "not slow"
 
-# Everything, in two processes, each file in one of them.
+# Everything.
 test: style
-	$(ENV)/python -m pytest -n 2 --dist loadfile
+	$(PYTEST)
 
 # Writes the tables of the documentation that are generated; the tests say when they are old.
 docs: .venv/ready

@@ -34,6 +34,7 @@ if TYPE_CHECKING:  # what editors and type checkers see of the names below
     from jaxnuc.prediction.predict import predict
     from jaxnuc.prediction.predictor import load
     from jaxnuc.prediction.segment import segment
+    from jaxnuc.prediction.suggest import suggest
     from jaxnuc.training.loop import train_and_evaluate
 
 __version__ = "0.1.0"
@@ -44,6 +45,7 @@ _FUNCTIONS = {
     "load_exported": "jaxnuc.prediction.export",
     "predict": "jaxnuc.prediction.predict",
     "segment": "jaxnuc.prediction.segment",
+    "suggest": "jaxnuc.prediction.suggest",
     "train_and_evaluate": "jaxnuc.training.loop",
 }
 __all__ = [
@@ -72,6 +74,7 @@ __all__ = [
     "run",
     "segment",
     "studies",
+    "suggest",
     "train_and_evaluate",
     "training",
 ]

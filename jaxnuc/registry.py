@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import re
 import typing
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -38,6 +39,22 @@ def one_of(field: str, value: Any, known: Iterable[Any]) -> None:
     """Refuses a value of a field that is none of the known ones; see `check_known` for names."""
     if value not in (known := tuple(known)):
         raise ValueError(f"{field}={value!r}; known: {', '.join(map(str, known))}")
+
+
+def expression(field: str, text: Any) -> re.Pattern[str]:
+    """The regular expression that a user gives for a field.
+
+    Raises:
+      ValueError: it is none.
+
+    >>> expression("keep", "*")
+    Traceback (most recent call last):
+    ValueError: keep='*' is no regular expression: nothing to repeat at position 0
+    """
+    try:
+        return re.compile(text)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"{field}={text!r} is no regular expression: {error}") from None
 
 
 def check_known(kind: str, name: Any, known: Iterable[Any]) -> None:

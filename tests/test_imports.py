@@ -40,7 +40,7 @@ def test_no_jax_at_run_time():
     code = (
         "import sys, jaxnuc, jaxnuc.metrics, jaxnuc.postprocess, jaxnuc.representations\n"
         "import jaxnuc.labels, jaxnuc.metrics.folders, jaxnuc.metrics.protocols.pannuke\n"
-        "import jaxnuc.io, jaxnuc.outputs, jaxnuc.prediction.decoding\n"
+        "import jaxnuc.io, jaxnuc.outputs, jaxnuc.prediction.image_task\n"
         "import jaxnuc.data.transforms, jaxnuc.data.splits, jaxnuc.evaluation.evaluate\n"
         "from jaxnuc.data.sources import dsb2018, folder, synthetic\n"
         f"assert not {JAX!r} & set(sys.modules)"

@@ -2,6 +2,7 @@
 
   jaxnuc evaluate --workdir=runs/a --split=test
   jaxnuc evaluate --workdir=runs/a --source=monuseg --source='consep(merge=True)'
+  jaxnuc evaluate --workdir=runs/a --label-set=superclasses
   jaxnuc evaluate --folds --workdir=runs/fold_0 --workdir=runs/fold_1 ... --output=runs/folds
 
 Writes report.html, metrics.json, per_image.csv, per_class.csv (with classes), calibration and
@@ -27,6 +28,8 @@ def add_arguments(parser: Parser) -> None:
     text = "data set, if not that of the training; several: one table"
     parser.value("--source", "NAME", text, source_section, [], action="append")
     parser.value("--root", "FOLDER", "its folder, if elsewhere than in training")
+    text = "classes to score, such as superclasses (the finest of the data)"
+    parser.value("--label-set", "NAME", text)
     parser.add_patches(patch=None, overlap=128)
     parser.section("figures")
     parser.value("--metrics", "NAME,...", "what to compute (all that can be)", comma_separated)
@@ -50,12 +53,16 @@ def run(options: argparse.Namespace) -> None:
     from jaxnuc.evaluation.options import EvaluationOptions
     from jaxnuc.metrics import side_by_side
 
-    if options.folds and (options.source or options.split != "test" or not options.output):
+    other_data = options.source or options.label_set or options.split != "test"
+    if options.folds and (other_data or not options.output):
         raise ValueError(
             "--folds evaluates each training on the test images of its fold: give --output, and "
-            "leave out --source and --split"
+            "leave out --source, --label-set and --split"
         )
-    data = [checkpoint.Data(options.split, x, options.root) for x in options.source or [None]]
+    data = [
+        checkpoint.Data(options.split, each, options.root, options.label_set)
+        for each in options.source or [None]
+    ]
     arguments: dict[str, Any] = {
         "output": options.output,
         "inference": checkpoint.Inference(

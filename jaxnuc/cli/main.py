@@ -17,6 +17,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "suggest",
     "inspect",
     "pack",
     "score",

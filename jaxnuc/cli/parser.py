@@ -63,11 +63,13 @@ class Parser(argparse.ArgumentParser):
             other = "another decoder, such as watershed (as configured)"
             self.value("--decoder", "NAME", other, decoder_section)
 
-    def add_patches(self, patch: int | None, overlap: int) -> None:
+    def add_patches(self, patch: int | None, overlap: int, symmetries: int = 1) -> None:
         """Adds how images are shown to the network."""
         self.section("inference")
         augmentation = "test-time augmentation over 4 or 8 symmetries (1: none)"
-        self.value("--symmetries", "N", augmentation, int, 1, choices=(1, 4, 8))
+        if symmetries > 1:
+            augmentation = f"of the square, 1, 4 or 8, that are compared ({symmetries})"
+        self.value("--symmetries", "N", augmentation, int, symmetries, choices=(1, 4, 8))
         side = f"side of what the network sees, multiple of 64 ({patch or 'image'})"
         self.value("--patch", "PX", side, int, patch)
         shared = f"overlap of neighboring patches, multiple of 32 ({overlap})"
@@ -77,6 +79,19 @@ class Parser(argparse.ArgumentParser):
         """Adds the choice of a data set."""
         text = "name of a data set, such as consep, or with arguments, 'consep(merge=True)'"
         self.add_argument("source", type=source_section, help=text)
+
+    def add_reading(self) -> None:
+        """Adds how the images of a prediction are read."""
+        self.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
+        self.value("--model-mpp", "X", "microns per pixel that the model expects", float)
+        self.add_planes()
+        self.switch("--tissue", "leave out glass (stained sections only)")
+        self.switch("--skip-corrupt", "fill unreadable regions with white")
+
+    def add_batches(self) -> None:
+        """Adds how much of a prediction is done at once."""
+        self.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)
+        self.value("--tile", "PX", "side of what is decoded at once (1792)", int, 1792)
 
     def add_planes(self) -> None:
         """Adds the choice of what is read of files of several images."""

@@ -8,8 +8,13 @@ Writes the files of --format and a report for each image, and an index. Run agai
 import argparse
 import logging
 import sys
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from jaxnuc.cli.parser import Parser, comma_separated
+
+if TYPE_CHECKING:
+    from jaxnuc.prediction.options import PredictionOptions
 
 logger = logging.getLogger(__name__)
 
@@ -21,11 +26,7 @@ def add_arguments(parser: Parser) -> None:
     parser.section("images")
     images = "image, slide, folder or pattern; can be repeated"
     parser.value("--input", "IMAGE", images, action="append", required=True)
-    parser.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
-    parser.value("--model-mpp", "X", "microns per pixel that the model expects", float)
-    parser.add_planes()
-    parser.switch("--tissue", "leave out glass (stained sections only)")
-    parser.switch("--skip-corrupt", "fill unreadable regions with white")
+    parser.add_reading()
     parser.add_patches(patch=1024, overlap=128)
     parser.section("output")
     parser.value("--output", "FOLDER", "folder to write", required=True)
@@ -37,8 +38,7 @@ def add_arguments(parser: Parser) -> None:
     parser.switch("--no-report", "write no pages")
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")
-    parser.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)
-    parser.value("--tile", "PX", "side of what is decoded at once (1792)", int, 1792)
+    parser.add_batches()
     parser.value("--shard", "I/N", "do part I of N; a run without it joins the parts")
     folders = "folders with shards that are not in --output"
     parser.value("--merge", "A,B", folders, comma_separated, ())
@@ -48,33 +48,16 @@ def add_arguments(parser: Parser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Runs the command; 1 where an image failed."""
     logger.info("importing JAX")
-    from jaxnuc.io import Planes
-    from jaxnuc.prediction.options import DEFAULT
     from jaxnuc.prediction.predict import predict
     from jaxnuc.prediction.predictor import load
     from jaxnuc.prediction.tiles import parse_shard
 
-    most_pixels = options.most_pixels
-    settings = DEFAULT.replace(
+    settings = shared_options(options).replace(
         formats=options.format,
-        mpp=options.mpp,
-        model_mpp=options.model_mpp,
-        patch=options.patch,
-        overlap=options.overlap,
-        tile=options.tile,
-        batch_size=options.batch_size,
-        workers=options.workers,
-        tissue=options.tissue,
         stains=not options.no_stains,
-        skip_corrupt=options.skip_corrupt,
-        image=options.image,
-        planes=Planes(options.channel, options.z, options.time),
-        bounds=not options.no_bounds,
-        most_pixels=DEFAULT.most_pixels if most_pixels is None else most_pixels,
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,
-        report=not options.no_report,
     )
     predictor = load(
         options.workdir,
@@ -87,9 +70,38 @@ def run(options: argparse.Namespace) -> int:
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:
         print(f"{done['settings']['image']}: {done['nuclei']} nuclei")
-    for path, reason in results.failed:
-        where = "" if reason.startswith(f"{path}: ") else f"{path}: "
-        print(f"error: {where}{reason}", file=sys.stderr)
+    print_failed(results.failed)
     if options.shard and not results.failed:
         print(f"shard {options.shard} is done; once all are, a run without --shard joins them")
     return 1 if results.failed else 0
+
+
+def shared_options(options: argparse.Namespace) -> "PredictionOptions":
+    """The options of a prediction by those flags that `suggest` has as well."""
+    from jaxnuc.io import Planes
+    from jaxnuc.prediction.options import DEFAULT
+
+    most_pixels = options.most_pixels
+    return DEFAULT.replace(
+        mpp=options.mpp,
+        model_mpp=options.model_mpp,
+        patch=options.patch,
+        overlap=options.overlap,
+        tile=options.tile,
+        batch_size=options.batch_size,
+        workers=options.workers,
+        tissue=options.tissue,
+        skip_corrupt=options.skip_corrupt,
+        image=options.image,
+        planes=Planes(options.channel, options.z, options.time),
+        bounds=not options.no_bounds,
+        most_pixels=DEFAULT.most_pixels if most_pixels is None else most_pixels,
+        report=not options.no_report,
+    )
+
+
+def print_failed(failed: Iterable[tuple[str, str]]) -> None:
+    """Says on stderr which images could not be done, and why."""
+    for path, reason in failed:
+        where = "" if reason.startswith(f"{path}: ") else f"{path}: "
+        print(f"error: {where}{reason}", file=sys.stderr)

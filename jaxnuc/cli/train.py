@@ -40,8 +40,10 @@ def run(options: argparse.Namespace) -> None:
     fold = {} if options.fold is None else {"data.source.split_by.fold": options.fold}
     config = pages.load(options.config, options.overrides | fold)
     logger.info("importing JAX")
+    from jaxnuc.metrics.rows import cell
     from jaxnuc.training.loop import train_and_evaluate
 
     figures = train_and_evaluate(config, options.workdir)
     for name, figure in figures.items():
-        print(f"{name}: {figure:.4f}")
+        if figure or not name.endswith("images_skipped"):
+            print(f"{name}: {cell(figure)}")

@@ -1,7 +1,7 @@
 """What the images of a source belong to, and what is in them, for splits that do not leak."""
 
 import csv
-import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from jaxnuc.data.sample import Source
 from jaxnuc.data.sample_checks import class_pixels
 from jaxnuc.io.files import Files
 from jaxnuc.postprocess import regions
-from jaxnuc.registry import check_known, unknown
+from jaxnuc.registry import check_known, expression, unknown
 
 COLUMNS = ["image", "group"]
 SIZES = 4  # classes of size are the quartiles of the nuclei's areas
@@ -41,10 +41,7 @@ def find_groups(
     for key in groups:
         check_known("argument of split_by.groups:", key, ("pattern",))
     text = groups.get("pattern", "")
-    try:
-        pattern = re.compile(text)
-    except re.error as error:
-        raise ValueError(f"pattern {text!r} of the groups: {error}; correct it") from None
+    pattern = expression("split_by.groups.pattern", text)
     if pattern.groups != 1:
         raise ValueError(
             f"pattern {text!r} of the groups has {pattern.groups} pairs of parentheses; put one "
@@ -75,7 +72,9 @@ def _of_file(name: str, root: str | Path, images: Mapping[str, str]) -> dict[str
             f"{where}: columns {', '.join(rows.fieldnames or ()) or 'none'}; {COLUMNS[0]} and "
             f"{COLUMNS[1]} are expected"
         )
-    names = {PurePosixPath(path).name: name for name, path in images.items()}
+    last = {name: PurePosixPath(path).name for name, path in images.items()}
+    times = Counter(last.values())
+    names = {last[name]: name for name in images if times[last[name]] == 1}
     names |= {name: name for name in images}
     found: dict[str, str] = {}
     for row in rows:

@@ -218,10 +218,20 @@ def _ends(part: Polygon | Patch) -> np.ndarray:
     return np.array([[part.col, part.row], [part.col + width, part.row + height]])
 
 
+def _from_its_corner(ring: np.ndarray) -> np.ndarray:
+    """The same ring, open, from its first vertex by (x, y) on toward the lesser of the two next."""
+    if len(ring) > 1 and (ring[0] == ring[-1]).all():
+        ring = ring[:-1]
+    if len(ring) < 3:
+        return ring
+    ring = np.roll(ring, -int(np.lexsort(ring.T[::-1])[0]), axis=0)
+    return ring if tuple(ring[1]) <= tuple(ring[-1]) else np.roll(ring[::-1], 1, axis=0)
+
+
 def _content(one: Shape) -> object:
     """What two objects have in common that are drawn alike."""
     if isinstance(one, Pieces):
         return tuple(map(_content, one.parts))
     if isinstance(one, Polygon):
-        return tuple(ring.tobytes() for ring in (one.outline, *one.holes))
+        return tuple(_from_its_corner(ring).tobytes() for ring in (one.outline, *one.holes))
     return one.row, one.col, one.mask.shape, one.mask.tobytes()

@@ -176,7 +176,10 @@ def _parsed(text: bytes, where: str) -> dict[str, Any]:
 def _names(value: Any, at: str) -> list[str]:
     """A list of names; numbers, which YAML makes of the classes of HoVer-Net, become text."""
     if not isinstance(value, list) or not all(map(_is_name, value)):
-        raise ValueError(f"{at} is {value!r:.60}; expected a list of names, such as [unsure]")
+        raise ValueError(
+            f"{at} is {value!r:.60}; expected a list of names, such as [unsure], in quotes where "
+            'YAML reads them as something else, such as "no" and "null"'
+        )
     return [str(each) for each in value]
 
 

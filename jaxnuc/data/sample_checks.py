@@ -102,9 +102,12 @@ def _odd(sample: Sample, groups: int, max_pieces: int) -> Iterator[tuple[str, st
         yield "note", "nuclei do not stand out", text
     if inside.all():
         yield "error", "no background", "nuclei cover every pixel"
+    unlabeled = sample.ignore is not None and sample.ignore.all()
     if not len(found.ids):
-        unlabeled = sample.ignore is not None and sample.ignore.all()
         yield "note", "no nuclei", "unlabeled" if unlabeled else "the labels are empty"
+    elif unlabeled:
+        text = "no nucleus counts; do the annotated regions belong to this image?"
+        yield "note", "everything is ignored", text
     if sample.classes is not None:
         table = class_pixels(sample.instances, sample.classes, groups)
         if np.any(table[0, 2:]):

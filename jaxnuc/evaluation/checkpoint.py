@@ -4,15 +4,16 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 
+from jaxnuc import labels
 from jaxnuc.data.sample import Source
-from jaxnuc.data.sources.mixture import only
+from jaxnuc.data.sources.mixture import only, relabeled
 from jaxnuc.data.splits import open_split
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
@@ -38,17 +39,24 @@ class Data:
     Attributes:
       source: its name, or its section `{"name": ..., **arguments}`; None: that of the training.
       root: where its files are; None: as in the training.
+      label_set: the classes that are scored, a name of `jaxnuc.labels`; nuclei of others count in
+        no class. None: the finest of the data's own.
     """
 
     split: str = "test"
     source: str | Mapping[str, Any] | None = None
     root: str | None = None
+    label_set: str | None = None
 
     def open(self, config: ConfigDict) -> dict[str, Source]:
         """The split, of a mixture each of its data sets, by labels for tables and files.
 
         Args:
           config: of the training.
+
+        Raises:
+          FileNotFoundError: there are no such data.
+          ValueError: an unknown source, split or label set, or classes that it would divide.
         """
         trained = config.data.source.to_dict()
         section = {"name": self.source} if isinstance(self.source, str) else self.source or trained
@@ -56,13 +64,32 @@ class Data:
         if root is None:
             root = config.data.root if name == trained["name"] else ""
         mpp = config.data.mpp or None
-        source = open_split(section, root, self.split, mpp=mpp, stream=False)
-        if source.sets:
-            return dict(source.sets)
+        try:
+            source = open_split(section, root, self.split, mpp=mpp, stream=False)
+        except FileNotFoundError as error:
+            if self.root is not None or self.source is not None:
+                raise
+            raise FileNotFoundError(
+                f"{error}; this is where the training had its data: give root (--root) if they "
+                "are elsewhere"
+            ) from None
         # The arguments of the training's own source go without saying.
         given = [] if self.source is None else [k for k in section if k not in ("name", "root")]
         arguments = ", ".join(f"{key}={section[key]!r}" for key in given)
-        return {name + (f"({arguments})" if arguments else ""): source}
+        own = {name + (f"({arguments})" if arguments else ""): source}
+        opened = dict(source.sets) or own
+        if self.label_set is None:
+            return opened
+        return {f"{label} at {self.label_set}": self._read(s) for label, s in opened.items()}
+
+    def _read(self, source: Source) -> Source:
+        """The source with the classes of the label set that is asked for."""
+        if source.label_set is None:
+            raise ValueError(
+                f"label_set={self.label_set!r}, but {source.name!r} has no classes; leave it out"
+            )
+        tree = source.label_set.tree
+        return relabeled(source, labels.label_set(str(self.label_set), tree=tree))
 
 
 @dataclass(frozen=True)
@@ -196,6 +223,8 @@ class _Restored:
         found: dict[str, tuple[Source, str]] = {}
         for each in data:
             for label, source in each.open(self.predictor.config).items():
+                if each.label_set is not None:  # refused where the classes cannot be read at it
+                    replace(self.predictor, label_set=source.label_set)
                 if label in found:
                     raise ValueError(f"data set {label} is named twice; name each once")
                 found[label] = source, each.split

@@ -1,9 +1,11 @@
 """Evaluates the trainings of all folds, each on its own, and summarizes them."""
 
+import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jaxnuc.data.splitting import SplitBy
 from jaxnuc.evaluation.checkpoint import AS_CONFIGURED, PLAIN, Data, Inference, evaluate_checkpoint
@@ -14,6 +16,8 @@ from jaxnuc.metrics.confidence import Spread, over_seeds
 from jaxnuc.metrics.evaluation import Evaluation
 from jaxnuc.metrics.rows import aligned, cell, csv_text
 from jaxnuc.run import checkpoints
+
+logger = logging.getLogger(__name__)
 
 TABLE = "folds.csv"
 
@@ -73,8 +77,10 @@ def evaluate_folds(
     """
     numbers: dict[int, str | os.PathLike[str]] = {}
     counts = set()
+    configs = {}
     for workdir in workdirs:
         config = checkpoints.read_config(checkpoints.find(workdir, checkpoint))
+        configs[str(workdir)] = config
         part = SplitBy.of(config["data"]["source"].get("split_by", {})).part
         if part is None:
             raise ValueError(f"{workdir}: trained without folds; train it with --fold=i/k")
@@ -90,6 +96,7 @@ def evaluate_folds(
             f"folds {given} of {' and '.join(map(str, sorted(counts)))}: give a workdir for each "
             "of the folds of one split"
         )
+    _check_alike(configs)
     folders = {}
     for number, workdir in sorted(numbers.items()):
         folder = folders[f"{number}/{len(numbers)}"] = Path(output) / f"fold_{number}"
@@ -98,6 +105,29 @@ def evaluate_folds(
             workdir, checkpoint, output=folder, data=data, inference=inference, options=options
         )
     return summarize_folds(folders, output, options.level)
+
+
+def _check_alike(configs: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuses trainings whose folds are not of one split, and warns of other differences."""
+    (first, ours), *others = configs.items()
+    for workdir, theirs in others:
+        one, other = (_of_split(each["data"]["source"]) for each in (ours, theirs))
+        for key in sorted(one | other):
+            if one.get(key) != other.get(key):
+                raise ValueError(
+                    f"{first} was trained with {key}={one.get(key)!r} of data.source, {workdir} "
+                    f"with {other.get(key)!r}: these are folds of different splits; train all "
+                    "with the same arguments"
+                )
+        differing = [key for key in ours if key != "data" and ours[key] != theirs.get(key)]
+        if differing:
+            logger.warning("%s and %s differ in %s", first, workdir, ", ".join(differing))
+
+
+def _of_split(source: Mapping[str, Any]) -> dict[str, Any]:
+    """What all folds of a split have in common in the section of their data."""
+    by = {f"split_by.{key}": value for key, value in source["split_by"].items() if key != "fold"}
+    return {**{key: value for key, value in source.items() if key != "split_by"}, **by}
 
 
 def summarize_folds(

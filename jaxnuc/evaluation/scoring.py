@@ -119,7 +119,7 @@ def plan_scoring(
         if label_set is not None:
             why = "nuclei that overlap are scored without classes"
     elif isinstance(segment, TwoSteps) and label_set is not None:
-        why = segment.decode.cannot_read(label_set.finest)
+        why = segment.decode.cannot_read(label_set)
         if why is None and segment.decode.class_names is not None:
             available |= {"classes", "probabilities"}
     if any("tissue" in protocol.needs for protocol in wanted) and len(source):
@@ -148,7 +148,7 @@ def score_images(
             if isinstance(segment, TwoSteps):
                 decode, found = segment.decode, segment.maps(sample.image)
                 if scoring.label_set is not None:
-                    decode = decode.at(scoring.label_set.finest)
+                    decode = decode.at(scoring.label_set)
             else:
                 whole = segment(sample.image)
                 decode = None

@@ -1,6 +1,5 @@
 """Training in two phases: some parameters are held at first, then all are trained afresh."""
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import optax
 
 from jaxnuc.optim.lion_then_sgd import LionThenSgdState, renewed
 from jaxnuc.optim.taken import TAKEN
+from jaxnuc.registry import expression
 
 # Entries of a chain's state that go on where the second phase begins: the schedules' own.
 KEPT = ("learning_rate", "plateau", TAKEN)
@@ -28,12 +28,7 @@ def matching(pattern: str) -> Held:
     Raises:
       ValueError: `pattern` is no regular expression; when it is used, if it matches no parameter.
     """
-    try:
-        matches = re.compile(pattern).fullmatch
-    except re.error as error:
-        raise ValueError(
-            f"optimizer.frozen={pattern!r} is no regular expression: {error}"
-        ) from None
+    matches = expression("optimizer.frozen", pattern).fullmatch
 
     def held(params: Any, state: Any) -> list[bool]:
         paths = [_path(keys) for keys, _ in jax.tree_util.tree_leaves_with_path(params)]

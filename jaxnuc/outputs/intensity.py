@@ -10,7 +10,6 @@ from jaxnuc.postprocess.masks import Mask
 # The background of a nucleus: pixels that are this far from it and in no nucleus.
 NEAR, FAR = 2, 6
 _CHANNELS = {1: ("intensity",), 3: ("red", "green", "blue")}
-_DISK = ndimage.generate_binary_structure(2, 1)
 
 
 def measure_intensity(
@@ -43,7 +42,8 @@ def measure_intensity(
     found = np.full((len(masks), 4, channels), np.nan)
     for number, ((rows, cols), one) in enumerate(zip(places, masks, strict=True)):
         inside = image[rows, cols][one.mask]
-        found[number, :3] = inside.mean(axis=0), np.median(inside, axis=0), inside.sum(axis=0)
+        total = inside.sum(axis=0)
+        found[number, :3] = total / len(inside), _median(inside), total
         around = [
             slice(max(0, part.start - FAR), min(side, part.stop + FAR))
             for part, side in zip((rows, cols), (height, width), strict=True)
@@ -51,18 +51,23 @@ def measure_intensity(
         nucleus = np.zeros([part.stop - part.start for part in around], bool)
         top, left = rows.start - around[0].start, cols.start - around[1].start
         nucleus[top : top + one.mask.shape[0], left : left + one.mask.shape[1]] = one.mask
-        near, far = (
-            ndimage.binary_dilation(nucleus, _DISK, iterations=steps) for steps in (NEAR, FAR)
-        )
-        ring = far & ~near & ~taken[around[0], around[1]]
+        steps = ndimage.distance_transform_cdt(~nucleus, "taxicab")
+        ring = (steps > NEAR) & (steps <= FAR) & ~taken[around[0], around[1]]
         if ring.any():
-            found[number, 3] = np.median(image[around[0], around[1]][ring], axis=0)
+            found[number, 3] = _median(image[around[0], around[1]][ring])
     kinds = ("mean", "median", "sum", "background")
     return {
         f"{name}_{kind}": found[:, k, channel]
         for channel, name in enumerate(_CHANNELS[channels])
         for k, kind in enumerate(kinds)
     }
+
+
+def _median(values: np.ndarray) -> np.ndarray:
+    """`np.median` over the first axis, which takes several times as long for a few values."""
+    n, values = len(values), np.sort(values, axis=0)
+    middle: np.ndarray = (values[(n - 1) // 2] + values[n // 2]) / 2
+    return middle
 
 
 def _place(one: Mask, corner: tuple[int, int], shape: tuple[int, int]) -> tuple[slice, slice]:

@@ -121,7 +121,7 @@ def _pixels(masks: Sequence[Mask]) -> _Pixels:
     for mask, start, stop, size in zip(masks, starts, stops, sizes.tolist(), strict=True):
         flat[start:stop].reshape(size)[1:-1, 1:-1] = mask.mask
     at = np.flatnonzero(flat)
-    owner = np.searchsorted(stops, at, side="right")
+    owner = np.repeat(np.arange(len(masks)), sizes.prod(axis=1))[at]
     width = sizes[owner, 1]
     row, col = np.divmod(at - starts[owner], width)
     return _Pixels(owner, row - 1, col - 1, at, width, flat)
@@ -163,8 +163,9 @@ def _hull_areas(pixels: _Pixels, n: int) -> np.ndarray:
     points = np.concatenate([np.stack(middle, axis=1) for middle in middles])
     owners = np.tile(pixels.owner[first], len(middles))
     order = np.argsort(owners, kind="stable")
+    # A line through the points has their hull, and is made faster than a set of points.
     hulls = shapely.convex_hull(
-        shapely.multipoints(points[order].astype(np.float64), indices=owners[order])
+        shapely.linestrings(points[order].astype(np.float64), indices=owners[order])
     )
     corners, ring = shapely.get_coordinates(
         shapely.orient_polygons(hulls, exterior_cw=False), return_index=True

@@ -86,15 +86,19 @@ class Outlined:
             picture[outline] = color
 
 
-def outlined(
-    tables: Iterable[NucleiTable], scene: Scene, picture: np.ndarray, scale: float
-) -> Counter[int]:
+def picture_scale(shape: tuple[int, ...], scene: Scene) -> float:
+    """Pixels of a picture of the whole scene, whose shape is given, per pixel of the scene."""
+    return max(shape[:2]) / max(scene.shape)
+
+
+def outlined(tables: Iterable[NucleiTable], scene: Scene, picture: np.ndarray) -> Counter[int]:
     """Draws the outlines of all nuclei on a picture of the whole scene, in place.
 
     Returns:
       How many nuclei there are, by class.
     """
-    drawing = Outlined(scene, scale, (picture.shape[0], picture.shape[1]))
+    height, width, _ = picture.shape
+    drawing = Outlined(scene, picture_scale(picture.shape, scene), (height, width))
     for _, table in scene.numbered(tables):
         drawing.add(table)
     drawing.draw(picture)
@@ -111,7 +115,9 @@ def _outline(mask: Mask, shape: tuple[int, int], scale: float) -> tuple[np.ndarr
     )
     # Pixels outside of the crop are background; outside of the image there are none, so that a
     # nucleus is not outlined along the border.
-    surrounded = np.pad(pixels, ((above, below), (before, after)))
+    height, width = pixels.shape
+    surrounded = np.zeros((above + height + below, before + width + after), bool)
+    surrounded[above : above + height, before : before + width] = pixels
     whole = max(1, int(scale))
     rows, cols = np.nonzero(outlines(enlarge(surrounded, whole), 1 if whole == 1 else 2))
     rows += (row - above) * whole

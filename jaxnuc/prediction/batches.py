@@ -92,6 +92,7 @@ class BatchRunner:
             queue, batch, count = running.popleft()
             with self._waiting("device"):
                 batch = jax.device_get(batch)
+            batch = [{k: m.reshape(-1, *m.shape[2:]) for k, m in each.items()} for each in batch]
             queue.maps.extend(
                 [{name: m[i] for name, m in each.items()} for each in batch] for i in range(count)
             )

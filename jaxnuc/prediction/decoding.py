@@ -20,7 +20,8 @@ class Decoder:
     Attributes:
       representation: decodes the maps.
       label_set: the label set at which classes are read, see `ClassMap.read_at`; None: that of
-        the class map. It has no effect where no classes are predicted.
+        the class map. Classes are its finest groups. It has no effect where no classes are
+        predicted.
 
     Raises:
       ValueError: the predicted classes cannot be read at the label set.
@@ -61,13 +62,15 @@ class Decoder:
     def class_names(self) -> tuple[str, ...] | None:
         """Names of the classes, the background first; None where no classes are predicted."""
         predicted = self.representation.label_set
-        return None if predicted is None else ("background", *(self.label_set or predicted).groups)
+        if predicted is None:
+            return None
+        return ("background", *(self.label_set or predicted).finest.groups)
 
     @property
     def colors(self) -> tuple[tuple[int, int, int] | None, ...] | None:
         """Colors of the classes, as `class_names`; None for those without one of their own."""
         predicted = self.representation.label_set
-        return None if predicted is None else (None, *(self.label_set or predicted).colors)
+        return None if predicted is None else (None, *(self.label_set or predicted).finest.colors)
 
     def table(
         self,
@@ -89,10 +92,9 @@ class Decoder:
         predicted = self.representation.label_set
         if predicted is None:
             return None
-        if label_set.finest != label_set:
-            return f"of the classes {label_set.groups} one holds another; take its finest groups"
         try:
-            predicted.to(label_set)
+            for each in (label_set.finest, label_set):
+                predicted.to(each)
         except ValueError as error:
             return str(error)
         return None

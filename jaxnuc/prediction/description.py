@@ -1,17 +1,21 @@
-"""What a page says of the network that found the nuclei."""
+"""What a summary says of the networks that found the nuclei, and what their results depend on."""
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any
 
+import jax
+import numpy as np
+
 from jaxnuc import registry
+from jaxnuc.prediction.options import PredictionOptions
 from jaxnuc.prediction.predictor import Predictor
 
 
 def describe(predictor: Predictor) -> dict[str, Any]:
     """Name, classes, training and checkpoint of a predictor, as plain data.
 
-    What is not known is None: a network that was not loaded from a checkpoint has none, and those
-    of an earlier version do not know of which sizes their nuclei were.
+    What is not known is None, such as the checkpoint of a network that was not loaded from one.
     """
     config = predictor.config
     origins = [network.origin for network in predictor.networks]
@@ -27,6 +31,32 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "checkpoint": [origin.checkpoint for origin in known] or None,
         "saved": [origin.saved for origin in known] or None,
         "areas_of_training_px": list(areas) or None,
+    }
+
+
+def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str, Any]:
+    """Everything that the nuclei depend on except the image."""
+    label_set = predictor.label_set
+    digest = hashlib.sha256(repr(predictor.representation).encode())
+    digest.update(predictor.config.to_json(sort_keys=True).encode())
+    for leaf in jax.tree.leaves(jax.device_get(predictor.variables)):
+        digest.update(np.ascontiguousarray(leaf).tobytes())
+    return {
+        "model": digest.hexdigest()[:16],
+        "symmetries": list(predictor.symmetries),
+        "merge": predictor.merge,
+        "agreement": predictor.agreement,
+        "label_set": None if label_set is None else label_set.to_json()["labels"],
+        "patch": options.tiling.patch,
+        "overlap": options.tiling.overlap,
+        "tile": options.tiling.tile,
+        "tissue": options.tissue,
+        "stains": options.stains,
+        "series": options.image,
+        "channel": list(options.planes.channel),
+        "z": options.planes.z,
+        "time": options.planes.time,
+        "bounds": options.bounds,
     }
 
 

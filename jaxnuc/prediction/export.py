@@ -22,7 +22,8 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.io.atomic import replacing
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
-from jaxnuc.prediction.predictor import STRIDE, Predictor, TrainedNetwork
+from jaxnuc.prediction.patches import STRIDE
+from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
 
 MODEL, ABOUT = "model.jax_export", "model.json"
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")

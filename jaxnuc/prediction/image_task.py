@@ -1,11 +1,14 @@
-"""One image of a prediction: what it is, what an earlier run has left of it, and its files."""
+"""One image of a prediction: what it is, what an earlier run has left of it, and its files.
+
+Nothing here needs JAX, so that the processes which write files start fast.
+"""
 
 import json
 import logging
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,17 +28,19 @@ from jaxnuc.io import (
     thumbnail,
 )
 from jaxnuc.io.atomic import replace_file
-from jaxnuc.outputs import Scene, make_formats
+from jaxnuc.outputs import NucleiTable, Scene, make_formats
 from jaxnuc.outputs.formats.base import Format
 from jaxnuc.outputs.intensity import is_stained
 from jaxnuc.outputs.statistics import doubts, statistics
-from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.decoding import Decoder, decode_tile
 from jaxnuc.prediction.measurements import Colors, measure_tables
 from jaxnuc.prediction.options import REPORT, SUMMARY, THUMBNAIL, TISSUE, PredictionOptions
 from jaxnuc.prediction.overview import check_names
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.settings import check_same, fingerprint
-from jaxnuc.prediction.tiles import Tiling
+from jaxnuc.prediction.stitching import Stitcher, gather
+from jaxnuc.prediction.symmetries import Maps
+from jaxnuc.prediction.tiles import Tile, Tiling
 from jaxnuc.reports.prediction import write_prediction_report, write_thumbnail
 
 logger = logging.getLogger(__name__)
@@ -93,19 +98,29 @@ class ImageTask:
           ValueError: the image cannot be opened, has no known resolution, or cannot be written in
             one of the formats.
         """
-        options = self.options
-        try:
-            image = open_image(
-                self.path,
-                series=options.image,
-                planes=options.planes,
-                bounds=options.bounds,
-                most_pixels=options.most_pixels,
-            )
-        except (OSError, ImportError) as error:
-            raise ValueError(str(error)) from error
-        with image:
-            yield OpenTask(self, FilledImage(image) if options.skip_corrupt else image)
+        with open_input(self.path, self.options) as image:
+            yield OpenTask(self, image)
+
+
+@contextmanager
+def open_input(path: Path, options: PredictionOptions) -> Iterator[LargeImage]:
+    """An image, open as the options say.
+
+    Raises:
+      ValueError: it cannot be opened.
+    """
+    try:
+        image = open_image(
+            path,
+            series=options.image,
+            planes=options.planes,
+            bounds=options.bounds,
+            most_pixels=options.most_pixels,
+        )
+    except (OSError, ImportError) as error:
+        raise ValueError(str(error)) from error
+    with image:
+        yield FilledImage(image) if options.skip_corrupt else image
 
 
 def attempt(task: ImageTask, do: Callable[[ImageTask], dict[str, Any] | None]) -> Outcome:
@@ -129,6 +144,22 @@ def warn(summary: Mapping[str, Any]) -> None:
         logger.warning("filled with white: %s", line)
     for line in summary["doubts"]:
         logger.warning("%s: %s", summary["settings"]["image"], line)
+
+
+def complete_tile(task: ImageTask, tile: Tile, maps: Maps, members: Sequence[Maps]) -> Outcome:
+    """Decodes the only tile of an image and writes the files, in a process of its own."""
+    logging.disable(logging.WARNING)  # the process that read the image has warned
+
+    def complete(task: ImageTask) -> dict[str, Any]:
+        with task.open() as opened:
+            opened.finished()  # it is not: but some of its files may be there, and are kept
+            parts, start = opened.resume(), time.perf_counter()
+            parts.begin()
+            row = gather([decode_tile(task.decoder, tile, maps, members)])
+            # The network sees several images at once: no time of it is that of one.
+            return opened.complete(parts, [row], {"decoding": time.perf_counter() - start})
+
+    return attempt(task, complete)
 
 
 class OpenTask:
@@ -225,11 +256,14 @@ class OpenTask:
         rows = range(self.tiling.grid[0]) if shard is None else self.tiling.shard(*shard)
         return parts.missing(rows)
 
-    def complete(self, parts: PartialResults, seconds: Mapping[str, float]) -> dict[str, Any]:
-        """Stitches, measures and writes the files of an image, all of whose rows are done.
+    def complete(
+        self, parts: PartialResults, rows: Iterable[NucleiTable], seconds: Mapping[str, float]
+    ) -> dict[str, Any]:
+        """Stitches, measures and writes the files of an image.
 
         Args:
-          parts: the rows.
+          parts: where the rest of it is.
+          rows: the nuclei of all rows of tiles.
           seconds: how long they took, for the summary.
 
         Returns:
@@ -239,8 +273,8 @@ class OpenTask:
         options, view, scene = self.task.options, self.view, self.scene
         small = thumbnail(view) if options.stains or options.files.report else None
         colors = _colors(small[0]) if small is not None and options.stains else None
-        stitched = parts.stitched(self.tiling)
-        parts.save_measured(measure_tables(stitched, view, scene.mpp, self.tiling.tile, colors))
+        stitched = Stitcher(self.tiling).all(rows)
+        parts.keep_measured(measure_tables(stitched, view, scene.mpp, self.tiling.tile, colors))
         for key, format_ in self._formats.items():
             format_.write(self._files[key], parts.measured(), scene)
         earlier = self._earlier["files"] if self._earlier else {}
@@ -280,7 +314,7 @@ def _colors(picture: np.ndarray) -> Colors:
     """What is measured of the pixels: one answer for all of an image, by a small copy of it."""
     if is_stained(picture):
         return "stains"
-    return "rgb" if np.ptp(picture, axis=-1).any() else "gray"
+    return "rgb" if (picture != picture[..., :1]).any() else "gray"
 
 
 def _read_summary(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:

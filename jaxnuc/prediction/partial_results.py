@@ -9,12 +9,11 @@ from typing import Any
 from jaxnuc.io.atomic import replace_file, replacing
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.prediction.settings import check_same
-from jaxnuc.prediction.stitching import Stitcher
-from jaxnuc.prediction.stream import Row
-from jaxnuc.prediction.tiles import Tiling
+from jaxnuc.prediction.stitching import Row
 
 SETTINGS = "settings.json"
 _OUTPUTS = "outputs.json"
+IN_MEMORY = 20_000  # nuclei: tens of megabytes
 
 
 class PartialResults:
@@ -42,6 +41,7 @@ class PartialResults:
         """
         self.folder, self.settings = folder, dict(settings)
         self._names, self._begun = {path.name for path in outputs}, False
+        self._measured: list[NucleiTable] = []
         self._check_settings()
         free = self._remembered() | {path.name for path in replaceable}
         for path in outputs:
@@ -111,12 +111,9 @@ class PartialResults:
                     with replacing(copy) as temporary:
                         shutil.copyfile(path, temporary)
 
-    def stitched(self, tiling: Tiling) -> Iterator[NucleiTable]:
-        """The nuclei of all rows, stitched, with no more in memory than two rows."""
-        stitcher = Stitcher(tiling)
-        for row in range(tiling.grid[0]):
-            yield stitcher.add(NucleiTable.load(self._path("row", row)))
-        yield stitcher.finish()
+    def rows(self, count: int) -> Iterator[NucleiTable]:
+        """The nuclei of the first rows, one after the other."""
+        return (NucleiTable.load(self._path("row", row)) for row in range(count))
 
     def damage(self) -> list[str]:
         """The descriptions of all corrupt regions, each once."""
@@ -124,16 +121,25 @@ class PartialResults:
         lines = [line for path in paths for line in json.loads(path.read_text())]
         return list(dict.fromkeys(lines))
 
-    def save_measured(self, tables: Iterable[NucleiTable]) -> None:
-        """Saves the stitched nuclei with their measurements, from which all files are written."""
+    def keep_measured(self, tables: Iterable[NucleiTable]) -> None:
+        """Keeps the stitched nuclei with their measurements, from which all files are written.
+
+        The first are kept in memory, those of a large image on disk.
+        """
         for path in self._measured_files():
             path.unlink()  # of a run that was killed here, and may have had more of them
+        self._measured, room = [], IN_MEMORY
         for number, table in enumerate(tables):
-            table.save(self._path("measured", number))
+            room -= len(table)
+            if room >= 0:
+                self._measured.append(table)
+            else:
+                table.save(self._path("measured", number))
 
     def measured(self) -> Iterator[NucleiTable]:
-        """The tables of `save_measured`."""
-        return map(NucleiTable.load, self._measured_files())
+        """The tables of `keep_measured`."""
+        yield from self._measured
+        yield from map(NucleiTable.load, self._measured_files())
 
     def remove(self) -> None:
         """Removes the folder."""

@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io import LargeImage
-from jaxnuc.prediction.predictor import STRIDE
 from jaxnuc.prediction.tiles import Tile
 
 Maps = Mapping[str, np.ndarray]
 
+# Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
+STRIDE = 64
 # Two patches fill a side of a tile.
 PATCH, OVERLAP, TILE = 1024, 128, 1792
 STEP = 128  # between the sides of patches of small images

@@ -15,12 +15,11 @@ from jaxnuc.metrics.rows import html_table
 from jaxnuc.outputs import suffixes
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.batches import BatchRunner
-from jaxnuc.prediction.description import describe
+from jaxnuc.prediction.description import describe, model_settings
 from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, warn
 from jaxnuc.prediction.options import DEFAULT, THUMBNAIL, TISSUE, PredictionOptions
 from jaxnuc.prediction.overview import check_overview, write_overview
 from jaxnuc.prediction.predictor import Predictor
-from jaxnuc.prediction.settings import model_settings
 from jaxnuc.prediction.small_images import predict_small_images
 from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tile
@@ -149,7 +148,7 @@ def _predict_image(task: ImageTask, runner: BatchRunner) -> dict[str, Any] | Non
         }
         if options.processes.shard is not None:
             return None
-        summary = opened.complete(parts, seconds)
+        summary = opened.complete(parts, parts.rows(opened.tiling.grid[0]), seconds)
         warn(summary)
         return summary
 

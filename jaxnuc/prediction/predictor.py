@@ -21,15 +21,13 @@ from jaxnuc.data.normalize import Normalize
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.patches import STRIDE
 from jaxnuc.prediction.segmentation import Segmentation
 from jaxnuc.prediction.symmetries import MapAverage, Maps
 from jaxnuc.representations import Representation
 from jaxnuc.run import checkpoints
 
 logger = logging.getLogger(__name__)
-
-# Sides are padded up to a multiple of this, so that images of many sizes share few compilations.
-STRIDE = 64
 
 
 def as_rgb(image: np.ndarray) -> np.ndarray:
@@ -45,7 +43,7 @@ class Origin:
       checkpoint: its folder.
       saved: when it was written, None where it does not say.
       areas: 5th, 50th and 95th percentile of the areas of nuclei in its training, in pixels as the
-        network saw them; empty where it does not say.
+        network saw them; empty where there were none.
     """
 
     checkpoint: str
@@ -100,6 +98,10 @@ class Predictor:
     label_set: LabelSet | None = None
 
     def __post_init__(self) -> None:
+        if self.label_set is not None and self.label_set.finest != self.label_set:
+            raise ValueError(
+                f"of the classes {self.label_set.groups} one holds another; take its finest groups"
+            )
         if self.label_set is not None and self.decode.class_names is None:
             raise ValueError(
                 f"a label set to read classes at, {self.label_set.groups}, but the network "
@@ -249,7 +251,8 @@ def _restore(folder: Path, decoder: Mapping[str, Any] | None) -> Predictor:
     representation = build.make_representation(config, checkpoints.read_label_sets(folder))
     model = build.make_model(config, representation)
     side = STRIDE + model.margin
-    template = jax.eval_shape(model.init, jax.random.key(0), jnp.zeros((1, side, side, 3)))
+    # All within the function, or programs that make its arguments would be compiled first.
+    template = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3))))
     variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
     representation = representation.with_thresholds(checkpoints.read_thresholds(folder))
     found = make_predictor(config, model, representation, jax.device_put(variables))

@@ -6,40 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import jax
-import numpy as np
-
-from jaxnuc.prediction.options import PredictionOptions
-from jaxnuc.prediction.predictor import Predictor
-
 # A slide is too large to be hashed whole: so many places of its file, so many bytes in each.
 _PLACES, _BYTES = 16, 2**18
-
-
-def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str, Any]:
-    """Everything that the nuclei depend on except the image."""
-    label_set = predictor.label_set
-    digest = hashlib.sha256(repr(predictor.representation).encode())
-    digest.update(predictor.config.to_json(sort_keys=True).encode())
-    for leaf in jax.tree.leaves(jax.device_get(predictor.variables)):
-        digest.update(np.ascontiguousarray(leaf).tobytes())
-    return {
-        "model": digest.hexdigest()[:16],
-        "symmetries": list(predictor.symmetries),
-        "merge": predictor.merge,
-        "agreement": predictor.agreement,
-        "label_set": None if label_set is None else label_set.to_json()["labels"],
-        "patch": options.tiling.patch,
-        "overlap": options.tiling.overlap,
-        "tile": options.tiling.tile,
-        "tissue": options.tissue,
-        "stains": options.stains,
-        "series": options.image,
-        "channel": list(options.planes.channel),
-        "z": options.planes.z,
-        "time": options.planes.time,
-        "bounds": options.bounds,
-    }
 
 
 def fingerprint(path: Path) -> str:

@@ -1,7 +1,5 @@
 """Many small images: those of one shape share batches, and files are written by other processes."""
 
-import logging
-import time
 from collections import defaultdict
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,12 +10,10 @@ import numpy as np
 from jaxnuc.io import FilledImage
 from jaxnuc.io.workers import ordered_map, threaded_map
 from jaxnuc.prediction.batches import BatchRunner
-from jaxnuc.prediction.decoding import decode_tile
-from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, warn
+from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, complete_tile, warn
 from jaxnuc.prediction.patches import Patch, assemble
 from jaxnuc.prediction.predictor import Predictor
-from jaxnuc.prediction.stitching import gather
-from jaxnuc.prediction.stream import READERS, PatchReader, Row
+from jaxnuc.prediction.stream import READERS, PatchReader
 from jaxnuc.prediction.symmetries import Maps
 from jaxnuc.prediction.tiles import Tile
 
@@ -63,7 +59,7 @@ def predict_small_images(
                 yield tasks[number], tile, whole, each_member
 
     workers = tasks[0].options.processes.decoders
-    for outcome in ordered_map(_complete, tiles(), workers, _size):
+    for outcome in ordered_map(complete_tile, tiles(), workers, _size):
         if outcome.summary is not None:
             warn(outcome.summary)
         yield numbers.pop(0), outcome
@@ -111,20 +107,3 @@ def _prepare(task: ImageTask, predictor: Predictor) -> _Prepared:
 def _size(task: ImageTask, tile: Tile, maps: Maps, members: Sequence[Maps]) -> int:
     """Bytes of the maps."""
     return sum(values.nbytes for each in (maps, *members) for values in each.values())
-
-
-def _complete(task: ImageTask, tile: Tile, maps: Maps, members: Sequence[Maps]) -> Outcome:
-    """Decodes the only tile of an image and writes the files, in a process of its own."""
-    logging.disable(logging.WARNING)  # the process that read the image has warned
-
-    def complete(task: ImageTask) -> dict[str, Any]:
-        with task.open() as opened:
-            opened.finished()  # it is not: but some of its files may be there, and are kept
-            parts, start = opened.resume(), time.perf_counter()
-            _, nuclei = decode_tile(task.decoder, tile, maps, members)
-            parts.save(Row(0, gather([(tile, nuclei)])))
-            decoding = time.perf_counter() - start
-            # The network sees several images at once: no time of it is that of one.
-            return opened.complete(parts, {"decoding": decoding})
-
-    return attempt(task, complete)

@@ -21,8 +21,9 @@ Representations whose nuclei may overlap give such nuclei in one pass over the i
 others, this concerns a few pixels along the border of two cores where two predictions differ.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -32,6 +33,13 @@ from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.prediction.candidates import SAME, Candidates, Links, find_links
 from jaxnuc.prediction.overlaps import union
 from jaxnuc.prediction.tiles import Tile, Tiling
+
+
+class Row(NamedTuple):
+    """A row of the grid of tiles, and the nuclei of its tiles, not yet stitched: see `gather`."""
+
+    row: int
+    nuclei: NucleiTable
 
 
 def gather(found: Iterable[tuple[Tile, NucleiTable]]) -> NucleiTable:
@@ -99,6 +107,12 @@ class Stitcher:
         """The remaining nuclei, after the last row."""
         final, self._pending = _join(self._tiling, self._pending, None)
         return final
+
+    def all(self, rows: Iterable[NucleiTable]) -> Iterator[NucleiTable]:
+        """The nuclei of all rows, which are added one after the other."""
+        for row in rows:
+            yield self.add(row)
+        yield self.finish()
 
 
 def _join(

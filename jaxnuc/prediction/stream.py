@@ -6,7 +6,6 @@ decode the tiles; each waits for the others with no more in memory than a few ti
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
-from typing import NamedTuple
 
 import numpy as np
 
@@ -18,17 +17,10 @@ from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.decoding import decode_tile
 from jaxnuc.prediction.patches import Patch, assemble, fitting, patches, read
 from jaxnuc.prediction.predictor import Predictor
-from jaxnuc.prediction.stitching import gather
+from jaxnuc.prediction.stitching import Row, gather
 from jaxnuc.prediction.tiles import Tile, Tiling
 
 READERS = 2  # threads
-
-
-class Row(NamedTuple):
-    """A row of the grid of tiles, and the nuclei of its tiles, not yet stitched: see `gather`."""
-
-    row: int
-    nuclei: NucleiTable
 
 
 class PatchReader:

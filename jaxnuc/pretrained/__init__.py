@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from jaxnuc.pretrained.layouts import LAYOUTS, Layout, shape_of_theirs
-from jaxnuc.registry import unknown
+from jaxnuc.registry import expression, unknown
 
 __all__ = ["LAYOUTS", "Match", "export", "load", "match", "read", "transfer"]
 
@@ -224,7 +224,7 @@ def export(variables: Mapping[str, Any], layout: str) -> dict[str, np.ndarray]:
 
 def _asked(keep: str, ours: Collection[str], network: str) -> set[str]:
     """The paths of our arrays that are to stay as they are."""
-    found = {path for path in ours if re.fullmatch(keep, path)}
+    found = set(filter(expression("keep", keep).fullmatch, ours))
     if keep and not found:
         raise ValueError(f"keep={keep!r} is the path of no array of {network}, {_some(ours)}")
     return found
@@ -232,7 +232,7 @@ def _asked(keep: str, ours: Collection[str], network: str) -> set[str]:
 
 def _dropped(drop: str, theirs: Collection[str]) -> set[str]:
     """The names of the weights that are not used."""
-    found = {name for name in theirs if re.fullmatch(drop, name)}
+    found = set(filter(expression("drop", drop).fullmatch, theirs))
     if drop and not found:
         raise ValueError(f"drop={drop!r} is no name among those of the weights, {_some(theirs)}")
     return found

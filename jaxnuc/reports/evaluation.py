@@ -145,8 +145,7 @@ def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
     pq = np.array([scores.values.get("pq", math.nan) for scores in evaluation.scores])
     known = pq[np.isfinite(pq)]
     drawn = [
-        plots.chart(
-            Histogram(BINS, {"all": np.histogram(known, BINS)[0]}, "PQ", "images"),
+        Histogram(BINS, {"all": np.histogram(known, BINS)[0]}, "PQ", "images").chart(
             f"PQ of {len(known)} images"
             + (f"; {len(pq) - len(known)} have none" if len(known) < len(pq) else ""),
         )
@@ -157,7 +156,7 @@ def _charts(evaluation: Evaluation, sizes: Mapping[str, Sizes]) -> Html:
             for name, found in sizes.items()
             if found.total
         )
-        drawn.append(plots.chart(histogram(sizes, "px"), f"Areas of the nuclei. {means}"))
+        drawn.append(histogram(sizes, "px").chart(f"Areas of the nuclei. {means}"))
     return element("div", drawn, class_="charts")
 
 

@@ -12,10 +12,12 @@ import numpy as np
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from jaxnuc.outputs.palette import SERIES
+from jaxnuc.reports import page
 from jaxnuc.reports.page import Html, element
 
 WIDTH, HEIGHT = 360, 202
 LEFT, RIGHT, TOP, BOTTOM = 40, 350, 8, 168  # of what is within the axes
+_ENGINEERING = EngFormatter(sep="")  # made once: that takes longer than to format a number
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,10 @@ class Histogram:
         shape = f"0 0 {WIDTH} {HEIGHT}"
         return element("svg", parts, viewBox=shape, role="img", aria_label=label)
 
+    def chart(self, caption: str) -> Html:
+        """The histogram in a page, with its caption."""
+        return page.chart(self.svg(caption), caption)
+
     def _x(self, values: np.ndarray) -> np.ndarray:
         """Places along the horizontal axis."""
         first, last, values = self.edges[0], self.edges[-1], np.asarray(values, float)
@@ -145,4 +151,4 @@ def _short(value: float) -> str:
     """
     if 0 < abs(value) < 1:
         return f"{value:g}"
-    return EngFormatter(sep="").format_eng(value).replace("\N{MINUS SIGN}", "-")
+    return _ENGINEERING.format_eng(value).replace("\N{MINUS SIGN}", "-")

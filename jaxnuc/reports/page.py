@@ -140,6 +140,11 @@ def color_scale(colors: Sequence[tuple[int, int, int]], high: float, unit: str) 
     return element("div", bar, element("div", ends, class_="ends"), class_="scale")
 
 
+def chart(drawn: Html, caption: str) -> Html:
+    """A drawing, an SVG, with its caption."""
+    return element("figure", drawn, element("figcaption", caption), class_="chart")
+
+
 def section(title: str, *children: Child) -> Html:
     """A part of the page under its heading."""
     return element("section", element("h2", title), *children)

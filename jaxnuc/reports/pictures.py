@@ -53,9 +53,8 @@ def outlined_picture(
       (h, w, 3) uint8.
     """
     small = np.asarray(fitted(Image.fromarray(brighten(image)), side))
-    whole = max(1, side // max(scene.shape))
-    picture = enlarge(small, whole)
-    outlined(tables, scene, picture, min(1.0, max(small.shape[:2]) / max(scene.shape)) * whole)
+    picture = enlarge(small, max(1, side // max(scene.shape)))
+    outlined(tables, scene, picture)
     return picture
 
 

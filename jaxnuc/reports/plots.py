@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from jaxnuc.metrics.confidence import decimals
 from jaxnuc.outputs.palette import LIGHT, SERIES
-from jaxnuc.reports.histogram import Histogram
+from jaxnuc.reports import page
 from jaxnuc.reports.page import Html, element
 
 KEYS = ("step", "epoch", "time", "event")  # the keys of a line of a log that are no figures
@@ -294,10 +294,9 @@ def svg(figure: Figure, label: str) -> Html:
     return element("svg", Html(drawn), viewBox=shape, role="img", aria_label=label)
 
 
-def chart(figure: Figure | Histogram, caption: str) -> Html:
-    """A figure of this module or a histogram in a page, with its caption."""
-    drawn = svg(figure, caption) if isinstance(figure, Figure) else figure.svg(caption)
-    return element("figure", drawn, element("figcaption", caption), class_="chart")
+def chart(figure: Figure, caption: str) -> Html:
+    """A figure of this module in a page, with its caption."""
+    return page.chart(svg(figure, caption), caption)
 
 
 def _is_part(name: str) -> bool:

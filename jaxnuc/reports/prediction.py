@@ -14,8 +14,8 @@ from scipy import ndimage
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.outputs import NucleiTable, Scene
 from jaxnuc.outputs.drawing import brighten, enlargement
-from jaxnuc.outputs.outlined import Outlined
-from jaxnuc.reports import page, pictures, plots, regions
+from jaxnuc.outputs.outlined import Outlined, picture_scale
+from jaxnuc.reports import page, pictures, regions
 from jaxnuc.reports.histogram import Histogram
 from jaxnuc.reports.page import Html, element
 from jaxnuc.reports.sizes import Sizes, histogram
@@ -72,12 +72,11 @@ class _Whole:
     def __init__(self, scene: Scene, thumbnail: np.ndarray) -> None:
         small = pictures.fitted(Image.fromarray(brighten(thumbnail)), pictures.SIDE)
         self.picture = np.asarray(small)
-        self.enlarged = enlargement(self.picture.shape[:2])
-        self.size = self.picture.shape[0] * self.enlarged, self.picture.shape[1] * self.enlarged
-        reduced = min(1.0, max(self.picture.shape) / max(scene.shape))
-        self.outlines = None
-        if reduced >= SEEN:
-            self.outlines = Outlined(scene, reduced * self.enlarged, self.size)
+        height, width, _ = self.picture.shape
+        enlarged = enlargement((height, width))
+        self.size = height * enlarged, width * enlarged
+        scale = picture_scale(self.size, scene)
+        self.outlines = Outlined(scene, scale, self.size) if scale >= SEEN else None
 
 
 class _Found:
@@ -158,7 +157,7 @@ def _page(found: _Found, shown: _Whole, closer: Sequence[Html], about: Mapping[s
             sections.append(page.section("Classes", _classes(found, scene)))
         sizes = histogram({"all": found.sizes}, unit)
         scores = Histogram(SCORES, {"all": found.scores}, "score", "nuclei")
-        drawn = [plots.chart(sizes, "Areas of the nuclei"), plots.chart(scores, "Their scores")]
+        drawn = [sizes.chart("Areas of the nuclei"), scores.chart("Their scores")]
         sections.append(page.section("Sizes and scores", element("div", drawn, class_="charts")))
     sections.append(page.section("Settings and files", *_about(about)))
     below = f"{height} x {width} pixels, {resolution}"

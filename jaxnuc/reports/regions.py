@@ -78,7 +78,9 @@ def drawn(
 def layer(outlines: Outlined) -> str:
     """The address of a picture of outlines, transparent elsewhere."""
     numbers = sorted(outlines.counts)
-    levels = np.searchsorted([0, *(1 + k for k in numbers)], outlines.levels).astype(np.uint8)
+    places = np.zeros(2 + max(numbers, default=0), np.uint8)
+    places[[1 + k for k in numbers]] = range(1, 1 + len(numbers))
+    levels = places[outlines.levels]
     colors = [(0, 0, 0, 0), *((*outlines.scene.color(k), 255) for k in numbers)]
     return pictures.drawing(levels, np.array(colors, np.uint8))
 

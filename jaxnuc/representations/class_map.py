@@ -384,6 +384,10 @@ class ClassMap(base.Wrapper):
         group holds is left out: rows sum to less than 1 then, and a nucleus has the most probable
         of the groups that there are, or 0 where none has a part in it.
 
+        Where one group holds another, the classes are those of `label_set.finest`. What is left of
+        the larger one competes with them without being a class: a macrophage is 0 at `immune` and
+        `lymphocyte`, of which `lymphocyte` is the only finest group.
+
         Raises:
           ValueError: the trees differ, or a predicted class would have to be divided.
         """
@@ -391,7 +395,15 @@ class ClassMap(base.Wrapper):
         lookup = self.predicted.to(label_set, outside=-1)[:-1]  # refuses what cannot be read
         sums = lookup[:, None] == np.arange(len(label_set.groups) + 1)
         # Rounded shares may sum to slightly more than 1.
-        return _with_shares(nuclei, np.minimum(nuclei.class_probabilities @ sums.astype(float), 1))
+        shares = np.minimum(nuclei.class_probabilities @ sums.astype(float), 1)
+        found = _with_shares(nuclei, shares)
+        if label_set.finest == label_set:
+            return found
+        finest = label_set.to(label_set.finest)
+        return found._replace(
+            classes=np.maximum(finest[found.classes], 0),
+            class_probabilities=shares[:, finest[:-1] >= 0].astype(np.float32),
+        )
 
 
 def _with_shares(nuclei: base.Nuclei, shares: Float[np.ndarray, "n c"]) -> base.Nuclei:

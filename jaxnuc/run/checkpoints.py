@@ -199,9 +199,9 @@ def read_label_sets(folder: Path) -> tuple[LabelSet, ...]:
 
 
 def read_areas(folder: Path) -> tuple[float, ...]:
-    """The areas that `save` was given; empty where the checkpoint has none."""
+    """The areas that `save` was given; empty where there were no nuclei."""
     found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
-    return tuple(found.get("areas", ()))
+    return tuple(found["areas"])
 
 
 def read_date(folder: Path) -> str | None:

@@ -83,18 +83,17 @@ def compile_step(step: Step) -> Step:
 
 
 def compile_forward(forward: Callable[[Any, Any], Any], variables: Any) -> Callable[[Any], Any]:
-    """A network's evaluation, `(variables, images) -> maps`, on all devices of this process.
+    """A network's evaluation, `images -> maps`, on all D devices of this process.
 
-    Images are (B, ...), B a multiple of the devices; the call returns before the devices have
-    finished. The variables are put on every device once.
+    Images are (B, ...) and maps (D, B / D, ...), B a multiple of D; the call returns before the
+    devices have finished. The variables are put on every device once.
     """
     mapped = _over_devices(forward)
     variables = replicate(variables)
     devices = jax.local_device_count()
 
     def run(images: np.ndarray) -> Any:
-        maps = mapped(variables, images.reshape(devices, -1, *images.shape[1:]))
-        return jax.tree.map(lambda m: m.reshape(-1, *m.shape[2:]), maps)
+        return mapped(variables, images.reshape(devices, -1, *images.shape[1:]))
 
     return run
 

@@ -17,7 +17,8 @@ TINY = (
     "--config.evaluation.every=2 steps",
     "--config.schedule.warmup=1 step",
     "--config.batch_size=2",
-    "--config.model.layers=2",
+    "--config.model.layers=1",
+    "--config.model.base_filters=4",
     "--config.data.source.size=32",
 )
 
@@ -63,6 +64,18 @@ def jaxnuc(
         return Done(status, *capsys.readouterr())
 
     return run
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings draw no curves, which take longer than the steps."""
+    monkeypatch.setattr("jaxnuc.training.reporting.Reporter.curves", lambda *_, **__: None)
+
+
+@pytest.fixture(scope="session")
+def tiny() -> tuple[str, ...]:
+    """Arguments of `jaxnuc train` for a network and a training that are tiny."""
+    return TINY
 
 
 @pytest.fixture(scope="session")

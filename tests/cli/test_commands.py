@@ -1,6 +1,7 @@
 """Every command from beginning to end, on tiny data."""
 
 import json
+import re
 import shutil
 from datetime import UTC, datetime
 
@@ -11,10 +12,11 @@ from PIL import Image
 from jaxnuc.cli.main import COMMANDS
 
 RUN = {"study", "train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
+ELSEWHERE = {"suggest"}  # in test_loop.py
 
 
 def test_all_commands_are_here():
-    assert {*COMMANDS} == RUN
+    assert {*COMMANDS} == RUN | ELSEWHERE
 
 
 @pytest.mark.slow
@@ -23,6 +25,8 @@ def test_train_says_what_it_does_and_continues(jaxnuc, tmp_path, trained):
     again = jaxnuc("train", "--workdir=run")
     assert again.status == 0
     assert "pq_image_mean: " in again.out
+    assert re.search(r"^images: \d+$", again.out, re.MULTILINE)  # a count
+    assert "images_skipped: 0" not in again.out
     assert again.err.startswith("reading the configuration quickstart\n")
     longer = jaxnuc("train", "--workdir=run", "--config.duration=3 steps")
     assert longer.status == 0

@@ -60,6 +60,7 @@ arguments = {
     "train": ["--config=quickstart", "--workdir=x"],
     "evaluate": ["--workdir=x"],
     "predict": ["--workdir=x", "--input=y", "--output=z"],
+    "suggest": ["y", "--workdir=x"],
     "inspect": ["synthetic"],
     "pack": ["consep", "x", "y"],
     "score": ["x", "y"],

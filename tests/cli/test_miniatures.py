@@ -111,21 +111,25 @@ def layer(name, corners):
 
 
 WINDOWS = f"--config.data.source.windows={{'size': {SIDE}, 'stride': {SIDE}}}"
+# In place of a network that takes half a minute to compile. Every network with every representation
+# is tested in tests/training/test_pairs.py, a page's own in tests/test_config.py.
+UNET = "--config.model={'name': 'unet', 'variant': 'tiny'}"
 PAGES = {  # what is behind the colon, sets below the root, changes, the set to evaluate on
     "neoplastic_pannuke": (
         "small",
         [pannuke],
-        ["--config.model.layers=3"],
+        ["--config.model.layers=1"],
         "pannuke(variant='neoplastic', folds=(1,))",
     ),
-    "alnet_attention_cnseg": ("small", [cnseg], [], "cnseg"),
+    "alnet_attention_cnseg": ("small", [cnseg], [UNET], "cnseg"),
     "stardist_conic": ("small", [conic], [], "conic(separate=True)"),
     "stardist_labeltree_pannuke_consep": ("small,mixed", [pannuke, consep], [], "consep"),
-    "hovernet_consep": ("small,source=monusac", [monusac], [WINDOWS], "monusac(mpp=0.25)"),
+    "hovernet_consep": ("small,source=monusac", [monusac], [UNET, WINDOWS], "monusac(mpp=0.25)"),
 }
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_leads_from_the_files_of_its_data_to_nuclei(page, jaxnuc, tmp_path):
     arguments, sets, changes, evaluated = PAGES[page]

@@ -41,6 +41,7 @@ def draw(folder, name, rng):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 def test_train_evaluate_and_predict(jaxnuc, tmp_path):
     rng = np.random.default_rng(0)
     for name in range(4):
@@ -57,9 +58,9 @@ def test_train_evaluate_and_predict(jaxnuc, tmp_path):
     assert "hd95_image_mean" not in figures["metrics"]
 
     image = "data/clusteredCell/test-normal/0.png"
-    done = jaxnuc(
-        "predict", "--workdir=run", f"--input={image}", "--output=out", "--format=geojson,coco"
-    )
+    small = (f"--patch={SIDE}", "--overlap=32", f"--tile={SIDE}", "--workers=0", "--no-stains")
+    written = ("--output=out", "--format=geojson,coco")
+    done = jaxnuc("predict", "--workdir=run", f"--input={image}", *written, *small)
     assert done.status == 0, done.err
     features = json.loads((tmp_path / "out" / "0.geojson").read_text())["features"]
     coco = json.loads((tmp_path / "out" / "0.coco.json").read_text())

@@ -14,7 +14,7 @@ from jaxnuc.studies import Row, Study, seeds
 
 TINY = {
     "duration": "2 steps", "evaluation.every": "2 steps", "schedule.warmup": "1 step",
-    "batch_size": "2", "model.layers": "2", "model.base_filters": "2", "data.source.size": "32",
+    "batch_size": "2", "model.layers": "1", "model.base_filters": "2", "data.source.size": "32",
     "data.source.length": "6",
 }
 
@@ -43,6 +43,7 @@ def figures(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("no_curves")
 def test_interrupted_or_in_parts_it_gives_the_same_table(jaxnuc, tmp_path, monkeypatch):
     (tmp_path / "page.py").write_text(PAGE)
     study = ("study", "page.py")

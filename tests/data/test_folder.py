@@ -68,7 +68,7 @@ def test_stems_must_match(root):
     with pytest.raises(ValueError, match=r"labels/c\.npy: no image with this stem"):
         Source(root)
     (root / "labels" / "c.npy").rename(root / "labels" / "a2.npy")
-    with pytest.raises(ValueError, match="have the same stem"):
+    with pytest.raises(ValueError, match="both annotate images"):
         Source(root)
 
 

@@ -7,6 +7,7 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.io
 import tifffile
 from PIL import Image
 
@@ -16,6 +17,7 @@ from jaxnuc.data import Source as AnySource
 from jaxnuc.data.outlined import Reading, annotation_of
 from jaxnuc.data.own_classes import OwnClasses
 from jaxnuc.data.sources.folder import Source
+from jaxnuc.data.splitting import SplitBy
 from jaxnuc.io.annotations import ImageAnnotations
 from jaxnuc.labels import NUCLEI, LabelSet, label_set
 from jaxnuc.outputs import Scene
@@ -293,13 +295,17 @@ def test_files_that_do_not_match(tmp_path):
     with pytest.raises(ValueError, match=r"images/b\.png: no label with this stem"):
         Source(tmp_path)
     write(tmp_path / "annotations.json", coco("a.png", "b.png", "c.png"))
-    with pytest.raises(ValueError, match=r"annotates 'c\.png' and is not beside it \(1 of 3"):
+    with pytest.raises(ValueError, match=r"annotates 'x/c\.png' and is not beside it \(1 of 3"):
         Source(tmp_path)
     write(tmp_path / "annotations.json", coco("a.png", "b.png"))
     assert len(Source(tmp_path)) == 2
     write(tmp_path / "labels" / "a.json", coco("z.png", "y.png"))
     save(tmp_path / "labels" / "b.png", LABELS.astype(np.uint8))
-    source = Source(tmp_path, split="all")
+    with pytest.raises(
+        ValueError, match=r"both labels and annotations\.json hold.*labels='labels'"
+    ):
+        Source(tmp_path)
+    source = Source(tmp_path, labels="labels", split="all")
     with pytest.raises(ValueError, match=r"0 of its 2 images are called 'a\.png'"):
         source[0]
     save(tmp_path / "masks" / "b.png", LABELS.astype(np.uint8))
@@ -307,13 +313,15 @@ def test_files_that_do_not_match(tmp_path):
         Source(tmp_path)
     write(tmp_path / "labels" / "a.json", coco("b.png"))
     with pytest.raises(
-        ValueError, match=r"a\.json: by its name it is of a\.png, by its content of b"
+        ValueError, match=r"a\.json: by its name it is of a\.png, by its content of x/b"
     ):
         Source(tmp_path, labels="labels")
     write(tmp_path / "labels" / "a.json", coco("renamed.png"))
     assert Source(tmp_path, labels="labels", split="all")[0].instances.any()
     write(tmp_path / "labels" / "b.json", coco("b.png"))
-    with pytest.raises(ValueError, match=r"labels/b\.json and labels/b\.png have the same stem"):
+    with pytest.raises(
+        ValueError, match=r"labels/b\.json and labels/b\.png both annotate images/b"
+    ):
         Source(tmp_path, labels="labels")
     assert len(Source(tmp_path, labels="annotations.json")) == 2
     save(tmp_path / "images" / "b.tif", IMAGE)
@@ -321,6 +329,167 @@ def test_files_that_do_not_match(tmp_path):
         Source(tmp_path, labels="annotations.json")
     with pytest.raises(ValueError, match=r"unknown argument of annotations: 'scael'.*'scale'"):
         Source(tmp_path, annotations={"scael": 2})
+
+
+def test_one_file_of_all_splits(tmp_path):
+    """It lies above their folders, and may hold images that have one name in two of them."""
+    images = {f"{split}/{k}.png" for split in ("train", "val") for k in range(2)}
+    for k, name in enumerate(sorted(images)):
+        save(tmp_path / name.replace("/", "/images/"), np.roll(IMAGE, k, axis=0))
+    content = coco("images/0.png", "images/1.png")
+    write(tmp_path / "annotations.json", content)
+    with pytest.raises(ValueError, match=r"'x/images/0\.png' may be train/images/0\.png or val/"):
+        Source(tmp_path, split="train")
+    for k, name in enumerate(("2.png", "3.png")):
+        (tmp_path / "val" / "images" / f"{k}.png").rename(tmp_path / "val" / "images" / name)
+    write(tmp_path / "annotations.json", coco("0.png", "1.png", "2.png", "3.png"))
+    for labels in (None, "annotations.json"):
+        val = Source(tmp_path, split="val", labels=labels)
+        assert val.ids == ["2", "3"]
+        np.testing.assert_array_equal(val[1].instances, LABELS)
+        assert val.label_set.groups == ("lymphocyte", "tumor")
+    write(tmp_path / "annotations.json", coco("0.png", "1.png", "2.png", "4.png"))
+    with pytest.raises(ValueError, match=r"'x/4\.png' and is not beside it"):
+        Source(tmp_path, split="train")
+    write(tmp_path / "train" / "labels" / "0.json", coco("0.png"))
+    with pytest.raises(ValueError, match=r"both labels and annotations\.json hold annotations"):
+        Source(tmp_path, split="train")
+    shutil.rmtree(tmp_path / "train" / "labels")
+    # One file a split, as COCO has them.
+    (tmp_path / "annotations.json").unlink()
+    for split, names in (("train", "01"), ("val", "23")):
+        names = [f"{name}.png" for name in names]
+        write(tmp_path / "annotations" / f"instances_{split}.json", coco(*names))
+    assert Source(tmp_path, split="train").ids == ["0", "1"]
+
+
+@pytest.mark.parametrize("images", ["images", "."])
+@pytest.mark.parametrize("labels", ["labels", "images"])
+def test_images_in_folders_of_patients(tmp_path, images, labels):
+    """Annotations lie beside the images, or in folders of the same names."""
+    for patient in ("p1", "p2"):
+        for k in range(3):
+            save(tmp_path / images / patient / f"{k}.png", IMAGE)
+        place = tmp_path / (images if labels == "images" else labels) / patient
+        write(place / "0.geojson", geojson(*BOXES))
+        save(place / "1_masks.tif", LABELS.astype(np.uint16))
+        masks(place / "2")
+    (tmp_path / images / "p1" / "0.png").rename(tmp_path / images / "p1" / "x.png")
+    (place.parent / "p1" / "0.geojson").rename(place.parent / "p1" / "x.geojson")
+    source = Source(tmp_path, split="all")
+    assert sorted(source.ids) == ["p1/1", "p1/2", "p1/x", "p2/0", "p2/1", "p2/2"]
+    for sample in map(source.__getitem__, range(6)):
+        np.testing.assert_array_equal(sample.instances, LABELS)
+    # A patient is on one side.
+    write(tmp_path / "groups.csv", "image,group\n" + "".join(f"{x},{x[-1]}\n" for x in source.ids))
+    by = SplitBy(groups="groups.csv")
+    source.divide("all", by)
+    assert len(source) == 6
+    write(tmp_path / "groups.csv", "image,group\n1.png,1\n")
+    with pytest.raises(ValueError, match=r"image '1\.png'"):  # of which patient?
+        source.divide("all", by)
+    train = Source(tmp_path, split="train", fractions=(0.5, 0.5, 0)).ids
+    assert sorted(name[:2] for name in train) in (["p1"] * 3, ["p2"] * 3)
+
+
+def test_files_above_the_folders_of_patients(tmp_path):
+    for name in ("p1/a", "p1/b", "p2/b"):
+        save(tmp_path / "images" / f"{name}.png", IMAGE)
+    write(tmp_path / "annotations.json", coco("p1/a.png", "p1/b.png", "p2/b.png"))
+    source = Source(tmp_path, split="all")
+    assert source.ids == ["p1/a", "p1/b", "p2/b"]
+    np.testing.assert_array_equal(source[2].instances, LABELS)
+    write(tmp_path / "annotations.json", coco("a.png", "b.png"))
+    with pytest.raises(ValueError, match=r"'x/b\.png' may be images/p1/b\.png or images/p2/b"):
+        Source(tmp_path)
+    (tmp_path / "annotations.json").unlink()
+    for name in ("a", "b"):
+        write(tmp_path / "labels" / f"{name}.geojson", geojson(*BOXES))
+    with pytest.raises(ValueError, match=r"b\.geojson: may be of p1/b or of p2/b"):
+        Source(tmp_path)
+    save(tmp_path / "images" / "train" / "c.png", IMAGE)
+    with pytest.raises(ValueError, match=r"images/train/c\.png: folders of splits lie above"):
+        Source(tmp_path)
+
+
+CLASS_MAP = np.array([0, 7, 2], np.uint8)[LABELS]
+TABLE = "id;class\r\n2;2\r\n1;7\r\n"
+
+
+def mat_of(root):
+    arrays = {"inst_map": LABELS.astype(float), "type_map": CLASS_MAP.astype(float)}
+    root.mkdir()
+    scipy.io.savemat(root / "a.mat", arrays | {"inst_type": np.array([[7], [2]])})
+
+
+TYPED = {
+    "a table": lambda root: write(root / "a_types.csv", "\ufeff" + TABLE),
+    "a class image": lambda root: save(root / "a_types.png", CLASS_MAP),
+    "of another dtype": lambda root: save(root / "a_type_map.npy", CLASS_MAP.astype(np.float32)),
+    "the names of the label image": lambda root: save(root / "a_masks_classes.tif", CLASS_MAP),
+    "MAT": mat_of,
+}
+
+
+@pytest.mark.parametrize("form", TYPED)
+def test_classes_beside_label_images(tmp_path, form):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    TYPED[form](tmp_path / "labels")
+    if form != "MAT":
+        save(tmp_path / "labels" / "a_masks.png", LABELS.astype(np.uint8) * 5 // 3)
+        if form == "a table":
+            write(tmp_path / "labels" / "a_types.csv", TABLE.replace("2;2", "3;2"))
+    source = pickle.loads(pickle.dumps(Source(tmp_path)))
+    assert source.label_set.groups == ("2", "7")
+    sample = source[0]
+    np.testing.assert_array_equal(sample.instances > 0, LABELS > 0)
+    np.testing.assert_array_equal(sample.classes, np.array([0, 2, 1])[LABELS])
+    assert sample.covered is None
+    if form == "a class image":  # all beside the image
+        for path in (*(tmp_path / "images").iterdir(), *(tmp_path / "labels").iterdir()):
+            path.rename(tmp_path / path.name)
+        assert Source(tmp_path).ids == ["a"]
+    write(tmp_path / "classes.yaml", "classes:\n  tumor: {from: [2]}\nignore: [7]\n")
+    sample = Source(tmp_path)[0]
+    np.testing.assert_array_equal(sample.classes, LABELS == 2)
+    np.testing.assert_array_equal(sample.ignore, LABELS == 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        (
+            "a_types.csv",
+            "id,class\n3,x\n",
+            r"a class 'x' of nucleus '3', which is not in the label",
+        ),
+        ("a_types.csv", "id,class\n,x\n", r"a class 'x' of nucleus '', which is not in the label"),
+        ("a_types.csv", "id,class\n1,x\n1,y\n", "nucleus 1 has the classes 'x' and 'y'; keep one"),
+        ("a_types.csv", "nucleus,type\n1,x\n", "columns nucleus, type; id and class are expected"),
+        ("a_types.csv", "", "columns none; id and class are expected"),
+        ("b_types.csv", "id,class\n1,x\n", r"b_types\.csv: no image with this stem"),
+        ("a_types.png", CLASS_MAP[1:], r"a class image of \(19, 30\) pixels for an image of"),
+        ("a_types.png", np.stack([CLASS_MAP] * 3, -1), r"a_types\.png: .*a color image"),
+    ],
+)
+def test_what_is_wrong_with_classes_of_label_images(tmp_path, name, content, message):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    (write if isinstance(content, str) else save)(tmp_path / "labels" / name, content)
+    with pytest.raises(ValueError, match=message):
+        Source(tmp_path)
+
+
+def test_classes_in_other_variables_of_a_mat_file(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    (tmp_path / "labels").mkdir()
+    scipy.io.savemat(tmp_path / "labels" / "a.mat", {"inst_map": LABELS, "class": [[1], [2]]})
+    with pytest.raises(ValueError, match="classes in 'class', and of MAT files type_map is read"):
+        Source(tmp_path)
+    scipy.io.savemat(tmp_path / "labels" / "a.mat", {"inst_map": LABELS})
+    sample = Source(tmp_path)[0]
+    np.testing.assert_array_equal(sample.instances, LABELS)
+    assert sample.classes is None
 
 
 def test_annotations_in_two_places_are_refused(tmp_path):
@@ -499,6 +668,7 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
         (CLASSES.replace("200,", "300,"), r"'color' is \[300, 0, 0\]"),
         ("a: !!python/object/apply:os.system [ls]", "not readable as YAML"),
         ("a: [", "not readable as YAML"),
+        ("drop: [no, null]", 'in quotes where YAML reads them as something else, such as "no"'),
         ("3", "holds 3; expected the keys classes"),
     ],
 )
@@ -519,6 +689,97 @@ def test_classes_by_number(annotated):
         annotated({"nuc": nuclei}, "classes: {1: , '1': }")
     with pytest.raises(ValueError, match=r"'drop' is .True.; expected a list of names"):
         annotated({"nuc": nuclei}, "classes: [2, 1]\ndrop: [yes]")
+
+
+CLOSED = [*SQUARE, SQUARE[0]]
+WRITTEN = {
+    "open": [{"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [SQUARE]}}],
+    "closed": geojson(CLOSED),
+    "closed twice": geojson([*CLOSED, SQUARE[0]]),
+    "fractions": geojson([[x + 0.25, y - 0.25] for x, y in SQUARE]),
+    "a height": geojson([[x, y, 0] for x, y in SQUARE]),
+    "text": geojson([[str(x), str(y)] for x, y in SQUARE]),
+    "a hole outside": [
+        {
+            "type": "Feature",
+            "geometry": {"type": "Polygon", "coordinates": [SQUARE, box(20, 12, 28, 16)]},
+            "properties": None,
+        }
+    ],
+    "pieces": [
+        {
+            "type": "Feature",
+            "geometry": {
+                "type": "MultiPolygon",
+                "coordinates": [[box(2, 1, 5, 7)], [box(5, 1, 9, 7)]],
+            },
+        }
+    ],
+    "Windows": "\ufeff" + json.dumps(geojson(SQUARE), indent=1).replace("\n", "\r\n"),
+    "a collection": {"type": "FeatureCollection", "features": geojson(SQUARE)},
+    "one feature": geojson(SQUARE)[0],
+}
+
+
+@pytest.mark.parametrize("form", WRITTEN)
+def test_one_nucleus_written_in_many_ways(annotated, form):
+    sample = annotated(WRITTEN[form])[0]
+    np.testing.assert_array_equal(sample.instances, LABELS == 1)
+    assert sample.covered is None
+
+
+def test_outlines_that_are_drawn_twice(annotated):
+    """From another vertex on, the other way around, or closed: each is the same; a shift is not."""
+    turned = SQUARE[2:] + SQUARE[:2]
+    shifted = [[x + 0.25, y] for x, y in SQUARE]
+    objects = [SQUARE, turned, SQUARE[::-1], turned[::-1], CLOSED, shifted]
+    found = annotated(geojson(*objects))[0].meta
+    assert (found["duplicate_regions"], found["hidden_regions"]) == (4, 1)
+    shapes = [{"label": "n", "points": ring} for ring in objects[:-1]]
+    assert annotated({"shapes": shapes})[0].meta["duplicate_regions"] == 4
+    both = geojson(a=SQUARE) + geojson(b=SQUARE)
+    assert annotated(both)[0].meta["duplicate_regions"] == 0  # two classes: which one is unknown
+
+
+def test_blanks_around_the_names_of_classes(annotated):
+    features = geojson(**{"tumor ": SQUARE, " ": box(20, 12, 28, 16)}) + geojson(
+        tumor=box(12, 1, 16, 5)
+    )
+    source = annotated(features)
+    assert source.label_set.groups == ("tumor",)
+    assert source[0].meta["unnamed_regions"] == 1
+
+
+@pytest.mark.parametrize("name", ["classes.yml", "labels/classes.yaml", "Classes.yaml"])
+def test_classes_that_would_not_be_read(annotated, tmp_path, name):
+    annotated(geojson(tumor=SQUARE))
+    write(tmp_path / name, "classes: [tumor]")
+    with pytest.raises(ValueError, match=rf"{name}: classes are read from .*/classes\.yaml alone"):
+        Source(tmp_path)
+
+
+def test_regions_of_another_image(annotated, tmp_path, capsys):
+    annotated(geojson(tumor=SQUARE) + geojson(**{"Region*": box(100, 100, 120, 120)}))
+    assert main(["inspect", "folder", str(tmp_path), "--output", str(tmp_path / "o")]) == 0
+    assert "everything is ignored (1)\n  train/a: no nucleus counts" in capsys.readouterr().out
+
+
+def test_a_table_of_classes_that_pandas_wrote(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    write(tmp_path / "labels" / "a_types.csv", "id,class\n1.0,2.0\n2.0,\n")
+    sample = Source(tmp_path)[0]
+    np.testing.assert_array_equal(sample.classes, np.array([0, 1, -1])[LABELS])
+
+
+def test_two_files_of_one_image(tmp_path):
+    save(tmp_path / "images" / "a.png", IMAGE)
+    save(tmp_path / "labels" / "a.png", LABELS.astype(np.uint8))
+    write(tmp_path / "labels" / "instances.json", coco("a.png"))
+    with pytest.raises(
+        ValueError, match=r"a\.png and labels/instances\.json both annotate images/a"
+    ):
+        Source(tmp_path)
 
 
 def test_a_class_that_only_other_images_have(annotated):

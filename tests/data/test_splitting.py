@@ -154,7 +154,10 @@ def test_groups_that_do_not_fit_are_refused(cells):
         ({"groups": {"pattern": r"p([0-2])_"}}, r"image 'p3_9' has no group by the pattern"),
         ({"groups": {"pattern": "p._"}}, r"has 0 pairs of parentheses"),
         ({"groups": {"patern": "p"}}, r"did you mean 'pattern'"),
-        ({"groups": {"pattern": "(p"}}, r"pattern '\(p' of the groups: missing \)"),
+        (
+            {"groups": {"pattern": "(p"}},
+            r"groups.pattern='\(p' is no regular expression: miss",
+        ),
         ({"group": "groups.csv"}, r"argument of split_by: 'group'.*did you mean 'groups'"),
         ({"fold": "5/5"}, r"fold='5/5': expected 'i/k'"),
         ({"fold": "0/13"}, r"fold 0/13: more folds than the 12 groups"),

@@ -26,6 +26,7 @@ def die(x):
     os._exit(3)
 
 
+@pytest.mark.slow
 def test_the_results_are_the_same_whatever_the_number_of_workers():
     # The first tasks take longest, so that the later ones are done before them.
     tasks = [(i, 0.2 if i < 2 else 0.0) for i in range(12)]
@@ -36,6 +37,7 @@ def test_the_results_are_the_same_whatever_the_number_of_workers():
     assert os.getpid() not in {pid for _, pid in there}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("workers", "size", "ahead"), [(0, None, 1), (2, None, 4), (2, 2**27, 4), (2, 1000, 12)]
 )

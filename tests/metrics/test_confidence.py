@@ -204,6 +204,7 @@ def test_order_seed_and_columns():
                 assert interval.estimate == other[name].estimate
 
 
+@pytest.mark.slow
 def test_many_images_in_bounded_memory(monkeypatch):
     """In several blocks the draws are the same."""
     x = np.random.default_rng(8).random(1000)

@@ -45,6 +45,7 @@ def test_equals_a_literal_count(dtype, scale):
     assert table.iou.dtype == np.float64
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True)
 @given(
     st.tuples(st.integers(0, 8), st.integers(0, 8)).flatmap(

@@ -1,5 +1,7 @@
 """What every network promises: named maps at input size, for any size; its blocks' arithmetic."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -21,9 +23,8 @@ def test_side_maps_are_those_of_deep_supervision():
 
     def training_maps(**arguments):
         model = models.create("harunet", {"mask": 1, "contour": 1}, **THIN_STAGES, **arguments)
-        variables = jax.eval_shape(model.init, jax.random.key(0), images)
-        apply = lambda v: model.apply(v, images, train=True, mutable=["batch_stats"])[0]
-        return jax.eval_shape(apply, variables)
+        run = functools.partial(model.init_with_output, train=True)
+        return jax.eval_shape(run, jax.random.key(0), images)[0]
 
     side = training_maps()["side"]
     assert {k: len(v) for k, v in side.items()} == {"mask": 6, "contour": 6}

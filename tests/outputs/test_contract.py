@@ -62,6 +62,7 @@ def test_it_is_described(format_: Format) -> None:
     assert format_.name
 
 
+@pytest.mark.slow
 def test_formats_need_no_jax() -> None:
     code = (
         "import sys\n"

@@ -17,6 +17,7 @@ from jaxnuc.outputs.formats import parquet
 Make = Callable[..., NucleiTable]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["geojson", "tiff"])
 def test_a_killed_run_leaves_nothing_under_the_name(tmp_path: Path, name: str) -> None:
     program = f"""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 import numpy as np
+import pytest
 import shapely
 from scipy import ndimage
 from skimage.draw import line
@@ -22,6 +23,7 @@ def every_small_mask() -> list[Mask]:
     return masks + [Mask(0, 0, m) for m in rng.random((1000, 4, 5)) < 0.7 if m.any()]
 
 
+@pytest.mark.slow
 def test_polygons_are_valid_and_exact(blobs: Blobs) -> None:
     holes = 0
     for mask in (*every_small_mask(), *blobs(200, 0)):
@@ -45,6 +47,7 @@ def test_the_largest_piece_is_kept() -> None:
     np.testing.assert_array_equal(largest_piece(mask), expected)
 
 
+@pytest.mark.slow
 def test_contours_run_through_the_border_pixels(blobs: Blobs) -> None:
     for mask in (*every_small_mask(), *blobs(100, 1)):
         corners = contour(mask)

@@ -140,7 +140,7 @@ def test_commands_run_outside_of_the_repository(installed, commands, tmp_path):
     Image.fromarray(labels).save(tmp_path / "data" / "train" / "labels" / "a.png")
     shutil.copytree(tmp_path / "data" / "train" / "labels", tmp_path / "same")
     short = ("--config.duration=20 steps", "--config.schedule.warmup=2 steps")
-    small = ("--config.data.source.size=32", "--config.batch_size=2", "--config.model.layers=2")
+    small = ("--config.data.source.size=32", "--config.batch_size=2", "--config.model.layers=1")
     image = "data/train/images/a.png"
     tiles = ("--patch=64", "--overlap=32", "--tile=64", "--workers=1")
     printed, _ = commands(

@@ -58,12 +58,12 @@ def _damage(path, level=0, tiles=(0,)):
             stream.write(bytes(size))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def bright():
     return _bright
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def blobs():
     return _blobs
 

@@ -25,8 +25,11 @@ from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
 TREE = LabelTree.of({"immune": {"lymphocyte": {}, "plasma": {}}, "tumour": {}})
 COARSE = LabelSet.of(TREE, {"inflammatory": ["immune"], "malignant": ["tumour"]})
 FINE = TREE.level()
-# Background, lymphocyte, plasma, tumour: a tumour cell that is rather immune, and a sure one.
-KINDS = np.array([[0.1, 0.22, 0.33, 0.35], [0.05, 0.05, 0.05, 0.85]], np.float32)
+# Background, lymphocyte, plasma, tumour: a tumour cell that is rather immune, a sure one, and a
+# sure lymphocyte.
+KINDS = np.array(
+    [[0.1, 0.22, 0.33, 0.35], [0.05, 0.05, 0.05, 0.85], [0.05, 0.8, 0.1, 0.05]], np.float32
+)
 OPTIONS = DEFAULT.replace(
     formats=("csv", "geojson", "coco"), patch=64, overlap=32, tile=64, workers=0, progress=False
 )
@@ -180,6 +183,18 @@ def test_nuclei_labeled_at_a_coarser_level_count_as_nuclei_and_in_no_class():
     assert dict(evaluate(network(), finest, options)) == dict(found)
     with pytest.raises(ValueError, match="one holds another; take its finest groups"):
         replace(network(), label_set=levels)
+
+
+def test_a_kind_that_the_data_name_by_a_larger_group_alone_is_no_class():
+    levels = LabelSet.of(TREE, {x: [x] for x in ("immune", "plasma", "tumour")})
+    source = Annotated((((2, 2), (1, 3), (2, 1)),), levels)
+    options = EvaluationOptions(metrics=("pq", "mpq", "class_accuracy"), overlays=0, progress=False)
+    found = evaluate(network(), source, options)
+    # What is found as a lymphocyte is no plasma cell; tumour is also the spot that matches nothing.
+    assert [row["predicted_nuclei"] for row in found.classes] == [0, 2]
+    assert found["class_accuracy_pooled"] == 1 / 2
+    assert found["mpq_pooled"] == pytest.approx((0 + 1 / (1 + 1 / 2)) / 2)
+    assert found["pq_pooled"] == pytest.approx(3 / (3 + 1 / 2))
 
 
 def test_where_no_class_is_predicted_there_is_no_calibration_of_classes(tmp_path):

@@ -1,6 +1,7 @@
 """Prediction that is stopped, run again, done in shards, and whose files are in the way."""
 
 import errno
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from skimage.io import imsave
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
 from jaxnuc.prediction import image_task as module
+from jaxnuc.prediction import partial_results
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predict import predict
@@ -22,6 +24,24 @@ from jaxnuc.prediction.settings import fingerprint
 OPTIONS = DEFAULT.replace(
     formats=("csv", "tiff"), patch=64, overlap=32, tile=64, workers=0, progress=False
 )
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory, bright, blobs):
+    """An image, its label map, and the folder of what is found at one go."""
+    folder = tmp_path_factory.mktemp("whole")
+    image, expected = blobs((250, 210))
+    imsave(folder / "a.png", image, check_contrast=False)
+    predict([folder / "a.png"], bright(), folder / "found", OPTIONS)
+    return folder / "a.png", expected, folder / "found"
+
+
+@pytest.fixture(scope="module")
+def earlier(tmp_path_factory, bright, whole):
+    """What is found on the same image with other settings."""
+    folder = tmp_path_factory.mktemp("earlier") / "found"
+    predict([whole[0]], bright(), folder, OPTIONS.replace(overlap=0))
+    return folder
 
 
 def test_done_images_are_left_and_other_settings_refused(tmp_path, bright, blobs):
@@ -164,10 +184,9 @@ predict([Path({image!r})], bright(), {output!r}, OPTIONS)
 """
 
 
-def test_killed_and_resumed_is_as_uninterrupted(tmp_path, bright, blobs, same_partition, labels):
-    image, expected = blobs((250, 210))
-    path, here = tmp_path / "a.png", tmp_path / "killed"
-    imsave(path, image, check_contrast=False)
+def test_killed_and_resumed_is_as_uninterrupted(tmp_path, bright, whole, same_partition, labels):
+    path, expected, found = whole
+    here = tmp_path / "killed"
     code = KILLED.format(image=str(path), output=str(here))
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{code}"
     killed = subprocess.run([sys.executable, "-c", code], check=False)
@@ -177,9 +196,8 @@ def test_killed_and_resumed_is_as_uninterrupted(tmp_path, bright, blobs, same_pa
         "row_000001.npz",
     ]
     predict([path], bright(), here, OPTIONS)
-    predict([path], bright(), tmp_path / "whole", OPTIONS)
     for name in ("a.csv", "a.labels.tif"):
-        assert (here / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (here / name).read_bytes() == (found / name).read_bytes()
     same_partition(labels(here, "a"), expected)
 
 
@@ -195,15 +213,16 @@ PHASES = {
 
 @pytest.mark.parametrize("overwrite", [False, True])
 @pytest.mark.parametrize("phase", PHASES)
-def test_a_run_that_was_stopped_anywhere_resumes(tmp_path, phase, overwrite, bright, blobs):
-    image, _ = blobs((250, 210))
-    path, here = tmp_path / "a.png", tmp_path / "here"
-    imsave(path, image, check_contrast=False)
-    predict([path], bright(), tmp_path / "whole", OPTIONS)
+def test_a_run_that_was_stopped_anywhere_resumes(
+    tmp_path, phase, overwrite, bright, whole, earlier, monkeypatch
+):
+    path, _, uninterrupted = whole
+    here = tmp_path / "here"
     options = OPTIONS
     if overwrite:
-        predict([path], bright(), here, OPTIONS.replace(overlap=0))
+        shutil.copytree(earlier, here)
         options = OPTIONS.replace(overwrite=True)
+    monkeypatch.setattr(partial_results, "IN_MEMORY", 4)  # the other nuclei are kept on disk
     owner, name, times = PHASES[phase]
     called = getattr(owner, name)
 
@@ -223,13 +242,11 @@ def test_a_run_that_was_stopped_anywhere_resumes(tmp_path, phase, overwrite, bri
     names = {"a.csv", "a.json", "a.labels.tif", "a.report.html", "a.thumbnail.jpg"}
     assert {found.name for found in here.iterdir()} == names | {"summary.csv", "index.html"}
     for name in ("a.csv", "a.labels.tif"):
-        assert (here / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (here / name).read_bytes() == (uninterrupted / name).read_bytes()
 
 
-def test_shards_are_joined_without_the_network(tmp_path, bright, blobs):
-    image, _ = blobs((250, 210))
-    path = tmp_path / "a.png"
-    imsave(path, image, check_contrast=False)
+def test_shards_are_joined_without_the_network(tmp_path, bright, whole):
+    path, _, found = whole
     for shard in ((1, 3), (3, 3)):
         report = predict([path], bright(), tmp_path / "a", OPTIONS.replace(shard=shard))
         assert report.done == ()
@@ -240,15 +257,12 @@ def test_shards_are_joined_without_the_network(tmp_path, bright, blobs):
         raise AssertionError("everything is there")
 
     predict([path], bright(forward=refuse), tmp_path / "a", OPTIONS)
-    predict([path], bright(), tmp_path / "b", OPTIONS)
     for name in ("a.csv", "a.labels.tif"):
-        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+        assert (tmp_path / "a" / name).read_bytes() == (found / name).read_bytes()
 
 
-def test_shards_in_other_folders_are_merged(tmp_path, bright, blobs):
-    image, _ = blobs((250, 210))
-    path = tmp_path / "a.png"
-    imsave(path, image, check_contrast=False)
+def test_shards_in_other_folders_are_merged(tmp_path, bright, whole):
+    path, _, found = whole
     folders = tmp_path / "one", tmp_path / "two"
     for number, folder in enumerate(folders, 1):
         predict([path], bright(), folder, OPTIONS.replace(shard=(number, 2)))
@@ -256,9 +270,8 @@ def test_shards_in_other_folders_are_merged(tmp_path, bright, blobs):
     predict([path], bright(), tmp_path / "merged", OPTIONS.replace(shard=(6, 99)))
     report = predict([path], bright(), tmp_path / "merged", merge)
     assert report.done[0]["seconds"]["waiting_for_tiles"] == 0  # nothing was left for the network
-    predict([path], bright(), tmp_path / "whole", OPTIONS)
     for name in ("a.csv", "a.labels.tif"):
-        assert (tmp_path / "merged" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+        assert (tmp_path / "merged" / name).read_bytes() == (found / name).read_bytes()
     assert {p.name for p in folders[0].iterdir()} == {"a.parts"}  # as it was
     other = predict([path], bright(), tmp_path / "other", merge.replace(tile=128))
     assert "made with tile=64, now it is 128" in other.failed[0][1]

@@ -339,6 +339,8 @@ def test_weights_that_do_not_fit(hover):
         pretrained.export(filled(conic[1]), "hovernet")
     with pytest.raises(ValueError, match=r"keep='clas_.\*' is the path of no array of hovernet"):
         pretrained.load(state, model, shapes, keep="clas_.*")
+    with pytest.raises(ValueError, match=r"keep='\(' is no regular expression: missing"):
+        pretrained.load(state, model, shapes, keep="(")
     with pytest.raises(ValueError, match=r"drop='tp' is no name among those"):
         pretrained.load(state, model, shapes, drop="tp")
 

@@ -186,6 +186,7 @@ def test_the_written_picture_is_the_overlay(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["picture.png"]
 
 
+@pytest.mark.slow
 def test_pictures_need_no_jax():
     code = (
         "import sys, jaxnuc.reports.overlay\n"

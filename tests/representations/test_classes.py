@@ -144,6 +144,28 @@ def test_leaves_are_read_at_any_cut():
         np.testing.assert_array_equal(read.instances, found.instances)
 
 
+def test_of_a_larger_group_what_is_left_is_no_class():
+    """Against the rule in words: the most probable group decides, each leaf in its smallest one."""
+    levels = LabelSet.of(TREE, {"immune": ["immune"], "lymphocyte": ["lymphocyte"]})
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 50).astype(np.float32)
+    nuclei = representations.Nuclei(np.zeros((1, 1)), np.ones(50), np.ones(50), shares)
+    for label_set, sums in (
+        (levels, {"lymphocyte": ["lymphocyte"], "": ["plasma"]}),
+        (
+            LabelSet.of(TREE, {x: [x] for x in ("tumour", "immune", "plasma")}),
+            {"tumour": ["tumour"], "plasma": ["plasma"], "": ["lymphocyte"]},
+        ),
+    ):
+        read = make(vote="mean").read_at(nuclei, label_set)
+        names = ["", *label_set.finest.groups]
+        leaves = ["background", *TREE.leaves]
+        for row, found, own in zip(shares, read.classes, read.class_probabilities, strict=True):
+            share = {name: sum(row[leaves.index(x)] for x in of) for name, of in sums.items()}
+            assert names[found] == max(share, key=share.get)
+            np.testing.assert_allclose(own, [row[0], *map(share.get, names[1:])], atol=1e-6)
+        assert {*read.classes} == {*range(len(names))}
+
+
 def test_rounded_probabilities_stay_probabilities():
     representation = make("binary", label_sets=(labels.label_set("leaves"),))
     rng = np.random.default_rng(0)

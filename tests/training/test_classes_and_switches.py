@@ -79,7 +79,7 @@ def settings(tiny, packed, **changes):
 
 
 def test_one_head_learns_from_two_label_sets(tiny, packed, tmp_path):
-    train_and_evaluate(settings(tiny, packed), tmp_path)
+    train_and_evaluate(settings(tiny, packed, **{"model.layers": 2}), tmp_path)
     assert read_label_sets(find(tmp_path)) == tuple(CUTS.values())
     fine = Colored("fine", CUTS["fine"], 5)
     nuclei = load(tmp_path)(fine[0].image)

@@ -35,6 +35,12 @@ def classes(*names):
     return (LabelSet.of(tree, {name: [name] for name in names}),)
 
 
+@pytest.fixture(scope="session")
+def tiny(tiny):
+    """Of two levels, as `uninterrupted`, and so that one can start fresh."""
+    return lambda **changes: tiny(**{"model.layers": 2, **changes})
+
+
 @pytest.fixture
 def parts(tiny):
     """`parts(label_sets, **changes)`: a configuration, its network and its representation."""

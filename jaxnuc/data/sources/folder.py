@@ -1,5 +1,6 @@
 """A folder of images and their annotations, in any of the formats that tools write."""
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.data.annotations import check_size, foreground, instance_map
-from jaxnuc.data.layouts import Pair
+from jaxnuc.data.layouts import Key, Pair
 from jaxnuc.data.outlined import Reading, annotation_of
 from jaxnuc.data.own_classes import FILE, OwnClasses, own_classes
 from jaxnuc.data.own_files import (
@@ -24,6 +25,7 @@ from jaxnuc.data.own_files import (
     labels_in,
     masks_in,
     pairs_of,
+    take_types,
 )
 from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
@@ -32,7 +34,6 @@ from jaxnuc.io.files import File, Files
 from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.label_images import decode_labels, nuclei_of
 from jaxnuc.io.large_image import LargeImage
-from jaxnuc.io.listing import image_name
 from jaxnuc.io.opening import open_image
 from jaxnuc.io.planes import Planes, Unchosen
 from jaxnuc.io.polygons import Patch
@@ -48,8 +49,9 @@ class Source(RandomSplit):
     Images are read as `predict` reads them: gray ones become RGB, and of other numbers than 8 bits
     the image's own range becomes 0 to 255. The name of the source is the last part of `root`,
     without suffix. What is annotated is found by the names of the images: see docs/annotations.md
-    for the formats and layouts. Outlined nuclei may overlap (`covered`) and have classes, by the
-    names in the files or by a file `classes.yaml` above the images, see `jaxnuc.data.own_classes`.
+    for the formats and layouts. Outlined nuclei may overlap (`covered`). Classes have the names in
+    the files, or what a file `classes.yaml` above the images makes of them, see
+    `jaxnuc.data.own_classes`.
 
     Args:
       images: folder of the images below `root` (png, tif, jpg, bmp, files of microscopes); None:
@@ -96,7 +98,7 @@ class Source(RandomSplit):
         for key in self.annotations or ():
             check_known("argument of annotations:", key, known)
         self._reading = Reading(**(self.annotations or {}))
-        self._outlines = OutlineFiles(self._reading.format)
+        self._outlines = OutlineFiles(self._reading.format, self._reading.label_from)
         files = Files(self.root)
         self.name = files.path.resolve().stem
         folders = {self.images or "images", self.labels or "", *LABEL_FOLDERS}
@@ -108,20 +110,26 @@ class Source(RandomSplit):
                 "and none for 'all'; name one of them, and leave split_by out"
             )
         below = top / ((self.split or "") if self._by_folder else "")
-        images = images_in(files, below, self.images)
+        images = images_in(files, below, self.images, self.labels)
         self.ignores = self.labels == ""
         if self.ignores:  # as its own label file, which is not read
-            return {image_name(file.name): Pair(key, file, file) for key, file in images.items()}
-        labels = labels_in(files, below, images, self.labels)
-        pairs = pairs_of(images, labels, self._outlines)
+            return {key[0]: Pair(key, file, file) for key, file in images.items()}
+        splits = sorted({*SPLITS, self.split} & tops) if self._by_folder and self.split else []
+        above = top if splits else None
+        others = self._others(files, [top / each for each in splits if each != self.split])
+        labels = labels_in(files, below, images, self.labels, above)
+        take_types(images, labels, self._outlines)
+        elsewhere = [file.name for each in others.values() for file in each.values()]
+        pairs = pairs_of(images, labels, self._outlines, elsewhere)
         self._check_used([pair.label for pair in pairs.values()])
-        every = list(labels.values())
-        if self._by_folder and self.split:  # the classes are those of all splits
-            for other in sorted(({*SPLITS} & tops) - {self.split}):
-                every += self._annotated(files, top / other)
-        self._classes = self._named(files, top, [file for file in every if is_outlines(file)])
+        every = {pair.label.name: pair.label for pair in pairs.values()}
+        for place, theirs in others.items():  # the classes are those of all splits
+            every |= self._annotated(files, place, theirs, top)
+        self._classes = self._named(
+            files, top, [file for file in every.values() if self._outlines.reads(file)]
+        )
         self.label_set = self._classes.label_set
-        self.cache = any(is_outlines(pair.label) for pair in pairs.values())
+        self.cache = any(self._outlines.reads(pair.label) for pair in pairs.values())
         self.ignores = self.cache  # outlines may be regions, and regions to ignore
         return pairs
 
@@ -157,6 +165,10 @@ class Source(RandomSplit):
                 f"{listed}; give the source folder planes={json.dumps(example)}"
             ) from None
 
+    def group(self, name: str) -> str:
+        """The folder of an image that lies below the others', such as its patient's."""
+        return name.rpartition("/")[0] or name
+
     def choose(self) -> list[str]:
         return list(self.pairs) if self._by_folder else super().choose()
 
@@ -164,8 +176,11 @@ class Source(RandomSplit):
         if self.labels == "":
             return Annotation(np.zeros(shape, np.int32), ignore=np.ones(shape, bool))
         reading = self._reading
-        if is_outlines(file):
+        if self._outlines.reads(file):
             found = self._outlines.of_image(file, self.pairs[name].image)
+            if found.size and self._outlines.has_types(file):  # not scaled: pixels of this image
+                check_size("labels", np.empty(found.size, bool), shape, file.where)
+                reading = Reading()
             return annotation_of(found, shape, reading, self._classes, file.where)
         if masks := masks_in(file) if file.suffix != ".zarr" else []:
             if reading.label_from != "ids":
@@ -215,13 +230,26 @@ class Source(RandomSplit):
                     "leave it out"
                 )
 
-    def _annotated(self, files: Files, below: PurePosixPath) -> list[File]:
+    def _others(
+        self, files: Files, places: list[PurePosixPath]
+    ) -> dict[PurePosixPath, dict[Key, File]]:
+        """The images of other splits, by their folders."""
+        found = {}
+        for place in places:
+            with contextlib.suppress(FileNotFoundError):
+                found[place] = images_in(files, place, self.images, self.labels)
+        return found
+
+    def _annotated(
+        self, files: Files, below: PurePosixPath, images: dict[Key, File], top: PurePosixPath
+    ) -> dict[str, File]:
         """The files of annotations of another split; none where it has none."""
         try:
-            images = images_in(files, below, self.images)
-            return list(labels_in(files, below, images, self.labels).values())
+            labels = labels_in(files, below, images, self.labels, top)
         except FileNotFoundError:
-            return []
+            return {}
+        take_types(images, labels, self._outlines)
+        return {name: each.file for name, each in labels.items()}
 
     def _named(self, files: Files, top: PurePosixPath, outlines: list[File]) -> OwnClasses:
         """The classes, by all names in the files and what `classes.yaml` says of them."""
@@ -229,6 +257,12 @@ class Source(RandomSplit):
         for file in outlines:
             counts += self._outlines.names(file)
         name = str(top / FILE)
+        for path in map(PurePosixPath, files.names):
+            if path.name.lower() in (FILE, "classes.yml") and str(path) != name:
+                raise ValueError(
+                    f"{files.where(str(path))}: classes are read from {files.where(name)} alone; "
+                    "move it there, or remove it"
+                )
         text = files.read(name) if name in files.names else None
         return own_classes(counts, text, files.where(name))
 

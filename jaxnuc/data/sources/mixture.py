@@ -86,11 +86,11 @@ class Source(samples.Source):
         parts: list[AnySource] = list(sources)
         if label_set == "own":
             self.label_sets, numbers = _own_label_sets(sources)
-            parts = [_relabeled(s, s.label_set or self.label_sets[0]) for s in sources]
+            parts = [relabeled(s, s.label_set or self.label_sets[0]) for s in sources]
         else:
             common = self.label_set = _common_label_set(sources, label_set)
             if label_set is not None:
-                parts = [_relabeled(source, common) for source in sources]
+                parts = [relabeled(source, common) for source in sources]
         self.name = "+".join(source.name for source in sources)
         self.ignores = any(source.ignores for source in sources)
         self._seed, names = seed, _names(sources)
@@ -202,8 +202,12 @@ class _ReadAt:
         return replace(sample, classes=np.array(self.lookup, np.int32)[sample.classes])
 
 
-def _relabeled(source: AnySource, common: LabelSet | None) -> AnySource:
-    """The source with the classes of a label set, or without any."""
+def relabeled(source: AnySource, common: LabelSet | None) -> AnySource:
+    """The source with the classes of a label set, or without any; outside of it they are ignored.
+
+    Raises:
+      ValueError: a class of the source would have to be divided, or is of another label tree.
+    """
     lookup: tuple[int, ...] | None = None if common is None else ()
     if common is not None and source.label_set is not None:
         try:
@@ -211,12 +215,12 @@ def _relabeled(source: AnySource, common: LabelSet | None) -> AnySource:
             lookup = tuple(source.label_set.to(common, outside=-1).tolist())
         except ValueError as error:
             raise ValueError(
-                f"classes of {source.name!r} in the label set of the mixture: {error}; "
-                'give another "label_set", or "none" to drop the classes'
+                f"classes of {source.name!r} in the label set asked for: {error}; give another "
+                '"label_set", or for a mixture "none" to drop the classes'
             ) from None
-    relabeled = MappedSource(source, _ReadAt(lookup))
-    relabeled.label_set = common
-    return relabeled
+    found = MappedSource(source, _ReadAt(lookup))
+    found.label_set = common
+    return found
 
 
 def _common_label_set(

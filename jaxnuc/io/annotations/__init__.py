@@ -39,7 +39,12 @@ def read_annotations(data: bytes, where: str, format: str = "") -> tuple[ImageAn
     found = _reader(content, where, format).read(content, where)
     for image in found:
         check_plane(image.objects, where)
-    return found
+    return tuple(image._replace(objects=tuple(map(_stripped, image.objects))) for image in found)
+
+
+def _stripped(one: Object) -> Object:
+    """Without blanks around its name, which nobody sees in a tool; of blanks alone, without one."""
+    return one._replace(name=(one.name or "").strip() or None)
 
 
 def _reader(content: object, where: str, format: str) -> Reader:

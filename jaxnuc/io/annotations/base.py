@@ -32,7 +32,8 @@ class ImageAnnotations(NamedTuple):
 
     Attributes:
       objects: in the order of the file.
-      image: name of the image's file; None: the file does not say, and is of one image.
+      image: name of the image's file, perhaps with its folders; None: the file does not say, and is
+        of one image.
       size: (H, W) of the image; None: the file does not say.
       mpp: microns per pixel; None: the file does not say.
       convention: how outlines become pixels, see `jaxnuc.io.polygons.rasterize`: where the format

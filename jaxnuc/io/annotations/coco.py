@@ -79,7 +79,7 @@ def _file_name(image: Mapping[str, Any], key: Any, where: str) -> str:
     name = image.get("file_name")
     if not isinstance(name, str) or not name:
         raise ValueError(f"{where}: image {key!r} has the file_name {name!r:.40}; expected a name")
-    return PureWindowsPath(name).name
+    return PureWindowsPath(name).as_posix()
 
 
 def _shape(found: Any, size: tuple[int, int] | None, at: str) -> Shape:

@@ -41,7 +41,7 @@ class Reader(base.Reader):
 
 
 def _image(element: Element, where: str) -> ImageAnnotations:
-    name = PureWindowsPath(element.get("name", "")).name
+    name = PureWindowsPath(element.get("name", "")).as_posix()
     at = f"{where}: image {name!r}"
     if not name:
         raise ValueError(f"{where}: an <image> without a name; export it again")

@@ -32,11 +32,8 @@ class Format(base.Format):
 
     def _write(self, path: Path, tables: Iterable[NucleiTable], scene: Scene) -> int:
         image = scene.checked_pixels()
-        scale: float = enlargement(scene.shape)
-        if max(scene.shape) > LARGEST:
-            scale = LARGEST / max(scene.shape)
-        picture = enlarge(brighten(thumbnail(image, LARGEST)[0]), max(1, int(scale)))
-        counts = outlined(tables, scene, picture, scale)
+        picture = enlarge(brighten(thumbnail(image, LARGEST)[0]), enlargement(scene.shape))
+        counts = outlined(tables, scene, picture)
         save_png(path, with_legend(picture, _legend(scene, counts)))
         return counts.total()
 

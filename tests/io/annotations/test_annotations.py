@@ -219,7 +219,8 @@ def test_every_format(name):
     expected = {"ndpa": truth(hole=False), "hovernet": ROWS}.get(name, truth())
     painted = rasterize([each.shape for each in found.objects], SHAPE, found.convention)
     np.testing.assert_array_equal(painted.instances, expected)
-    assert found.image == ("a.png" if name in ("labelme", "coco", "cvat") else None)
+    images = {"labelme": "a.png", "coco": "slides/a.png", "cvat": "x/a.png"}
+    assert found.image == images.get(name)
     assert found.size == (None if found.image is None else SHAPE)
     assert found.mpp == (0.25 if name == "aperio" else None)
     assert found.centered == (name == "ndpa")
