@@ -62,7 +62,7 @@ def suggestion_order(
 
     Example:
       >>> colors = np.array([[0] * 9, [1] * 9, [50] * 9])
-      >>> suggestion_order([np.array([0.3, 0.2, 0.1])], colors, np.zeros((0, 9)), 2)
+      >>> suggestion_order([np.array([0.3, 0.1, 0.2])], colors, np.zeros((0, 9)), 2)
       ([0, 2], array([inf,  1., 50.]))
     """
     nearest = _distances(moments, annotated).min(axis=1, initial=np.inf)
