@@ -41,7 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
       The exit status: 0; 1 where something is wrong with what was given or found; 130 where the
-      user interrupted it. A wrong command line exits with 2.
+      user interrupted it, and 143 where SIGTERM stopped a training, which can go on. A wrong
+      command line exits with 2.
     """
     given = list(sys.argv[1:] if arguments is None else arguments)
     if not given or given[0].startswith("-"):

@@ -40,8 +40,9 @@ def run(options: argparse.Namespace) -> int:
     logger.info("importing JAX")
     from jaxnuc.prediction.tiles import parse_shard
     from jaxnuc.studies import results, tables
-    from jaxnuc.studies.runs import Interrupted, plan
+    from jaxnuc.studies.runs import plan
     from jaxnuc.studies.study import Study
+    from jaxnuc.training.preemption import STATUS, Stopped
 
     study = STUDIES.make(options.study)
     if not isinstance(study, Study):
@@ -54,9 +55,9 @@ def run(options: argparse.Namespace) -> int:
     if not options.table:
         try:
             failed = planned.complete(part)
-        except Interrupted:
-            logger.warning("stopped; run the same command again to go on")
-            return 1
+        except Stopped as stopped:
+            logger.warning("%s", stopped)
+            return STATUS
     if options.row:
         logger.info(
             "part %s is done; once all are, a run without --row writes the table", options.row

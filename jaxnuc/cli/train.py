@@ -34,16 +34,22 @@ def add_arguments(parser: Parser) -> None:
     )
 
 
-def run(options: argparse.Namespace) -> None:
-    """Runs the command."""
+def run(options: argparse.Namespace) -> int:
+    """Runs the command; 143 where SIGTERM stopped it."""
     logger.info("reading the configuration %s", options.config)
     fold = {} if options.fold is None else {"data.source.split_by.fold": options.fold}
     config = pages.load(options.config, options.overrides | fold)
     logger.info("importing JAX")
     from jaxnuc.metrics.rows import cell
     from jaxnuc.training.loop import train_and_evaluate
+    from jaxnuc.training.preemption import STATUS, Stopped
 
-    figures = train_and_evaluate(config, options.workdir)
+    try:
+        figures = train_and_evaluate(config, options.workdir)
+    except Stopped as stopped:
+        logger.warning("%s", stopped)
+        return STATUS
     for name, figure in figures.items():
         if figure or not name.endswith("images_skipped"):
             print(f"{name}: {cell(figure)}")
+    return 0

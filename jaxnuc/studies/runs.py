@@ -16,20 +16,15 @@ from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.metrics.evaluation import FIGURES
 from jaxnuc.run import checkpoints
-from jaxnuc.run.log import LOG, read_log
 from jaxnuc.studies.study import Row, Study, folder_of
 from jaxnuc.training import workdir as workdirs
-from jaxnuc.training.loop import STOPPED, train_and_evaluate
+from jaxnuc.training.loop import train_and_evaluate
 
 logger = logging.getLogger(__name__)
 
 FINISHED = "finished.json"  # in the workdir of a training that came to its end
 EVALUATED = "evaluated.json"  # in the folder of an evaluation: what was evaluated, and how
 OVERLAYS = 4
-
-
-class Interrupted(Exception):
-    """A training was stopped by SIGTERM; it can be continued."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class Plan:
         """Trains and evaluates what these rows lack; returns which trainings failed, and why.
 
         Raises:
-          Interrupted: by SIGTERM.
+          Stopped: by SIGTERM; the same call goes on.
           ValueError: a run's folder holds another configuration, or the data do not fit.
         """
         names = {row.name for row in rows}
@@ -124,9 +119,6 @@ class Plan:
             return str(error)  # a result of the study as well; the other rows go on
         finally:
             jax.clear_caches()  # programs of other rows are not needed again
-        lines = read_log(run.workdir / LOG)
-        if lines and lines[-1].get("event") == STOPPED:
-            raise Interrupted
         about = {"duration": run.config.duration, "seconds": round(time.monotonic() - begin, 1)}
         replace_file(run.workdir / FINISHED, (json.dumps(about) + "\n").encode())
         return ""

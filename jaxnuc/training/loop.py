@@ -39,7 +39,7 @@ from jaxnuc.training import episodes as training_episodes
 from jaxnuc.training import state
 from jaxnuc.training import workdir as workdirs
 from jaxnuc.training.episodes import Episode
-from jaxnuc.training.preemption import Preemption
+from jaxnuc.training.preemption import Preemption, Stopped
 from jaxnuc.training.progress import Progress
 from jaxnuc.training.reporting import Reporter
 from jaxnuc.training.self_training import SelfTraining, with_unlabeled
@@ -51,7 +51,6 @@ from jaxnuc.training.validation_loss import make_validation_loss
 logger = logging.getLogger(__name__)
 
 SWITCH = "Lion gives way to SGD"
-STOPPED = "stopped by SIGTERM"
 
 
 @dataclass(frozen=True)
@@ -184,9 +183,10 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
       workdir: gets `config.json`, `checkpoints/`, `metrics.jsonl`, `tensorboard/`, `curves.png`.
 
     Returns:
-      The figures of the last evaluation on the split "val"; empty where SIGTERM came before one.
+      The figures of the last evaluation on the split "val".
 
     Raises:
+      Stopped: by SIGTERM, when everything is saved; the same call goes on.
       ValueError: what is wrong with the configuration, the data or the workdir, and the way out.
       FloatingPointError: the loss is not finite; names the step and the norms.
     """
@@ -321,16 +321,17 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                 if saves:
                     plain = progress.to_json(), configs.to_json(config)
                     checkpoints.save(current, *plain, merit, parts.label_sets, areas.result())
-                if preempted:
-                    reporter.event(step, STOPPED)
-                    logger.warning("SIGTERM: saved at step %d; run again to go on", step)
+                if preempted and not finished:
+                    reporter.event(step, "stopped by SIGTERM")
                     break
 
             # --- the end
             if finished:
                 _report_patience(parts.episodes[-1], progress, step)
             reporter.curves(final=True)
-    if config.evaluation.optimize_thresholds and finished:
+    if not finished:
+        raise Stopped(f"SIGTERM: saved at step {step}; run again to go on")
+    if config.evaluation.optimize_thresholds:
         # In every process: reading a checkpoint waits for all of them.
         source = only(parts.val_source, parts.episodes[-1].sources)
         found = optimize_checkpoint(workdir, source=source, nms=config.evaluation.nms_thresholds)

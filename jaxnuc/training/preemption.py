@@ -9,6 +9,14 @@ import jax
 
 from jaxnuc.run.checkpoints import Checkpoints
 
+# Of a process that was stopped, as shells have it. A command after `&&` must not take what is half
+# trained for trained, nor a scheduler a job for done.
+STATUS = 128 + signal.SIGTERM
+
+
+class Stopped(Exception):
+    """SIGTERM ended a training early."""
+
 
 class Preemption:
     """Takes note of a SIGTERM while it is entered."""

@@ -8,6 +8,7 @@ from jaxnuc.config.pages import STUDIES
 from jaxnuc.studies import Row, Study, seeds
 from jaxnuc.studies.runs import FINISHED
 from jaxnuc.studies.runs import plan as make_plan
+from jaxnuc.training.preemption import Stopped
 
 A, B = Row("a", "quickstart"), Row("b", "quickstart")
 
@@ -96,6 +97,17 @@ def test_a_training_is_finished_with_the_duration_that_it_was_to_have(tmp_path):
     (longer,) = make(duration="9000 steps").runs.values()
     assert longer.workdir == run.workdir
     assert not longer.finished
+
+
+def test_a_training_that_is_stopped_ends_the_study_and_is_not_finished(tmp_path, monkeypatch):
+    def stop(config, workdir):
+        raise Stopped("SIGTERM")
+
+    monkeypatch.setattr("jaxnuc.studies.runs.train_and_evaluate", stop)
+    made = make_plan(study(A, repeats=seeds(2)), tmp_path)
+    with pytest.raises(Stopped):
+        made.complete(made.study.rows)
+    assert not any(run.finished for run in made.runs.values())
 
 
 @pytest.mark.parametrize("name", STUDIES.paths())

@@ -76,12 +76,14 @@ def test_killed_at_any_step(tmp_path, start, finish, long_run, uninterrupted, sa
     same_run(tmp_path, uninterrupted)
 
 
-def test_sigterm_saves_and_exits_well(tmp_path, start, finish, long_run, uninterrupted, same_run):
+def test_sigterm_saves_and_exits_with_143(
+    tmp_path, start, finish, long_run, uninterrupted, same_run
+):
     long_run = long_run.copy_and_resolve_references()
     long_run.data.workers = 1
     # To the whole group, as a terminal or a scheduler sends it: input workers get it as well.
     hook = at_line(5, kill="os.killpg(0, signal.SIGTERM)")
-    output = finish(start(long_run, tmp_path, hook=hook))
+    output = finish(start(long_run, tmp_path, hook=hook), status=143)
     assert "SIGTERM: saved at step 5; run again to go on" in output
     assert "5" in checkpoint_names(tmp_path)
     events = [json.loads(x) for x in (tmp_path / "metrics.jsonl").read_text().splitlines()]
