@@ -71,6 +71,5 @@ def get_config(text: str = "") -> ConfigDict:
         config.representation = ConfigDict({"name": "stardist", "n_rays": 32, "grid": 2})
         config.compute_dtype = "float32"
         config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})
-        config.clip_norm = 1.0
-        config.evaluation.every = whole
+        config.clip_norm, config.evaluation.every = 1.0, whole
     return config
