@@ -1,6 +1,5 @@
 """Evaluates what a training left in a workdir, knowing nothing but the workdir."""
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -311,7 +310,6 @@ def optimize_checkpoint(
     if choices is None:
         choices = predictor.config.evaluation.threshold_choices
     found = optimize_thresholds(pairs, predictor.representation, choices=choices)
-    text = json.dumps({"thresholds": found.thresholds, "accuracy": found.figure}, indent=2)
     if jax.process_index() == 0:
-        replace_file(folder / checkpoints.THRESHOLDS, (text + "\n").encode())
+        checkpoints.write_thresholds(folder, found.thresholds, found.figure)
     return found.thresholds
