@@ -100,8 +100,8 @@ def _merged(basins: np.ndarray, distance: np.ndarray, parts: np.ndarray, neck: f
         return basin
 
     for pair, of_pass in zip(key[passes].tolist(), height[passes].tolist(), strict=True):
-        one, other = map(root, divmod(pair, count + 1))
-        lower, higher = sorted((one, other), key=lambda basin: (peaks[basin], -basin))
+        ends = map(root, divmod(pair, count + 1))
+        lower, higher = sorted(ends, key=lambda basin: (peaks[basin], -basin))
         if lower != higher and of_pass >= neck * peaks[lower]:
             owner[lower] = higher
     return np.array([root(basin) for basin in range(count + 1)])
