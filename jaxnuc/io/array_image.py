@@ -67,4 +67,6 @@ def open_whole(path: Path, most_pixels: int = MOST_PIXELS) -> ArrayImage:
       ValueError: corrupt, an animation, or more pixels than `most_pixels`.
       ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
-    return ArrayImage(decode_image(path.read_bytes(), str(path), most_pixels, True), str(path))
+    data, where = path.read_bytes(), str(path)
+    pixels = decode_image(data, where, most_pixels, transparent=True, turned=True)
+    return ArrayImage(pixels, where)

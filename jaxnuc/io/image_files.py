@@ -1,6 +1,8 @@
 """Names and contents of image files."""
 
+import functools
 import io
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageMode
+from PIL import Image, ImageMode, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
@@ -18,6 +20,8 @@ from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
 from jaxnuc.io.npy import decode_npy
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
@@ -55,6 +59,15 @@ _BACK = {
     8: Image.Transpose.ROTATE_270,
 }
 _ORIENTATION = 274
+_IS_TURNED = (
+    "%s: turned as its tag (EXIF, orientation %d) says, as viewers, LabelMe and CVAT show it; if a "
+    "program that you use shows it otherwise, save it without the tag"
+)
+_IS_STORED = (
+    "%s: read as it is stored, though its tag (orientation %d) asks to turn it; if a program that "
+    "you use does, save it as it is shown there"
+)
+_TURNED = range(2, 9)  # orientations that are not that of the stored image
 _PYRAMIDS = (".svs",)  # several pages, the whole image first
 _GRAY = {
     tifffile.PHOTOMETRIC.MINISWHITE,
@@ -167,18 +180,24 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
 
 
 def decode_image(
-    data: bytes, where: str, most_pixels: int = MOST_PIXELS, transparent: bool = False
+    data: bytes,
+    where: str,
+    most_pixels: int = MOST_PIXELS,
+    transparent: bool = False,
+    turned: bool = False,
 ) -> np.ndarray:
     """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
-    The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
-    TIFF), by which some programs turn it, is left aside. Any suffix will do.
+    The image lies as it is stored, as the labels of data sets do, unless it is to be `turned`. Any
+    suffix will do.
 
     Args:
       data: of the file.
       where: its address, for errors.
       most_pixels: refuses larger images, before anything is decoded.
       transparent: give an alpha to a PNG in which one color, or some of a palette, is transparent.
+      turned: turn a JPEG or PNG as its tags (EXIF) say, which cameras write: so viewers show it,
+        and so it is annotated in LabelMe and CVAT. A warning says so.
 
     Returns:
       (H, W) gray, (H, W, C) gray and alpha, RGB, or RGB and alpha, of the type in the file.
@@ -208,6 +227,9 @@ def decode_image(
             if data[25] != 0:
                 return _deep_png(data, where, most_pixels)
         image = _load(data, kind, most=most_pixels)
+        if turned and (orientation := _orientation(image)) in _TURNED:
+            _warn_once(_IS_TURNED, where, orientation)
+            image = ImageOps.exif_transpose(image)
         if transparent and "transparency" in image.info and image.mode in ("L", "P", "RGB"):
             return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
         if image.mode in ("P", "PA"):
@@ -271,6 +293,26 @@ def check_size(sides: tuple[int, int], most: int = MOST_PIXELS) -> None:
             "trust it, give --most-pixels to predict, or save it as TIFF in tiles, of which any "
             "size is read"
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _warn_once(text: str, where: str, orientation: int) -> None:
+    logger.warning(text, where, orientation)
+
+
+def warn_of_orientation(page: tifffile.TiffPage, where: str) -> None:
+    """Says once of a TIFF that some viewers turn it."""
+    tag = page.tags.get(_ORIENTATION)
+    if tag is not None and tag.value in _TURNED:
+        _warn_once(_IS_STORED, where, tag.value)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, as EXIF numbers them."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # of damaged tags: of any type; viewers show the image as it is stored
+        return 1
 
 
 def check_black(page: tifffile.TiffPage) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 
 from jaxnuc.io import pixel_size
-from jaxnuc.io.image_files import check_black
+from jaxnuc.io.image_files import check_black, warn_of_orientation
 from jaxnuc.io.large_image import BlockImage, Box, Contents, squares
 from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
@@ -77,6 +77,7 @@ class TiffImage(BlockImage):
         except Exception as error:
             self._file.close()
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
+        warn_of_orientation(found[0].page, str(path))
         lengths = dict(zip(named_axes(stored.axes), stored.shape, strict=True))
         self.contents = Contents(listed, lengths, names, where)
         self._levels = [found[number] for number in self._stored]
