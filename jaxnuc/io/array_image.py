@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnuc.io.image_files import MOST_PIXELS, decode_image
+from jaxnuc.io.image_files import decode_image
 from jaxnuc.io.large_image import Box, LargeImage
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.npy import npy_header
 from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.rgb import check_type

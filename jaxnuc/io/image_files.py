@@ -19,6 +19,7 @@ from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from jaxnuc.io.limits import MOST_PIXELS, PER_PIXEL
 from jaxnuc.io.npy import decode_npy
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,6 @@ _KINDS = {
 }
 # Only these are opened: Pillow knows dozens of formats, some of which start other programs.
 _READERS = {"PNG": PngImageFile, "JPEG": jpeg_factory, "BMP": BmpImageFile, "TIFF": TiffImageFile}
-MOST_PIXELS = 2**29  # of an image that is decoded whole: 1.6 GB as RGB
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 _JUNK = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
@@ -150,7 +150,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
                 check_black(page)
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
                     if several and len(tiff.series) == 1:
-                        check_size((several, page.size))
+                        check_size((several, page.size), each=np.dtype(page.dtype).itemsize)
                         return tiff.asarray()
                     _check_single(several)
                     array = page.asarray()
@@ -247,7 +247,7 @@ def _deep_png(data: bytes, where: str, most: int) -> np.ndarray:
             f"{where}: a PNG of 16 bits in several channels needs imagecodecs: "
             "pip install jaxnuc[slides]"
         ) from error
-    check_size(PngImageFile(io.BytesIO(data)).size, most)
+    check_size(PngImageFile(io.BytesIO(data)).size, most, 8)
     pixels: np.ndarray = imagecodecs.png_decode(data)
     return pixels
 
@@ -285,11 +285,15 @@ def _errors(where: str) -> Iterator[None]:
         ) from error
 
 
-def check_size(sides: tuple[int, int], most: int = MOST_PIXELS) -> None:
-    """Refuses (width, height) of too many pixels: a small file may hold more than the memory."""
-    if math.prod(sides) > most:
+def check_size(sides: tuple[int, int], most: int = MOST_PIXELS, each: int = PER_PIXEL) -> None:
+    """Refuses (width, height) of too many pixels: a small file may hold more than the memory.
+
+    Where a pixel has more bytes, `each`, than `PER_PIXEL`, fewer of them are too many.
+    """
+    many = most if each <= PER_PIXEL else most * PER_PIXEL // each
+    if math.prod(sides) > many:
         raise Refused(
-            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read at once; if you "
+            f"{sides[0]} x {sides[1]} pixels, more than the {many} that are read at once; if you "
             "trust it, give --most-pixels to predict, or save it as TIFF in tiles, of which any "
             "size is read"
         )
@@ -333,7 +337,8 @@ def _first_page(
     Of a slide (`.svs`) the other pages are smaller copies.
     """
     page = tiff.pages.first
-    check_size((page.imagewidth, page.imagelength), most)
+    size = np.dtype(page.dtype).itemsize * page.samplesperpixel
+    check_size((page.imagewidth, page.imagelength), most, size)
     if page.axes not in ("YX", "YXS", "SYX"):
         raise Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
     if page.photometric not in _GRAY and (
