@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,17 +36,15 @@ for workdir in sys.argv[2:]:
 
 
 @pytest.fixture
-def go_on(long_run, compilation_cache):
+def go_on(tmp_path, long_run, compilation_cache, run_script):
     """Loads each of the workdirs, trains it to the end, and returns what was printed."""
 
     def run(*workdirs):
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, json.dumps(configs.to_json(long_run)), *workdirs],
-            env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(compilation_cache)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        script = tmp_path / "go_on.py"
+        script.write_text(SCRIPT)
+        given = json.dumps(configs.to_json(long_run)), *workdirs
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(compilation_cache)}
+        done = run_script(script, *given, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr
 
@@ -179,11 +175,10 @@ def test_average_follows_its_formula(tmp_path, tiny, saved):
         assert key.endswith("['bias']") or not np.array_equal(two[key], params)
 
 
-def test_eval_script(tmp_path, uninterrupted, capsys):
+def test_eval_script(tmp_path, uninterrupted, capsys, run_script):
     script = Path(__file__).parents[2] / "eval.py"
     arguments = [f"--workdir={uninterrupted}", "--split=val", f"--output={tmp_path}"]
-    command = [sys.executable, str(script), *arguments, "--checkpoint=latest", "--overlays=0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script(script, *arguments, "--checkpoint=latest", "--overlays=0")
     assert done.returncode == 0, done.stderr
     assert "pq" in done.stdout.lower()
     figures = json.loads((tmp_path / "metrics.json").read_text())
