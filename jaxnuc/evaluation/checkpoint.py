@@ -1,6 +1,5 @@
 """Evaluates what a training left in a workdir, knowing nothing but the workdir."""
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -310,7 +309,6 @@ def optimize_checkpoint(
     pairs = ((predictor.maps(s.image), s.instances) for s in samples)
     nms = predictor.config.evaluation.nms_thresholds if nms is None else nms
     found = optimize_thresholds(pairs, predictor.representation, nms=nms)
-    text = json.dumps({"thresholds": found.thresholds, "accuracy": found.figure}, indent=2)
     if jax.process_index() == 0:
-        replace_file(folder / checkpoints.THRESHOLDS, (text + "\n").encode())
+        checkpoints.write_thresholds(folder, found.thresholds, found.figure)
     return found.thresholds
