@@ -136,6 +136,7 @@ ROWS = {
         lambda *c: postprocess.non_maximum_suppression(*c, nms_thresh=0.4),
     ),
     "stardist: rendering": Row(survivors, postprocess.render_polygons),
+    "necks": Row(lambda size: probabilities(size)[:1], postprocess.split_at_necks),
     "cnseg: overlaps": Row(probabilities, postprocess.separate_overlaps),
     "dist: dynamic watershed": Row(chessboard_distance, postprocess.dynamic_watershed),
     "dcan: inside contours": Row(probabilities, postprocess.label_inside_contours),

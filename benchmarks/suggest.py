@@ -22,13 +22,11 @@ from ml_collections import ConfigDict
 from PIL import Image
 from scipy.stats import ttest_rel
 
+from benchmarks.training_part import TrainingPart
 from jaxnuc import train_and_evaluate
 from jaxnuc.cli.main import CACHE
 from jaxnuc.config.pages import load
-from jaxnuc.data import sample
-from jaxnuc.data.sample import Sample
 from jaxnuc.data.splits import open_split
-from jaxnuc.data.windows import Windows
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.prediction import predictor
@@ -40,43 +38,8 @@ FIGURES = {"PQ": "pq_image_mean", "mPQ": "mpq_image_mean"}
 COLUMNS = ("repetition", "choice", *FIGURES, "crops")
 
 
-class Crops(sample.Source):
-    """Some windows of the training images of a data set; the other splits are those of the set.
-
-    Args:
-      root: of the data set.
-      split: `"train"` or `"val"`.
-      source: name of the data set.
-      side: of the windows in pixels.
-      numbers: of the windows, from 0; None: all.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        source: str = "consep",
-        side: int = 256,
-        numbers: Sequence[int] | None = None,
-    ):
-        own = open_split({"name": source}, root, split, stream=False)
-        if split == "train":
-            # As many images as the crops are at most from, so that none is read at each step.
-            own = Windows(own, side, cache=8)
-        self.name, self.split, self.label_set = own.name, split, own.label_set
-        self._source = own
-        every = range(len(own))
-        self._numbers = every if numbers is None or split != "train" else numbers
-
-    def __len__(self) -> int:
-        return len(self._numbers)
-
-    def __getitem__(self, index: int) -> Sample:
-        return self._source[self._numbers[index]]
-
-
 def chosen(
-    options: argparse.Namespace, crops: Crops, repetition: int, folder: Path
+    options: argparse.Namespace, crops: TrainingPart, repetition: int, folder: Path
 ) -> dict[str, list[int]]:
     """The numbers of the crops that are suggested, and of as many random ones of the same pool."""
     rng = np.random.default_rng(repetition)
@@ -103,7 +66,7 @@ def fine_tune(
     config.data.root, config.seed = str(options.root), seed
     config.data.source = ConfigDict(
         {
-            "name": "benchmarks.suggest.Crops",
+            "name": "benchmarks.training_part.TrainingPart",
             "source": options.source,
             "side": options.side,
             "numbers": tuple(numbers),
@@ -166,7 +129,7 @@ def main() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser(CACHE))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "results.csv"
-    crops = Crops(str(options.root), "train", options.source, options.side)
+    crops = TrainingPart(str(options.root), "train", options.source, options.side)
     for repetition in range(options.repetitions):
         earlier = [row["choice"] for row in done(path) if row["repetition"] == str(repetition)]
         left = [choice for choice in CHOICES if choice not in earlier]
@@ -186,7 +149,7 @@ def main() -> None:
                     writer.writeheader()
                 writer.writerow(row)
             shutil.rmtree(workdir)
-    held_out = Crops(str(options.root), "val", options.source)
+    held_out = open_split({"name": options.source}, options.root, "val")
     plain = EvaluationOptions(metrics=("pq",), progress=False)
     before = evaluate(predictor.load(options.run), held_out, plain)[FIGURES["PQ"]]
     print(table(done(path), before))

@@ -2,9 +2,10 @@
 
 Network, representation, classes, normalization, resolution, transforms and batch size are those of
 the run (or checkpoint) that `weights.file` names, unless others are given. What of its arrays fits
-is taken, and learns at a tenth of the rate of what starts fresh; with `hold=200` it is held for the
-first 200 steps. The length is 40 epochs, but 300 steps at least, since a few images make an epoch
-of one step, and 3000 at most: a rule of thumb, not measured. See docs/annotations.md.
+is taken, and learns at the same rate as what starts fresh, which was measured to be better than a
+tenth of it (docs/results.md); with `hold=200` it is held for the first 200 steps. The length is 40
+epochs, but 300 steps at least, since a few images make an epoch of one step, and 3000 at most: a
+rule of thumb, not measured. See docs/annotations.md.
 
     jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/first \
         --config.data.root=FOLDER
@@ -38,7 +39,7 @@ def get_config(text: str = "", weights: str = "") -> ConfigDict:
     # --- of this training
     config.data.source = ConfigDict({"name": "folder", "fractions": (0.8, 0.2, 0.0)})
     config.duration = "40 epochs, 300 to 3000 steps"
-    config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3, "taken_rate": 0.1})
+    config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})
     if arg.hold:
         config.optimizer.taken_frozen_until = f"{arg.hold} steps"
     config.schedule = ConfigDict({"name": "cosine", "warmup": "20 steps"})

@@ -14,7 +14,9 @@ from jaxnuc.config import default
 def get_config() -> ConfigDict:
     config = default()
     config.model = ConfigDict({"name": "flexible_unet", "variant": "small", "layers": 4})
-    config.representation = ConfigDict({"name": "contour", "decoder": {"min_size": 15}})
+    config.representation = ConfigDict(
+        {"name": "contour", "decoder": {"name": "necks", "min_size": 15}}
+    )
     config.data.source = ConfigDict({"name": "synthetic", "size": 128})
     config.data.normalize = "percentile"
     config.data.transforms = ("flip_turn()",)

@@ -45,7 +45,8 @@ def get_config(text: str = "") -> ConfigDict:
     plateau = {"name": "plateau", "factor": 0.5, "patience": 8}  # 80 published epochs
     config.schedule = ConfigDict(plateau)
     config.evaluation.every = "2560 steps"
-    config.evaluation.optimize_thresholds, config.evaluation.nms_thresholds = True, (0.1, 0.2, 0.3)
+    config.evaluation.optimize_thresholds = True
+    config.evaluation.threshold_choices.nms_thresh = (0.1, 0.2, 0.3)
     if arg.small:
         config.model = ConfigDict({"name": "stardist", "variant": "small"})
         config.representation = ConfigDict({**stars, "n_rays": 32, "grid": 2})

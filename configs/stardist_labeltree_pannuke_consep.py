@@ -64,12 +64,12 @@ def get_config(text: str = "") -> ConfigDict:
     config.schedule = ConfigDict({"name": "plateau", "factor": 0.5, "patience": 4})
     config.evaluation.every, config.evaluation.patience = f"{5 * steps} steps", 10
     config.evaluation.loss, config.evaluation.monitor = True, "loss"
-    config.evaluation.optimize_thresholds, config.evaluation.nms_thresholds = True, (0.1, 0.2, 0.3)
+    config.evaluation.optimize_thresholds = True
+    config.evaluation.threshold_choices.nms_thresh = (0.1, 0.2, 0.3)
     if arg.small:
         config.model = ConfigDict({"name": "stardist", "variant": "small"})
         config.representation = ConfigDict({"name": "stardist", "n_rays": 32, "grid": 2})
         config.compute_dtype = "float32"
         config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})
-        config.clip_norm = 1.0
-        config.evaluation.every = whole
+        config.clip_norm, config.evaluation.every = 1.0, whole
     return config

@@ -123,10 +123,11 @@ def a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import orbax.checkpoint as ocp
 
     from jaxnuc import config as configs
+    from jaxnuc.run.digests import sealed
 
     workdir = tmp_path_factory.mktemp("run")
     folder = workdir / "checkpoints" / "0"
     (folder / "state").mkdir(parents=True)
-    plain = configs.to_json(configs.default())
+    plain = sealed(configs.to_json(configs.default()))
     ocp.Checkpointer(ocp.JsonCheckpointHandler()).save(folder / "config", plain)
     return workdir

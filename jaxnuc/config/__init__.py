@@ -31,6 +31,7 @@ OPEN = {
     "schedule",
     "loss_schedule",
 }
+FREE = {"evaluation.threshold_choices"}  # sections of any keys, checked where they are used
 SOURCE_NAMES = ("data.source.name", "self_training.source.name")
 
 logger = logging.getLogger(__name__)
@@ -97,7 +98,7 @@ def default() -> ConfigDict:
     config.evaluation.loss = False  # loss and soft IoU on crops of "val", the same every time
     config.evaluation.workers = 0  # processes that decode and score; 0: this one
     config.evaluation.optimize_thresholds = False  # at the end, on "val", for the best checkpoint
-    config.evaluation.nms_thresholds = (0.3, 0.4, 0.5)  # of which one is chosen then, for stardist
+    config.evaluation.threshold_choices = ConfigDict()  # values by name; none: the decoder's own
 
     config.checkpoint_every = "0 steps"  # besides those at evaluations; 0: none
     config.log_every = 10  # steps between lines of metrics.jsonl
@@ -161,7 +162,7 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     (8, 'group', 64)
     """
     *sections, last = key.split(".")
-    inside_choice = any(key.startswith(f"{path}.") for path in OPEN)
+    inside_choice = any(key.startswith(f"{path}.") for path in OPEN | FREE)
     section, prefix = config, ""
     for name in sections:
         if inside_choice and name not in section:
@@ -250,6 +251,11 @@ def _check(given: Mapping, known: Mapping, prefix: str) -> None:
             if not isinstance(value, Mapping | ConfigDict):
                 raise ValueError(f"configuration key {path!r} needs a 'name', got {value!r}")
             registry.split(value, f"configuration key {path!r}")
+        elif path in FREE:
+            if not isinstance(value, Mapping | ConfigDict):
+                raise ValueError(
+                    f"configuration key {path!r} must hold values by name, got {value!r}"
+                )
         elif isinstance(expected, ConfigDict):
             _check(value, expected, path + ".")
         elif isinstance(expected, tuple):

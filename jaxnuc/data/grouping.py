@@ -1,6 +1,5 @@
 """What the images of a source belong to, and what is in them, for splits that do not leak."""
 
-import csv
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
@@ -10,6 +9,7 @@ from tqdm import tqdm
 
 from jaxnuc.data.sample import Source
 from jaxnuc.data.sample_checks import class_pixels
+from jaxnuc.io.csv_table import read_csv
 from jaxnuc.io.files import Files
 from jaxnuc.postprocess import regions
 from jaxnuc.registry import check_known, expression, unknown
@@ -66,26 +66,20 @@ def _of_file(name: str, root: str | Path, images: Mapping[str, str]) -> dict[str
             f"{' and '.join(COLUMNS)} is expected"
         )
     where = files.where(paths[0])
-    rows = csv.DictReader(files.read(paths[0]).decode("utf-8-sig").splitlines())
-    if not {*COLUMNS} <= {*(rows.fieldnames or ())}:
-        raise ValueError(
-            f"{where}: columns {', '.join(rows.fieldnames or ()) or 'none'}; {COLUMNS[0]} and "
-            f"{COLUMNS[1]} are expected"
-        )
     last = {name: PurePosixPath(path).name for name, path in images.items()}
     times = Counter(last.values())
     names = {last[name]: name for name in images if times[last[name]] == 1}
     names |= {name: name for name in images}
     found: dict[str, str] = {}
-    for row in rows:
+    for line, row in read_csv(files.read(paths[0]), where, COLUMNS):
         image, group = (row[column] for column in COLUMNS)
         if image not in names:
-            raise unknown(f"{where}: image", image, names)
+            raise unknown(f"{line}: image", image, names)
         if not group:
-            raise ValueError(f"{where}: image {image!r} has no group; write one")
+            raise ValueError(f"{line}: image {image!r} has no group; write one")
         if found.setdefault(names[image], group) != group:
             raise ValueError(
-                f"{where}: image {image!r} has two groups, {found[names[image]]!r} and {group!r}; "
+                f"{line}: image {image!r} has two groups, {found[names[image]]!r} and {group!r}; "
                 "keep one"
             )
     for image in images:

@@ -182,7 +182,7 @@ def _read(
     one, look = Inspection(images=1, splits=Counter([split])), (b"", np.zeros(0))
     try:
         sample = source[index]
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, ImportError) as error:
         one.problems = [Problem("error", "unreadable", str(error), where)]
         return where, look, wanted, one
     where = f"{split}/{sample.meta.get('name', index)}"

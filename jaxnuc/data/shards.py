@@ -13,6 +13,7 @@ from array_record.python.array_record_module import ArrayRecordReader, ArrayReco
 from jaxnuc.data import records
 from jaxnuc.data.catalog import CATALOG
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.text_files import read_json
 
 AGAIN = "copy it again, or run the packing again: it writes what is missing or damaged"
 
@@ -170,7 +171,7 @@ def claim(output: Path, plan: dict[str, Any]) -> dict[int, dict[str, Any]]:
     if (output / MANIFEST).exists():
         earlier = read_manifest(output)
     elif (output / _PLAN).exists():
-        earlier = json.loads((output / _PLAN).read_text(encoding="utf-8"))
+        earlier = read_json(output / _PLAN)
     else:
         output.mkdir(parents=True, exist_ok=True)
         strange = [path.name for path in output.iterdir() if not path.name.startswith(".")]

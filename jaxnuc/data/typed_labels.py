@@ -1,12 +1,12 @@
 """Label images whose nuclei have classes: in a file beside them, or in HoVer-Net's MAT itself."""
 
-import csv
 import re
 
 import numpy as np
 
 from jaxnuc.data.annotations import check_size, instance_map
 from jaxnuc.io.annotations import ImageAnnotations, Object
+from jaxnuc.io.csv_table import read_csv
 from jaxnuc.io.files import File
 from jaxnuc.io.label_images import as_labels, decode_labels, nuclei_of
 from jaxnuc.io.mat import mat_variables, read_mat
@@ -69,27 +69,18 @@ def _of_mat(file: File) -> np.ndarray | None:
 
 
 def _of_table(file: File, ids: set[int]) -> dict[int, str]:
-    lines = file.read().decode("utf-8-sig", errors="replace").splitlines()
-    first = lines[0] if lines else ""
-    rows = csv.DictReader(lines, delimiter=next((each for each in ";\t" if each in first), ","))
-    if not {*COLUMNS} <= {*(rows.fieldnames or ())}:
-        raise ValueError(
-            f"{file.where}: columns {', '.join(rows.fieldnames or ()) or 'none'}; {COLUMNS[0]} and "
-            f"{COLUMNS[1]} are expected"
-        )
     names: dict[int, str] = {}
-    for row in rows:
+    for line, row in read_csv(file.read(), file.where, COLUMNS):
         # Where a cell of a column is empty, pandas writes its whole numbers as 1.0.
-        text, name = (re.sub(r"^(\d+)\.0$", r"\1", (row[c] or "").strip()) for c in COLUMNS)
+        text, name = (re.sub(r"^(\d+)\.0$", r"\1", row[c].strip()) for c in COLUMNS)
         number = int(text) if text.isdecimal() else 0
         if number not in ids:
             raise ValueError(
-                f"{file.where}: a class {name!r} of nucleus {text!r}, which is not in the label "
+                f"{line}: a class {name!r} of nucleus {text!r}, which is not in the label "
                 "image; correct the id, or remove the row"
             )
         if names.setdefault(number, name) != name:
             raise ValueError(
-                f"{file.where}: nucleus {number} has the classes {names[number]!r} and {name!r}; "
-                "keep one"
+                f"{line}: nucleus {number} has the classes {names[number]!r} and {name!r}; keep one"
             )
     return {number: name for number, name in names.items() if name not in ("", "0")}

@@ -1,6 +1,5 @@
 """Evaluates what a training left in a workdir, knowing nothing but the workdir."""
 
-import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -282,7 +281,7 @@ def optimize_checkpoint(
     checkpoint: str | int = "best",
     *,
     source: Source | None = None,
-    nms: Sequence[float] | None = None,
+    choices: Mapping[str, Sequence[float]] | None = None,
 ) -> dict[str, float]:
     """Chooses a checkpoint's thresholds on the split "val" and stores them with it, for `load`.
 
@@ -294,7 +293,7 @@ def optimize_checkpoint(
       workdir: of the training, or the folder of one checkpoint.
       checkpoint: `"best"`, `"latest"` or a step.
       source: the images; None: opened as the checkpoint's configuration says.
-      nms: see `optimize_thresholds`; None: `evaluation.nms_thresholds` of the configuration.
+      choices: see `optimize_thresholds`; None: `evaluation.threshold_choices` of the configuration.
 
     Raises:
       FileNotFoundError: no such workdir, checkpoint or data.
@@ -308,9 +307,9 @@ def optimize_checkpoint(
         source = only(source, episodes[-1].get("sources", ()) if episodes else ())
     samples = map(source.__getitem__, range(len(source)))
     pairs = ((predictor.maps(s.image), s.instances) for s in samples)
-    nms = predictor.config.evaluation.nms_thresholds if nms is None else nms
-    found = optimize_thresholds(pairs, predictor.representation, nms=nms)
-    text = json.dumps({"thresholds": found.thresholds, "accuracy": found.figure}, indent=2)
+    if choices is None:
+        choices = predictor.config.evaluation.threshold_choices
+    found = optimize_thresholds(pairs, predictor.representation, choices=choices)
     if jax.process_index() == 0:
-        replace_file(folder / checkpoints.THRESHOLDS, (text + "\n").encode())
+        checkpoints.write_thresholds(folder, found.thresholds, found.figure)
     return found.thresholds

@@ -1,5 +1,6 @@
 """Chooses the thresholds of a representation on validation images."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -8,6 +9,7 @@ from scipy.optimize import minimize_scalar
 
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.detection import aggregate_detections, detections
+from jaxnuc.registry import check_known
 from jaxnuc.representations import Representation, foreground_probability
 
 NO_IMAGES = "no images to choose thresholds by; give at least one"
@@ -25,25 +27,26 @@ def optimize_thresholds(
     pairs: Iterable[Pair],
     representation: Representation,
     *,
-    nms: Sequence[float] = (0.3, 0.4, 0.5),
+    choices: Mapping[str, Sequence[float]] | None = None,
     ious: Sequence[float] = (0.3, 0.5, 0.7),
 ) -> Optimum:
     """Chooses the thresholds of a representation by the accuracy on validation images.
 
     The accuracy tp / (tp + fp + fn) of all images together, averaged over IoU thresholds, is to be
-    as high as possible, for a probability threshold between half the highest probability that is
-    predicted and this probability, and for each of some thresholds of the suppression.
+    as high as possible: among all combinations of the values that the representation names
+    (`threshold_choices`). Where it names none for its first threshold, that of a probability, this
+    is looked for between half the highest probability that is predicted and this probability.
 
-    The published code looks for the probability by golden section. Where a higher threshold only
-    leaves out nuclei (`filters_by_score`), images are decoded once for each suppression here, and
-    every threshold is tried.
+    StarDist's published code looks for it by golden section. Where a higher threshold only leaves
+    out nuclei (`filters_by_score`), images are decoded once for each suppression here, and every
+    threshold is tried.
 
     Args:
-      pairs: maps of each image as for `decode`, and its true instances (H, W); read one by one
-        where a higher threshold only leaves out nuclei, otherwise all are held in memory.
-      representation: with `thresholds`, the first of which is one of the probability of its first
-        map; where `nms_thresh` is among them, it is chosen as well. Classes have no part in it.
-      nms: values of `nms_thresh` to choose from; (0.1, 0.2, 0.3) in the CoNIC variant.
+      pairs: maps of each image as for `decode`, and its true instances (H, W); read one by one,
+        but for a search of a probability that changes nuclei, for which all are held in memory.
+      representation: with `thresholds`. Classes have no part in it.
+      choices: values to choose from by name, in place of those of the representation; such as
+        `{"nms_thresh": (0.1, 0.2, 0.3)}`, as StarDist's CoNIC variant has it.
       ious: at which the accuracy is averaged; a pair matches at an IoU of this or above.
 
     Returns:
@@ -51,7 +54,8 @@ def optimize_thresholds(
       representation has, with an accuracy of 0.
 
     Raises:
-      ValueError: there are no images, or the representation has no thresholds to choose.
+      ValueError: there are no images, the representation has no thresholds to choose, or none of
+        a name that is given.
 
     References:
       The code published with Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI
@@ -61,22 +65,50 @@ def optimize_thresholds(
     present = base.thresholds
     if not present:
         raise ValueError(
-            "this representation names no thresholds that could be chosen; stardist does"
+            "the decoder of this representation names no thresholds that could be chosen"
         )
-    if not len(ious) or ("nms_thresh" in present and not len(nms)):
-        raise ValueError(f"nms {tuple(nms)} and ious {tuple(ious)} must hold a number at least")
-    name = next(iter(present))
-    choices = [{"nms_thresh": value} for value in nms] if "nms_thresh" in present else [{}]
-    variants = [base.with_thresholds(choice) for choice in choices]
-    if base.filters_by_score:
-        found = _every_threshold(pairs, variants, name, ious)
+    for name in choices or ():
+        check_known("threshold of the decoder:", name, present)
+    first = next(iter(present))
+    values = {**base.threshold_choices, **(choices or {})}
+    searched = [name for name in present if not values[name]]
+    if searched not in ([], [first]) or not ious:
+        raise ValueError(f"no values for {', '.join(searched[-1:]) or 'ious'}; give at least one")
+    grid = [name for name in present if values[name]]
+    variants = [
+        dict(zip(grid, combination, strict=True))
+        for combination in itertools.product(*(values[name] for name in grid))
+    ]
+    decoders = [base.with_thresholds(variant) for variant in variants]
+    if not searched:
+        figures = _figures(pairs, decoders, ious)
+        found = [
+            (variant[first], figure) for variant, figure in zip(variants, figures, strict=True)
+        ]
+    elif base.filters_by_score:
+        found = _every_threshold(pairs, decoders, first, ious)
     else:
-        found = _searched(list(pairs), variants, name, ious)
+        found = _searched(list(pairs), decoders, first, ious)
     best = Optimum(dict(present), 0.0)
-    for choice, (threshold, figure) in zip(choices, found, strict=True):
+    for variant, (threshold, figure) in zip(variants, found, strict=True):
         if figure > best.figure:
-            best = Optimum({**present, **choice, name: threshold}, figure)
+            best = Optimum({**present, **variant, first: threshold}, figure)
     return best
+
+
+def _figures(
+    pairs: Iterable[Pair], variants: Sequence[Representation], ious: Sequence[float]
+) -> list[float]:
+    """The accuracy of each variant."""
+    images: list[list[Any]] = [[] for _ in variants]
+    for maps, truth in pairs:
+        for variant, of_variant in zip(variants, images, strict=True):
+            nuclei = variant.decode(maps, shape=truth.shape)
+            of_variant.append(detections(contingency_table(truth, nuclei.instances), ious))
+    if not images[0]:
+        raise ValueError(NO_IMAGES)
+    pooled = [aggregate_detections(of_variant, empty="zero") for of_variant in images]
+    return [sum(each.accuracy for each in of_ious) / len(ious) for of_ious in pooled]
 
 
 def _every_threshold(
@@ -156,12 +188,7 @@ def _searched(
 
         def loss(threshold: float, variant: Any = variant, reached: Any = reached) -> float:
             chosen = variant.with_thresholds({name: float(threshold)})
-            images = []
-            for maps, truth in pairs:
-                nuclei = chosen.decode(maps, shape=truth.shape)
-                images.append(detections(contingency_table(truth, nuclei.instances), ious))
-            pooled = aggregate_detections(images, empty="zero")
-            reached[float(threshold)] = sum(d.accuracy for d in pooled) / len(ious)
+            (reached[float(threshold)],) = _figures(pairs, [chosen], ious)
             return -reached[float(threshold)]
 
         # The published code's search may leave the interval, and SciPy's raises where all

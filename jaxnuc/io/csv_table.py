@@ -10,6 +10,9 @@ def read_csv(
 ) -> Iterator[tuple[str, dict[str, str]]]:
     """Reads a table in UTF-8 with a first line of names, among them `columns`.
 
+    Fields are separated by commas, or by what the first line has: spreadsheets write semicolons
+    where the comma is the decimal mark, or tabs.
+
     Yields:
       The address of a line, and its fields by column; a field that is missing is empty.
 
@@ -25,14 +28,16 @@ def read_csv(
         raise ValueError(
             f"{where}: no table in UTF-8 ({error}); fetch it again, or save it as CSV in UTF-8"
         ) from error
-    reader = csv.DictReader(io.StringIO(text, newline=""), restval="")
+    first = text.partition("\n")[0]
+    separator = next((each for each in ";\t" if each in first), ",")
+    reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=separator)
     try:
         present = reader.fieldnames or ()
         missing = [column for column in columns if column not in present]
         if missing:
             raise ValueError(
                 f"{where}: no column {', '.join(missing)} in the first line, only "
-                f"{', '.join(present)!s:.200}"
+                f"{', '.join(present) or 'an empty line'!s:.200}"
             )
         for row in reader:
             line = f"{where}, line {reader.line_num}"

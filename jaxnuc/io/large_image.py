@@ -5,7 +5,7 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Self
@@ -154,7 +154,7 @@ class LargeImage(ABC):
                 f"{self.path}: the region {tuple(box)} (row, col, height, width) is empty or not "
                 f"inside of level {level}, {(0, 0, rows, cols)}"
             )
-        array = self._read(level, box)
+        array = self._readable(level, box)
         if _has_alpha(array) and not self._shows:
             array = array[..., :-1]
         pixels = to_rgb(array, self.path, self.intensity_range, part=True)
@@ -162,7 +162,11 @@ class LargeImage(ABC):
 
     @abstractmethod
     def _read(self, level: int, box: Box) -> np.ndarray:
-        """A region that lies inside, as `to_rgb` takes it."""
+        """A region that lies inside, as `to_rgb` takes it; raises what its decoder raises."""
+
+    def _readable(self, level: int, box: Box) -> np.ndarray:
+        with _damage(self.path, level, box):
+            return self._read(level, box)
 
     @cached_property
     def intensity_range(self) -> IntensityRange | None:
@@ -184,11 +188,11 @@ class LargeImage(ABC):
         """All pixels, or of a large image some from all over it, as `to_rgb` takes them."""
         if math.prod(self.shape) <= WHOLE_PIXELS:
             with contextlib.suppress(CorruptRegion):
-                return self._read(0, Box(0, 0, *self.shape))
+                return self._readable(0, Box(0, 0, *self.shape))
         found, error = [], None
         for box in squares(self.shape):
             try:
-                found.append(self._read(0, box))
+                found.append(self._readable(0, box))
             except CorruptRegion as damaged:
                 error = damaged
         if not found and error is not None:
@@ -227,7 +231,10 @@ class BlockImage(LargeImage):
 
     @abstractmethod
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
-        """The block in this row and column of blocks, (box.height, box.width, channels)."""
+        """The block in this row and column of blocks, (box.height, box.width, channels).
+
+        Raises what its decoder raises.
+        """
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         height, width = self._blocks[level]
@@ -253,7 +260,8 @@ class BlockImage(LargeImage):
         (height, width), (rows, cols) = self._blocks[level], self.levels[level].shape
         top, left = row * height, col * width
         box = Box(top, left, min(height, rows - top), min(width, cols - left))
-        block = self._decode(level, row, col, box)
+        with _damage(self.path, level, box):
+            block = self._decode(level, row, col, box)
         with self._cache_lock:
             if key not in self._cache:  # another thread may have been faster
                 self._cache[key] = block
@@ -261,6 +269,17 @@ class BlockImage(LargeImage):
             while self._cached_bytes > _CACHE_BYTES and len(self._cache) > 1:
                 self._cached_bytes -= self._cache.popitem(last=False)[1].nbytes
         return block
+
+
+@contextlib.contextmanager
+def _damage(path: str, level: int, box: Box) -> Iterator[None]:
+    """Says where a decoder failed: what it raises is of any type, and none says where."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, ValueError) and path in str(error):
+            raise  # of a value in the image, or of an image that this one is made of
+        raise CorruptRegion(path, level, box, str(error) or type(error).__name__) from error
 
 
 def _has_alpha(array: np.ndarray) -> bool:

@@ -113,10 +113,7 @@ class MicroscopyImage(BlockImage):
         return np.moveaxis(pixels, 0, -1) if self._colors == 1 else pixels[0]
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:
-        try:
-            return self._at(box, self._chosen.depths)
-        except Exception as error:  # of any type, and none says where
-            raise CorruptRegion(self.path, level, box, str(error)) from error
+        return self._at(box, self._chosen.depths)
 
 
 def _pixel_size(image: Any) -> tuple[float, float] | None:

@@ -72,13 +72,40 @@ def open_image(
         raise ValueError(f"backend {backend!r}; it is 'openslide', 'tifffile' or None")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no such file")
-    if path.is_dir():
-        if backend is None and is_zarr(path):
-            return ZarrImage(path, series, planes)
-        if backend != "tifffile" and is_dicom(path):
-            _check_single(path, None, planes)
-            return SlideImage(dicom_slide(path, series), bounds)
-        raise ValueError(f"{path}: a folder, not an image; known are {KNOWN}")
+    try:
+        if path.is_dir():
+            return _open_folder(path, series, backend, planes, bounds)
+        return _open_file(path, series, backend, planes, bounds, most_pixels)
+    except (OSError, ImportError):
+        raise
+    except Exception as error:  # what decoders stumble over in a damaged file is of any type
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        kind = type(error).__name__
+        raise ValueError(
+            f"{path}: not readable ({kind}: {' '.join(str(error).split()):.200}); fetch it again"
+        ) from error
+
+
+def _open_folder(
+    path: Path, series: int | None, backend: Backend | None, planes: Planes, bounds: bool
+) -> LargeImage:
+    if backend is None and is_zarr(path):
+        return ZarrImage(path, series, planes)
+    if backend != "tifffile" and is_dicom(path):
+        _check_single(path, None, planes)
+        return SlideImage(dicom_slide(path, series), bounds)
+    raise ValueError(f"{path}: a folder, not an image; known are {KNOWN}")
+
+
+def _open_file(
+    path: Path,
+    series: int | None,
+    backend: Backend | None,
+    planes: Planes,
+    bounds: bool,
+    most_pixels: int,
+) -> LargeImage:
     if backend == "tifffile":
         return TiffImage(path, series, planes)
     suffix = path.suffix.lower()

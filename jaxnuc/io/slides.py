@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
+from jaxnuc.io.large_image import BlockImage, Box, Contents
 from jaxnuc.io.pixel_size import plausible
 from jaxnuc.io.planes import choose_image
+from jaxnuc.io.slide_check import check_slide
 
 # Between the pixels of a smaller level, OpenSlide interpolates. Blocks that always begin at the
 # same places make every pixel one and the same, whichever region it is read with.
@@ -50,6 +51,7 @@ def dicom_slide(folder: Path, series: int | None) -> Path:
     openslide = _openslide(folder)
     slides: dict[str, Path] = {}
     for path in sorted(folder.glob("*.[dD][cC][mM]")):
+        check_slide(path)
         with contextlib.suppress(openslide.OpenSlideError), openslide.OpenSlide(path) as slide:
             slides.setdefault(slide.properties["dicom.SeriesInstanceUID"], path)
     if not slides:
@@ -86,6 +88,7 @@ class SlideImage(BlockImage):
         """
         openslide = self._openslide = _openslide(path)
         self._lock = threading.Lock()
+        check_slide(path)
         try:
             self._slide = openslide.OpenSlide(path)
         except openslide.OpenSlideError as error:
@@ -121,9 +124,9 @@ class SlideImage(BlockImage):
         )
         try:
             colors = slide.read_region(corner, stored, (box.width, box.height))
-        except self._openslide.OpenSlideError as error:
+        except self._openslide.OpenSlideError:
             self._reopen(slide)
-            raise CorruptRegion(self.path, level, box, str(error)) from error
+            raise
         white = Image.new("RGBA", colors.size, "white")
         return np.asarray(Image.alpha_composite(white, colors).convert("RGB"))
 

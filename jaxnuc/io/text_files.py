@@ -2,6 +2,7 @@
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
@@ -24,6 +25,11 @@ def parse_json(data: bytes, where: str) -> Any:
             f"{where}: not readable as JSON in UTF-8 ({error}); it is truncated or another kind of "
             "file"
         ) from error
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file: see `parse_json`."""
+    return parse_json(path.read_bytes(), str(path))
 
 
 def parse_xml(data: bytes, where: str) -> ElementTree.Element:

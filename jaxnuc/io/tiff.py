@@ -14,7 +14,7 @@ import tifffile
 
 from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black
-from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion, squares
+from jaxnuc.io.large_image import BlockImage, Box, Contents, squares
 from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
 
@@ -108,21 +108,17 @@ class TiffImage(BlockImage):
         stored = self._levels[level]
         number = row * -(-stored.shape[1] // stored.block[1]) + col
         parts = []
-        try:
-            for depths in stored.planes:
-                for plane in range(stored.planes_per_page):
-                    place = number + plane * stored.blocks
-                    found = [self._segment(page, place) for page in depths]
-                    there = [part[0] for part in found if part is not None]
-                    if not there:
-                        return self._empty(box)
-                    part = there[0] if len(there) == 1 else np.max(there, axis=0)
-                    parts.append(part[: box.height, : box.width])
-        except Exception as error:  # of any type, and none says where
-            raise CorruptRegion(self.path, level, box, str(error)) from error
+        for depths in stored.planes:
+            for plane in range(stored.planes_per_page):
+                place = number + plane * stored.blocks
+                found = [self._segment(page, place) for page in depths]
+                there = [part[0] for part in found if part is not None]
+                if not there:
+                    return self._empty(box)
+                part = there[0] if len(there) == 1 else np.max(there, axis=0)
+                parts.append(part[: box.height, : box.width])
         if any(part.shape[:2] != (box.height, box.width) for part in parts):
-            reason = f"only {parts[0].shape[:2]} pixels are stored"
-            raise CorruptRegion(self.path, level, box, reason)
+            raise ValueError(f"only {parts[0].shape[:2]} pixels are stored")
         pixels = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=-1)
         if len(stored.planes) == 1 and pixels.shape[-1] > len(stored.samples):
             pixels = pixels[..., list(stored.samples)]

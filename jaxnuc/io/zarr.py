@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io.image_files import MOST_PIXELS
-from jaxnuc.io.large_image import Box, Contents, CorruptRegion, LargeImage
+from jaxnuc.io.large_image import Box, Contents, LargeImage
 from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Chosen, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
@@ -98,10 +98,7 @@ class ZarrImage(LargeImage):
             "z": depth,
             "t": self._chosen.time,
         }
-        try:
-            region = np.asarray(self._arrays[level][tuple(place[axis] for axis in self._axes)])
-        except Exception as error:  # codecs raise whatever they like
-            raise CorruptRegion(self.path, level, box, str(error)) from error
+        region = np.asarray(self._arrays[level][tuple(place[axis] for axis in self._axes)])
         kept = [axis for axis in self._axes if axis in "yxc"]
         region = region.transpose([kept.index(axis) for axis in "yxc" if axis in kept])
         return region[..., channels - first] if "c" in kept else region[..., None]

@@ -2,7 +2,7 @@
 
 The functions take and return arrays of one image; none scans it once per instance.
 
-* from a mask: `label_components`, `label_probability` (U-Net, Micro-Net)
+* from a mask: `label_components`, `label_probability` (U-Net, Micro-Net), `split_at_necks`
 * from mask and contour: `grow_from_contours` (HARU-Net), `watershed_from_contours`,
   `label_inside_contours` (DCAN), `separate_overlaps` (CNSeg)
 * from distances: `hover_watershed` (HoVer-Net), `dynamic_watershed` (DIST), `separate_by_distance`
@@ -16,6 +16,7 @@ from jaxnuc.postprocess.contour_growth import grow_from_contours
 from jaxnuc.postprocess.contour_watershed import watershed_from_contours
 from jaxnuc.postprocess.distance import dynamic_watershed
 from jaxnuc.postprocess.hover import hover_watershed
+from jaxnuc.postprocess.necks import split_at_necks
 from jaxnuc.postprocess.object_contour import (
     dilate_instances,
     label_inside_contours,
@@ -45,5 +46,6 @@ __all__ = [
     "render_polygons",
     "separate_by_distance",
     "separate_overlaps",
+    "split_at_necks",
     "watershed_from_contours",
 ]

@@ -9,6 +9,13 @@ from jaxnuc.postprocess.components import label_components
 from jaxnuc.postprocess.regions import relabel
 
 _HIGHEST = 255
+# Pairs of slices of a map: each pixel beside its lower, right, lower right and lower left neighbor.
+NEIGHBORS = (
+    (np.s_[:-1], np.s_[1:]),
+    (np.s_[:, :-1], np.s_[:, 1:]),
+    (np.s_[:-1, :-1], np.s_[1:, 1:]),
+    (np.s_[:-1, 1:], np.s_[1:, :-1]),
+)
 
 
 def dynamic_watershed(
@@ -115,12 +122,7 @@ def regional_maxima(levels: np.ndarray) -> np.ndarray:
 def _touching(instances: np.ndarray) -> np.ndarray:
     """Pixels (H, W) bool of an instance that have another one among their 8 neighbors."""
     found = np.zeros(instances.shape, bool)
-    for one, other in (
-        (np.s_[:-1], np.s_[1:]),
-        (np.s_[:, :-1], np.s_[:, 1:]),
-        (np.s_[:-1, :-1], np.s_[1:, 1:]),
-        (np.s_[:-1, 1:], np.s_[1:, :-1]),
-    ):
+    for one, other in NEIGHBORS:
         a, b = instances[one], instances[other]
         meet = (a != b) & (a > 0) & (b > 0)
         found[one] |= meet

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxnuc.io.atomic import replace_file, replacing
+from jaxnuc.io.text_files import read_json
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.prediction.settings import check_same
 from jaxnuc.prediction.stitching import Row
@@ -71,11 +72,11 @@ class PartialResults:
     def _check_settings(self) -> None:
         path = self.folder / SETTINGS
         if path.is_file():
-            check_same(self.settings, json.loads(path.read_text()), str(self.folder))
+            check_same(self.settings, read_json(path), str(self.folder))
 
     def _remembered(self) -> set[str]:
         path = self.folder / _OUTPUTS
-        return set(json.loads(path.read_text())) if path.is_file() else set()
+        return set(read_json(path)) if path.is_file() else set()
 
     def missing(self, rows: Iterable[int]) -> list[int]:
         """The rows that are not done yet."""
@@ -102,7 +103,7 @@ class PartialResults:
             raise ValueError(
                 f"{other} has no {SETTINGS}; expected the folder of a run with --shard"
             )
-        check_same(self.settings, json.loads((other / SETTINGS).read_text()), str(other))
+        check_same(self.settings, read_json(other / SETTINGS), str(other))
         self.begin()
         for pattern in ("damage_*.json", "row_*.npz"):  # in this order: a row file marks it as done
             for path in sorted(other.glob(pattern)):
@@ -118,7 +119,7 @@ class PartialResults:
     def damage(self) -> list[str]:
         """The descriptions of all corrupt regions, each once."""
         paths = sorted(self.folder.glob("damage_*.json"))
-        lines = [line for path in paths for line in json.loads(path.read_text())]
+        lines = [line for path in paths for line in read_json(path)]
         return list(dict.fromkeys(lines))
 
     def keep_measured(self, tables: Iterable[NucleiTable]) -> None:

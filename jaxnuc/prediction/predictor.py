@@ -41,13 +41,13 @@ class Origin:
 
     Attributes:
       checkpoint: its folder.
-      saved: when it was written, None where it does not say.
+      saved: when it was written.
       areas: 5th, 50th and 95th percentile of the areas of nuclei in its training, in pixels as the
         network saw them; empty where there were none.
     """
 
     checkpoint: str
-    saved: str | None
+    saved: str
     areas: tuple[float, ...]
 
 

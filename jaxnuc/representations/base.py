@@ -11,7 +11,7 @@ module here imports it only within the loss.
 
 import abc
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -24,6 +24,7 @@ from jaxnuc.postprocess.checks import float_map
 from jaxnuc.postprocess.masks import Mask
 from jaxnuc.registry import Registry, one_of
 
+PROBABILITIES = (0.3, 0.4, 0.5, 0.6, 0.7)  # thresholds of a mask to choose from
 VALID = "valid"  # target that is 0 where nothing is annotated
 
 LabelMap = Integer[np.ndarray, "h w"]
@@ -208,12 +209,23 @@ class Representation(abc.ABC):
         return instances
 
     @property
-    def thresholds(self) -> Mapping[str, float]:
-        """Thresholds that may be optimized after training; the first is of a probability.
+    def decoder(self) -> Any:
+        """What decodes, a `Decoder`, where it can be chosen; None otherwise."""
+        return None
 
-        It is that of the first of `outputs`. With none, there is nothing to optimize.
+    @property
+    def threshold_choices(self) -> Mapping[str, Sequence[float]]:
+        """Thresholds that may be optimized after training: those of the decoder.
+
+        The first is of the probability of the first of `outputs`. With none, there is nothing to
+        optimize.
         """
-        return {}
+        return getattr(self.decoder, "threshold_choices", {})
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The values that they have."""
+        return {name: getattr(self.decoder, name) for name in self.threshold_choices}
 
     def with_thresholds(self, thresholds: Mapping[str, float]) -> "Representation":
         """The same representation with other thresholds.
@@ -228,9 +240,10 @@ class Representation(abc.ABC):
             if name not in self.thresholds:
                 known = ", ".join(self.thresholds) or "none"
                 raise ValueError(f"this representation has no threshold {name!r}; known: {known}")
-        if thresholds:
-            raise NotImplementedError(f"{type(self).__qualname__} must define with_thresholds")
-        return self
+        if not thresholds:
+            return self
+        decoder = dataclasses.replace(self.decoder, **dict[str, Any](thresholds))
+        return dataclasses.replace(self, decoder=decoder)  # type: ignore[type-var]
 
     @property
     def filters_by_score(self) -> bool:
@@ -299,6 +312,8 @@ class Wrapper(Representation):
     consistency = _Passed()
     foreground = _Passed()
     target_instances = _Passed()
+    decoder = _Passed()
+    threshold_choices = _Passed()
     thresholds = _Passed()
     filters_by_score = _Passed()
     label_set = _Passed()
@@ -374,8 +389,11 @@ class Decoder(abc.ABC):
     Attributes:
       smallest: shapes of maps on which it is tried once, so that wrong arguments are refused when
         it is made, and not after the first epoch.
+      threshold_choices: its arguments that may be chosen on validation images, and the values to
+        choose from; none for a probability that is searched between half the highest one and this.
     """
 
+    threshold_choices: ClassVar[Mapping[str, Sequence[float]]] = {}
     smallest: ClassVar[tuple[tuple[int, ...], ...]] = ((2, 2),)
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""One foreground map; nuclei are its connected components.
+"""One foreground map; nuclei are its connected components, or parts of them.
 
 The losses are those of the flexible U-Net's projects, from logits; U-Net's weighted cross entropy;
 and the two stages of AL-Net (adaptive).
@@ -14,7 +14,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from jaxnuc.postprocess import label_components, label_probability, separate_by_distance
+from jaxnuc.postprocess import (
+    label_components,
+    label_probability,
+    remove_small,
+    separate_by_distance,
+    split_at_necks,
+)
 from jaxnuc.postprocess.checks import within
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
@@ -164,6 +170,7 @@ class Components(base.Decoder):
       min_size: smaller nuclei are dropped, in pixels.
     """
 
+    threshold_choices: ClassVar = {"threshold": base.PROBABILITIES}
     threshold: float = 0.5
     min_size: int = 0
 
@@ -182,12 +189,39 @@ class Fill(base.Decoder):
       radius: how far nuclei grow, in pixels; 0 for U-Net, 1 for Micro-Net.
     """
 
+    threshold_choices: ClassVar = {"threshold": base.PROBABILITIES}
     threshold: float = 0.5
     min_size: int = 10
     radius: int = 0
 
     def __call__(self, mask: np.ndarray) -> np.ndarray:
         return label_probability(mask, self.threshold, self.min_size, self.radius)
+
+
+@dataclass(frozen=True)
+class Necks(base.Decoder):
+    """Nuclei that touch are split where the mask is narrow, `postprocess.split_at_necks`.
+
+    Attributes:
+      threshold: of the foreground's probability.
+      neck: a part stays a nucleus of its own if the way out of it is narrower than this share of
+        its own width.
+      smoothing: of the distances to the background, in pixels.
+      min_size: smaller nuclei are dropped, in pixels.
+    """
+
+    threshold_choices: ClassVar = {
+        "threshold": base.PROBABILITIES,
+        "neck": (0.75, 0.8, 0.85, 0.9, 0.95),
+    }
+    threshold: float = 0.5
+    neck: float = 0.9
+    smoothing: float = 1.0
+    min_size: int = 0
+
+    def __call__(self, mask: np.ndarray) -> np.ndarray:
+        instances = split_at_necks(mask, self.threshold, self.neck, self.smoothing)
+        return remove_small(instances, self.min_size)
 
 
 @dataclass(frozen=True)
@@ -220,7 +254,8 @@ LOSSES = Registry(
     },
 )
 DECODERS = Registry(
-    "decoder of binary", table={"components": Components, "fill": Fill, "distance": Distance}
+    "decoder of binary",
+    table={"components": Components, "fill": Fill, "necks": Necks, "distance": Distance},
 )
 
 
@@ -232,7 +267,7 @@ class Representation(base.Representation):
       channels: 1, a sigmoid head, or 2, a softmax head.
       targets: `mask` or `weighted_mask`.
       loss: `bce`, `bce_iou`, `bce_dice`, `bce_ssim_iou` or `dice_boundary`.
-      decoder: `components`, `fill` or `distance`.
+      decoder: `components`, `fill`, `necks` or `distance`.
     """
 
     channels: int = 1

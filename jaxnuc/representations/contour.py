@@ -23,7 +23,7 @@ from jaxnuc.postprocess import (
 from jaxnuc.postprocess.checks import within
 from jaxnuc.postprocess.overlap_separation import Separation
 from jaxnuc.registry import Registry, choice, one_of
-from jaxnuc.representations import base
+from jaxnuc.representations import base, binary
 from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss
 from jaxnuc.representations.targets.contours import alnet_maps, contour_map, dcan_contour
 
@@ -160,6 +160,7 @@ class Growth(ContourDecoder):
       min_size: smaller nuclei are dropped, in pixels.
     """
 
+    threshold_choices: ClassVar = {"threshold": base.PROBABILITIES}
     threshold: float = 0.5
     seedless: str = "keep"
     erosion: int = 0
@@ -182,11 +183,29 @@ class Watershed(ContourDecoder):
       min_size: smaller nuclei are dropped, in pixels.
     """
 
+    threshold_choices: ClassVar = {"threshold": base.PROBABILITIES}
     threshold: float = 0.5
     min_size: int = 0
 
     def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
         return remove_small(watershed_from_contours(mask, contour, self.threshold), self.min_size)
+
+
+@dataclass(frozen=True)
+class Necks(ContourDecoder):
+    """Nuclei that touch are split where the mask is narrow; the contour has no say in it.
+
+    It is the decoder `necks` of `binary`, with its attributes.
+    """
+
+    threshold_choices: ClassVar = binary.Necks.threshold_choices
+    threshold: float = 0.5
+    neck: float = 0.9
+    smoothing: float = 1.0
+    min_size: int = 0
+
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
+        return binary.Necks(**vars(self))(mask)
 
 
 @dataclass(frozen=True)
@@ -239,7 +258,13 @@ LOSSES = Registry(
 )
 DECODERS = Registry(
     "decoder of contour",
-    table={"growth": Growth, "watershed": Watershed, "overlaps": Overlaps, "subtract": Subtract},
+    table={
+        "growth": Growth,
+        "watershed": Watershed,
+        "necks": Necks,
+        "overlaps": Overlaps,
+        "subtract": Subtract,
+    },
 )
 
 
@@ -251,7 +276,7 @@ class Representation(base.Representation):
       channels: 1, sigmoid heads (the paper of HARU-Net), or 2, softmax heads (its published code).
       targets: `harunet`, `alnet` or `dcan`.
       loss: `ce`, `ce_dice` or `pixel_sum`.
-      decoder: `growth`, `watershed`, `overlaps` or `subtract`.
+      decoder: `growth`, `watershed`, `necks`, `overlaps` or `subtract`.
     """
 
     channels: int = 1

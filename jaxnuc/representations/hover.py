@@ -85,6 +85,10 @@ class Watershed(base.Decoder):
     constant: str = "ignore"
 
     smallest: ClassVar = ((2, 2), (2, 2, 2))
+    threshold_choices: ClassVar = {
+        "threshold": base.PROBABILITIES,
+        "marker_threshold": (0.3, 0.4, 0.5, 0.6),
+    }
 
     def __call__(self, probability: np.ndarray, hv: np.ndarray) -> np.ndarray:
         return hover_watershed(probability, hv, **vars(self))

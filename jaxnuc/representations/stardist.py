@@ -5,7 +5,6 @@ form of the published code; Weigert and Schmidt, "Nuclei instance segmentation a
 in histopathology images with StarDist", ISBIC 2022, for the values of the CoNIC variant.
 """
 
-import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -79,6 +78,10 @@ class Suppression:
       min_size: smaller nuclei are dropped, in pixels.
     """
 
+    threshold_choices: ClassVar[Mapping[str, tuple[float, ...]]] = {
+        "prob_thresh": (),
+        "nms_thresh": (0.3, 0.4, 0.5),
+    }
     prob_thresh: float = 0.5
     nms_thresh: float = 0.4
     refine: bool = False
@@ -150,16 +153,6 @@ class Representation(base.Representation):
             "prob": base.OutputMap(1, "logits", prob),
             "dist": base.OutputMap(self.n_rays, "directions", dist, undo_rays),
         }
-
-    @property
-    def thresholds(self) -> Mapping[str, float]:
-        return {name: getattr(self.decoder, name) for name in ("prob_thresh", "nms_thresh")}
-
-    def with_thresholds(self, thresholds: Mapping[str, float]) -> base.Representation:
-        if thresholds.keys() - self.thresholds.keys():
-            return super().with_thresholds(thresholds)
-        decoder = dataclasses.replace(self.decoder, **dict[str, Any](thresholds))
-        return dataclasses.replace(self, decoder=decoder)
 
     @property
     def filters_by_score(self) -> bool:

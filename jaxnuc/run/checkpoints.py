@@ -1,6 +1,7 @@
 """Checkpoints: the state, the position in the data, the progress, the configuration, the labels.
 
-Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept.
+Below `workdir/checkpoints` one folder a step. The latest two and the best one are kept. All that is
+read of a checkpoint is compared with the digests that were saved with it.
 """
 
 import contextlib
@@ -21,11 +22,14 @@ import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
+from jaxnuc.io.atomic import replace_file
 from jaxnuc.labels import LabelSet
+from jaxnuc.run import digests
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
+JSON = "metadata"  # Orbax's name of the file of plain data
 THRESHOLDS = "thresholds.json"  # beside the state of a checkpoint, where they were optimized
 
 State = TypeVar("State", bound=Any)  # a `TrainState`: a tree of arrays, with the step it is at
@@ -36,6 +40,7 @@ class Checkpoints:
 
     def __init__(self, workdir: str | os.PathLike[str]) -> None:
         self.folder = Path(workdir).absolute() / FOLDER
+        self._set_aside_unranked()
 
         figure = operator.itemgetter("monitor")
         best = keep.BestN(get_metric_fn=figure, n=1, keep_checkpoints_without_metrics=False)
@@ -62,59 +67,87 @@ class Checkpoints:
           label_sets: the label sets of the data, for a class map.
           areas: of the nuclei of the training, from `jaxnuc.data.sizes.area_quantiles`.
         """
-        labels = {"label_sets": [each.to_json() for each in label_sets], "areas": list(areas)}
         step = int(state.step)
         if step in self._manager.all_steps():
             return
+        state = jax.device_get(state)  # the same on every process
+        origin = {
+            "label_sets": [each.to_json() for each in label_sets],
+            "areas": list(areas),
+            "date": datetime.now(UTC).isoformat(timespec="minutes"),
+        }
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                state=ocp.args.PyTreeSave(jax.device_get(state)),  # the same on every process
-                progress=ocp.args.JsonSave(dict(progress)),
-                config=ocp.args.JsonSave(dict(config)),
-                labels=ocp.args.JsonSave(labels),
+                state=ocp.args.PyTreeSave(state),
+                digests=digests.DigestSave(state),
+                progress=ocp.args.JsonSave(digests.sealed(progress)),
+                config=ocp.args.JsonSave(digests.sealed(config)),
+                origin=ocp.args.JsonSave(digests.sealed(origin)),
             ),
-            metrics=None if monitor is None else {"monitor": monitor},
+            metrics=None if monitor is None else digests.sealed({"monitor": monitor}),
             force=True,
         )
 
     def restore(self, template: State) -> tuple[State, dict[str, Any]] | None:
         """The latest checkpoint that can be read, or None where there is none.
 
-        One that cannot be read is logged and passed over; once an earlier one can be, it is renamed
-        to `<step>.corrupt`.
+        One that is damaged is logged and passed over; once an earlier one can be read, it is
+        renamed to `<step>.corrupt`.
 
         Raises:
           ValueError: there are checkpoints, and none of them can be read; all are left in place.
         """
         steps = sorted(self._manager.all_steps(), reverse=True)
         for index, step in enumerate(steps):
+            folder = self.folder / str(step)
             try:
                 restored = self._manager.restore(
-                    step,
-                    args=ocp.args.Composite(
-                        state=_arguments(template), progress=ocp.args.JsonRestore()
-                    ),
-                )
+                    step, args=ocp.args.Composite(state=_arguments(template))
+                ).state
+                digests.check_arrays(folder / "digests", restored)
+                for name in ("config", "origin"):  # which loading will need
+                    digests.read_sealed(folder / name / JSON)
+                progress = digests.read_sealed(folder / "progress" / JSON)
             except Exception as error:
-                logger.warning(
-                    "checkpoint %s cannot be read (%s: %s)",
-                    self.folder / str(step),
-                    type(error).__name__,
-                    textwrap.shorten(str(error), 300),
-                )
+                _warn(folder, error)
                 continue
             for damaged in steps[:index]:
                 self._set_aside(damaged)
-            return restored.state, restored.progress
+            if index:
+                self._manager.reload()
+            return restored, progress
         if steps:
-            raise ValueError(
-                f"none of the checkpoints {steps[::-1]} in {self.folder} can be read, and they are "
-                "left as they are; start again in another workdir"
-            )
+            raise ValueError(self._none_can_be_read(steps))
         return None
 
+    def _none_can_be_read(self, steps: Sequence[int]) -> str:
+        return (
+            f"none of the checkpoints {sorted(steps)} in {self.folder} can be read, and they are "
+            "left as they are; start again in another workdir"
+        )
+
+    def _set_aside_unranked(self) -> None:
+        """Sets aside the checkpoints without a readable figure, at which Orbax would fail.
+
+        Raises:
+          ValueError: there are no others; all are left in place.
+        """
+        steps, damaged = _steps(self.folder), []
+        for step in steps:
+            try:
+                _monitored(self.folder / str(step))
+            except ValueError as error:
+                _warn(self.folder / str(step), error)
+                damaged.append(step)
+        if damaged and damaged == steps:
+            raise ValueError(self._none_can_be_read(steps))
+        for step in damaged:
+            self._set_aside(step)
+
     def _set_aside(self, step: int) -> None:
+        if jax.process_count() > 1:  # while another process still reads, nothing is renamed
+            multihost_utils.sync_global_devices(f"{step} is damaged")
         if jax.process_index() == 0:
             target = self.folder / f"{step}.corrupt"
             number = 1
@@ -125,7 +158,6 @@ class Checkpoints:
             logger.warning("%s is set aside as %s", self.folder / str(step), target.name)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices(f"{step} set aside")
-        self._manager.reload()
 
     def reached_preemption(self, step: int) -> bool:
         """Whether the processes of a training agree to stop here, being preempted."""
@@ -159,6 +191,7 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
 
     Raises:
       FileNotFoundError: there is no such checkpoint; lists the existing ones.
+      ValueError: which is best cannot be told, one of them being damaged.
     """
     path = Path(path).absolute()
     if (path / "state").is_dir():
@@ -168,12 +201,16 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
             f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
             "--workdir of a training"
         )
-    steps = sorted(int(p.name) for p in (path / FOLDER).iterdir() if p.name.isdigit())
+    steps = _steps(path / FOLDER)
     chosen: int | None = None
     if steps and which == "latest":
         chosen = steps[-1]
     elif steps and which == "best":  # the latest where none was evaluated, or of equals
-        chosen = max(steps, key=lambda step: (_monitored(path / FOLDER / str(step)), step))
+        figures = {}
+        for step in steps:
+            with _readable(path / FOLDER / str(step)):
+                figures[step] = _monitored(path / FOLDER / str(step))
+        chosen = max(steps, key=lambda step: (figures[step], step))
     elif str(which).isdigit():
         chosen = int(which)
     if chosen not in steps:
@@ -181,36 +218,71 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
     return path / FOLDER / str(chosen)
 
 
+def _steps(folder: Path) -> list[int]:
+    """The steps of the checkpoints in a folder, which may not exist."""
+    names = [p.name for p in folder.iterdir()] if folder.is_dir() else []
+    return sorted(int(name) for name in names if name.isdigit())
+
+
 def _monitored(folder: Path) -> float:
     """The figure by which checkpoints are compared, minus infinity where it was not evaluated."""
-    path = folder / "metrics" / "metrics"
-    return json.loads(path.read_text())["monitor"] if path.exists() else -math.inf
+    if not (folder / "metrics").exists():
+        return -math.inf
+    figure: float = digests.read_sealed(folder / "metrics" / "metrics")["monitor"]
+    return figure
+
+
+def _warn(folder: Path, error: Exception) -> None:
+    logger.warning("checkpoint %s cannot be read: %s", folder, _reason(error))
+
+
+def _reason(error: Exception) -> str:
+    """What Orbax stumbled over is of any type, and often says little without it."""
+    kind = "" if type(error) is ValueError else f"{type(error).__name__}: "
+    return kind + textwrap.shorten(str(error), 300)
+
+
+def _part(folder: Path, name: str) -> dict[str, Any]:
+    with _readable(folder):
+        return digests.read_sealed(folder / name / JSON)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """The configuration a checkpoint was made with, as plain data."""
-    return ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "config")
+    """The configuration a checkpoint was made with, as plain data.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    return _part(folder, "config")
 
 
 def read_label_sets(folder: Path) -> tuple[LabelSet, ...]:
-    """The label sets of the data a checkpoint was made with; empty where there are none."""
-    found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
-    return tuple(LabelSet.from_json(label_set) for label_set in found["label_sets"])
+    """The label sets of the data a checkpoint was made with; empty where there are none.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    found = _part(folder, "origin")["label_sets"]
+    return tuple(LabelSet.from_json(label_set) for label_set in found)
 
 
 def read_areas(folder: Path) -> tuple[float, ...]:
-    """The areas that `save` was given; empty where there were no nuclei."""
-    found = ocp.Checkpointer(ocp.JsonCheckpointHandler()).restore(folder / "labels")
-    return tuple(found["areas"])
+    """The areas that `save` was given; empty where there were no nuclei.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    return tuple(_part(folder, "origin")["areas"])
 
 
-def read_date(folder: Path) -> str | None:
-    """When a checkpoint was written, `2026-11-29T12:00+00:00`; None where it does not say."""
-    path = folder / "_CHECKPOINT_METADATA"  # Orbax's
-    seconds = json.loads(path.read_text())["commit_timestamp_nsecs"] / 1e9 if path.exists() else 0
-    if not seconds:
-        return None
-    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="minutes")
+def read_date(folder: Path) -> str:
+    """When a checkpoint was saved, `2026-11-29T12:00+00:00`.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    date: str = _part(folder, "origin")["date"]
+    return date
 
 
 def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
@@ -238,6 +310,8 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
                 f"checkpoint {folder} is of another model: {path} is {stored} in the checkpoint, "
                 f"and {expected.shape} in the model"
             )
+    with _readable(folder):
+        digests.check_arrays(folder / "digests", restored)
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}
 
 
@@ -256,6 +330,7 @@ def read_all_variables(folder: Path, ema: bool) -> dict[str, Any]:
         stored = ocp.PyTreeCheckpointHandler().metadata(folder / "state").tree
         item = {key: stored.get(key, {}) for key in (name, "batch_stats")}
         restored = _restored(folder, item)
+        digests.check_arrays(folder / "digests", restored)
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}
 
 
@@ -271,12 +346,25 @@ def _readable(folder: Path) -> Iterator[None]:
         yield
     except Exception as error:
         raise ValueError(
-            f"checkpoint {folder} cannot be read: {textwrap.shorten(str(error), 300)}; take "
-            "another by --checkpoint=STEP"
+            f"checkpoint {folder} cannot be read: {_reason(error)}; take another by "
+            "--checkpoint=STEP"
         ) from error
 
 
+def write_thresholds(folder: Path, thresholds: Mapping[str, float], accuracy: float) -> None:
+    """Stores the thresholds that were optimized in a checkpoint, and what they reach."""
+    values = digests.sealed({"thresholds": dict(thresholds), "accuracy": accuracy})
+    replace_file(folder / THRESHOLDS, (json.dumps(values, indent=2) + "\n").encode())
+
+
 def read_thresholds(folder: Path) -> dict[str, float]:
-    """The thresholds stored in a checkpoint; empty where none were optimized."""
+    """The thresholds stored in a checkpoint; empty where none were optimized.
+
+    Raises:
+      ValueError: their file is damaged.
+    """
     path = folder / THRESHOLDS
-    return json.loads(path.read_text())["thresholds"] if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    with _readable(folder):
+        return digests.read_sealed(path)["thresholds"]

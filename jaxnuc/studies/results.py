@@ -1,13 +1,13 @@
 """The figures of a study: over runs, over images, and against its baseline."""
 
 import itertools
-import json
 import math
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from jaxnuc.build import make_model, make_representation
+from jaxnuc.io.text_files import read_json
 from jaxnuc.metrics.confidence import Comparison, Interval, Spread, holm, over_seeds
 from jaxnuc.metrics.evaluation import Evaluation
 from jaxnuc.models.cost import Cost, cost
@@ -125,7 +125,7 @@ def _trainings(plan: Plan, row: Row) -> Trainings:
     folder = checkpoints.find(runs[0].workdir, "latest")
     representation = make_representation(runs[0].config, checkpoints.read_label_sets(folder))
     step = [s for run in runs for s in _steps(read_log(run.workdir / LOG))]
-    seconds = [json.loads((run.workdir / FINISHED).read_text())["seconds"] for run in runs]
+    seconds = [read_json(run.workdir / FINISHED)["seconds"] for run in runs]
     return Trainings(
         len(runs),
         cost(make_model(runs[0].config, representation)),

@@ -14,6 +14,7 @@ from jaxnuc.config import pages
 from jaxnuc.evaluation.checkpoint import Data, Inference, evaluate_checkpoint
 from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.text_files import read_json
 from jaxnuc.metrics.evaluation import FIGURES
 from jaxnuc.run import checkpoints
 from jaxnuc.studies.study import Row, Study, folder_of
@@ -47,7 +48,7 @@ class Run:
     def finished(self) -> bool:
         """Whether the training came to its end, with the duration that it is to have."""
         path = self.workdir / FINISHED
-        return path.is_file() and json.loads(path.read_text())["duration"] == self.config.duration
+        return path.is_file() and read_json(path)["duration"] == self.config.duration
 
 
 @dataclass(frozen=True)

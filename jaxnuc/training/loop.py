@@ -32,6 +32,7 @@ from jaxnuc.labels import LabelSet
 from jaxnuc.losses import schedules
 from jaxnuc.models import Network
 from jaxnuc.prediction.predictor import Predictor, make_predictor
+from jaxnuc.registry import check_known
 from jaxnuc.representations import Representation
 from jaxnuc.run import devices
 from jaxnuc.run.checkpoints import Checkpoints
@@ -106,6 +107,8 @@ def build_parts(config: ConfigDict) -> Parts:
             f"evaluation.optimize_thresholds: the representation "
             f"{config.representation['name']!r} has no thresholds to choose; set it to False"
         )
+    for name in config.evaluation.threshold_choices:
+        check_known("key of evaluation.threshold_choices:", name, representation.thresholds)
 
     # --- loss and optimizer
     loss_schedule = schedules.make(config.loss_schedule.to_dict(), length)
@@ -337,7 +340,8 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     if config.evaluation.optimize_thresholds:
         # In every process: reading a checkpoint waits for all of them.
         source = only(parts.val_source, parts.episodes[-1].sources)
-        found = optimize_checkpoint(workdir, source=source, nms=config.evaluation.nms_thresholds)
+        choices = config.evaluation.threshold_choices
+        found = optimize_checkpoint(workdir, source=source, choices=choices)
         logger.info("thresholds of the best checkpoint: %s", found)
     return progress.figures
 

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 
 from jaxnuc import config as configs
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.text_files import read_json
 
 CONFIG = "config.json"
 
@@ -47,7 +48,7 @@ def check(workdir: Path, config: ConfigDict, besides: Collection[str] = ()) -> N
     """
     if not (workdir / CONFIG).exists():
         return
-    there = json.loads((workdir / CONFIG).read_text())
+    there = read_json(workdir / CONFIG)
     changed = [
         each for each in differences(there, configs.to_json(config)) if each[0] not in besides
     ]

@@ -147,10 +147,13 @@ def test_groups_that_do_not_fit_are_refused(cells):
     (cells / "columns.csv").write_text("name,patient\n")
     for split_by, message in (
         ({"groups": "missing.csv"}, r"missing\.csv: image 'p0_1' has no group; add a line"),
-        ({"groups": "absent.csv"}, r"unknown .*absent\.csv: image 'p0_22\.png'.*did you mean"),
+        (
+            {"groups": "absent.csv"},
+            r"unknown .*absent\.csv, line 14: image 'p0_22\.png'.*did you mean",
+        ),
         ({"groups": "empty.csv"}, r"image 'p0_2\.png' has no group; write one"),
         ({"groups": "two.csv"}, r"image 'p0_2' has two groups, '0' and '3'; keep one"),
-        ({"groups": "columns.csv"}, r"columns name, patient; image and group are expected"),
+        ({"groups": "columns.csv"}, r"no column image, group .*, only name"),
         ({"groups": {"pattern": r"p([0-2])_"}}, r"image 'p3_9' has no group by the pattern"),
         ({"groups": {"pattern": "p._"}}, r"has 0 pairs of parentheses"),
         ({"groups": {"patern": "p"}}, r"did you mean 'pattern'"),

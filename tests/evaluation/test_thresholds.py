@@ -13,7 +13,7 @@ from jaxnuc.evaluation.thresholds import _gains, optimize_thresholds
 from jaxnuc.metrics.contingency import contingency_table
 from jaxnuc.metrics.detection import aggregate_detections, detections
 from jaxnuc.metrics.matching import pairs_above
-from jaxnuc.representations import binary, stardist
+from jaxnuc.representations import stardist
 
 NMS = (0.3, 0.4, 0.5)
 IOUS = (0.3, 0.5, 0.7)
@@ -108,7 +108,9 @@ def test_the_suppression_is_chosen_as_well():
     assert found.figure == 1
     assert found.thresholds["nms_thresh"] == 0.4  # the first one that parts them
     assert 0.45 <= found.thresholds["prob_thresh"] < 0.8
-    low = optimize_thresholds([(maps, truth)], representation, nms=(0.1, 0.2, 0.3))
+    low = optimize_thresholds(
+        [(maps, truth)], representation, choices={"nms_thresh": (0.1, 0.2, 0.3)}
+    )
     assert low == ({"prob_thresh": pytest.approx(0.675, abs=1e-3), "nms_thresh": 0.1}, 0.5)
 
 
@@ -163,28 +165,28 @@ def test_thresholds_that_change_nuclei_are_searched():
     assert found.figure > np.median(grid)
 
 
-def test_any_representation_that_names_a_threshold():
-    class OneThreshold(binary.Representation):
-        @property
-        def thresholds(self):
-            return {"threshold": self.decoder.threshold}
-
-        def with_thresholds(self, thresholds):
-            return dataclasses.replace(self, decoder=binary.Components(**thresholds))
-
+def test_all_combinations_of_the_values_that_a_decoder_names():
     labels = np.zeros((20, 60), np.int32)
     labels[4:14, 4:14], labels[4:14, 24:34], labels[4:14, 44:54] = 1, 2, 3
     probability = np.where(labels, 0.8, 0.1)
     probability[8:10, 14:24] = probability[8:10, 34:44] = 0.6  # bridges
     probability[17:19] = 0.5
     maps = {"mask": special.logit(probability)[..., None]}
-    representation = OneThreshold()
+    representation = representations.create("binary")
     assert len(representation.decode(maps).scores) == 1
     found = optimize_thresholds([(maps, labels)], representation)
-    assert found.figure == 1
-    assert found.thresholds.keys() == {"threshold"}
-    assert 0.6 <= found.thresholds["threshold"] < 0.8
-    assert optimize_thresholds([(maps, labels)], representations.Wrapper(representation)) == found
+    assert found == ({"threshold": 0.6}, 1.0)  # the first that parts them
+    given = {"threshold": (0.2, 0.7)}
+    assert (
+        optimize_thresholds([(maps, labels)], representation, choices=given)[0]["threshold"] == 0.7
+    )
+    necks = representations.create("binary", decoder={"name": "necks", "neck": 0.1})
+    values = {"threshold": (0.55, 0.9), "neck": (0.1, 0.8)}
+    found = optimize_thresholds([(maps, labels)], necks, choices=values)
+    assert found.thresholds == {"threshold": 0.55, "neck": 0.8}  # 0.9 leaves nothing
+    assert figure([(maps, labels)], necks.with_thresholds(found.thresholds)) == found.figure > 0.9
+    wrapped = representations.Wrapper(necks)
+    assert optimize_thresholds([(maps, labels)], wrapped, choices=values) == found
 
 
 labels = st.integers(0, 2**32).map(
@@ -239,7 +241,9 @@ def test_nothing_to_find():
         assert found == ({"prob_thresh": 0.6, "nms_thresh": 0.2}, 0.0)
         with pytest.raises(ValueError, match="no images to choose thresholds by"):
             optimize_thresholds([], bridge)
-    with pytest.raises(ValueError, match=r"names no thresholds .* stardist does"):
-        optimize_thresholds([(maps, blank)], representations.create("hover"))
-    with pytest.raises(ValueError, match="must hold a number"):
-        optimize_thresholds([(maps, blank)], representation, nms=())
+    with pytest.raises(ValueError, match=r"the decoder .* names no thresholds"):
+        optimize_thresholds([(maps, blank)], representations.create("distance"))
+    with pytest.raises(ValueError, match="no values for nms_thresh; give at least one"):
+        optimize_thresholds([(maps, blank)], representation, choices={"nms_thresh": ()})
+    with pytest.raises(ValueError, match=r"unknown threshold of the decoder: 'nms'; .*nms_thresh"):
+        optimize_thresholds([(maps, blank)], representation, choices={"nms": (0.1,)})

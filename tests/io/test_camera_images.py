@@ -302,7 +302,7 @@ def test_slides_that_only_openslide_reads(tmp_path, suffix, monkeypatch):
 
 
 @pytest.fixture
-def scanned(monkeypatch):
+def scanned(monkeypatch, tmp_path):
     """A slide of two levels whose pixels say where they lie, of which a part was scanned."""
     openslide = pytest.importorskip("openslide")
     row, col = np.mgrid[:300, :400]
@@ -323,6 +323,7 @@ def scanned(monkeypatch):
         close=lambda: None,
     )
     monkeypatch.setattr(openslide, "OpenSlide", lambda path: slide)
+    (tmp_path / "a.scn").touch()
     return slide, pixels
 
 

@@ -145,9 +145,8 @@ def test_networks_whose_maps_differ_in_meaning_are_refused(checkpoint, one, othe
 def test_thresholds_are_those_of_the_first(checkpoint):
     stardist = {"representation": "stardist"}
     one, other = checkpoint(0, **stardist), checkpoint(2, **stardist)
-    text = '{"thresholds": {"prob_thresh": 0.625, "nms_thresh": 0.25}}'
-    (other / "checkpoints" / "0" / checkpoints.THRESHOLDS).write_text(text)
     chosen = {"prob_thresh": 0.625, "nms_thresh": 0.25}
+    checkpoints.write_thresholds(other / "checkpoints" / "0", chosen, accuracy=0.5)
     assert jaxnuc.load([other, one]).representation.thresholds == chosen
     assert jaxnuc.load([one, other]).representation.thresholds != chosen
 

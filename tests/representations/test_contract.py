@@ -317,7 +317,8 @@ def test_a_wrapper_passes_on_every_member():
     derived = {"outputs"}  # from `output_maps`
     assert members - derived == {key for key in vars(Wrapper) if not key.startswith("_")}
     representation = Wrapper(create("stardist", "groups", 2))
-    numbers = ("grid", "thresholds", "factors", "foreground", "filters_by_score")
+    numbers = ("grid", "decoder", "threshold_choices", "thresholds")
+    numbers = (*numbers, "factors", "foreground", "filters_by_score")
     for key in (*numbers, "label_set", "label_sets"):
         assert getattr(representation, key) == getattr(representation.base, key)
     assert representation.with_thresholds({"nms_thresh": 0.2}).base.thresholds["nms_thresh"] == 0.2
@@ -332,14 +333,6 @@ def test_a_grid_that_a_wrapper_does_not_pass_on_is_noticed(drawn, perfect_maps):
     maps = {key: np.zeros((*drawn.shape, c)) for key, c in wrapped.outputs.items()}
     with pytest.raises(ValueError, match="on a grid of 2, these have"):
         wrapped.decode(maps, drawn.shape)
-
-
-def test_thresholds_need_a_way_to_set_them():
-    class Named(FourMembers):
-        thresholds = property(lambda self: {"threshold": 0.5})
-
-    with pytest.raises(NotImplementedError, match="Named must define with_thresholds"):
-        Named(create("binary")).with_thresholds({"threshold": 0.25})
 
 
 def test_a_missing_member_is_named_at_once():

@@ -36,6 +36,101 @@ for workdir in sys.argv[2:]:
             print(f"{workdir}: {error}")
 """
 
+# Flips a bit at random in the latest of two checkpoints, sixty times, and reads all there is in it.
+FLIPS = """
+import logging
+import random
+import shutil
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import struct
+
+from jaxnuc.run import checkpoints
+
+@struct.dataclass
+class State:
+    step: np.ndarray
+    params: dict
+    ema: dict
+    batch_stats: dict
+
+def state(step):
+    rng = np.random.default_rng(step)
+    params, ema = ({"a": {"kernel": rng.random((9, 30, 8), np.float32)}} for _ in range(2))
+    return State(np.array(step, np.int32), params, ema, {"mean": rng.random(50, np.float32)})
+
+class Keep(logging.Handler):
+    def emit(self, record):
+        words.append(record.getMessage())
+
+def plain(tree):
+    return repr(jax.tree.map(lambda leaf: np.asarray(leaf).tolist(), tree))
+
+def read(reader):
+    try:
+        return plain(reader())
+    except ValueError as error:
+        return f"error: {error}"
+
+def resumed():
+    with checkpoints.Checkpoints(workdir) as run:
+        return run.restore(template)
+
+def readings():
+    folder = workdir / "checkpoints" / "2"
+    variables = {"params": template.params, "batch_stats": template.batch_stats}
+    readers = {
+        "best": lambda: checkpoints.find(workdir).name,
+        "config": lambda: checkpoints.read_config(folder),
+        "label sets": lambda: checkpoints.read_label_sets(folder),
+        "areas": lambda: checkpoints.read_areas(folder),
+        "date": lambda: checkpoints.read_date(folder),
+        "thresholds": lambda: checkpoints.read_thresholds(folder),
+        "variables": lambda: checkpoints.read_variables(folder, variables, ema=True),
+        "all": lambda: checkpoints.read_all_variables(folder, ema=False),
+        "resumed": resumed,
+    }
+    return {name: read(reader) for name, reader in readers.items()}
+
+words = []
+logger = logging.getLogger("jaxnuc.run.checkpoints")
+logger.addHandler(Keep())
+template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state(0))
+whole, workdir = Path(sys.argv[1], "whole"), Path(sys.argv[1], "run")
+for step in (1, 2):
+    with checkpoints.Checkpoints(whole) as run:
+        run.save(state(step), {"next": step}, {"name": "n"}, step / 10, areas=[1.5, 2, 3])
+checkpoints.write_thresholds(whole / "checkpoints" / "2", {"prob": 0.25}, 0.5)
+shutil.copytree(whole, workdir)
+right = readings()
+assert not any(text.startswith("error") for text in right.values()), right
+earlier = plain((state(1), {"next": 1}))
+draw, noticed, effects = random.Random(0), 0, []
+files = [p.relative_to(whole) for p in sorted((whole / "checkpoints" / "2").rglob("*"))]
+files = [p for p in files if (whole / p).is_file() and (whole / p).stat().st_size]
+for trial in range(60):
+    shutil.rmtree(workdir)
+    shutil.copytree(whole, workdir)
+    path = workdir / files[trial % len(files)]
+    data = bytearray(path.read_bytes())
+    bit = draw.randrange(8 * len(data))
+    data[bit // 8] ^= 1 << bit % 8
+    path.write_bytes(data)
+    words.clear()
+    found = readings()
+    noticed += any(found[name] != right[name] for name in right)
+    for name, text in found.items():
+        named = text.startswith("error") and str(workdir) in text
+        if name == "resumed" and text == earlier:
+            named = any(f"{workdir}/checkpoints/2 cannot be read" in word for word in words)
+        if text != right[name] and not named:
+            effects.append((trial, str(path), bit, name, text[:200]))
+print(noticed, effects)
+"""
+
 
 @pytest.fixture
 def go_on(long_run, compilation_cache):
@@ -103,6 +198,16 @@ def test_corrupt_checkpoints_are_set_aside(tmp_path, uninterrupted, same_run, go
         assert f"{newest} is set aside as 10.corrupt" in warnings
         assert contents(workdir / "checkpoints" / "10.corrupt") == damaged
         same_run(workdir, uninterrupted)
+
+
+def test_a_flipped_bit_is_named_or_without_effect(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FLIPS, tmp_path], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    noticed, effects = done.stdout.split(maxsplit=1)
+    assert effects.strip() == "[]"
+    assert int(noticed) > 20
 
 
 def test_nothing_that_can_be_read(tmp_path, uninterrupted, go_on):

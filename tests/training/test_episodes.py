@@ -156,7 +156,7 @@ def test_thresholds_are_those_of_the_last_data_sets(settings, tmp_path, monkeypa
         **{
             "representation": {"name": "stardist", "n_rays": 8},
             "evaluation.optimize_thresholds": True,
-            "evaluation.nms_thresholds": (0.1, 0.2),
+            "evaluation.threshold_choices": ConfigDict({"nms_thresh": (0.1, 0.2)}),
         },
     )
     loop.train_and_evaluate(config, tmp_path)
@@ -167,7 +167,7 @@ def test_thresholds_are_those_of_the_last_data_sets(settings, tmp_path, monkeypa
     )
     loop.train_and_evaluate(config, tmp_path)
     assert list(given["source"].sets) == [SECOND]
-    assert given["nms"] == (0.1, 0.2)
+    assert given["choices"].to_dict() == {"nms_thresh": (0.1, 0.2)}
     from jaxnuc.evaluation.checkpoint import optimize_checkpoint
 
     assert optimize_checkpoint(tmp_path) == stored["thresholds"]
