@@ -3,8 +3,6 @@
 import errno
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -184,12 +182,16 @@ predict([Path({image!r})], bright(), {output!r}, OPTIONS)
 """
 
 
-def test_killed_and_resumed_is_as_uninterrupted(tmp_path, bright, whole, same_partition, labels):
+def test_killed_and_resumed_is_as_uninterrupted(
+    tmp_path, bright, whole, same_partition, labels, run_script
+):
     path, expected, found = whole
     here = tmp_path / "killed"
     code = KILLED.format(image=str(path), output=str(here))
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{code}"
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    script = tmp_path / "killed.py"
+    script.write_text(code)
+    killed = run_script(script)
     assert killed.returncode == -signal.SIGKILL
     assert sorted(p.name for p in here.glob("*.parts/row_*")) == [
         "row_000000.npz",
