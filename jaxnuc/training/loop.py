@@ -218,11 +218,13 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
         "loss_schedule": parts.loss_schedule,
         "teacher": parts.self_training is not None,
     }
-    template = state.shapes(parts.model, parts.optimizer, **options)
+    initialization = state.initialization(parts.model)
+    template = state.shapes(initialization.shapes, parts.optimizer, **options)
     parameters = sum(p.size for p in jax.tree.leaves(template.params))
     logger.info("network %s: %s parameters", config.model["name"], f"{parameters:,}")
     progress = Progress(data={"next_batch": 0})
-    rng = jax.random.key(config.seed)
+    rng = devices.replicate(jax.random.key(config.seed))
+    learning_rate = jax.jit(parts.learning_rate)  # for the log: one program, not one an operation
     train_step = devices.compile_step(
         make_train_step(
             parts.model,
@@ -251,10 +253,11 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
         else:
             if config.weights.file:
                 current = create_from_weights(
-                    config, parts.model, parts.representation, parts.optimizer, **options
+                    config, initialization, parts.representation, parts.optimizer, **options
                 )
             else:
-                current = state.create(parts.model, parts.optimizer, config.seed, **options)
+                variables = initialization.values(config.seed)
+                current = state.create_from(variables, parts.optimizer, **options)
         step = int(current.step)
         current = devices.replicate(current)
         finished = _episode_is_over(parts, progress, step) and _is_last(parts, progress)
@@ -286,7 +289,7 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
                 reporter.step(step, metrics, config.batch_size)
                 ends = step - progress.began >= episode.steps
                 if step % config.log_every == 0 or ends:
-                    rate = optim.current_rate(current.opt_state, parts.learning_rate, step - 1)
+                    rate = optim.current_rate(current.opt_state, learning_rate, step - 1)
                     values = {f"train/{k}": v for k, v in metrics.items()}
                     reporter.log(step, {**values, "learning_rate": rate})
                     _report_switches(current, progress, reporter, step)
