@@ -1,18 +1,23 @@
 """Where the tests find reference values and real images."""
 
 import gc
+import io
 import json
 import os
+import select
+import socket
+import subprocess
 import sys
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pytest
 from beartype import BeartypeConf, beartype
 from jaxtyping import install_import_hook
+from PIL import Image
 
 # Functions of these packages check the shapes and types that they are annotated with, in all tests.
 # The hook takes the checker by the name of a module; an int is good enough for a float.
@@ -74,6 +79,22 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """The names of what JAX compiles, or reads from its cache, while the test runs."""
+    from jax import monitoring
+
+    names: list[str] = []
+
+    def note(event: str, seconds: float, **details: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(details["fun_name"])
+
+    monitoring.register_event_duration_secs_listener(note)
+    yield names
+    monitoring.unregister_event_duration_listener(note)
+
+
 SHARED = Path(os.environ.get("JAXNUC_SHARED", Path(__file__).parents[2] / "shared"))
 
 
@@ -99,6 +120,92 @@ def golden() -> Callable[[str], tuple[Mapping[str, np.ndarray], dict[str, Any]]]
             return dict(arrays), json.loads((folder / f"{name}.json").read_text())
 
     return load
+
+
+class Forked:
+    """A process of the fork server, with what the tests use of `subprocess.Popen`."""
+
+    def __init__(self, args: list[str], report: int) -> None:
+        self.args = args
+        self.returncode: int | None = None
+        self._report = os.fdopen(report, "rb", buffering=0)
+        self.pid = int(self._report.readline())
+
+    def wait(self, timeout: float | None = None) -> int:
+        if self.returncode is None:
+            if not select.select([self._report], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired(self.args, timeout or 0)
+            self.returncode = int(self._report.readline())
+            self._report.close()
+        return self.returncode
+
+
+@pytest.fixture(scope="session")
+def fork() -> Iterator[Callable[..., Forked]]:
+    """`fork([script, *arguments], output, errors, env=None)`: Python in a session of its own.
+
+    It has the library imported already, see fork_server.py. There is a server for each setting of
+    what JAX reads when it is imported.
+    """
+    servers: dict[frozenset[tuple[str, str]], tuple[socket.socket, subprocess.Popen]] = {}
+
+    def start(
+        arguments: Sequence[object],
+        output: IO[Any],
+        errors: IO[Any],
+        env: Mapping[str, str] | None = None,
+    ) -> Forked:
+        environment = dict(os.environ if env is None else env)
+        settings = frozenset(x for x in environment.items() if x[0].startswith("JAX_"))
+        if settings not in servers:
+            script = Path(__file__).with_name("fork_server.py")
+            ours, theirs = socket.socketpair()
+            with theirs:
+                server = subprocess.Popen([sys.executable, script], stdin=theirs, env=environment)
+            servers[settings] = ours, server
+        given = [str(each) for each in arguments]
+        message = json.dumps([given, os.getcwd(), environment]).encode() + b"\n"
+        report, theirs_to_write = os.pipe()
+        files = [output.fileno(), errors.fileno(), theirs_to_write]
+        socket.send_fds(servers[settings][0], [message], files)
+        os.close(theirs_to_write)
+        return Forked(given, report)
+
+    yield start
+    for ours, server in servers.values():
+        ours.close()
+        server.wait()
+
+
+@pytest.fixture
+def run_script(
+    fork: Callable[..., Forked], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[..., subprocess.CompletedProcess[str]]:
+    """`run_script(script, *arguments, env=None)` is `subprocess.run` by the fork server."""
+
+    def run(
+        *arguments: object, env: Mapping[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        folder = tmp_path_factory.mktemp("script")
+        with (folder / "output").open("w+") as output, (folder / "errors").open("w+") as errors:
+            process = fork(arguments, output, errors, env)
+            status = process.wait(timeout=300)
+            texts = [Path(file.name).read_text() for file in (output, errors)]
+        return subprocess.CompletedProcess(process.args, status, *texts)
+
+    return run
+
+
+@pytest.fixture
+def blank_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reports have blank charts. To draw those of an evaluation takes as long as a training."""
+    from jaxnuc.reports import page, plots
+
+    blank = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(blank, "png")
+    monkeypatch.setattr(plots, "png", lambda figure: blank.getvalue())
+    svg = lambda figure, label: page.element("svg", role="img", aria_label=label)
+    monkeypatch.setattr(plots, "svg", svg)
 
 
 @pytest.fixture(scope="session")

@@ -67,8 +67,8 @@ def jaxnuc(
 
 
 @pytest.fixture
-def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings draw no curves, which take longer than the steps."""
+def no_curves(monkeypatch: pytest.MonkeyPatch, blank_charts: None) -> None:
+    """Trainings draw no curves, which take longer than the steps, and evaluations no charts."""
     monkeypatch.setattr("jaxnuc.training.reporting.Reporter.curves", lambda *_, **__: None)
 
 

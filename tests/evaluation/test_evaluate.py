@@ -18,6 +18,7 @@ from jaxnuc.evaluation.options import EvaluationOptions
 from jaxnuc.metrics import STANDARD, Conventions, score, summarize
 
 SIDE = 32
+blank_charts = pytest.mark.usefixtures("blank_charts")
 
 
 def squares(count):
@@ -161,6 +162,7 @@ def test_an_error_in_a_worker_names_the_image(source):
         assess(half, source, workers=2)
 
 
+@blank_charts
 def test_tissues_are_averaged_where_every_sample_has_one(tmp_path):
     source = HandMade((2, 2, 2), (2, 2, 1), ("breast", "breast", "colon"))
     original = source.__class__.__getitem__
@@ -192,6 +194,7 @@ def test_predictions_where_nothing_is_annotated_do_not_count():
     assert figures["recall_pooled"] == 7 / 8
 
 
+@blank_charts
 def test_the_report_holds_figures_groups_and_conventions(source, tmp_path):
     figures = run(source, tmp_path / "new" / "folder")
     report = json.loads((tmp_path / "new" / "folder" / "metrics.json").read_text())
@@ -211,6 +214,7 @@ def test_the_report_holds_figures_groups_and_conventions(source, tmp_path):
     assert set(conventions["aggregation"]) == {"image_mean", "pooled"}
 
 
+@blank_charts
 @pytest.mark.parametrize("empty", ["skip", "one", "zero"])
 def test_the_lines_of_the_csv_are_the_scores(source, tmp_path, empty):
     run(source, tmp_path, conventions=Conventions(empty=empty))
@@ -226,6 +230,7 @@ def test_the_lines_of_the_csv_are_the_scores(source, tmp_path, empty):
         assert {k: float(v) for k, v in line.items() if k != "name"} == scores.counts
 
 
+@blank_charts
 def test_rules_reach_the_scores_and_are_stated(source, tmp_path):
     figures = run(source, tmp_path, conventions=Conventions(0.75, empty="one"))
     assert figures["pq_image_mean"] == pytest.approx((1 + 2 / 3 + 1 + 2 / 3) / 4)
@@ -234,6 +239,7 @@ def test_rules_reach_the_scores_and_are_stated(source, tmp_path):
     assert conventions["images_empty_on_both_sides"].startswith("one")
 
 
+@blank_charts
 def test_without_nuclei_the_json_stays_strict(tmp_path):
     figures = run(HandMade((0, 0), (0, 0)), tmp_path)
     assert math.isnan(figures["pq_image_mean"])
@@ -246,6 +252,7 @@ def test_without_nuclei_the_json_stays_strict(tmp_path):
     assert "modality" not in read_csv(tmp_path / "per_image.csv")[0]
 
 
+@blank_charts
 def test_the_worst_and_the_best_images_are_drawn(tmp_path):
     source = HandMade((4,) * 6, (2, 4, 1, 0, 3, 4))
     run(source, tmp_path, overlays=5)
@@ -258,6 +265,7 @@ def test_the_worst_and_the_best_images_are_drawn(tmp_path):
     assert sorted(p.name for p in (tmp_path / "overlays").iterdir()) == expected
 
 
+@blank_charts
 def test_few_images_are_drawn_once_and_older_pictures_go(source, tmp_path):
     run(HandMade((4,) * 6, (2, 4, 1, 0, 3, 4)), tmp_path)
     (tmp_path / "overlays" / "notes.txt").write_text("kept")
@@ -269,6 +277,7 @@ def test_few_images_are_drawn_once_and_older_pictures_go(source, tmp_path):
     assert [p.name for p in (tmp_path / "overlays").iterdir()] == ["notes.txt"]
 
 
+@blank_charts
 def test_files_of_an_earlier_evaluation_do_not_stay(source, tmp_path):
     names = ["per_class.csv", "class_calibration.csv", "class_calibration.png"]
     for name in [*names, "notes.txt"]:
@@ -278,6 +287,7 @@ def test_files_of_an_earlier_evaluation_do_not_stay(source, tmp_path):
     assert (tmp_path / "notes.txt").exists()
 
 
+@blank_charts
 def test_names_of_any_length_and_script_are_drawn(tmp_path):
     class Named(HandMade):
         def __getitem__(self, index):
@@ -289,6 +299,7 @@ def test_names_of_any_length_and_script_are_drawn(tmp_path):
     assert len(list((tmp_path / "overlays").iterdir())) == 1
 
 
+@blank_charts
 def test_memory_does_not_grow_with_the_data_set(tmp_path):
     living, most = weakref.WeakSet(), []
 

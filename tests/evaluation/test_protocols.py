@@ -19,6 +19,8 @@ from jaxnuc.metrics.contingency import contingency_table
 from jaxnuc.postprocess.regions import class_votes, regions, relabel
 from jaxnuc.representations import Nuclei
 
+pytestmark = pytest.mark.usefixtures("blank_charts")
+
 
 def labels_of(n):
     """A label set of n classes."""

@@ -15,6 +15,7 @@ from flax import linen as nn
 
 import jaxnuc
 from jaxnuc import build
+from jaxnuc.cli.main import main
 from jaxnuc.labels import LabelSet, LabelTree
 from jaxnuc.prediction.export import export, load_exported
 from jaxnuc.prediction.predictor import make_predictor
@@ -296,9 +297,7 @@ def test_the_documented_program_runs_without_the_library(tmp_path):
     names: dict = {}
     exec(compile(training, "export.md", "exec"), names)
     path, image = tmp_path / "exported", pixels(100, 150)
-    command = [sys.executable, "-m", "jaxnuc", "export"]
-    flags = [f"--workdir={names['folder'] / 'run'}", f"--output={path}"]
-    subprocess.run([*command, *flags], check=True, capture_output=True)
+    assert main(["export", f"--workdir={names['folder'] / 'run'}", f"--output={path}"]) == 0
     about = [json.loads((each / "model.json").read_text()) for each in (path, names["path"])]
     for each in about:
         del each["sha256"]  # the program says where in the source its operations are from

@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -322,11 +320,10 @@ def test_options_that_do_not_work(arguments, message):
         DEFAULT.replace(**arguments)
 
 
-def test_the_script_names_what_is_wrong(tmp_path):
+def test_the_script_names_what_is_wrong(tmp_path, run_script):
     script = Path(__file__).parents[2] / "predict.py"
     given = [f"--workdir={tmp_path}", f"--input={tmp_path}", f"--output={tmp_path / 'out'}"]
-    command = [sys.executable, str(script), *given]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script(script, *given)
     assert (done.returncode, done.stdout) == (1, "")
     line = done.stderr.splitlines()[-1]
     assert line.startswith(f"error: {tmp_path} is neither a workdir")

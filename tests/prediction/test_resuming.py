@@ -3,8 +3,6 @@
 import errno
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
+from jaxnuc.io.lock import locked
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
 from jaxnuc.prediction import image_task as module
@@ -42,6 +41,11 @@ def earlier(tmp_path_factory, bright, whole):
     folder = tmp_path_factory.mktemp("earlier") / "found"
     predict([whole[0]], bright(), folder, OPTIONS.replace(overlap=0))
     return folder
+
+
+def test_an_output_is_of_one_process(tmp_path, whole, bright):
+    with locked(tmp_path), pytest.raises(ValueError, match=r"is written to by process \d+ on "):
+        predict([whole[0]], bright(), tmp_path, OPTIONS)
 
 
 def test_done_images_are_left_and_other_settings_refused(tmp_path, bright, blobs):
@@ -184,12 +188,16 @@ predict([Path({image!r})], bright(), {output!r}, OPTIONS)
 """
 
 
-def test_killed_and_resumed_is_as_uninterrupted(tmp_path, bright, whole, same_partition, labels):
+def test_killed_and_resumed_is_as_uninterrupted(
+    tmp_path, bright, whole, same_partition, labels, run_script
+):
     path, expected, found = whole
     here = tmp_path / "killed"
     code = KILLED.format(image=str(path), output=str(here))
     code = f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n{code}"
-    killed = subprocess.run([sys.executable, "-c", code], check=False)
+    script = tmp_path / "killed.py"
+    script.write_text(code)
+    killed = run_script(script)
     assert killed.returncode == -signal.SIGKILL
     assert sorted(p.name for p in here.glob("*.parts/row_*")) == [
         "row_000000.npz",

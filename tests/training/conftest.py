@@ -4,8 +4,6 @@ import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -61,12 +59,13 @@ def nuclei(index: int, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
 def _no_curves(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Draws no curves, which take a second in each training, but for tests with `drawn_curves`."""
     if "drawn_curves" not in request.fixturenames:
+        request.getfixturevalue("blank_charts")
         monkeypatch.setattr(Reporter, "curves", lambda self, final=False: None)
 
 
 @pytest.fixture
 def drawn_curves() -> None:
-    """Lets a training draw its curves."""
+    """Lets a training draw its curves, and an evaluation its charts."""
 
 
 @pytest.fixture(scope="session")
@@ -127,16 +126,16 @@ def _cached_compilations(compilation_cache: Path) -> None:
 
 
 @pytest.fixture
-def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., subprocess.Popen]]:
+def start(
+    tmp_path: Path, compilation_cache: Path, fork: Callable[..., Any]
+) -> Iterator[Callable[..., Any]]:
     """`start(config, workdir, devices=1, hook="")`: train.py in a process, as a user runs it.
 
     It sees so many CPU devices, and runs the statements of `hook` when it reads its configuration.
     """
-    processes: list[subprocess.Popen] = []
+    processes: list[Any] = []
 
-    def run(
-        config: ConfigDict, workdir: Path | str, devices: int = 1, hook: str = ""
-    ) -> subprocess.Popen:
+    def run(config: ConfigDict, workdir: Path | str, devices: int = 1, hook: str = "") -> Any:
         values = tmp_path / f"config{len(processes)}.json"
         values.write_text(json.dumps(configs.to_json(config)))
         file = tmp_path / f"config{len(processes)}.py"
@@ -149,15 +148,9 @@ def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., sub
             "JAX_COMPILATION_CACHE_DIR": str(compilation_cache),
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         }
-        arguments = [f"--config={file}", f"--workdir={workdir}"]
+        arguments = [REPOSITORY / "train.py", f"--config={file}", f"--workdir={workdir}"]
         with file.with_suffix(".txt").open("w") as output:
-            process = subprocess.Popen(
-                [sys.executable, str(REPOSITORY / "train.py"), *arguments],
-                env=environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = fork(arguments, output, output, environment)
         processes.append(process)
         return process
 
@@ -172,9 +165,9 @@ def start(tmp_path: Path, compilation_cache: Path) -> Iterator[Callable[..., sub
 def finish() -> Callable[..., str]:
     """`finish(process, status=0)` waits for it, checks its status and returns what it printed."""
 
-    def wait(process: subprocess.Popen, status: int = 0) -> str:
+    def wait(process: Any, status: int = 0) -> str:
         process.wait(timeout=120)
-        file = Path(process.args[2].removeprefix("--config=")).with_suffix(".txt")
+        file = Path(process.args[1].removeprefix("--config=")).with_suffix(".txt")
         output = file.read_text()
         assert process.returncode == status, output
         return output

@@ -3,8 +3,6 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -133,17 +131,15 @@ print(noticed, effects)
 
 
 @pytest.fixture
-def go_on(long_run, compilation_cache):
+def go_on(tmp_path, long_run, compilation_cache, run_script):
     """Loads each of the workdirs, trains it to the end, and returns what was printed."""
 
     def run(*workdirs):
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, json.dumps(configs.to_json(long_run)), *workdirs],
-            env=os.environ | {"JAX_COMPILATION_CACHE_DIR": str(compilation_cache)},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        script = tmp_path / "go_on.py"
+        script.write_text(SCRIPT)
+        given = json.dumps(configs.to_json(long_run)), *workdirs
+        environment = os.environ | {"JAX_COMPILATION_CACHE_DIR": str(compilation_cache)}
+        done = run_script(script, *given, env=environment)
         assert done.returncode == 0, done.stderr
         return done.stdout, done.stderr
 
@@ -200,10 +196,10 @@ def test_corrupt_checkpoints_are_set_aside(tmp_path, uninterrupted, same_run, go
         same_run(workdir, uninterrupted)
 
 
-def test_a_flipped_bit_is_named_or_without_effect(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", FLIPS, tmp_path], capture_output=True, text=True, check=False
-    )
+def test_a_flipped_bit_is_named_or_without_effect(tmp_path, run_script):
+    script = tmp_path / "flips.py"
+    script.write_text(FLIPS)
+    done = run_script(script, tmp_path)
     assert done.returncode == 0, done.stderr
     noticed, effects = done.stdout.split(maxsplit=1)
     assert effects.strip() == "[]"
@@ -284,11 +280,10 @@ def test_average_follows_its_formula(tmp_path, tiny, saved):
         assert key.endswith("['bias']") or not np.array_equal(two[key], params)
 
 
-def test_eval_script(tmp_path, uninterrupted, capsys):
+def test_eval_script(tmp_path, uninterrupted, capsys, run_script):
     script = Path(__file__).parents[2] / "eval.py"
     arguments = [f"--workdir={uninterrupted}", "--split=val", f"--output={tmp_path}"]
-    command = [sys.executable, str(script), *arguments, "--checkpoint=latest", "--overlays=0"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = run_script(script, *arguments, "--checkpoint=latest", "--overlays=0")
     assert done.returncode == 0, done.stderr
     assert "pq" in done.stdout.lower()
     figures = json.loads((tmp_path / "metrics.json").read_text())
