@@ -65,9 +65,11 @@ def convert(
     model = build.make_model(config, representation)
     section = config.weights
     patterns = {"keep": section.keep, "drop": section.drop}
-    shapes = {"batch_stats": {}, **state.variable_shapes(model)}
+    initialization = state.initialization(model)
+    shapes = {"batch_stats": {}, **initialization.shapes}
     filled = pretrained.load(arrays, model, shapes, section.layout, **patterns)
-    begun = state.create_from(state.complete(model, config.seed, filled), optax.identity())
+    variables = initialization.values(config.seed, filled)
+    begun = state.create_from(variables, optax.identity())
     with Checkpoints(output) as checkpoints:
         checkpoints.save(begun, {}, configs.to_json(config), None, label_sets)
     count = sum(leaf.size for leaf in jax.tree.leaves(begun.params))

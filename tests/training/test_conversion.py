@@ -9,7 +9,7 @@ import jaxnuc
 from jaxnuc import models, pretrained
 from jaxnuc.labels import label_set
 from jaxnuc.training.conversion import _page_of, convert
-from jaxnuc.training.state import variable_shapes
+from jaxnuc.training.state import initialization
 
 SMALL = {"model.variant": "small"}
 MAPS = {"np": 2, "hv": 2, "class": 5}
@@ -19,7 +19,7 @@ MAPS = {"np": 2, "hv": 2, "class": 5}
 def published(tmp_path_factory):
     """A thin HoVer-Net with types, its variables, and a file as its authors name the arrays."""
     model = models.create("hovernet", MAPS, variant="small")
-    shapes = variable_shapes(model)
+    shapes = initialization(model).shapes
     rng = np.random.default_rng(0)
     draw = lambda leaf: rng.uniform(0.2, 0.6, leaf.shape).astype(np.float32)
     variables = jax.tree.map(draw, shapes)
