@@ -80,6 +80,22 @@ def pytest_collection_finish() -> None:
     gc.set_threshold(5_000, 10, 10)  # a trace makes many objects at once, hardly any in circles
 
 
+@pytest.fixture
+def compilations() -> Iterator[list[str]]:
+    """The names of what JAX compiles, or reads from its cache, while the test runs."""
+    from jax import monitoring
+
+    names: list[str] = []
+
+    def note(event: str, seconds: float, **details: Any) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(details["fun_name"])
+
+    monitoring.register_event_duration_secs_listener(note)
+    yield names
+    monitoring.unregister_event_duration_listener(note)
+
+
 SHARED = Path(os.environ.get("JAXNUC_SHARED", Path(__file__).parents[2] / "shared"))
 
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import jax.numpy as jnp
 
-from jaxnuc.models._initial_values import initialize
+from jaxnuc.models._initial_values import Initialization, initialize
 from jaxnuc.models.base import Dtype, Network
 from jaxnuc.registry import Registry, split, unknown
 
-__all__ = ["REGISTRY", "Network", "build", "create", "initialize"]
+__all__ = ["REGISTRY", "Initialization", "Network", "build", "create", "initialize"]
 
 REGISTRY = Registry(
     "network",

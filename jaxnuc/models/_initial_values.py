@@ -1,26 +1,27 @@
-"""Initial values of parameters, drawn without compiling the network.
+"""Initial values of parameters, drawn without compiling anything.
 
-A compiler takes about as long for the random numbers of a large network, all in one program, as for
-its training step. The initializers of this module therefore remember what they were asked for
-while the network is traced, and `initialize` draws the numbers of each parameter by one of a few
-small programs that all networks share. Values are those that Flax's initializers give.
+A compiler takes about as long for the random numbers of a large network as for its training step.
+The initializers of this module therefore remember what they were asked for while the network is
+traced, and `Initialization` draws the numbers of each parameter in NumPy. Values are those that
+Flax's initializers give.
 """
 
 import contextlib
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
-from jax.interpreters.partial_eval import dce_jaxpr
+from jax.extend import core
 
-Distribution = Literal["normal", "truncated_normal", "uniform"]
+from jaxnuc import traced
+from jaxnuc.models._random_numbers import Distribution, fold_in, make_key, standard_numbers
 
 # The standard deviation of a standard normal distribution that is cut off at -2 and 2.
 TRUNCATED = 0.87962566103423978
@@ -47,11 +48,16 @@ class VarianceScaling:
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
         """Numbers of this shape, floating point."""
-        numbers = _standard_numbers(key, self.distribution, math.prod(shape))
+        numbers = _numbers(key, self.distribution, math.prod(shape))
         values = (numbers.reshape(shape) * self.factor(shape)).astype(dtype)
         if (draws := _draws.get()) is not None:
             draws.append(_Draw(values, key, self))
         return values
+
+    def drawn(self, key: np.ndarray, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+        """The same numbers from the data of a key, (2,) uint32, without JAX."""
+        numbers = standard_numbers(key, self.distribution, math.prod(shape))
+        return (numbers.reshape(shape) * self.factor(shape)).astype(dtype)
 
     def factor(self, shape: tuple[int, ...]) -> np.float32:
         """What standard numbers are multiplied by: normal, truncated, or uniform in [-1, 1)."""
@@ -83,30 +89,23 @@ class _Draw:
 _draws: ContextVar[list[_Draw] | None] = ContextVar("draws", default=None)
 
 
-def initialize(
-    module: nn.Module, seed: int, *inputs: Any, given: Mapping[str, Any] | None = None
-) -> dict[str, Any]:
-    """The variables of a module before training: the same for a seed on every platform.
-
-    They are those of `module.init(jax.random.key(seed), *inputs)` to rounding. Parameters by
-    another initializer than those of this module are computed too, in one program, which takes the
-    longer to compile the more of them there are.
+class Initialization:
+    """How the variables of a module are made before training, from one trace of it.
 
     Args:
       module: of Linen.
-      seed: decides all random numbers.
       inputs: of its `__call__`, arrays or `jax.ShapeDtypeStruct`: only shapes and types matter.
-      given: variables of which some are arrays already and the others shapes; these alone are
-        drawn. None: all are.
 
-    Returns:
-      The variables, `{"params": ..., "batch_stats": ...}`, with NumPy arrays as leaves.
+    Attributes:
+      module: as given.
+      shapes: of the variables, `{"params": ..., "batch_stats": ...}`, with their types.
     """
-    with _on_a_cpu():
-        key = jax.random.key(seed)
+
+    def __init__(self, module: nn.Module, *inputs: Any) -> None:
+        self.module = module
         drawn: dict[int, _Draw] = {}  # by place among the leaves
 
-        def traced(key: jax.Array) -> tuple[Any, list[jax.Array]]:
+        def init(key: jax.Array) -> tuple[Any, list[jax.Array]]:
             with _recorded() as draws:
                 variables = module.init(key, *(jnp.zeros(x.shape, x.dtype) for x in inputs))
             by_values = {id(draw.values): draw for draw in draws}
@@ -115,21 +114,66 @@ def initialize(
                     drawn[place] = by_values[id(leaf)]
             return variables, [draw.key for draw in drawn.values()]
 
-        program, (variables, _) = jax.make_jaxpr(traced, return_shape=True)(key)
-        leaves, tree = jax.tree.flatten(variables)
+        key = jax.eval_shape(partial(jax.random.key, impl="threefry2x32"), 0)
+        self._program, (self.shapes, _) = jax.make_jaxpr(init, return_shape=True)(key)
+        self._makers = traced.definitions(self._program)
+        keys = self._program.jaxpr.outvars[len(jax.tree.leaves(self.shapes)) :]
+        self._draws = {
+            place: (draw.initializer, variable)
+            for (place, draw), variable in zip(drawn.items(), keys, strict=True)
+        }
+
+    def values(self, seed: int, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """The variables of a seed, the same on every platform.
+
+        They are those of `module.init(jax.random.key(seed), *inputs)` to rounding. Parameters by
+        another initializer than those of this module are computed too, in one program, which takes
+        the longer to compile the more of them there are.
+
+        Args:
+          seed: decides all random numbers.
+          given: variables of which some are arrays already and the others shapes; these alone are
+            drawn. None: all are.
+
+        Returns:
+          The variables, with NumPy arrays as leaves.
+        """
+        leaves, tree = jax.tree.flatten(self.shapes)
         there = leaves if given is None else jax.tree.leaves(given)
         wanted = [i for i, x in enumerate(there) if isinstance(x, jax.ShapeDtypeStruct)]
-        others = [place for place in wanted if place not in drawn]
-        # All that is no such draw in one program, usually zeros and ones.
-        values = dict(enumerate(there))
-        values |= zip(others, jax.jit(_only(program, others))(key), strict=True)
-        # Key by key, since a program of hundreds of them takes long to compile.
-        keys = _only(program, range(len(leaves), len(program.jaxpr.outvars)))(key)
-        for (place, draw), own in zip(drawn.items(), keys, strict=True):
-            if place not in wanted:
-                continue
-            values[place] = _drawn(own, draw.initializer, leaves[place].shape, leaves[place].dtype)
+        root = make_key(seed)
+        values, others = dict(enumerate(there)), []
+        for place in wanted:
+            initializer, key = self._draws.get(place, (None, None))
+            if initializer is None or (own := self._key(key, root)) is None:
+                others.append(place)
+            else:
+                values[place] = initializer.drawn(own, leaves[place].shape, leaves[place].dtype)
+        if others:
+            with _on_a_cpu():
+                key = jax.random.wrap_key_data(jnp.array(root), impl="threefry2x32")
+                values |= zip(others, traced.results(self._program, [key], others), strict=True)
         return jax.tree.unflatten(tree, [np.asarray(values[i]) for i in range(len(leaves))])
+
+    def _key(self, variable: Any, root: np.ndarray) -> np.ndarray | None:
+        """The key that a variable of the trace stands for; None where it is not known how."""
+        if variable == self._program.jaxpr.invars[0]:
+            return root
+        maker = self._makers.get(variable)
+        if maker is None or maker.primitive.name != "random_fold_in":
+            return None
+        key, number = maker.invars
+        parent = self._key(key, root)
+        if parent is None or not isinstance(number, core.Literal):
+            return None
+        return fold_in(parent, int(number.val))
+
+
+def initialize(
+    module: nn.Module, seed: int, *inputs: Any, given: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """The variables of a module before training; see `Initialization.values`."""
+    return Initialization(module, *inputs).values(seed, given)
 
 
 @contextlib.contextmanager
@@ -143,26 +187,9 @@ def _recorded() -> Iterator[list[_Draw]]:
         _draws.reset(token)
 
 
-def _only(program: ClosedJaxpr, outputs: Collection[int]) -> Callable[..., Any]:
-    """The function of some outputs of a program, without what only the others need."""
-    used = [place in outputs for place in range(len(program.jaxpr.outvars))]
-    needed, _ = dce_jaxpr(program.jaxpr, used, instantiate=True)
-    return jaxpr_as_fun(ClosedJaxpr(needed, program.consts))
-
-
-def _drawn(
-    key: jax.Array, initializer: VarianceScaling, shape: tuple[int, ...], dtype: Any
-) -> np.ndarray:
-    count = math.prod(shape)
-    # The first numbers of a stream do not depend on how many are drawn: few programs do for all.
-    size = 256
-    while size < count:
-        size *= 4 if size < 2**20 else 2
-    numbers = np.asarray(_numbers(key, initializer.distribution, size))[:count]
-    return (numbers.reshape(shape) * initializer.factor(shape)).astype(dtype)
-
-
-def _standard_numbers(key: jax.Array, distribution: Distribution, count: int) -> jax.Array:
+@partial(jax.jit, static_argnames=("distribution", "count"))
+def _numbers(key: jax.Array, distribution: Distribution, count: int) -> jax.Array:
+    """What `standard_numbers` gives, for a key of JAX; traced once for a count."""
     match distribution:
         case "normal":
             return jax.random.normal(key, (count,))
@@ -170,9 +197,6 @@ def _standard_numbers(key: jax.Array, distribution: Distribution, count: int) ->
             return jax.random.truncated_normal(key, -2, 2, (count,))
         case "uniform":
             return jax.random.uniform(key, (count,), minval=-1)
-
-
-_numbers = jax.jit(_standard_numbers, static_argnames=("distribution", "count"))
 
 
 def _on_a_cpu() -> contextlib.AbstractContextManager[Any]:

@@ -8,15 +8,14 @@ and running variance of a normalization are our scale, bias, mean and var.
 
 import os
 import re
-import zipfile
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
+from jaxnuc.io.npy import decode_npz, npz_names
 from jaxnuc.pretrained.layouts import LAYOUTS, Layout, shape_of_theirs
 from jaxnuc.registry import expression, unknown
 
@@ -249,9 +248,9 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
-        with path.open("rb") as opened, np.load(opened) as file:
-            return dict(file)
-    except (SafetensorError, zipfile.BadZipFile, ValueError, EOFError) as error:
+        data = path.read_bytes()
+        return decode_npz(data, str(path), npz_names(data, str(path)))
+    except Exception as error:  # of any type in a damaged file
         raise ValueError(f"{path} is damaged or no {path.suffix} file: {error}") from error
 
 

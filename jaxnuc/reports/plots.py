@@ -1,25 +1,27 @@
-"""Charts of training runs and reports: matplotlib figures, as PNG for files, as SVG for pages."""
+"""Charts of training runs and reports: matplotlib figures, as PNG for files, as SVG for pages.
+
+matplotlib takes a second to import, and is imported when something is drawn.
+"""
 
 import io
 import math
 import re
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import ContextDecorator
-from typing import Any, cast
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-import matplotlib
 import numpy as np
-from cycler import cycler
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
 
 from jaxnuc.metrics.confidence import decimals
 from jaxnuc.outputs.palette import LIGHT, SERIES
 from jaxnuc.reports import page
 from jaxnuc.reports.page import Html, element
 
-KEYS = ("step", "epoch", "time", "event")  # the keys of a line of a log that are no figures
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# The keys of a line of a log that are no figures.
+KEYS = ("step", "epoch", "time", "event", "noticed")
 PANELS = {"losses": 3, "validation": 3, "norms": 1, "learning rate": 1}  # with their heights
 MOST_POINTS = 400  # of a curve: more cannot be told apart
 # Drawn of a validation beside the monitors, as far as there are colors; the rest is in tables.
@@ -31,7 +33,6 @@ _STYLE: Any = {
     "axes.edgecolor": LIGHT["line"],
     "axes.grid": True,
     "axes.labelcolor": LIGHT["faint"],
-    "axes.prop_cycle": cycler(linestyle=LINES) * cycler(color=SERIES),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",
@@ -51,7 +52,24 @@ _STYLE: Any = {
     "ytick.color": LIGHT["faint"],
     "ytick.left": False,
 }
-_styled = cast(ContextDecorator, matplotlib.rc_context(_STYLE))
+
+
+@contextmanager
+def _styled() -> Iterator[None]:
+    """Draws in the style of this module; a decorator too."""
+    import matplotlib
+    from cycler import cycler
+
+    cycle: Any = {"axes.prop_cycle": cycler(linestyle=LINES) * cycler(color=SERIES)}
+    with matplotlib.rc_context(_STYLE | cycle):
+        yield
+
+
+def _figure(size: tuple[float, float], **arguments: Any) -> "Figure":
+    """An empty figure of (width, height) in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=size, **arguments)
 
 
 def panel(name: str) -> str:
@@ -91,12 +109,12 @@ def series(lines: Iterable[Mapping[str, Any]]) -> dict[str, tuple[list[int], lis
     return found
 
 
-@_styled
+@_styled()
 def curves(
     lines: Iterable[Mapping[str, Any]],
     monitors: Collection[str] = (),
     size: tuple[float, float] = (12, 12),
-) -> Figure:
+) -> "Figure":
     """Draws losses, validation figures, norms and the learning rate over the steps, a panel each.
 
     The losses are on a logarithmic axis where all of them are positive, and so are the norms. Of
@@ -110,7 +128,7 @@ def curves(
       size: (width, height) in inches of 100 pixels.
     """
     lines = list(lines)
-    figure = Figure(figsize=size, dpi=100)
+    figure = _figure(size, dpi=100)
     # Fixed margins: finding those that fit would take as long as all the drawing.
     width, height = size
     margins = {"left": 0.7 / width, "right": 1 - 2.8 / width, "bottom": 0.5 / height}
@@ -197,13 +215,13 @@ def validation_curves(names: Iterable[str], monitors: Collection[str] = ()) -> l
     return sorted(found, key=lambda name: place.get(name, len(place)))[: len(SERIES)]
 
 
-@_styled
+@_styled()
 def reliability(
     calibration: Mapping[str, Any],
     score: str = "score",
     right: str = "matched share of the nuclei (precision)",
     interval: tuple[float, float] | None = None,
-) -> Figure:
+) -> "Figure":
     """Draws the reliability diagram, and below it how many nuclei each bin holds.
 
     A bar is as high as the share of its bin that is right; an outline reaches from there to the
@@ -218,7 +236,7 @@ def reliability(
     References:
       Guo et al., On Calibration of Modern Neural Networks, 2017, figure 1.
     """
-    figure = Figure(figsize=(7, 8.5), dpi=100, layout="constrained")
+    figure = _figure((7, 8.5), dpi=100, layout="constrained")
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     bins = [each for each in calibration["bins"] if each["count"]]
     low, high, count, mean, precision = (
@@ -246,15 +264,15 @@ def reliability(
     return figure
 
 
-@_styled
-def intervals(rows: Mapping[str, tuple[float, float, float]], across: str) -> Figure:
+@_styled()
+def intervals(rows: Mapping[str, tuple[float, float, float]], across: str) -> "Figure":
     """Draws a point and a line for each row, from above to below.
 
     Args:
       rows: value, low and high end by name.
       across: what the values are.
     """
-    figure = Figure(figsize=(7, 0.7 + 0.28 * len(rows)), layout="constrained")
+    figure = _figure((7, 0.7 + 0.28 * len(rows)), layout="constrained")
     axes = figure.subplots()
     value, low, high = np.array([*rows.values()]).T
     places = np.arange(len(rows))
@@ -264,20 +282,25 @@ def intervals(rows: Mapping[str, tuple[float, float, float]], across: str) -> Fi
     return figure
 
 
-@_styled
-def png(figure: Figure) -> bytes:
+@_styled()
+def png(figure: "Figure") -> bytes:
     """A figure as PNG."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
     picture = io.BytesIO()
     FigureCanvasAgg(figure).print_png(picture)
     return picture.getvalue()
 
 
-@_styled
-def svg(figure: Figure, label: str) -> Html:
+@_styled()
+def svg(figure: "Figure", label: str) -> Html:
     """A figure as SVG within a page, in the colors of the page, light or dark.
 
     The label is the figure in words, for those who do not see it.
     """
+    import matplotlib
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     text = io.StringIO()
     with matplotlib.rc_context({"svg.hashsalt": label}):  # identifiers that no other figure has
         FigureCanvasSVG(figure).print_svg(text, metadata={"Date": None})
@@ -294,7 +317,7 @@ def svg(figure: Figure, label: str) -> Html:
     return element("svg", Html(drawn), viewBox=shape, role="img", aria_label=label)
 
 
-def chart(figure: Figure, caption: str) -> Html:
+def chart(figure: "Figure", caption: str) -> Html:
     """A figure of this module in a page, with its caption."""
     return page.chart(svg(figure, caption), caption)
 

@@ -58,26 +58,30 @@ def replicate(state: Any) -> Any:
     A step returns its state so; one that comes from elsewhere must be put there before it is
     donated, or pmap copies it and, with several processes, deletes what it still needs.
     """
-    mesh = Mesh(np.array(jax.local_devices()), (AXIS,))
-    return jax.device_put(state, NamedSharding(mesh, PartitionSpec()))
+    return jax.device_put(state, _on_local_devices(PartitionSpec()))
+
+
+def _on_local_devices(spec: PartitionSpec) -> NamedSharding:
+    return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
 
 
 def compile_step(step: Step) -> Step:
     """The step on all devices of all processes, `step` being made with `axis_name=AXIS`.
 
-    The state, from `replicate`, keeps its natural shapes and is donated; the batch is the part of
-    this process, `(B / processes, ...)`.
+    The state and the key are from `replicate`; the state keeps its natural shapes and is donated.
+    The batch is the part of this process, `(B / processes, ...)`. The call returns before the
+    devices have finished, and the next batch travels to them while they compute.
     """
     mapped = jax.pmap(
         step, axis_name=AXIS, in_axes=(None, 0, None), out_axes=(None, None), donate_argnums=0
     )
-    devices = jax.local_device_count()
+    devices, sharding = jax.local_device_count(), _on_local_devices(PartitionSpec(AXIS))
 
     def split(x: np.ndarray) -> np.ndarray:
         return x.reshape(devices, len(x) // devices, *x.shape[1:])
 
     def run(state: Any, batch: Batch, rng: jax.Array) -> Any:
-        return mapped(state, jax.tree.map(split, batch), rng)
+        return mapped(state, jax.device_put(jax.tree.map(split, batch), sharding), rng)
 
     return run
 

@@ -11,7 +11,7 @@ from ml_collections import ConfigDict
 
 from jaxnuc import build, optim, pretrained
 from jaxnuc import config as configs
-from jaxnuc.models import Network
+from jaxnuc.models import Initialization, Network
 from jaxnuc.representations import Representation
 from jaxnuc.representations.class_map import CLASS
 from jaxnuc.run.checkpoints import find, read_all_variables, read_config, read_label_sets
@@ -24,7 +24,7 @@ MOST_LISTED = 12
 
 def create_from_weights(
     config: ConfigDict,
-    model: Network,
+    initialization: Initialization,
     representation: Representation,
     optimizer: optax.GradientTransformation,
     **options: Any,
@@ -37,7 +37,7 @@ def create_from_weights(
       config: its `weights`: `file`, published weights, the folder of a checkpoint, or the workdir
         of a run, of which the best checkpoint is taken; `layout`, `keep` and `drop`: see
         `jaxnuc.pretrained.load` and `transfer`; its `seed` and `model`.
-      model: the network.
+      initialization: of the network.
       representation: whose maps it gives.
       optimizer: learns which parameters are taken.
       **options: as of `jaxnuc.training.state.begin`.
@@ -49,15 +49,16 @@ def create_from_weights(
     section = config.weights
     path = Path(section.file).expanduser()
     patterns = {"keep": section.keep, "drop": section.drop}
-    shapes = state.variable_shapes(model)
-    shapes.setdefault("batch_stats", {})
+    network: Any = initialization.module
+    shapes = {"batch_stats": {}, **initialization.shapes}
     if path.is_dir():
-        given = _of_run(find(path), config, model, representation, shapes, patterns)
+        given = _of_run(find(path), config, network, representation, shapes, patterns)
     else:
-        given = pretrained.load(path, model, shapes, section.layout, **patterns)
+        given = pretrained.load(path, network, shapes, section.layout, **patterns)
     _report(str(path), given)
     taken = [_is_taken(leaf) for leaf in jax.tree.leaves(given["params"])]
-    first = state.create_from(state.complete(model, config.seed, given), optimizer, **options)
+    variables = initialization.values(config.seed, given)
+    first = state.create_from(variables, optimizer, **options)
     return first.replace(opt_state=optim.mark_taken(first.opt_state, taken))
 
 
@@ -94,7 +95,7 @@ def _of_run(
         lambda array, shape, other: array if shape.shape == other.shape else shape,
         given,
         shapes,
-        {"batch_stats": {}, **state.variable_shapes(more)},
+        {"batch_stats": {}, **state.initialization(more).shapes},
     )
 
 

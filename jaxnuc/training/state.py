@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
+from jaxnuc import traced
 from jaxnuc.losses.schedules import LossSchedule
-from jaxnuc.models import Network, initialize
+from jaxnuc.models import Initialization, Network
 
 
 class TrainState(struct.PyTreeNode):
@@ -58,39 +59,33 @@ def begin(
     )
 
 
+def initialization(model: Network) -> Initialization:
+    """How the variables of a network are made."""
+    # Their shapes do not depend on the image's size.
+    side = 64 + model.margin
+    return Initialization(model, jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32))
+
+
 def create(
     model: Network, optimizer: optax.GradientTransformation, seed: int, **options: Any
 ) -> TrainState:
     """The state before the first step, a pure function of the seed; options as of `begin`."""
-    return create_from(initialize(model, seed, _images(model)), optimizer, **options)
+    return create_from(initialization(model).values(seed), optimizer, **options)
 
 
 def create_from(
     variables: Mapping[str, Any], optimizer: optax.GradientTransformation, **options: Any
 ) -> TrainState:
-    """The state before the first step with given variables; options as of `begin`."""
-    return jax.jit(lambda given: begin(given, optimizer, **options))(variables)
-
-
-def complete(model: Network, seed: int, variables: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Variables with the seed's random values in place of those that are shapes."""
-    if not any(isinstance(x, jax.ShapeDtypeStruct) for x in jax.tree.leaves(variables)):
-        return variables
-    return initialize(model, seed, _images(model), given=variables)
-
-
-def variable_shapes(model: Network) -> dict[str, Any]:
-    """Shapes and types of the network's variables."""
-    return jax.eval_shape(model.init, jax.random.key(0), _images(model))
-
-
-def shapes(model: Network, optimizer: optax.GradientTransformation, **options: Any) -> TrainState:
-    """Shapes and types of `create`'s state, for restoring one without making it first."""
+    """The state before the first step with given variables, in NumPy; options as of `begin`."""
     begun = lambda given: begin(given, optimizer, **options)
-    return jax.eval_shape(begun, variable_shapes(model))
+    program, state = jax.make_jaxpr(begun, return_shape=True)(variables)
+    places = range(len(program.jaxpr.outvars))
+    leaves = traced.results(program, jax.tree.leaves(variables), places)
+    return jax.tree.unflatten(jax.tree.structure(state), leaves)
 
 
-def _images(model: Network) -> jax.ShapeDtypeStruct:
-    """Images to make parameters by: their shapes do not depend on the image's size."""
-    side = 64 + model.margin
-    return jax.ShapeDtypeStruct((1, side, side, 3), jnp.float32)
+def shapes(
+    variables: Mapping[str, Any], optimizer: optax.GradientTransformation, **options: Any
+) -> TrainState:
+    """The same of variables that are shapes: for restoring a state without making one first."""
+    return jax.eval_shape(lambda given: begin(given, optimizer, **options), variables)

@@ -1,9 +1,12 @@
 """When a training evaluates, stops, lowers its rate, or breaks."""
 
+import jax
 import pytest
 
+from jaxnuc.run import devices
 from jaxnuc.training import loop
 from jaxnuc.training.loop import train_and_evaluate
+from jaxnuc.training.reporting import Reporter
 
 
 @pytest.fixture
@@ -31,6 +34,29 @@ def test_evaluates_at_intervals_and_at_the_end(tmp_path, tiny, lines):
     assert found[-1]["validation/pq_image_mean"] == result["pq_image_mean"]
     assert (tmp_path / "curves.png").stat().st_size > 0
     assert list((tmp_path / "tensorboard").iterdir())
+
+
+def test_compiles_once_and_moves_only_batches(tmp_path, tiny, compilations, monkeypatch):
+    compile_step, log, numbers = devices.compile_step, Reporter.log, {}
+
+    def guarded(step):
+        run = compile_step(step)
+
+        def guarded_run(*given):
+            with jax.transfer_guard("disallow"):  # what is moved explicitly is allowed
+                return run(*given)
+
+        return guarded_run
+
+    def counted(self, step, values):
+        log(self, step, values)
+        numbers[step] = len(compilations)
+
+    monkeypatch.setattr(devices, "compile_step", guarded)
+    monkeypatch.setattr(Reporter, "log", counted)
+    train_and_evaluate(tiny(duration="6 steps", **{"evaluation.every": "2 steps"}), tmp_path)
+    assert compilations.count("jit(_fun)") == 1  # the step, as pmap names it
+    assert numbers[6] == numbers[4] == numbers[2] < 10  # nothing new after the first evaluation
 
 
 def test_validation_in_workers_gives_the_same_figures(tmp_path, tiny, lines):

@@ -104,7 +104,7 @@ def shapes(tree):
 
 def check_step_shapes(model, representation):
     optimizer = optax.sgd(0.1, momentum=0.9)
-    before = state.shapes(model, optimizer)
+    before = state.shapes(state.initialization(model).shapes, optimizer)
     step = make_train_step(model, representation, optimizer)
     given = batch(representation, model.margin)
     after, metrics = jax.eval_shape(step, before, given, jax.random.key(0))

@@ -73,7 +73,8 @@ def start(made, run, **patterns):
     """Variables that a run gives, by path."""
     config, model, representation = made
     config.weights.update({"file": str(run), **patterns})
-    first = create_from_weights(config, model, representation, OPTIMIZER, ema=True, teacher=True)
+    parts = state.initialization(model), representation, OPTIMIZER
+    first = create_from_weights(config, *parts, ema=True, teacher=True)
     for average in (first.ema, first.teacher):
         jax.tree.map(np.testing.assert_array_equal, average, first.params)
     return flat({"params": first.params, "batch_stats": first.batch_stats})
