@@ -116,7 +116,7 @@ def _inspect_image(options: argparse.Namespace) -> int:
     logger.info("opening %s", options.source)
     _check_image(options)
     from jaxnuc.io import Planes, image_name, open_image, thumbnail
-    from jaxnuc.io.image_files import MOST_PIXELS
+    from jaxnuc.io.limits import MOST_PIXELS
     from jaxnuc.io.planes import Unchosen
     from jaxnuc.outputs.drawing import save_png
 

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from operator import iadd
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from jaxnuc.data.sample_checks import (
     class_pixels,
     malformed,
 )
+from jaxnuc.io.atomic import temporary_folder
 from jaxnuc.io.workers import ordered_map
 from jaxnuc.postprocess import regions
 
@@ -115,7 +115,7 @@ def inspect(
     first: dict[bytes, str] = {}
     looks: dict[str, list[tuple[str, bytes, np.ndarray]]] = {split: [] for split in splits}
     with (
-        TemporaryDirectory() as folder,
+        temporary_folder() as folder,
         tqdm(total=len(images), desc="inspect", unit="image", disable=None) as bar,
     ):
         opened = {s: Shared(each, folder) if workers else each for s, each in splits.items()}

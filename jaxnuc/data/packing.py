@@ -8,7 +8,6 @@ depend on the number of workers. `jaxnuc.data.sources.packed` reads them.
 
 import functools
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Collection, Generator, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -23,6 +22,8 @@ from tqdm import tqdm
 from jaxnuc.data import records, sample_checks
 from jaxnuc.data import shards as files
 from jaxnuc.data.sample import Shared, Source
+from jaxnuc.io.atomic import temporary_folder
+from jaxnuc.io.lock import locked
 from jaxnuc.io.workers import ordered_map
 
 SHARD_SIZE = "64 MiB"
@@ -65,7 +66,7 @@ def pack(
       ValueError: an argument out of range; a folder of something else, or of other arguments; a
         sample that `sample_checks.check_sample` finds an error in, or `records.encode` refuses; a
         name that is not unique; samples that differ from those of an earlier call that has
-        finished.
+        finished; another process that packs into the folder.
     """
     if samples is None and source.endless:
         raise ValueError(f"source {source.name!r} is endless; give --samples, how many to pack")
@@ -93,7 +94,15 @@ def pack(
         "samples": count,
         "shard_count": shards,
     }
-    output = Path(output)
+    with locked(Path(output)):
+        return _packed(read, source, Path(output), plan, workers)
+
+
+def _packed(
+    read: Read, source: Source, output: Path, plan: dict[str, Any], workers: int
+) -> dict[str, Any]:
+    """Writes the shards of a plan that are missing, and the manifest."""
+    count, shards = plan["samples"], plan["shard_count"]
     earlier = files.claim(output, plan)
     ranges = [range(count * k // shards, count * (k + 1) // shards) for k in range(shards)]
     done = _kept(output, ranges, earlier)
@@ -167,7 +176,7 @@ def _kept(
 def _encoded(
     read: Read, source: Source, indices: Iterable[int], workers: int
 ) -> Generator[bytes, None, None]:
-    with tempfile.TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         opened = Shared(source, folder) if workers else lambda: source
         yield from ordered_map(_read, ((read, opened, index) for index in indices), workers)
 

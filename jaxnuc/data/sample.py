@@ -111,7 +111,7 @@ class Shared:
     Some hold long lists of files, too much to be sent with every task.
     """
 
-    def __init__(self, source: Source, folder: str):
+    def __init__(self, source: Source, folder: Path):
         handle, self._path = tempfile.mkstemp(dir=folder)
         with open(handle, "wb") as file:
             pickle.dump(source, file)

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxnuc.io.image_files import MOST_PIXELS, decode_image
+from jaxnuc.io.image_files import decode_image
 from jaxnuc.io.large_image import Box, LargeImage
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.npy import npy_header
 from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.rgb import check_type
@@ -67,4 +68,6 @@ def open_whole(path: Path, most_pixels: int = MOST_PIXELS) -> ArrayImage:
       ValueError: corrupt, an animation, or more pixels than `most_pixels`.
       ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
-    return ArrayImage(decode_image(path.read_bytes(), str(path), most_pixels, True), str(path))
+    data, where = path.read_bytes(), str(path)
+    pixels = decode_image(data, where, most_pixels, transparent=True, turned=True)
+    return ArrayImage(pixels, where)

@@ -1,10 +1,18 @@
 """Files and folders that are replaced as a whole, so that nobody sees half of one."""
 
+import logging
 import os
+import re
+import secrets
 import shutil
+import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
+
+_TEMPORARY = re.compile(r"\.(?P<name>.+)\.jaxnuc(?P<process>\d+)(?P<old>\.old)?")
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -18,8 +26,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside `path`, which takes its place when the block ends well.
 
     After an exception the temporary file or folder is removed, and what was at `path` stays. A
-    killed process leaves at most the temporary one, `.NAME.PROCESS`, which is never read. The
-    folder of `path` exists.
+    killed process leaves at most the temporary one, `.NAME.jaxnucPROCESS`, which is never read and
+    which `remove_leftovers` removes. The folder of `path` exists.
 
     Yields:
       Where to write.
@@ -33,7 +41,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
       ('whole', 1)
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(_temporary(path.name))
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():  # a folder takes no other's place
@@ -49,3 +57,52 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def temporary_folder() -> Iterator[Path]:
+    """A folder among the system's temporary ones, removed at the end of the block.
+
+    One that a killed process has left is removed by the next that asks for one.
+    """
+    folder = Path(tempfile.gettempdir())
+    remove_leftovers(folder)
+    path = folder / _temporary(secrets.token_hex(4))
+    path.mkdir(mode=0o700)
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Removes unfinished files and folders from here whose processes on this machine have ended."""
+    removed = []
+    for path in sorted(folder.iterdir(), reverse=True):  # an old folder before what takes its place
+        match = _TEMPORARY.fullmatch(path.name)
+        if match is None or _runs(int(match["process"])):
+            continue
+        with suppress(OSError):  # of another user, or another process is faster
+            if match["old"] and not (folder / match["name"]).exists():
+                path.rename(folder / match["name"])  # killed amid its replacement
+            elif path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+            removed.append(path.name)
+    if removed:
+        logger.info("%s: removed what a killed process left: %s", folder, ", ".join(removed))
+
+
+def _temporary(name: str) -> str:
+    return f".{name}.jaxnuc{os.getpid()}"
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another user's
+        return True
+    return True

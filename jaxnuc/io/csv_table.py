@@ -1,8 +1,35 @@
 """CSV tables, and errors that say in which line of which file."""
 
+import contextlib
 import csv
 import io
+import re
 from collections.abc import Iterable, Iterator
+from typing import Any
+
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
+
+
+def as_cell(value: Any) -> Any:
+    """What is written of a value: text that a spreadsheet would take for a formula begins with '.
+
+    An image called `=HYPERLINK(...)` would be one. Numbers stay as they are; `read_csv` gives the
+    text back.
+
+    >>> as_cell("=A1"), as_cell("-b"), as_cell("'=c"), as_cell("-3.2"), as_cell(-3.2), as_cell("d'")
+    ("'=A1", "'-b", "''=c", '-3.2', -3.2, "d'")
+    """
+    if isinstance(value, str) and _FORMULA.match(value):
+        with contextlib.suppress(ValueError):
+            float(value)
+            return value
+        return f"'{value}"
+    return value
+
+
+def _text(cell: str) -> str:
+    """The inverse of `as_cell`."""
+    return cell[1:] if cell.startswith("'") and _FORMULA.match(cell) else cell
 
 
 def read_csv(
@@ -32,7 +59,7 @@ def read_csv(
     separator = next((each for each in ";\t" if each in first), ",")
     reader = csv.DictReader(io.StringIO(text, newline=""), restval="", delimiter=separator)
     try:
-        present = reader.fieldnames or ()
+        present = reader.fieldnames = [_text(name) for name in reader.fieldnames or ()]
         missing = [column for column in columns if column not in present]
         if missing:
             raise ValueError(
@@ -43,6 +70,6 @@ def read_csv(
             line = f"{where}, line {reader.line_num}"
             if None in row:
                 raise ValueError(f"{line}: more fields than the {len(present)} columns")
-            yield line, row
+            yield line, {name: _text(cell) for name, cell in row.items()}
     except csv.Error as error:
         raise ValueError(f"{where}, line {reader.line_num}: {error}") from error

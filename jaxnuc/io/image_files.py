@@ -1,6 +1,8 @@
 """Names and contents of image files."""
 
+import functools
 import io
+import logging
 import math
 import re
 from collections.abc import Iterator
@@ -9,7 +11,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 import tifffile
-from PIL import Image, ImageMode
+from PIL import Image, ImageMode, ImageOps
 from PIL.BmpImagePlugin import BmpImageFile
 from PIL.ImageFile import ImageFile
 from PIL.Jpeg2KImagePlugin import Jpeg2KImageFile
@@ -17,7 +19,10 @@ from PIL.JpegImagePlugin import jpeg_factory
 from PIL.PngImagePlugin import PngImageFile
 from PIL.TiffImagePlugin import TiffImageFile
 
+from jaxnuc.io.limits import MOST_PIXELS, PER_PIXEL
 from jaxnuc.io.npy import decode_npy
+
+logger = logging.getLogger(__name__)
 
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".jpg", ".jpeg", ".bmp")
 
@@ -32,7 +37,6 @@ _KINDS = {
 }
 # Only these are opened: Pillow knows dozens of formats, some of which start other programs.
 _READERS = {"PNG": PngImageFile, "JPEG": jpeg_factory, "BMP": BmpImageFile, "TIFF": TiffImageFile}
-MOST_PIXELS = 2**29  # of an image that is decoded whole: 1.6 GB as RGB
 LOSSY_SUFFIXES = (".jpg", ".jpeg")
 _JUNK = ("__macosx", ".ds_store", "thumbs.db", "desktop.ini")
 # What tifffile decodes by itself; it reads every dtype, Pillow reads the other compressions.
@@ -55,6 +59,15 @@ _BACK = {
     8: Image.Transpose.ROTATE_270,
 }
 _ORIENTATION = 274
+_IS_TURNED = (
+    "%s: turned as its tag (EXIF, orientation %d) says, as viewers, LabelMe and CVAT show it; if a "
+    "program that you use shows it otherwise, save it without the tag"
+)
+_IS_STORED = (
+    "%s: read as it is stored, though its tag (orientation %d) asks to turn it; if a program that "
+    "you use does, save it as it is shown there"
+)
+_TURNED = range(2, 9)  # orientations that are not that of the stored image
 _PYRAMIDS = (".svs",)  # several pages, the whole image first
 _GRAY = {
     tifffile.PHOTOMETRIC.MINISWHITE,
@@ -137,7 +150,7 @@ def decode(data: bytes, where: str) -> np.ndarray:
                 check_black(page)
                 if page.compression in _TIFFFILE_CODECS and bits not in (2, 4):
                     if several and len(tiff.series) == 1:
-                        check_size((several, page.size))
+                        check_size((several, page.size), each=np.dtype(page.dtype).itemsize)
                         return tiff.asarray()
                     _check_single(several)
                     array = page.asarray()
@@ -167,18 +180,24 @@ def decode_colors(data: bytes, where: str) -> np.ndarray:
 
 
 def decode_image(
-    data: bytes, where: str, most_pixels: int = MOST_PIXELS, transparent: bool = False
+    data: bytes,
+    where: str,
+    most_pixels: int = MOST_PIXELS,
+    transparent: bool = False,
+    turned: bool = False,
 ) -> np.ndarray:
     """Decodes the bytes of an image file to its colors: a palette's, not its indices.
 
-    The image lies as it is stored, as the labels of data sets do; an orientation in its tags (EXIF,
-    TIFF), by which some programs turn it, is left aside. Any suffix will do.
+    The image lies as it is stored, as the labels of data sets do, unless it is to be `turned`. Any
+    suffix will do.
 
     Args:
       data: of the file.
       where: its address, for errors.
       most_pixels: refuses larger images, before anything is decoded.
       transparent: give an alpha to a PNG in which one color, or some of a palette, is transparent.
+      turned: turn a JPEG or PNG as its tags (EXIF) say, which cameras write: so viewers show it,
+        and so it is annotated in LabelMe and CVAT. A warning says so.
 
     Returns:
       (H, W) gray, (H, W, C) gray and alpha, RGB, or RGB and alpha, of the type in the file.
@@ -208,6 +227,9 @@ def decode_image(
             if data[25] != 0:
                 return _deep_png(data, where, most_pixels)
         image = _load(data, kind, most=most_pixels)
+        if turned and (orientation := _orientation(image)) in _TURNED:
+            _warn_once(_IS_TURNED, where, orientation)
+            image = ImageOps.exif_transpose(image)
         if transparent and "transparency" in image.info and image.mode in ("L", "P", "RGB"):
             return np.asarray(image.convert("LA" if image.mode == "L" else "RGBA"))
         if image.mode in ("P", "PA"):
@@ -225,7 +247,7 @@ def _deep_png(data: bytes, where: str, most: int) -> np.ndarray:
             f"{where}: a PNG of 16 bits in several channels needs imagecodecs: "
             "pip install jaxnuc[slides]"
         ) from error
-    check_size(PngImageFile(io.BytesIO(data)).size, most)
+    check_size(PngImageFile(io.BytesIO(data)).size, most, 8)
     pixels: np.ndarray = imagecodecs.png_decode(data)
     return pixels
 
@@ -263,14 +285,38 @@ def _errors(where: str) -> Iterator[None]:
         ) from error
 
 
-def check_size(sides: tuple[int, int], most: int = MOST_PIXELS) -> None:
-    """Refuses (width, height) of too many pixels: a small file may hold more than the memory."""
-    if math.prod(sides) > most:
+def check_size(sides: tuple[int, int], most: int = MOST_PIXELS, each: int = PER_PIXEL) -> None:
+    """Refuses (width, height) of too many pixels: a small file may hold more than the memory.
+
+    Where a pixel has more bytes, `each`, than `PER_PIXEL`, fewer of them are too many.
+    """
+    many = most if each <= PER_PIXEL else most * PER_PIXEL // each
+    if math.prod(sides) > many:
         raise Refused(
-            f"{sides[0]} x {sides[1]} pixels, more than the {most} that are read at once; if you "
+            f"{sides[0]} x {sides[1]} pixels, more than the {many} that are read at once; if you "
             "trust it, give --most-pixels to predict, or save it as TIFF in tiles, of which any "
             "size is read"
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _warn_once(text: str, where: str, orientation: int) -> None:
+    logger.warning(text, where, orientation)
+
+
+def warn_of_orientation(page: tifffile.TiffPage, where: str) -> None:
+    """Says once of a TIFF that some viewers turn it."""
+    tag = page.tags.get(_ORIENTATION)
+    if tag is not None and tag.value in _TURNED:
+        _warn_once(_IS_STORED, where, tag.value)
+
+
+def _orientation(image: Image.Image) -> int:
+    """1 to 8, as EXIF numbers them."""
+    try:
+        return int(image.getexif().get(_ORIENTATION, 1))
+    except Exception:  # of damaged tags: of any type; viewers show the image as it is stored
+        return 1
 
 
 def check_black(page: tifffile.TiffPage) -> None:
@@ -291,7 +337,8 @@ def _first_page(
     Of a slide (`.svs`) the other pages are smaller copies.
     """
     page = tiff.pages.first
-    check_size((page.imagewidth, page.imagelength), most)
+    size = np.dtype(page.dtype).itemsize * page.samplesperpixel
+    check_size((page.imagewidth, page.imagelength), most, size)
     if page.axes not in ("YX", "YXS", "SYX"):
         raise Refused(f"axes {page.axes} of shape {page.shape}; expected one image")
     if page.photometric not in _GRAY and (

@@ -11,6 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from jaxnuc.io.limits import MOST_BYTES, check_bytes
+
 _HEADER = 128
 _MATRIX, _COMPRESSED = 14, 15
 _NUMBERS = {
@@ -23,7 +25,6 @@ _CLASSES = {
 _COMPLEX = 0x800
 _DEEPEST = 4  # cells in cells
 _BEGINNING = 1024  # bytes in which the names and sizes of a variable are found
-_MOST = 2**30  # bytes of one variable; a hostile file unpacks to any number
 
 
 class Variable(NamedTuple):
@@ -79,7 +80,7 @@ def _load(
             if name in found:
                 raise ValueError(f"two variables {name!r}")
             if name in wanted:
-                whole = _unpacked(body, order, _MOST) if packed else body
+                whole = _unpacked(body, order, MOST_BYTES) if packed else body
                 array = _matrix(whole, order)[2]
             found[name] = variable, array
     except (ValueError, struct.error, zlib.error) as error:
@@ -108,7 +109,7 @@ def _unpacked(body: memoryview, order: str, most: int) -> memoryview:
     if kind != _MATRIX:
         raise ValueError(f"element type {kind} in place of a variable")
     if most != _BEGINNING and not (unpacker.eof and len(data) >= 8 + size):
-        raise ValueError("a variable is truncated or larger than 1 GiB")
+        raise ValueError(f"a variable is truncated or larger than {MOST_BYTES} bytes")
     return data[8 : 8 + size]
 
 
@@ -139,8 +140,9 @@ def _matrix(
         flags = int(_vector(*next(parts), order)[0])
         shape = tuple(_vector(*next(parts), order).tolist())
         name = bytes(next(parts)[1]).decode("latin-1")
-        if len(shape) < 2 or min(shape) < 0 or math.prod(shape) > _MOST:
+        if len(shape) < 2 or min(shape) < 0:
             raise ValueError(f"{name!r} has the shape {shape}")
+        check_bytes(shape, np.dtype(_CLASSES.get(flags & 0xFF, "u1")), repr(name))
         variable = Variable(shape, flags & 0xFF in _CLASSES and not flags & _COMPLEX)
         if not values:
             return name, variable, None
@@ -153,7 +155,8 @@ def _matrix(
         raise ValueError("a variable is incomplete") from None
     if numbers.size != math.prod(shape):
         raise ValueError(f"{name!r} has {numbers.size} values and the shape {shape}")
-    return name, variable, numbers.astype(_CLASSES[flags & 0xFF]).reshape(shape, order="F")
+    array = numbers.astype(_CLASSES[flags & 0xFF], copy=False)
+    return name, variable, array.reshape(shape, order="F")
 
 
 def _cells(

@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type

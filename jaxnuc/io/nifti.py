@@ -8,9 +8,10 @@ import zlib
 
 import numpy as np
 
+from jaxnuc.io.limits import check_bytes
+
 _HEADER = 348
 _LAST_START = 2**20  # extensions of the header lie between it and the voxels
-_MOST = 2**28  # voxels; a damaged header asks for any number
 _TYPES = {2: "u1", 256: "i1", 4: "i2", 512: "u2", 8: "i4", 768: "u4", 16: "f4", 64: "f8"}
 
 
@@ -35,8 +36,7 @@ def read_nifti(data: bytes, where: str) -> np.ndarray:
         header = stream.read(_HEADER)
         start, shape, dtype = _parse(header, where)
         count = math.prod(shape)
-        if count > _MOST:
-            raise ValueError(f"{where}: {shape} voxels; expected a picture")
+        check_bytes(shape, dtype, where)
         gap, size = start - len(header), count * dtype.itemsize
         body = stream.read(gap + size + 1)[gap:]  # the one more makes gzip compare its checksum
     except (OSError, EOFError, zlib.error) as error:

@@ -8,6 +8,8 @@ from typing import BinaryIO
 
 import numpy as np
 
+from jaxnuc.io.limits import MOST_BYTES, check_bytes
+
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
@@ -85,8 +87,13 @@ def _members(data: bytes, where: str, keys: Iterable[str]) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as file:
             names = [n.removesuffix(".npy") for n in file.namelist() if n.endswith(".npy")]
-            return {name: file.read(f"{name}.npy") if name in keys else b"" for name in names}
+            wanted = [f"{name}.npy" for name in names if name in keys]
+            size = sum(file.getinfo(name).file_size for name in wanted)
+            read = wanted if size <= MOST_BYTES else ()
+            members = {n: file.read(f"{n}.npy") if f"{n}.npy" in read else b"" for n in names}
     except Exception as error:  # a damaged zip or stream: errors of many types
         raise ValueError(
             f"{where}: cannot be read as npz ({error!s:.200}); fetch it again"
         ) from error
+    check_bytes((size,), np.dtype(np.uint8), where)
+    return members

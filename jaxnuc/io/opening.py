@@ -6,8 +6,8 @@ from typing import Literal
 
 from jaxnuc.io.array_image import open_npy, open_whole
 from jaxnuc.io.czi import CziImage
-from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import LargeImage
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES, MicroscopyImage
 from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.slides import SlideImage, dicom_slide, is_dicom, slide_vendor
@@ -53,7 +53,8 @@ def open_image(
         and tifffile otherwise, which reads TIFF only.
       planes: channels, depth and time, of files that hold several.
       bounds: crop a slide to the part that was scanned, where its file says which, as QuPath does.
-      most_pixels: of what is decoded whole: PNG, JPEG and BMP files, and planes of ND2, LIF and DV.
+      most_pixels: of what is decoded whole: PNG, JPEG and BMP files, tiles and strips of TIFF, and
+        planes of ND2, LIF and DV; of up to 4 bytes each, fewer if they have more.
 
     Returns:
       The image, to be closed or used in `with`.
@@ -107,7 +108,7 @@ def _open_file(
     most_pixels: int,
 ) -> LargeImage:
     if backend == "tifffile":
-        return TiffImage(path, series, planes)
+        return TiffImage(path, series, planes, most_pixels)
     suffix = path.suffix.lower()
     if (
         backend == "openslide"
@@ -120,7 +121,7 @@ def _open_file(
     with path.open("rb") as stream:
         start = stream.read(10)
     if start.startswith(_TIFF):
-        return TiffImage(path, series, planes)
+        return TiffImage(path, series, planes, most_pixels)
     if start == _CZI:
         return CziImage(path, series, planes)
     if start and suffix in MICROSCOPY_SUFFIXES:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxnuc import registry
-from jaxnuc.io.image_files import MOST_PIXELS
+from jaxnuc.io.limits import MOST_PIXELS
 
 _FARTHEST = 1e6  # pixels; no image reaches as far, so a vertex there is a mistake
 _MOST = 20_000  # vertices; no nucleus has as many, and time and memory grow with them

@@ -13,8 +13,9 @@ import numpy as np
 import tifffile
 
 from jaxnuc.io import pixel_size
-from jaxnuc.io.image_files import check_black
+from jaxnuc.io.image_files import check_black, check_size, warn_of_orientation
 from jaxnuc.io.large_image import BlockImage, Box, Contents, squares
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
 from jaxnuc.io.rgb import check_type
 
@@ -41,16 +42,24 @@ class TiffImage(BlockImage):
     Tiles of which the file stores no byte are white, as a viewer shows the glass of a slide.
     """
 
-    def __init__(self, path: Path, series: int | None = None, planes: Planes = ALL) -> None:
+    def __init__(
+        self,
+        path: Path,
+        series: int | None = None,
+        planes: Planes = ALL,
+        most_pixels: int = MOST_PIXELS,
+    ) -> None:
         """Opens a file.
 
         Args:
           path: of the file.
           series: of the images in the file, from 0; None: the only one, or a scanner's slide.
           planes: of the image, where there are several.
+          most_pixels: that a tile or strip may have.
 
         Raises:
-          ValueError: not a TIFF, no such series, one of several, or not gray or RGB.
+          ValueError: not a TIFF, no such series, one of several, or not gray or RGB; too large
+            tiles.
           ImportError: its compression needs imagecodecs.
         """
         try:
@@ -68,6 +77,8 @@ class TiffImage(BlockImage):
             names = _channel_names(self._file, series)
             stored = images[series]
             found = [_stored_level(each, str(path), planes, names) for each in stored.levels]
+            for each in found:
+                _check_block(each, str(path), most_pixels)
             sides, where = pixel_size.of_tiff(self._file, series, found[0].page)
             shapes, blocks = [each.shape for each in found], [each.block for each in found]
             super().__init__(str(path), shapes, blocks, sides)
@@ -77,6 +88,7 @@ class TiffImage(BlockImage):
         except Exception as error:
             self._file.close()
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
+        warn_of_orientation(found[0].page, str(path))
         lengths = dict(zip(named_axes(stored.axes), stored.shape, strict=True))
         self.contents = Contents(listed, lengths, names, where)
         self._levels = [found[number] for number in self._stored]
@@ -238,6 +250,15 @@ def _stored_level(
         if min(len(each.dataoffsets), len(each.databytecounts)) < blocks * planes_per_page:
             raise ValueError(f"{where}: parts of the image are missing; fetch it again")
     return _StoredLevel(shape, block, page, pages, planes_per_page, blocks, samples, sharpest)
+
+
+def _check_block(level: _StoredLevel, where: str, most_pixels: int) -> None:
+    height, width = level.block
+    samples = level.page.samplesperpixel // level.planes_per_page
+    try:
+        check_size((width, height), most_pixels, samples * np.dtype(level.page.dtype).itemsize)
+    except ValueError as error:
+        raise ValueError(f"{where}: a tile or strip of {error}") from None
 
 
 def _chosen_pages(

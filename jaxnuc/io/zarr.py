@@ -1,14 +1,15 @@
 """Zarr arrays and OME-Zarr images, of which only the chunks touched are read."""
 
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.large_image import Box, Contents, LargeImage
+from jaxnuc.io.limits import check_bytes
 from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Chosen, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
@@ -43,7 +44,7 @@ class ZarrImage(LargeImage):
                 f"{path}: reading it needs zarr: pip install jaxnuc[files]"
             ) from error
         try:
-            node = zarr.open(path, mode="r")
+            node = zarr.open(_store(path), mode="r")
             if isinstance(node, zarr.Array):
                 if series:
                     raise ValueError(f"image {series} (--image), but it is one array")
@@ -70,6 +71,7 @@ class ZarrImage(LargeImage):
                 chosen = planes.choose(lengths, channels, str(path), rgb)
             for array in arrays:
                 _check(dict(zip(axes, array.shape, strict=True)), chosen, array.dtype)
+                _check_chunk(array)
         except Unchosen:
             raise
         except Exception as error:  # bad metadata is of any type
@@ -118,7 +120,7 @@ def read_zarr_labels(path: Path) -> np.ndarray:
     except ImportError as error:
         raise ImportError(f"{path}: reading it needs zarr: pip install jaxnuc[files]") from error
     try:
-        node: Any = zarr.open(path, mode="r")
+        node: Any = zarr.open(_store(path), mode="r")
         if not isinstance(node, zarr.Array):
             inside = node.get("labels", node)
             names = inside.attrs.asdict()
@@ -127,8 +129,8 @@ def read_zarr_labels(path: Path) -> np.ndarray:
                 raise ValueError(f"the labels {', '.join(names) or 'none'}; give one of them")
             group, image, _ = _multiscales(inside[names[0]] if names else inside, None, str(path))
             node = group[image["datasets"][0]["path"]]
-        if node.size > MOST_PIXELS:
-            raise ValueError(f"{node.shape}: more than the {MOST_PIXELS} pixels that are read")
+        check_bytes(node.shape, np.dtype(node.dtype), "it")
+        _check_chunk(node)
         labels = np.asarray(node[...])
         labels = labels.reshape([n for n in labels.shape[:-2] if n != 1] + [*labels.shape[-2:]])
         if labels.ndim != 2 or labels.dtype.kind not in "biu":
@@ -155,6 +157,34 @@ def _check(sides: Mapping[str, int], chosen: Chosen, dtype: Any) -> None:
     if not {"y", "x"} <= sides.keys() or others:
         raise ValueError(f"axes {sides}, expected y, x, and perhaps c, z and t")
     check_type((sides["y"], sides["x"], len(chosen.channels)), np.dtype(dtype), "it")
+
+
+def _check_chunk(array: Any) -> None:
+    """Refuses chunks that are too large, in memory or, being damaged, in the store."""
+    dtype = np.dtype(array.dtype)
+    check_bytes(array.shards or array.chunks, dtype, "a chunk")
+    size = math.prod(array.shards or array.chunks) * dtype.itemsize
+    store = array.store_path.store
+    store.most = max(store.most or 0, size + size // 8 + 2**16)  # with the table of a shard
+
+
+def _store(path: Path) -> Any:
+    """The files of a folder, of which a chunk that has more bytes than its array is not read.
+
+    No compression makes data much longer, and a chunk that is longer may unpack to any size.
+    """
+    from zarr.storage import LocalStore, WrapperStore
+
+    class Store(WrapperStore[LocalStore]):
+        most: int | None = None  # bytes, known with the arrays
+
+        async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
+            size = (path / key).stat().st_size if (path / key).is_file() else 0
+            if self.most is not None and size > self.most:
+                raise ValueError(f"{key}: {size} bytes for a chunk of at most {self.most}")
+            return await super().get(key, *arguments, **options)
+
+    return Store(LocalStore(path, read_only=True))
 
 
 def _multiscales(

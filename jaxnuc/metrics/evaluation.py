@@ -1,6 +1,5 @@
 """The scores of a data set's images: summarized, compared, written and read again."""
 
-import csv
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.csv_table import read_csv
 from jaxnuc.metrics.base import AGGREGATIONS, Metric, entry, make
 from jaxnuc.metrics.calibration import Calibration
 from jaxnuc.metrics.confidence import Comparison, Comparisons, compare
@@ -293,8 +293,7 @@ class Evaluation:
 
 
 def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    return [row for _, row in read_csv(path.read_bytes(), str(path))]
 
 
 def _strict_json(value: Any) -> str:

@@ -6,6 +6,8 @@ import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from jaxnuc.io.csv_table import as_cell
+
 
 def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """Rows as comma-separated values under a line of their keys; what is not a number is `nan`.
@@ -15,8 +17,8 @@ def csv_text(rows: Sequence[Mapping[str, Any]]) -> str:
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    names = {key: key for key in rows[0]}
+    writer.writerows({key: as_cell(value) for key, value in row.items()} for row in [names, *rows])
     return text.getvalue()
 
 

@@ -1,8 +1,6 @@
 """The nuclei of an image or of a part of it, one row each."""
 
-import io
 import os
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +9,8 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io.atomic import replacing
+from jaxnuc.io.limits import check_bytes
+from jaxnuc.io.npy import decode_npz, npz_names
 from jaxnuc.postprocess.masks import Mask
 
 _COLUMN = "measurement: "  # before the names of measurements in files
@@ -112,11 +112,14 @@ class NucleiTable:
         """
         data = Path(path).read_bytes()
         try:
-            with np.load(io.BytesIO(data), allow_pickle=False) as file:
-                columns = {name: file[name] for name in file.files}
+            columns = decode_npz(data, str(path), npz_names(data, str(path)))
             corners, sizes, bits = (columns.pop(name) for name in ("corners", "sizes", "bits"))
             areas = sizes.prod(axis=1)
-            pixels = np.unpackbits(bits, count=int(areas.sum())).view(bool)
+            count = int(areas.sum())
+            if bits.size != -(-count // 8):
+                raise ValueError(f"{count} pixels of masks in {bits.size} bytes")
+            check_bytes((count,), np.dtype(bool), "its masks")
+            pixels = np.unpackbits(bits, count=count).view(bool)
             crops = np.split(pixels, np.cumsum(areas)[:-1]) if len(areas) else []
             masks = tuple(
                 Mask(row, col, crop.reshape(size))
@@ -125,7 +128,7 @@ class NucleiTable:
                 )
             )
             return _of_columns(masks, columns)
-        except (TypeError, ValueError, KeyError, EOFError, OSError, zipfile.BadZipFile) as error:
+        except Exception as error:  # of any type in a damaged file
             raise ValueError(
                 f"{path}: not a table of nuclei, or damaged ({error}); delete it, so that it is "
                 "made again"

@@ -5,7 +5,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxnuc.io.image_files import MOST_PIXELS
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.pixel_size import check_mpp
 from jaxnuc.io.planes import ALL, Planes
 from jaxnuc.io.workers import cores

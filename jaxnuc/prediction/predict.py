@@ -11,6 +11,7 @@ from typing import Any
 from tqdm import tqdm
 
 from jaxnuc.io import FilledImage, LargeImage, image_name, list_images, thumbnail
+from jaxnuc.io.lock import locked
 from jaxnuc.metrics.rows import html_table
 from jaxnuc.outputs import suffixes
 from jaxnuc.outputs.drawing import save_png
@@ -83,7 +84,8 @@ def predict(
 
     Raises:
       FileNotFoundError: an input matches no image.
-      ValueError: two images of one name; a batch of no possible size.
+      ValueError: two images of one name; a batch of no possible size; another process that
+        writes to the folder.
       FileExistsError: `summary.csv` or `index.html` exists and is from elsewhere.
       OSError: a file cannot be written, for example on a full disk; the next run resumes.
     """
@@ -103,11 +105,13 @@ def predict(
     compiled = "the network is compiled when the first patch is there"
     logger.info("images: %d; writing to %s; %s", len(tasks), output, compiled)
     hidden = len(tasks) < 2 or not options.progress
-    found = tqdm(_outcomes(tasks, runner), "images", len(tasks), unit="image", disable=hidden)
-    outcomes = [outcome for _, outcome in sorted(found, key=lambda each: each[0])]
-    failed = [(str(o.path), o.reason) for o in outcomes if o.reason]
-    if options.processes.shard is None:
-        write_overview(output, failed, options.files.report)
+    shard = options.processes.shard
+    with locked(output, ".lock" if shard is None else f".lock_{shard[0]}_of_{shard[1]}"):
+        found = tqdm(_outcomes(tasks, runner), "images", len(tasks), unit="image", disable=hidden)
+        outcomes = [outcome for _, outcome in sorted(found, key=lambda each: each[0])]
+        failed = [(str(o.path), o.reason) for o in outcomes if o.reason]
+        if shard is None:
+            write_overview(output, failed, options.files.report)
     return Results(tuple(o.summary for o in outcomes if o.summary is not None), tuple(failed))
 
 

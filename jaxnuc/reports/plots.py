@@ -20,7 +20,8 @@ from jaxnuc.reports.page import Html, element
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-KEYS = ("step", "epoch", "time", "event")  # the keys of a line of a log that are no figures
+# The keys of a line of a log that are no figures.
+KEYS = ("step", "epoch", "time", "event", "noticed")
 PANELS = {"losses": 3, "validation": 3, "norms": 1, "learning rate": 1}  # with their heights
 MOST_POINTS = 400  # of a curve: more cannot be told apart
 # Drawn of a validation beside the monitors, as far as there are colors; the rest is in tables.

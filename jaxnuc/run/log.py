@@ -10,6 +10,7 @@ from typing import Any
 from jaxnuc.io.atomic import replace_file
 
 LOG = "metrics.jsonl"
+NOTICED = "noticed"  # in the line of an event: the step at which it was written, if not its own
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,10 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
 
 
 def rewind(path: Path, step: int) -> Path:
-    """Takes from the log what was written after `step`."""
+    """Takes from the log what was written after `step`, perhaps of an event before it."""
     if path.exists():
         # Nothing precedes the first step but this very run's start, which is logged again.
-        kept = [line for line in read_log(path) if line["step"] <= step] if step else []
+        lines = read_log(path) if step else []
+        kept = [line for line in lines if line.get(NOTICED, line["step"]) <= step]
         replace_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
     return path

@@ -28,6 +28,7 @@ from jaxnuc.durations import TrainingLength
 from jaxnuc.evaluation.checkpoint import optimize_checkpoint
 from jaxnuc.evaluation.scoring import Scoring
 from jaxnuc.evaluation.validate import Monitor, plan_validation, validate
+from jaxnuc.io.lock import locked
 from jaxnuc.labels import LabelSet
 from jaxnuc.losses import schedules
 from jaxnuc.models import Network
@@ -204,8 +205,12 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
     parts = build_parts(config)
     number = "endless" if parts.train_source.endless else len(parts.train_source)
     logger.info("images to train on: %s, to evaluate on: %d", number, len(parts.val_source))
-    workdirs.claim(workdir, config)
+    with locked(workdir) if jax.process_index() == 0 else contextlib.nullcontext():
+        workdirs.claim(workdir, config)
+        return _train_and_evaluate(config, parts, workdir)
 
+
+def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict[str, float]:
     # --- the state before the first step
     total = parts.length.total
     options = {
@@ -287,7 +292,7 @@ def train_and_evaluate(config: ConfigDict, workdir: str | os.PathLike[str]) -> d
                     rate = optim.current_rate(current.opt_state, learning_rate, step - 1)
                     values = {f"train/{k}": v for k, v in metrics.items()}
                     reporter.log(step, {**values, "learning_rate": rate})
-                    _report_switches(current, progress, reporter)
+                    _report_switches(current, progress, reporter, step)
 
                 # --- what is due
                 evaluates = ends or _is_due(step, parts.evaluate_every)
@@ -415,7 +420,9 @@ def _all_finite(tree: Any) -> bool:
     return all(np.isfinite(x).all() for x in jax.device_get(jax.tree.leaves(tree)))
 
 
-def _report_switches(current: state.TrainState, progress: Progress, reporter: Reporter) -> None:
+def _report_switches(
+    current: state.TrainState, progress: Progress, reporter: Reporter, now: int
+) -> None:
     """Reports once what the optimizer and the loss schedule have decided within their steps."""
     found = {
         SWITCH: optim.switched_at(current.opt_state),
@@ -430,5 +437,5 @@ def _report_switches(current: state.TrainState, progress: Progress, reporter: Re
             figures = {"sgd_rate": rate, "estimate": estimate}
             bounded = "" if rate == estimate else f", a bound; the estimate was {estimate:.3g}"
             logger.info("step %d: %s at the rate %.3g%s", step, name, rate, bounded)
-        reporter.event(int(step), name, figures)
+        reporter.event(int(step), name, figures, noticed=now)
         progress.switches.append(name)

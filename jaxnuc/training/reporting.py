@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.reports import plots
-from jaxnuc.run.log import LOG, read_log, rewind
+from jaxnuc.run.log import LOG, NOTICED, read_log, rewind
 
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -120,10 +120,26 @@ class Reporter:
         for name, value in figures.items():
             self._board.add_scalar(name, value, step)
 
-    def event(self, step: int, name: str, figures: Mapping[str, SupportsFloat] = {}) -> None:
-        """Notes what happened, such as a switch of the optimizer: a mark on the curves."""
+    def event(
+        self,
+        step: int,
+        name: str,
+        figures: Mapping[str, SupportsFloat] = {},
+        noticed: int | None = None,
+    ) -> None:
+        """Notes what happened, such as a switch of the optimizer: a mark on the curves.
+
+        Args:
+          step: at which it happened.
+          name: of the event.
+          figures: that belong to it.
+          noticed: the step at which it is known, if later: a training that resumes before that
+            will notice it again.
+        """
         if self.active:
-            self._append(step, {"event": name, **{k: float(v) for k, v in figures.items()}})
+            later = {} if noticed in (None, step) else {NOTICED: noticed}
+            values = {k: float(v) for k, v in figures.items()}
+            self._append(step, {**later, "event": name, **values})
             self._board.add_text("events", name, step)
 
     def curves(self, final: bool = False) -> None:

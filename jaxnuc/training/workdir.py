@@ -28,14 +28,13 @@ MAY_CHANGE = (
 
 
 def claim(workdir: Path, config: ConfigDict) -> None:
-    """Writes the configuration to `config.json`, unless the folder holds another run.
+    """Writes the configuration to `config.json` of a folder, unless it holds another run.
 
     Raises:
       ValueError: it does; names the keys that differ, with both values.
     """
     check(workdir, config)
     if jax.process_index() == 0:
-        workdir.mkdir(parents=True, exist_ok=True)
         text = json.dumps(configs.to_json(config), indent=2) + "\n"
         replace_file(workdir / CONFIG, text.encode())
 

@@ -270,3 +270,36 @@ def test_what_is_refused(tmp_path, write, name, message):
     write(tmp_path / name)
     with pytest.raises(ValueError, match=message):
         open_image(tmp_path / name)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+def test_a_photo_lies_as_viewers_show_it(tmp_path, suffix, orientation, caplog):
+    """By EXIF 2.32, 4.6.4: where the 0th row and the 0th column of the file are seen."""
+    seen = np.zeros((16, 24, 3), np.uint8)
+    seen[:8, :8], seen[:8, 16:], seen[8:, :8] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    stored = {
+        1: seen,
+        2: seen[:, ::-1],
+        3: seen[::-1, ::-1],
+        4: seen[::-1],
+        5: seen.transpose(1, 0, 2),
+        6: np.rot90(seen, 1),  # 0th row right, 0th column top: turned clockwise to be seen
+        7: seen[::-1, ::-1].transpose(1, 0, 2),
+        8: np.rot90(seen, -1),
+    }[orientation]
+    path = tmp_path / f"a.{suffix}"
+    exif = Image.Exif()
+    exif[274] = orientation
+    Image.fromarray(np.ascontiguousarray(stored)).save(path, exif=exif, quality=95, subsampling=0)
+    for _ in range(2):
+        assert np.abs(whole(path).astype(int) - seen).max() < 60
+    assert caplog.text.count(f"orientation {orientation}) says, as viewers") == (orientation > 1)
+
+
+def test_a_tiff_that_some_programs_turn_is_read_as_stored(tmp_path, caplog):
+    pixels = np.arange(96, dtype=np.uint8).reshape(8, 12)
+    tifffile.imwrite(tmp_path / "a.tif", pixels, extratags=[(274, 3, 1, 6, True)])
+    for _ in range(2):
+        np.testing.assert_array_equal(whole(tmp_path / "a.tif")[..., 0], pixels)
+    assert caplog.text.count("though its tag (orientation 6) asks to turn it") == 1

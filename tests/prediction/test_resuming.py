@@ -10,6 +10,7 @@ import pytest
 import tifffile
 from skimage.io import imsave
 
+from jaxnuc.io.lock import locked
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.outputs.formats import tiff
 from jaxnuc.prediction import image_task as module
@@ -40,6 +41,11 @@ def earlier(tmp_path_factory, bright, whole):
     folder = tmp_path_factory.mktemp("earlier") / "found"
     predict([whole[0]], bright(), folder, OPTIONS.replace(overlap=0))
     return folder
+
+
+def test_an_output_is_of_one_process(tmp_path, whole, bright):
+    with locked(tmp_path), pytest.raises(ValueError, match=r"is written to by process \d+ on "):
+        predict([whole[0]], bright(), tmp_path, OPTIONS)
 
 
 def test_done_images_are_left_and_other_settings_refused(tmp_path, bright, blobs):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxnuc import config as configs
+from jaxnuc.io.lock import locked
 from jaxnuc.run import devices
 from jaxnuc.training.loop import train_and_evaluate
 
@@ -27,6 +28,13 @@ def science_bowl(tmp_path):
             mask[4:12, 4 + 14 * number : 14 + 14 * number] = 255
             Image.fromarray(mask).save(root / name / "masks" / f"{number}.png")
     return root
+
+
+def test_a_workdir_is_of_one_process(tmp_path, tiny):
+    with locked(tmp_path):
+        with pytest.raises(ValueError, match=r"is written to by process \d+ on .*another folder"):
+            train_and_evaluate(tiny(), tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == [".lock"]
 
 
 @pytest.fixture

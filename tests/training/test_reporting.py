@@ -96,6 +96,17 @@ def test_kept_lines_are_kept_to_the_byte(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["metrics.jsonl", "tensorboard"]
 
 
+def test_an_event_is_there_once_after_a_kill(tmp_path):
+    """Of step 5, known at step 8: a checkpoint of step 6 was saved before."""
+    path = tmp_path / "metrics.jsonl"
+    for resumed, kept in ((8, 1), (6, 0)):
+        with Reporter(tmp_path, total_steps=10, quiet=True) as report:
+            report.event(5, "switch", {"rate": 0.1}, noticed=8)
+        with Reporter(tmp_path, total_steps=10, resumed_step=resumed, quiet=True):
+            assert len(read_log(path)) == kept
+        path.unlink()
+
+
 def test_a_run_without_a_checkpoint_starts_anew(tmp_path):
     for _ in range(2):
         with reporter(tmp_path) as report:

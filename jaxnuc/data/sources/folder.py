@@ -31,9 +31,9 @@ from jaxnuc.data.sources.base import Annotation, RandomSplit
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.io.annotations import ImageAnnotations, Object
 from jaxnuc.io.files import File, Files
-from jaxnuc.io.image_files import MOST_PIXELS
 from jaxnuc.io.label_images import decode_labels, nuclei_of
 from jaxnuc.io.large_image import LargeImage
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.opening import open_image
 from jaxnuc.io.planes import Planes, Unchosen
 from jaxnuc.io.polygons import Patch

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from jaxnuc.io.image_files import MOST_PIXELS
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.polygons import Patch, Pieces, Shape
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxnuc.io.annotations import base
 from jaxnuc.io.annotations.base import ImageAnnotations, Object, size_or_none
-from jaxnuc.io.image_files import MOST_PIXELS
+from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.polygons import Patch, Polygon, Shape, vertices
 
 _OTHERS = ("box", "polyline", "points", "cuboid", "skeleton")

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from jaxnuc.io.csv_table import as_cell
 from jaxnuc.outputs.columns import all_columns, empty_table
 from jaxnuc.outputs.formats import base
 from jaxnuc.outputs.scene import Scene
@@ -29,15 +30,17 @@ class Format(base.Format):
                 columns = all_columns(table, scene, first)
                 if names is None:  # only the first table shows which columns there are
                     names = list(columns)
-                    writer.writerow(names)
+                    writer.writerow(map(as_cell, names))
                 same_columns(names, list(columns))
                 writer.writerows(zip(*map(_printed, columns.values()), strict=True))
                 n += len(table)
             if names is None:
-                writer.writerow(all_columns(empty_table(scene), scene, 1))
+                writer.writerow(map(as_cell, all_columns(empty_table(scene), scene, 1)))
         return n
 
 
 def _printed(column: np.ndarray) -> list[Any]:
     """The values as their own type prints them: float32 with its few digits."""
-    return (column.astype(str) if column.dtype == np.float32 else column).tolist()
+    if column.dtype.kind in "fiub":
+        return (column.astype(str) if column.dtype == np.float32 else column).tolist()
+    return [as_cell(value) for value in column.tolist()]

@@ -1,0 +1,73 @@
+"""Folders that one process at a time writes into."""
+
+import logging
+import os
+import subprocess
+import sys
+
+import pytest
+
+from jaxnuc.io.atomic import remove_leftovers, replacing, temporary_folder
+from jaxnuc.io.lock import locked
+
+HOLD = """
+import sys
+from pathlib import Path
+from jaxnuc.io.atomic import replacing
+from jaxnuc.io.lock import locked
+
+folder = Path(sys.argv[1])
+with locked(folder), replacing(folder / "a.txt") as temporary:
+    temporary.write_text("half of it")
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_told_and_takes_over_from_a_killed_one(tmp_path, caplog):
+    folder = tmp_path / "new" / "run"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD, folder],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as holder:
+        assert holder.stdout.readline() == "held\n"
+        with (
+            pytest.raises(ValueError, match=rf"run is written to by process {holder.pid} on \S+, "),
+            locked(folder),
+        ):
+            pass
+        with locked(folder, ".lock_2_of_3"):  # another part of the work
+            assert len(list(folder.glob(".a.txt.*"))) == 1
+        holder.kill()
+    caplog.set_level(logging.INFO)
+    with locked(folder):
+        assert f"taken over from process {holder.pid} on " in caplog.text
+        assert f"removed what a killed process left: .a.txt.jaxnuc{holder.pid}" in caplog.text
+        assert [path.name for path in folder.iterdir()] == [".lock"]
+    assert list(folder.iterdir()) == []
+
+
+def test_what_is_left_behind(tmp_path, monkeypatch):
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    kept = {"a.txt", ".bashrc.1", ".b.jaxnuc", f".c.jaxnuc{os.getpid()}"}
+    for name in kept | {f".d.geojson.jaxnuc{ended.pid}"}:
+        (tmp_path / name).touch()
+    for name in (f".e.jaxnuc{ended.pid}", f".e.jaxnuc{ended.pid}.old"):
+        (tmp_path / name).mkdir()
+    (tmp_path / f".e.jaxnuc{ended.pid}.old" / "whole").touch()
+    remove_leftovers(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"e"}
+    assert (tmp_path / "e" / "whole").exists()
+
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / f".f.jaxnuc{ended.pid}").mkdir()
+    with temporary_folder() as folder:
+        assert folder.parent == tmp_path
+        assert not (tmp_path / f".f.jaxnuc{ended.pid}").exists()
+    assert not folder.exists()
+    with replacing(tmp_path / "a.txt") as temporary:
+        temporary.write_text("new")
+    assert {path.name for path in tmp_path.iterdir()} == kept | {"e"}
