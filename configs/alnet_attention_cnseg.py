@@ -9,7 +9,7 @@ Settings of the published code, which is later than the first paper: cross entro
 boundary, Adam with 1e-4, up to 300 epochs, the separation published with CNSeg. Not as there: tiles
 of 224 pixels are not enlarged to 448; the validation's PQ lowers the rate, not the training loss;
 batches of 16, not 2; the encoder starts from ImageNet only where weights are given
-(`--config.weights.file=resnet34.safetensors`, docs/pretrained.md). Small, for a CPU: fewer blocks,
+(`--config.weights.file=resnet34.pth`, docs/pretrained.md). Small, for a CPU: fewer blocks,
 crops of 128, AdamW with 2e-3.
 
     jaxnuc train --config=alnet_attention_cnseg:source=cnseg --workdir=runs/alnet \

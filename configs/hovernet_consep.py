@@ -9,11 +9,11 @@ with 1e-4 that falls tenfold after 25 epochs, in each of two phases of 50; decod
 differs: batches of 8, where it has 16 and then 4 on each of two GPUs, which cannot change within a
 run here; windows stay inside the image, not mirrored at its border; a fifth of the training images
 validates. The first phase is of use with an encoder from ImageNet,
-`--config.weights.file=FILE.safetensors` (docs/pretrained.md); `scratch` trains everything from the
+`--config.weights.file=FILE.pth` (docs/pretrained.md); `scratch` trains everything from the
 start. `small`, for a CPU: thin, padded, crops of 128, AdamW, one phase.
 
     jaxnuc train --config=hovernet_consep:source=consep --workdir=runs/hovernet \
-        --config.data.root=FOLDER --config.weights.file=ImageNet-ResNet50-Preact.safetensors
+        --config.data.root=FOLDER --config.weights.file=ImageNet-ResNet50-Preact_pytorch.tar
     jaxnuc evaluate --workdir=runs/hovernet --split=test
 """
 

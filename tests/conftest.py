@@ -83,6 +83,7 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector what stays to the end: modules and tests, a million objects."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5_000, 10, 10)  # a trace makes many objects at once, hardly any in circles
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ COMMANDS = (
     "compare",
     "study",
     "export",
+    "convert",
 )
 CACHE = "~/.cache/jaxnuc/xla"  # of compiled programs
 

@@ -47,7 +47,9 @@ def default() -> ConfigDict:
     config.compute_dtype = "float32"  # "bfloat16" on accelerators; parameters stay float32
 
     config.weights = ConfigDict()  # to start from, in place of random ones: jaxnuc.pretrained
-    config.weights.file = ""  # .safetensors or .npz in a published layout, or a run's workdir
+    config.weights.file = (
+        ""  # published weights, of PyTorch, .safetensors or .npz; or a run's workdir
+    )
     config.weights.layout = "auto"
     config.weights.keep = ""  # regular expression of our arrays that stay random
     config.weights.drop = ""  # regular expression of the file's arrays that are not used

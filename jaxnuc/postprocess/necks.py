@@ -65,27 +65,33 @@ def split_at_necks(
     if smoothing:
         distance = ndimage.gaussian_filter(distance, smoothing)
     distance *= mask
-    basins = watershed_by_part(-distance, regional_maxima(distance), parts)
-    return relabel(_merged(basins, distance, parts, neck)[basins])
+    maxima = regional_maxima(distance)
+    basins = watershed_by_part(-distance, maxima, parts)
+    peaks = np.zeros(int(basins.max()) + 1)
+    peaks[basins[maxima > 0]] = distance[maxima > 0]
+    return relabel(_merged(basins, peaks, distance, parts, neck)[basins])
 
 
-def _merged(basins: np.ndarray, distance: np.ndarray, parts: np.ndarray, neck: float) -> np.ndarray:
-    """The nucleus (N + 1,) of each of N basins (H, W).
+def _merged(
+    basins: np.ndarray, peaks: np.ndarray, distance: np.ndarray, parts: np.ndarray, neck: float
+) -> np.ndarray:
+    """The nucleus (N + 1,) of each of N basins (H, W) of distances up to `peaks` (N + 1,).
 
     Basins meet at their passes, the widest first; over corners too, or slanted necks would count
     as narrower than upright ones. One whose maximum is hardly higher than the pass
     goes to the other: that of the higher maximum, so that no later pass can part them again.
     """
-    count = int(basins.max(initial=0))
-    peaks = np.zeros(count + 1)
-    peaks[1:] = ndimage.maximum(distance, basins, np.arange(1, count + 1))
+    count = len(peaks) - 1
     keys, heights = [], []
     for here, there in NEIGHBORS:
-        one, other = basins[here], basins[there]
-        meet = (one != other) & (one > 0) & (other > 0) & (parts[here] == parts[there])
-        low, high = np.minimum(one[meet], other[meet]), np.maximum(one[meet], other[meet])
+        differ = np.nonzero(basins[here] != basins[there])  # few pixels, most beside the background
+        (one, other), (part, beside), sides = (
+            (values[here][differ], values[there][differ]) for values in (basins, parts, distance)
+        )
+        meet = (part == beside) & (part > 0)
+        low, high = np.minimum(one, other)[meet], np.maximum(one, other)[meet]
         keys.append(low.astype(np.int64) * (count + 1) + high)
-        heights.append(np.minimum(distance[here][meet], distance[there][meet]))
+        heights.append(np.minimum(*sides)[meet])
     key, height = np.concatenate(keys), np.concatenate(heights)
     order = np.lexsort((key, -height))
     _, first = np.unique(key[order], return_index=True)

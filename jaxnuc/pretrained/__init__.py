@@ -1,9 +1,9 @@
 """Pretrained weights: public PyTorch checkpoints become variables of our networks, and back.
 
-PyTorch is not needed: `docs/pretrained.md` has the lines that make a `.safetensors` of a `.pth`.
-A layout is a table of names; nothing else of a network is known here. Kernels are (H, W, in, out)
-here and (out, in, H, W) there, those of convolutions in groups too; the weight, bias, running mean
-and running variance of a normalization are our scale, bias, mean and var.
+PyTorch is not needed. A layout is a table of names; nothing else of a network is known here.
+Kernels are (H, W, in, out) here and (out, in, H, W) there, those of convolutions in groups too; the
+weight, bias, running mean and running variance of a normalization are our scale, bias, mean and
+var.
 """
 
 import os
@@ -17,12 +17,16 @@ from safetensors.numpy import load_file
 
 from jaxnuc.io.npy import decode_npz, npz_names
 from jaxnuc.pretrained.layouts import LAYOUTS, Layout, shape_of_theirs
+from jaxnuc.pretrained.torch_files import read_torch
 from jaxnuc.registry import expression, unknown
 
 __all__ = ["LAYOUTS", "Match", "export", "load", "match", "read", "transfer"]
 
 COLLECTIONS = ("params", "batch_stats")
 PREFIX = "module."  # of networks that were trained on several devices
+TORCH = (".pth", ".pt", ".tar", ".bin")
+# Where training code puts the weights among other things that it saves.
+WITHIN = ("desc", "state_dict", "model_state_dict", "model")
 
 Source = str | os.PathLike[str] | Mapping[str, Any]
 
@@ -45,8 +49,9 @@ def read(source: Source) -> dict[str, np.ndarray]:
     """Reads a checkpoint.
 
     Args:
-      source: a `.safetensors` or `.npz` file, or a mapping from names to arrays, which may be under
-        the key `desc` of another, as HoVer-Net's are.
+      source: a file of PyTorch (`.pth`, `.pt`, `.tar`, `.bin`), a `.safetensors` or `.npz` file, or
+        a mapping from names to arrays. They may be under the key `desc`, `state_dict`,
+        `model_state_dict` or `model` of another mapping; `desc` is HoVer-Net's.
 
     Returns:
       Arrays by name, without the prefix `module.` that `torch.nn.DataParallel` gives.
@@ -55,12 +60,20 @@ def read(source: Source) -> dict[str, np.ndarray]:
       FileNotFoundError: there is no such file.
       ValueError: another kind of file, a damaged one, or entries that are no arrays.
     """
-    found = source.get("desc", source) if isinstance(source, Mapping) else _read_file(Path(source))
+    found = source if isinstance(source, Mapping) else _read_file(Path(source))
+    where = "the mapping" if isinstance(source, Mapping) else str(source)
+    inner = [
+        key for key in WITHIN if isinstance(found, Mapping) and isinstance(found.get(key), Mapping)
+    ]
+    if inner:
+        found = found[inner[0]]
+    if not isinstance(found, Mapping):
+        raise ValueError(f"{where} holds a {type(found).__name__}; weights are a mapping of arrays")
     for name, value in found.items():
-        if not hasattr(value, "shape"):
+        if not (isinstance(name, str) and hasattr(value, "shape")):
             raise ValueError(
-                f"{name!r} is of type {type(value).__name__}; a mapping of weights has an array "
-                "for each name, and may itself be under the key 'desc' of another"
+                f"{where}: {name!r} is of type {type(value).__name__}; weights have an array for "
+                f"each name, and may be in another mapping, under {', '.join(WITHIN)}"
             )
     prefixed = all(name.startswith(PREFIX) for name in found)
     return {
@@ -81,7 +94,7 @@ def load(
     """Fills a network with the weights of a published checkpoint.
 
     Args:
-      source: a `.safetensors` or `.npz` file, or a mapping from names to arrays.
+      source: a file or mapping as `read` takes it.
       model: the network, as `jaxnuc.models.create` makes it.
       variables: of the network, with `params` and `batch_stats`: arrays, or shapes as
         `jax.eval_shape` gives them.
@@ -237,14 +250,14 @@ def _dropped(drop: str, theirs: Collection[str]) -> set[str]:
     return found
 
 
-def _read_file(path: Path) -> dict[str, np.ndarray]:
-    if path.suffix not in (".safetensors", ".npz"):
-        raise ValueError(
-            f"{path}: weights are read from .safetensors and .npz; the three lines in "
-            "docs/pretrained.md make one from a .pth or .tar of PyTorch"
-        )
+def _read_file(path: Path) -> Any:
+    known = (*TORCH, ".safetensors", ".npz")
+    if path.suffix not in known:
+        raise ValueError(f"{path}: weights are read from files {', '.join(known)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
+    if path.suffix in TORCH:
+        return read_torch(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -27,6 +27,8 @@ from jaxnuc.labels import LabelSet
 from jaxnuc.run import digests
 
 logger = logging.getLogger(__name__)
+# Orbax warns of each checkpoint that was not evaluated, but not all of them are.
+logging.getLogger("absl").addFilter(lambda record: "`tracked_metric`" not in record.getMessage())
 
 FOLDER = "checkpoints"
 JSON = "metadata"  # Orbax's name of the file of plain data

@@ -12,7 +12,7 @@ from PIL import Image
 from jaxnuc.cli.main import COMMANDS
 
 RUN = {"study", "train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
-ELSEWHERE = {"suggest"}  # in test_loop.py
+ELSEWHERE = {"suggest", "convert"}  # in test_loop.py and below, from arrays
 
 
 def test_all_commands_are_here():

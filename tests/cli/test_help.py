@@ -66,6 +66,7 @@ arguments = {
     "score": ["x", "y"],
     "compare": ["x", "y"],
     "export": ["--workdir=x", "--output=y"],
+    "convert": ["x.pth", "--output=y"],
     "study": ["harunet_ablation", "--output=x"],
 }
 for command in COMMANDS:

@@ -1,0 +1,35 @@
+"""Make a run of published weights: to predict, evaluate and train on with.
+
+  jaxnuc convert hovernet_fast_pannuke_type_tf2pytorch.tar --output=runs/pannuke
+  jaxnuc convert u2netp.pth --config=references_monuseg:method=u2net,small --output=runs/u2net
+
+HoVer-Net's files are recognized; others need the configuration of the network that they fill.
+Files of PyTorch are read without PyTorch, and without running what is in them.
+"""
+
+import argparse
+import logging
+from pathlib import Path
+
+from jaxnuc.cli.parser import Parser
+
+logger = logging.getLogger(__name__)
+
+
+def add_arguments(parser: Parser) -> None:
+    """Adds the arguments of the command."""
+    parser.usage = "jaxnuc convert FILE --output=FOLDER [--config=NAME] [--config.KEY=VALUE]"
+    parser.takes_overrides = True
+    parser.add_argument("file", type=Path, help=".pth, .pt, .tar, .bin, .safetensors or .npz")
+    parser.value("--output", "FOLDER", "folder of the run to make", Path, required=True)
+    parser.value("--config", "NAME", "configuration of the network (that of HoVer-Net)", default="")
+
+
+def run(options: argparse.Namespace) -> None:
+    """Runs the command."""
+    logger.info("importing JAX")
+    from jaxnuc.training.conversion import convert
+
+    convert(options.file, options.output, options.config, options.overrides)
+    logger.info("written to %s", options.output)
+    print(f"jaxnuc predict --workdir={options.output} --input=IMAGES --output=FOLDER")

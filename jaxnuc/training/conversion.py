@@ -1,0 +1,105 @@
+"""Published weights become a run, with which commands predict, evaluate and train on."""
+
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+
+import jax
+import numpy as np
+import optax
+from ml_collections import ConfigDict
+
+from jaxnuc import build, labels, pretrained
+from jaxnuc import config as configs
+from jaxnuc.config.pages import load
+from jaxnuc.labels import LabelSet
+from jaxnuc.run.checkpoints import FOLDER, Checkpoints
+from jaxnuc.training import state
+
+logger = logging.getLogger(__name__)
+
+# What is published of HoVer-Net, by its mode and the channels of its types: its training data.
+HOVERNET = {
+    ("original", 0): "kumar",
+    ("original", 5): "consep",
+    ("fast", 6): "pannuke",
+    ("fast", 5): "monusac",
+}
+HOVERNET_MPP = 0.25
+
+
+def convert(
+    source: pretrained.Source,
+    output: Path,
+    page: str = "",
+    overrides: Mapping[str, str] | None = None,
+) -> Path:
+    """Writes a checkpoint of the network of a page with published weights.
+
+    Args:
+      source: see `jaxnuc.pretrained.read`.
+      output: the workdir to make.
+      page: configuration of the network that the weights fill, such as
+        `"references_monuseg:method=u2net"`; empty for HoVer-Net's, which are recognized.
+      overrides: values as text by key, in place of those of the page; `weights.layout`, `keep` and
+        `drop` are arguments of `jaxnuc.pretrained.load`.
+
+    Returns:
+      The workdir.
+
+    Raises:
+      FileNotFoundError: there is no such file or page.
+      ValueError: the weights are damaged, unknown, or do not fill the network, or there is a run.
+    """
+    if (output / FOLDER).exists():
+        raise ValueError(f"{output} holds a run; give another --output")
+    arrays = pretrained.read(source)
+    given = dict(overrides or {})
+    if not page:
+        page = _page_of(arrays)
+        logger.info("weights of HoVer-Net; the configuration is %s", page)
+        given = {"data.mpp": str(HOVERNET_MPP)} | given
+    config = load(page, {"compute_dtype": "float32"} | given)
+    label_sets = _label_sets(config)
+    representation = build.make_representation(config, label_sets)
+    model = build.make_model(config, representation)
+    section = config.weights
+    patterns = {"keep": section.keep, "drop": section.drop}
+    initialization = state.initialization(model)
+    shapes = {"batch_stats": {}, **initialization.shapes}
+    filled = pretrained.load(arrays, model, shapes, section.layout, **patterns)
+    variables = initialization.values(config.seed, filled)
+    begun = state.create_from(variables, optax.identity())
+    with Checkpoints(output) as checkpoints:
+        checkpoints.save(begun, {}, configs.to_json(config), None, label_sets)
+    count = sum(leaf.size for leaf in jax.tree.leaves(begun.params))
+    logger.info("network %s: %s parameters", config.model.name, f"{count:,}")
+    return output
+
+
+def _page_of(arrays: Mapping[str, np.ndarray]) -> str:
+    sign = "decoder.np.u3.conva.weight"
+    if sign not in arrays:
+        names = ", ".join([*arrays][:3])
+        raise ValueError(
+            f"weights of no network that is recognized ({names}, ...); name the page of theirs, "
+            "such as --config=references_monuseg:method=u2net"
+        )
+    mode = "original" if arrays[sign].shape[-1] == 5 else "fast"
+    types = arrays.get("decoder.tp.u0.conv.weight")
+    channels = 0 if types is None else len(types)
+    if (mode, channels) not in HOVERNET:
+        known = ", ".join(f"{mode} with {n or 'no'} types" for mode, n in HOVERNET)
+        raise ValueError(
+            f"HoVer-Net in mode {mode} with {channels or 'no'} types (background among them), and "
+            f"known by these are {known}; name a page, such as --config=hovernet_consep:source=NAME"
+        )
+    return f"hovernet_consep:source={HOVERNET[mode, channels]}"
+
+
+def _label_sets(config: ConfigDict) -> tuple[LabelSet, ...]:
+    """Of the classes of the weights, which are those of the page's data set."""
+    if config.classes.name == "none":
+        return ()
+    name, merge = config.data.source.name, config.data.source.get("merge")
+    return (labels.label_set(name, **({} if merge is None else {"merge": merge})),)
