@@ -47,8 +47,9 @@ if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.env
 # Nearly every test of these compiles a network. Slow ones elsewhere are marked one by one.
 SLOW = (
     *("evaluation", "losses", "models", "optim", "packaging", "prediction", "pretrained"),
-    *("representations", "training", "test_readme.py", "test_systems_doc.py"),
+    *("campaign", "representations", "training", "test_readme.py", "test_systems_doc.py"),
 )
+CAMPAIGN = Path(__file__).parent / "campaign"
 
 
 def _slow(path: Path) -> bool:
@@ -57,7 +58,12 @@ def _slow(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Spares `make check` the files of which it would leave out every test."""
+    """Leaves out the campaign unless it is asked for.
+
+    And spares `make check` the files of which it would leave out every test.
+    """
+    if collection_path == CAMPAIGN and not any("campaign" in each for each in config.args):
+        return True
     return True if config.option.markexpr == "not slow" and _slow(collection_path) else None
 
 
@@ -77,6 +83,7 @@ def pytest_collection_finish() -> None:
     """Spares the garbage collector what stays to the end: modules and tests, a million objects."""
     gc.collect()
     gc.freeze()
+    gc.set_threshold(5_000, 10, 10)  # a trace makes many objects at once, hardly any in circles
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_the_gradient_is_that_of_the_cross_entropy():
     """By central differences in float64, at a pixel of each kind; none reaches the teacher."""
     student, teacher = maps(2), maps(3)
     value = lambda s, t: consistency(s, t, KINDS, 0.7)[0]
-    gradients, none = jax.grad(value, argnums=(0, 1))(student, teacher)
+    gradients, none = jax.jit(jax.grad(value, argnums=(0, 1)))(student, teacher)
     assert not any(g.any() for g in none.values())
     for name, c in CHANNELS.items():
         for index in ((0, 1, 2, c - 1), (1, 4, 5, 0)):

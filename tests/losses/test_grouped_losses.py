@@ -96,34 +96,40 @@ def test_classes_of_stardist(golden):
     weights = arrays["stardist__class_weights"]
     ignored = np.where(arrays["stardist__ignore"], -1, labels)
     assert 0 < (ignored < 0).sum() < labels.size
-    entropy = lambda labels, *args, **k: losses.grouped_cross_entropy(
-        logits, plain(labels, 7, **k), *args
-    )
-    tversky = lambda class_weights=None, **k: focal_tversky(**k)(
-        logits, plain(labels, 7, class_weights=class_weights)
-    )
     # The reference divides by the sum of p + 1e-7: with 7 classes its logarithms are 7e-7 larger.
     p = np.take_along_axis(
         arrays["stardist__class_prob"].astype(np.float64), labels[..., None], axis=-1
     )
     focal = lambda p: -((1 - p) * np.log(p)).mean()
     np.testing.assert_allclose(focal(p / (1 + 7e-7)), expected["conic_ce_focal_gamma_1"], rtol=1e-7)
-    found = losses.grouped_cross_entropy(logits, plain(labels, 7), focal_gamma=1.0)
+
+    @jax.jit
+    def all_forms(logits, labels, ignored, weights):
+        entropy = lambda labels, *args, **k: losses.grouped_cross_entropy(
+            logits, plain(labels, 7, **k), *args
+        )
+        tversky = lambda class_weights=None, **k: focal_tversky(**k)(
+            logits, plain(labels, 7, class_weights=class_weights)
+        )
+        focal = losses.grouped_cross_entropy(logits, plain(labels, 7), focal_gamma=1.0)
+        by_name = {
+            "class_ce": entropy(labels),
+            "class_ce_weighted": entropy(labels, class_weights=weights),
+            "class_ce_with_ignore": entropy(ignored, "mean_all"),
+            "conic_tversky": tversky(clip=True),
+            "conic_tversky_weighted": tversky(clip=True, class_weights=weights),
+            "conic_tversky_exponent_1_2": tversky(clip=True, gamma=1.2),
+            "conic_tversky_exponent_1_33": tversky(clip=True, gamma=1.33),
+            "conic_tversky_without_clip": tversky(),
+            "conic_class_total": entropy(labels) + tversky(clip=True),
+        }
+        return by_name, focal, losses.cross_entropy(logits, labels)
+
+    by_name, found, ordinary = all_forms(logits, labels, ignored, weights)
     np.testing.assert_allclose(found, focal(p), rtol=1e-6)
-    found = {
-        "class_ce": entropy(labels),
-        "class_ce_weighted": entropy(labels, class_weights=weights),
-        "class_ce_with_ignore": entropy(ignored, "mean_all"),
-        "conic_tversky": tversky(clip=True),
-        "conic_tversky_weighted": tversky(clip=True, class_weights=weights),
-        "conic_tversky_exponent_1_2": tversky(clip=True, gamma=1.2),
-        "conic_tversky_exponent_1_33": tversky(clip=True, gamma=1.33),
-        "conic_tversky_without_clip": tversky(),
-        "conic_class_total": entropy(labels) + tversky(clip=True),
-    }
-    for name, value in found.items():
+    for name, value in by_name.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-6, err_msg=name)
-    np.testing.assert_allclose(entropy(labels), losses.cross_entropy(logits, labels), rtol=1e-6)
+    np.testing.assert_allclose(by_name["class_ce"], ordinary, rtol=1e-6)
 
 
 def test_types_of_hovernet(golden):
@@ -131,19 +137,24 @@ def test_types_of_hovernet(golden):
     expected = scalars["hover"]["float64"]
     logits, labels = arrays["hover__tp_logits"], arrays["hover__tp_true"]
 
-    def parts(logits):
+    def total(logits, labels):
         of_types = plain(labels, 5)
         entropy = losses.grouped_cross_entropy(logits, of_types)
-        return entropy, losses.grouped_dice(logits, of_types, "sum")
+        dice = losses.grouped_dice(logits, of_types, "sum")
+        return entropy + dice, (entropy, dice)
 
-    entropy, dice = parts(logits)
+    gradient, (entropy, dice) = jax.jit(jax.grad(total, has_aux=True))(logits, labels)
     np.testing.assert_allclose(entropy, expected["tp_ce"], rtol=1e-6)
     np.testing.assert_allclose(dice, expected["tp_dice"], rtol=1e-6)
-    gradient = jax.jit(jax.grad(lambda z: sum(parts(z))))(logits)
     np.testing.assert_allclose(gradient, arrays["hover__grad_tp"], rtol=1e-5, atol=1e-8)
-    mean = losses.grouped_dice(logits, plain(labels, 5))
-    p, t = jax.nn.softmax(logits), jax.nn.one_hot(labels, 5)
-    np.testing.assert_allclose(mean, losses.soft_dice(p, t, smooth=1e-3, per_class=True), rtol=1e-6)
+
+    @jax.jit
+    def means(logits, labels):
+        p, t = jax.nn.softmax(logits), jax.nn.one_hot(labels, 5)
+        ordinary = losses.soft_dice(p, t, smooth=1e-3, per_class=True)
+        return losses.grouped_dice(logits, plain(labels, 5)), ordinary
+
+    np.testing.assert_allclose(*means(logits, labels), rtol=1e-6)
 
 
 def literal(logits, labels, label_sets, table, pixel_weights, class_weights):
@@ -265,7 +276,7 @@ def test_the_worst_pixel_still_learns():
     logits = np.full((1, 1, 1, 5), -80, np.float32)
     logits[..., 0] = 80
     labels = GroupLabels(np.full((1, 1, 1), 2), np.zeros(1, int), losses.group_table([FINE]))
-    value, gradient = jax.value_and_grad(losses.grouped_cross_entropy)(logits, labels)
+    value, gradient = GRADIENTS[losses.grouped_cross_entropy](logits, labels)
     np.testing.assert_allclose(value, 160 - np.log(2), rtol=1e-6)
     np.testing.assert_allclose(gradient[0, 0, 0], [1, 0, -0.5, -0.5, 0], atol=1e-6)
 
@@ -364,9 +375,8 @@ def test_labels_at_several_levels_against_sums_by_hand():
     assert {len(y) for _, _, y in pixels} == {4, 5}
 
     entropy = [-np.log(y[own]) for _, own, y in pixels]
-    np.testing.assert_allclose(
-        losses.grouped_cross_entropy(logits, batch), np.mean(entropy), rtol=1e-5
-    )
+    found = jax.jit(losses.grouped_cross_entropy)(logits, batch)
+    np.testing.assert_allclose(found, np.mean(entropy), rtol=1e-5)
 
     alpha, epsilon, gamma = 0.7, 1e-2, 1.5
     ratio = lambda t, y: (t * y + epsilon) / (alpha * t + (1 - alpha) * y + epsilon)
@@ -375,13 +385,14 @@ def test_labels_at_several_levels_against_sums_by_hand():
         for _, own, y in pixels
     ]
     options = {"alpha": alpha, "epsilon": epsilon, "gamma": gamma}
-    found = focal_tversky(**options)(logits, batch)
+    found = jax.jit(focal_tversky(**options))(logits, batch)
     np.testing.assert_allclose(found, np.mean(elementwise), rtol=1e-5)
     paper = [
         1 - (y[own] + len(y) * epsilon) / (alpha + (1 - alpha) * sum(y.values()) + epsilon)
         for _, own, y in pixels
     ]
-    found = focal_tversky(form="paper", alpha=alpha, epsilon=epsilon)(logits, batch)
+    of_paper = focal_tversky(form="paper", alpha=alpha, epsilon=epsilon)
+    found = jax.jit(of_paper)(logits, batch)
     np.testing.assert_allclose(found, np.mean(paper), rtol=1e-4)
 
     of_sets, counts = [], []
@@ -396,7 +407,7 @@ def test_labels_at_several_levels_against_sums_by_hand():
             per_group.append(1 - (hit + 1e-6) / (union + 1e-6))
         of_sets.append(np.mean(per_group))
         counts.append(len(own_pixels))
-    found = losses.grouped_tversky(logits, batch, alpha=alpha)
+    found = jax.jit(losses.grouped_tversky)(logits, batch, alpha=alpha)
     np.testing.assert_allclose(found, np.average(of_sets, weights=counts), rtol=1e-5)
 
 

@@ -80,7 +80,7 @@ def test_a_saturated_pair(golden):
 def test_without_nuclei_there_are_no_slopes(hover):
     maps, targets, _, expected = hover
     empty = np.zeros(targets["np"].shape, np.float32)
-    value, gradient = jax.value_and_grad(losses.mean_squared_gradient_error)(
+    value, gradient = jax.jit(jax.value_and_grad(losses.mean_squared_gradient_error))(
         maps["hv"], targets["hv"], empty
     )
     assert value == expected["hv_msge_compat_empty_focus"] == 0
@@ -148,9 +148,9 @@ def test_an_ignored_region_is_a_border(hover):
     valid[:, :, 15:] = 0
 
     loss = lambda p, valid: losses.mean_squared_gradient_error(p, truth, focus, valid=valid)
-    value, gradient = jax.value_and_grad(loss)(predictions, valid)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(predictions, valid)
     label_set = lambda p: losses.mean_squared_gradient_error(p, truth[:, :, :15], focus[:, :, :15])
-    expected, expected_gradient = jax.value_and_grad(label_set)(predictions[:, :, :15])
+    expected, expected_gradient = jax.jit(jax.value_and_grad(label_set))(predictions[:, :, :15])
     np.testing.assert_allclose(value, expected, rtol=1e-6)
     np.testing.assert_allclose(gradient[:, :, :15], expected_gradient, rtol=1e-5, atol=1e-9)
     assert not np.asarray(gradient[:, :, 15:]).any()
@@ -180,8 +180,9 @@ def test_the_number_of_devices_does_not_change_the_loss(hover, ignoring):
         return jax.lax.pmean((loss, parts), "batch")
 
     split = lambda tree: {k: v[:, None] for k, v in tree.items()}
-    loss, parts = jax.vmap(shared, axis_name="batch")(split(maps), split(targets))
-    expected, expected_parts = representation.loss(maps, targets)
+    on_two = jax.jit(jax.vmap(shared, axis_name="batch"))
+    loss, parts = on_two(split(maps), split(targets))
+    expected, expected_parts = jax.jit(representation.loss)(maps, targets)
     np.testing.assert_allclose(loss, [expected] * 2, rtol=1e-6)
     for name, value in expected_parts.items():
         np.testing.assert_allclose(parts[name], [value] * 2, rtol=1e-6, err_msg=name)

@@ -87,10 +87,10 @@ def test_devices_that_share_a_batch_find_the_same(weighted):
     def loss(distances, targets, mask, weights=None, axis_name=None):
         return losses.ray_distance(distances, targets, mask, weights=weights, axis_name=axis_name)
 
-    value, gradient = jax.value_and_grad(loss)(*arrays)
+    value, gradient = jax.jit(jax.value_and_grad(loss))(*arrays)
     shared = [a.reshape(2, 2, *a.shape[1:]) for a in arrays]
     run = jax.value_and_grad(lambda *a: loss(*a, axis_name="batch"))
-    values, gradients = jax.vmap(run, axis_name="batch")(*shared)
+    values, gradients = jax.jit(jax.vmap(run, axis_name="batch"))(*shared)
     np.testing.assert_allclose(values, [value] * 2, rtol=1e-6)
     # Each device adds up the gradients of both values; the mean over devices is taken afterwards.
     np.testing.assert_allclose(gradients.reshape(gradient.shape) / 2, gradient, rtol=1e-5)

@@ -317,10 +317,3 @@ def test_last_outputs_of_dist_alone_feel_a_side_that_is_odd_at_some_level():
     assert np.ptp(whole) > 1e-2
     np.testing.assert_allclose(odd[:, : 17 - 15], whole[:, : 17 - 15], atol=1e-6)
     np.testing.assert_allclose(odd, whole[:, :17], atol=1e-2)
-
-
-@pytest.mark.parametrize("name", THIN)
-def test_bf16_keeps_float32_parameters_and_logits(name):
-    variables, maps = abstract(name, MAPS, train=True, dtype=jnp.bfloat16, **THIN[name])
-    found = {leaf.dtype for leaf in jax.tree.leaves((variables, maps))}
-    assert found == {jnp.dtype(jnp.float32)}

@@ -1,5 +1,7 @@
 """The class map beside any representation: label sets, votes, losses of mixed batches."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -207,7 +209,7 @@ def test_each_example_has_the_loss_of_its_own_label_set():
     targets = batch(representation, ([1, 2, 3], [1, 1, 2]), (0, 1))
     logits = np.random.default_rng(1).normal(0, 1, (2, 12, 20, 4)).astype(np.float32)
     maps = {"mask": np.zeros((2, 12, 20, 1), np.float32), "class": logits}
-    _, parts = representation.loss(maps, targets)
+    _, parts = jax.jit(representation.loss)(maps, targets)
     p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
     fine = np.take_along_axis(p[0], targets["class"][0].astype(int), axis=-1)
     grouped = np.stack([p[1, ..., 0], p[1, ..., 1] + p[1, ..., 2], p[1, ..., 3]], axis=-1)
@@ -226,8 +228,8 @@ def test_parts_are_weighted_and_added_to_those_of_the_base():
         name: rng.normal(0, 1, (2, 12, 20, channels)).astype(np.float32)
         for name, channels in representation.outputs.items()
     }
-    total, parts = representation.loss(maps, targets)
-    base, _ = representation.base.loss(maps, targets)
+    total, parts = jax.jit(representation.loss)(maps, targets)
+    base, _ = jax.jit(representation.base.loss)(maps, targets)
     own = {k.removeprefix("class/"): v for k, v in parts.items() if k.startswith("class/")}
     assert own.keys() == weights.keys()
     expected = base + sum(weights[k] * v for k, v in own.items())
@@ -250,6 +252,15 @@ def test_side_maps_of_classes_are_supervised():
     np.testing.assert_allclose(halved - total, parts["class/cross_entropy"] / 2, rtol=1e-6)
 
 
+@functools.cache
+def with_every_term():
+    """A representation, and `(maps, targets) -> (loss, gradients)`."""
+    every = terms("cross_entropy", "dice", "tversky", "focal", focal_tversky={"gamma": 0.75})
+    representation = make(loss=every)
+    loss = lambda maps, targets: representation.loss(maps, targets)[0]
+    return representation, jax.jit(jax.value_and_grad(loss))
+
+
 @pytest.mark.parametrize("case", ["empty", "full", "one pixel", "all ignored"])
 def test_gradients_are_finite(case):
     labels = np.zeros((12, 20), np.int32)
@@ -259,12 +270,11 @@ def test_gradients_are_finite(case):
         labels[5, 5] = 1
     classes = -(labels > 0).astype(np.int32) if case == "all ignored" else labels.copy()
     ignore = np.full(labels.shape, case == "all ignored")
-    every = terms("cross_entropy", "dice", "tversky", "focal", focal_tversky={"gamma": 0.75})
-    representation = make(loss=every)
+    representation, differentiate = with_every_term()
     targets = representation.encode(labels, classes, ignore)
     targets = {name: m[None] for name, m in targets.items()}
     maps = {n: jnp.full((1, 12, 20, c), 30.0) for n, c in representation.outputs.items()}
-    value, gradients = jax.value_and_grad(lambda m: representation.loss(m, targets)[0])(maps)
+    value, gradients = differentiate(maps, targets)
     assert np.isfinite(value)
     assert all(np.isfinite(g).all() for g in gradients.values())
 

@@ -216,7 +216,7 @@ def test_ignored_pixels_are_as_if_they_were_not_there(arguments):
         return representation.loss(maps, targets)[0]
 
     expected = total({k: v[:, :, :8] for k, v in maps.items()}, left)
-    found, gradients = jax.value_and_grad(total)(maps, whole)
+    found, gradients = jax.jit(jax.value_and_grad(total))(maps, whole)
     np.testing.assert_allclose(found, expected, rtol=1e-5)
     for gradient in gradients.values():
         assert np.abs(gradient[:, :, :8]).max() > 0
