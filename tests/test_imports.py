@@ -48,6 +48,14 @@ def test_no_jax_at_run_time():
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+@pytest.mark.slow
+def test_a_training_draws_only_when_there_is_something():
+    """What takes long to import and is not needed before the first step."""
+    late = {"matplotlib", "scipy.optimize", "scipy.spatial", "skimage.morphology"}
+    code = f"import sys, jaxnuc.training.loop\nassert not {late!r} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_names_from_the_top():
     import jaxnuc
 

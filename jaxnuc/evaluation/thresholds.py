@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from jaxnuc.metrics.contingency import ContingencyTable, contingency_table
 from jaxnuc.metrics.detection import aggregate_detections, detections
@@ -179,6 +178,8 @@ def _searched(
     pairs: Sequence[Pair], variants: Sequence[Representation], name: str, ious: Sequence[float]
 ) -> list[tuple[float, float]]:
     """For each variant the best threshold of a search and its accuracy."""
+    from scipy.optimize import minimize_scalar  # takes half a second to import
+
     if not pairs:
         raise ValueError(NO_IMAGES)
     highest = max(_highest(maps, variants[0]) for maps, _ in pairs)

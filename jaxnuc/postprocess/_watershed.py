@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from skimage.segmentation import watershed
 
 from jaxnuc.postprocess._runs import ranked
 from jaxnuc.postprocess.regions import regions
@@ -28,6 +27,8 @@ def watershed_by_part(relief: np.ndarray, markers: np.ndarray, parts: np.ndarray
       (H, W) int32, ids 1..n in the order of the markers' ids; 0 outside the parts and in parts
       without a marker.
     """
+    from skimage.segmentation import watershed  # takes half a second to import
+
     pixels = np.flatnonzero(np.logical_and(markers, parts))
     _, seeds = ranked(markers.ravel()[pixels])
     owner = parts.ravel()[pixels]

@@ -1,7 +1,6 @@
 """DIST's separation of touching nuclei by their distance to the background."""
 
 import numpy as np
-from skimage.morphology import local_maxima
 
 from jaxnuc.postprocess._watershed import watershed_by_part
 from jaxnuc.postprocess.checks import float_map
@@ -116,6 +115,8 @@ def regional_maxima(levels: np.ndarray) -> np.ndarray:
 
     Outside the image the level is 0, and so are the labels of plateaus at 0.
     """
+    from skimage.morphology import local_maxima  # takes half a second to import
+
     return label_components(local_maxima(np.pad(levels, 1))[1:-1, 1:-1])
 
 

@@ -4,12 +4,13 @@ They are written here directly: the page of one image has two of them, and matpl
 to draw one than a network takes for a small image.
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from jaxnuc.outputs.palette import SERIES
 from jaxnuc.reports import page
@@ -17,7 +18,6 @@ from jaxnuc.reports.page import Html, element
 
 WIDTH, HEIGHT = 360, 202
 LEFT, RIGHT, TOP, BOTTOM = 40, 350, 8, 168  # of what is within the axes
-_ENGINEERING = EngFormatter(sep="")  # made once: that takes longer than to format a number
 
 
 @dataclass(frozen=True)
@@ -125,6 +125,8 @@ class Histogram:
 
 def _round_values(most: int, low: float, high: float, integer: bool = False) -> np.ndarray:
     """Round numbers from `low` to `high`, and perhaps one beyond, `most` steps at most."""
+    from matplotlib.ticker import MaxNLocator  # takes half a second to import
+
     locator = MaxNLocator(most, integer=integer, steps=[1, 2, 5, 10])
     values = np.asarray(locator.tick_values(low, high))
     return values[values >= min(low, 0)]
@@ -151,4 +153,11 @@ def _short(value: float) -> str:
     """
     if 0 < abs(value) < 1:
         return f"{value:g}"
-    return _ENGINEERING.format_eng(value).replace("\N{MINUS SIGN}", "-")
+    return _engineering().format_eng(value).replace("\N{MINUS SIGN}", "-")
+
+
+@functools.cache  # making it takes longer than to format a number
+def _engineering() -> Any:
+    from matplotlib.ticker import EngFormatter
+
+    return EngFormatter(sep="")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from PIL import Image
 from scipy import ndimage
@@ -213,6 +212,8 @@ def _picture(found: _Found, shown: _Whole) -> Html:
 
 def _density(found: _Found) -> tuple[str, Html, str]:
     """The address of the picture of the density, its scale of colors, and what it is."""
+    import matplotlib  # takes half a second
+
     scene, sides = found.scene, np.array(found.places.shape)
     # A Gaussian averages over an area of 4 pi sigma^2, which is to hold that many nuclei.
     sigma = math.sqrt(NUCLEI_IN_KERNEL * sides.prod() / (4 * math.pi * found.sizes.total))
