@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Two processes; files in the order that tests/conftest.py gives them, each in one of the two.
 PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart style check test docs
+.PHONY: quickstart style check test campaign docs
 
 # Trains a small network on synthetic nuclei and evaluates it on held-out ones.
 quickstart: .venv/ready
@@ -31,6 +31,11 @@ check: style
 # Everything.
 test: style
 	$(PYTEST)
+
+# Kills commands at random moments and damages files at random, for a quarter of an hour:
+# docs/reliability.md.
+campaign: .venv/ready
+	$(ENV)/python -m pytest -s tests/campaign
 
 # Writes the tables of the documentation that are generated; the tests say when they are old.
 docs: .venv/ready

@@ -47,8 +47,9 @@ if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.env
 # Nearly every test of these compiles a network. Slow ones elsewhere are marked one by one.
 SLOW = (
     *("evaluation", "losses", "models", "optim", "packaging", "prediction", "pretrained"),
-    *("representations", "training", "test_readme.py", "test_systems_doc.py"),
+    *("campaign", "representations", "training", "test_readme.py", "test_systems_doc.py"),
 )
+CAMPAIGN = Path(__file__).parent / "campaign"
 
 
 def _slow(path: Path) -> bool:
@@ -57,7 +58,12 @@ def _slow(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Spares `make check` the files of which it would leave out every test."""
+    """Leaves out the campaign unless it is asked for.
+
+    And spares `make check` the files of which it would leave out every test.
+    """
+    if collection_path == CAMPAIGN and not any("campaign" in each for each in config.args):
+        return True
     return True if config.option.markexpr == "not slow" and _slow(collection_path) else None
 
 

@@ -106,6 +106,8 @@ def _prepare_process() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser(CACHE))
     # Its own frames tell whether JAX raised an error, and belong to the traceback of a fault.
     os.environ.setdefault("JAX_TRACEBACK_FILTERING", "off")
+    # Of a damaged file it says a dozen lines, and we the one that names it.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def _package_of(error: BaseException) -> str:

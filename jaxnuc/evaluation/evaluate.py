@@ -17,7 +17,7 @@ from jaxnuc.evaluation.scoring import (
     plan_scoring,
     score_images,
 )
-from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.atomic import remove_leftovers, replace_file
 from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics import Evaluation, Summary
 from jaxnuc.metrics.protocols import base as protocols
@@ -123,6 +123,7 @@ def evaluate(
     # The files.
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(folder)
     for name in OPTIONAL:
         (folder / name).unlink(missing_ok=True)  # of an earlier evaluation
     about = {"source": source.name, "split": source.split, **(about or {})}

@@ -77,7 +77,8 @@ class _Checker:
         with self._lock:
             if self._process is None:
                 self._process = subprocess.Popen(
-                    [sys.executable, "-c", _SCRIPT],
+                    [sys.executable, "-P", "-c", _SCRIPT],
+                    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ import jaxnuc
 from jaxnuc import config as configs
 from jaxnuc import representations
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.io.atomic import replacing
+from jaxnuc.io.atomic import remove_leftovers, replacing
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.patches import STRIDE
@@ -74,6 +74,7 @@ def export(
     about = _about(predictor, exported, size)
     about["sha256"] = hashlib.sha256(program).hexdigest()
     path.parent.mkdir(parents=True, exist_ok=True)
+    remove_leftovers(path.parent)
     with replacing(path) as temporary:
         temporary.mkdir()
         (temporary / MODEL).write_bytes(program)

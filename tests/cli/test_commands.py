@@ -19,6 +19,7 @@ def test_all_commands_are_here():
     assert {*COMMANDS} == RUN | ELSEWHERE
 
 
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.slow
 def test_train_says_what_it_does_and_continues(jaxnuc, tmp_path, trained):
     shutil.copytree(trained, tmp_path / "run")

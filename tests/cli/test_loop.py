@@ -79,6 +79,7 @@ def mask(feature):
     return polygon2mask((SIDE, SIDE), outline - 0.5)
 
 
+@pytest.mark.usefixtures("no_curves")
 @pytest.mark.slow
 def test_the_loop_of_the_page(jaxnuc, tmp_path):
     for folder in ("new_images", "cells/images", "cells/annotations"):

@@ -17,6 +17,7 @@ from jaxnuc.data.synthetic import generate
 from jaxnuc.evaluation.folds import _check_alike
 from jaxnuc.outputs.outlines import rings
 from jaxnuc.postprocess.masks import masks_of
+from jaxnuc.run.digests import read_sealed, sealed
 
 pytestmark = pytest.mark.slow
 
@@ -73,9 +74,9 @@ def altered(workdir, old, new, to):
     """A copy of a run, as if trained with another argument."""
     shutil.copytree(workdir, to)
     (path,) = (to / "checkpoints").glob("*/config/metadata")
-    text = path.read_text()
+    text = json.dumps(read_sealed(path))
     assert old in text
-    path.write_text(text.replace(old, new))
+    path.write_text(json.dumps(sealed(json.loads(text.replace(old, new)))))
     return to
 
 
@@ -95,6 +96,7 @@ def per_class(folder):
         return {row["class"]: int(row["true_nuclei"]) for row in csv.DictReader(file)}
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_nuclei_at_several_levels_are_trained_on_scored_and_predicted(
     jaxnuc, cells, folds, tmp_path
 ):
@@ -141,6 +143,7 @@ def test_nuclei_at_several_levels_are_trained_on_scored_and_predicted(
     assert "(--root)" in done.error
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_folds_from_another_working_directory(jaxnuc, cells, folds, tmp_path):
     command = ["evaluate", "--folds", "--output=out", f"--root={cells}", "--overlays=0"]
     done = jaxnuc(*command, *(f"--workdir={each}" for each in reversed(folds)))

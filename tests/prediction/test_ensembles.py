@@ -186,6 +186,7 @@ def test_nothing_to_load_and_nothing_to_agree(checkpoint):
         jaxnuc.load(checkpoint(), agreement=True)
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_an_ensemble_is_evaluated(checkpoint, tmp_path):
     workdirs = [checkpoint(0), checkpoint(1)]
     with pytest.raises(ValueError, match="ensemble of 2 workdirs has no folder of its own"):

@@ -197,6 +197,7 @@ def test_a_kind_that_the_data_name_by_a_larger_group_alone_is_no_class():
     assert found["pq_pooled"] == pytest.approx(3 / (3 + 1 / 2))
 
 
+@pytest.mark.usefixtures("blank_charts")
 def test_where_no_class_is_predicted_there_is_no_calibration_of_classes(tmp_path):
     predictor = network()
     predictor = replace(predictor, representation=predictor.representation.base)
