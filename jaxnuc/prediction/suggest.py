@@ -164,7 +164,7 @@ def suggest(
         )
     predictor = replace(predictor, agreement=True)
     annotated, done = _annotated(request, options)
-    options = options.replace(formats=("csv", "geojson"))
+    options = options.replace(formats=("csv", "geojson_annotations"))
     results = predict(inputs, predictor, output / PREDICTED, options)
     regions: list[Region] = []
     moments: list[np.ndarray] = []

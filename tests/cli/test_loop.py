@@ -60,7 +60,9 @@ def corrected(name):
     Returns:
       (SIDE, SIDE) bool: the nucleus that was drawn, and the one that was deleted.
     """
-    nuclei = json.loads(Path(f"suggested/predicted/{name}.geojson").read_text())["features"]
+    predicted = Path(f"suggested/predicted/{name}.annotations.geojson")
+    nuclei = json.loads(predicted.read_text())["features"]
+    assert {each["properties"]["objectType"] for each in nuclei} == {"annotation"}
     rectangles = json.loads(Path(f"suggested/{name}.geojson").read_text())["features"]
     deleted = nuclei.pop()
     for each in nuclei:

@@ -88,6 +88,11 @@ def test_geojson(tmp_path: Path, tables: list[NucleiTable], scene: Scene) -> Non
             assert values["score"] == truth.scores[k]
             assert values["probability_tumor"] == truth.class_probabilities[k, 1]
             assert values["hematoxylin"] == truth.measurements["hematoxylin"][k]
+    path.unlink()
+    other = json.loads(one(tmp_path, "geojson_annotations", tables, scene).read_text())
+    for feature in found["features"]:
+        feature["properties"]["objectType"] = "annotation"
+    assert other == found
 
 
 def test_geojson_leaves_out_what_json_cannot_say(

@@ -5,7 +5,7 @@ import math
 import uuid
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -24,9 +24,13 @@ class Format(base.Format):
     pieces, see `outline`. Score, agreement, class probabilities and measurements are QuPath's
     measurements, except for those that are not finite, which JSON cannot hold. Ids are made from
     the image's name and the nucleus' number, and are the same in every run.
+
+    Attributes:
+      kind: what a nucleus is in QuPath, which lets nobody reshape a detection.
     """
 
     suffix = ".geojson"
+    kind: ClassVar[str] = "detection"
 
     def _write(self, path: Path, tables: Iterable[NucleiTable], scene: Scene) -> int:
         n = 0
@@ -44,6 +48,7 @@ class Format(base.Format):
                         if math.isfinite(column[k])
                     }
                     feature = _feature(first + k, mask, class_id, measurements, scene)
+                    feature["properties"]["objectType"] = self.kind
                     file.write(("," if n else "") + "\n" + json.dumps(feature, allow_nan=False))
                     n += 1
             file.write("\n]}\n")
@@ -61,7 +66,6 @@ def _feature(
         "id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{scene.image}#{number}")),
         "geometry": {"type": "Polygon", "coordinates": rings(mask, scene.scale)},
         "properties": {
-            "objectType": "detection",
             "id": number,
             **look,
             "measurements": measurements,
