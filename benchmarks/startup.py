@@ -56,9 +56,11 @@ def first_step(folder: Path, page: Path) -> dict[str, Any]:
             text=True,
         )
         began: dict[str, float] = {}
+        printed: list[str] = []
 
         def listen(lines: TextIO) -> None:
             for line in lines:
+                printed.append(line)
                 for text, part in PARTS.items():
                     if line.startswith(text):
                         began[part] = round(time.perf_counter() - start, 1)
@@ -69,7 +71,7 @@ def first_step(folder: Path, page: Path) -> dict[str, Any]:
         while not (log.exists() and log.stat().st_size):
             time.sleep(0.05)
             if process.poll() is not None:
-                raise SystemExit("the training ended before its first step")
+                raise SystemExit("".join(printed[-20:]))
         seconds = time.perf_counter() - start
         process.kill()
         _, _, used = os.wait4(process.pid, 0)

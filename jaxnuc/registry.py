@@ -7,6 +7,7 @@ dot is imported as it is, so that `"my_package.my_net"` works as well as a file 
 import ast
 import dataclasses
 import difflib
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -128,6 +129,13 @@ def _literal(node: ast.expr, kind: str, text: str) -> Any:
         ) from None
 
 
+@functools.cache
+def _files(package: str) -> tuple[str, ...]:
+    """The names of a package's files. A training asks for them a hundred times."""
+    path = importlib.import_module(package).__path__
+    return tuple(m.name for m in pkgutil.iter_modules(path) if m.name[0] != "_")
+
+
 @dataclass(frozen=True)
 class Registry:
     """The choices of one kind: files of a package, entries of a table, anything importable.
@@ -152,10 +160,7 @@ class Registry:
 
     def names(self) -> list[str]:
         """The choices that the library has, in alphabetical order."""
-        files: list[str] = []
-        if self.package:
-            path = importlib.import_module(self.package).__path__
-            files = [m.name for m in pkgutil.iter_modules(path) if m.name[0] != "_"]
+        files = _files(self.package) if self.package else ()
         return sorted({*files, *self.table} - set(self.helpers))
 
     def module(self, name: str) -> ModuleType:
