@@ -173,8 +173,7 @@ def test_stored_thresholds_replace_those_of_the_representation(tmp_path, classes
     assert before.with_thresholds({}) == before
 
     values = {"prob_thresh": 0.65, "nms_thresh": 0.2}
-    text = json.dumps({"thresholds": values, "accuracy": 0.7})
-    (tmp_path / checkpoints.THRESHOLDS).write_text(text)
+    checkpoints.write_thresholds(tmp_path, values, accuracy=0.7)
     after = before.with_thresholds(checkpoints.read_thresholds(tmp_path))
     decoder = stardist.Suppression(**values)
     assert after.without_classes == stardist.Representation(n_rays=8, decoder=decoder)

@@ -348,8 +348,9 @@ JSON = {
 TABLE = {
     "no first line": (lambda data: data.split(b"\n", 1)[1], "refused"),
     "first line alone": (lambda data: data.split(b"\n", 1)[0] + b"\n", "refused"),
-    "semicolons": (
-        lambda data: data.replace(b",", b";").replace(b"patch_info", b"patch;"),
+    "semicolons": (lambda data: data.replace(b",", b";"), "same"),
+    "bars": (
+        lambda data: data.replace(b",", b"|").replace(b"patch_info", b"patch|"),
         "refused",
     ),
     "first line twice": (lambda data: data.split(b"\n", 1)[0] + b"\n" + data, "refused"),

@@ -515,7 +515,11 @@ REFUSED = [
     ("contour", growth(threshold="otsu"), "threshold of .*'growth' must be float, got 'otsu'"),
     ("contour", growth(erosion=-1), "erosion -1 is negative"),
     ("contour", growth(min_area_share=0.1), "known: erosion, min_size, seedless, threshold$"),
-    ("contour", {"decoder": {"name": "grow"}}, "known: growth, overlaps, subtract, watershed"),
+    (
+        "contour",
+        {"decoder": {"name": "grow"}},
+        "known: growth, necks, overlaps, subtract, watershed",
+    ),
     ("contour", overlaps(threshold="mean"), "unknown threshold 'mean'"),
     ("contour", overlaps(outline="smooth"), "unknown outline 'smooth'"),
     ("contour", overlaps(min_size=3), "decoder of contour 'overlaps': 'min_size'"),
