@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from scipy import ndimage
-from skimage.morphology import reconstruction
+from skimage.morphology import local_maxima, reconstruction
 from skimage.segmentation import watershed
 
 from jaxnuc.postprocess import label_components, relabel, split_at_necks
@@ -27,12 +27,9 @@ def literal(mask, neck, smoothing):
         own = parts == part
         height = np.where(own, np.log(distance, where=own, out=np.zeros(mask.shape)), FLOOR)
         lowered = reconstruction(np.maximum(height + np.log(neck), FLOOR), height)
-        # A regional maximum: a plateau of 8-connected pixels without a higher one beside it.
-        for value in np.unique(lowered[own]):
-            plateaus, count = ndimage.label((lowered == value) & own, SQUARE)
-            for k in range(1, count + 1):
-                if lowered[ndimage.binary_dilation(plateaus == k, SQUARE)].max() <= value:
-                    markers[plateaus == k] = markers.max() + 1
+        maxima = local_maxima(np.pad(lowered, 1, constant_values=FLOOR))[1:-1, 1:-1]
+        plateaus = ndimage.label(maxima, SQUARE)[0]
+        markers += np.where(plateaus, plateaus + markers.max(), 0)
     return watershed(-distance, markers, mask=mask)
 
 
