@@ -1,7 +1,8 @@
 """Make a run of published weights: to predict, evaluate and train on with.
 
   jaxnuc convert hovernet_fast_pannuke_type_tf2pytorch.tar --output=runs/pannuke
-  jaxnuc convert u2netp.pth --config=references_monuseg:method=u2net,small --output=runs/u2net
+  jaxnuc convert u2netp.pth --output=runs/u2netp --config=quickstart \\
+      --config.model="u2net(variant='small')" --config.representation=binary
 
 HoVer-Net's files are recognized; others need the configuration of the network that they fill.
 Files of PyTorch are read without PyTorch, and without running what is in them.

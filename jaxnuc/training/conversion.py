@@ -39,8 +39,8 @@ def convert(
     Args:
       source: see `jaxnuc.pretrained.read`.
       output: the workdir to make.
-      page: configuration of the network that the weights fill, such as
-        `"references_monuseg:method=u2net"`; empty for HoVer-Net's, which are recognized.
+      page: configuration of the network that the weights fill; empty for HoVer-Net's, which are
+        recognized.
       overrides: values as text by key, in place of those of the page; `weights.layout`, `keep` and
         `drop` are arguments of `jaxnuc.pretrained.load`.
 
@@ -59,7 +59,8 @@ def convert(
         page = _page_of(arrays)
         logger.info("weights of HoVer-Net; the configuration is %s", page)
         given = {"data.mpp": str(HOVERNET_MPP)} | given
-    config = load(page, {"compute_dtype": "float32"} | given)
+    config = load(page, {"compute_dtype": "float32", **given})
+    config.ema_decay = 0.0  # the weights are what is evaluated
     label_sets = _label_sets(config)
     representation = build.make_representation(config, label_sets)
     model = build.make_model(config, representation)
@@ -82,8 +83,8 @@ def _page_of(arrays: Mapping[str, np.ndarray]) -> str:
     if sign not in arrays:
         names = ", ".join([*arrays][:3])
         raise ValueError(
-            f"weights of no network that is recognized ({names}, ...); name the page of theirs, "
-            "such as --config=references_monuseg:method=u2net"
+            f"weights of no network that is recognized ({names}, ...); name the network they fill, "
+            "such as --config=quickstart --config.model=u2net --config.representation=binary"
         )
     mode = "original" if arrays[sign].shape[-1] == 5 else "fast"
     types = arrays.get("decoder.tp.u0.conv.weight")

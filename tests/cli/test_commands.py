@@ -5,14 +5,18 @@ import re
 import shutil
 from datetime import UTC, datetime
 
+import jax
 import numpy as np
 import pytest
 from PIL import Image
 
+from jaxnuc import models, pretrained
 from jaxnuc.cli.main import COMMANDS
+from jaxnuc.training.state import initialization
 
 RUN = {"study", "train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
-ELSEWHERE = {"suggest", "convert"}  # in test_loop.py and below, from arrays
+RUN |= {"convert"}
+ELSEWHERE = {"suggest"}  # in test_loop.py
 
 
 def test_all_commands_are_here():
@@ -113,3 +117,21 @@ def test_inspect_and_pack(jaxnuc, tmp_path):
     assert done.out.startswith("packed/train: 3 samples, 3 nuclei, 1 shards")
     done = jaxnuc("inspect", "packed", "packed", "--split=train", "--output=again")
     assert done.out.startswith("packed: 3 images, 3 nuclei\n")
+
+
+@pytest.mark.slow
+def test_convert(jaxnuc, tmp_path):
+    model = models.create("u2net", {"mask": 1}, variant="small")
+    zeros = jax.tree.map(
+        lambda leaf: np.zeros(leaf.shape, np.float32), initialization(model).shapes
+    )
+    np.savez(tmp_path / "u2netp.npz", **pretrained.export(zeros, "u2net"))
+    network = ["--config=quickstart", "--config.model=u2net(variant='small')"]
+    command = ["convert", "u2netp.npz", "--output=run", *network, "--config.representation=binary"]
+    done = jaxnuc(*command)
+    assert done.status == 0
+    assert done.out == "jaxnuc predict --workdir=run --input=IMAGES --output=FOLDER\n"
+    assert "network u2net: 1,131,181 parameters\nwritten to run\n" in done.err
+    assert jaxnuc(*command).error == "error: run holds a run; give another --output"
+    Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
+    assert jaxnuc("predict", "--workdir=run", "--input=a.png", "--output=out").status == 0
