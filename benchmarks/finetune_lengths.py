@@ -10,16 +10,13 @@ are part of the larger ones. A training that is done is a line of results.csv, a
 """
 
 import argparse
-import csv
 import os
 from pathlib import Path
 
 import numpy as np
-from ml_collections import ConfigDict
 
-from jaxnuc import train_and_evaluate
+from benchmarks.fine_tuning import add, done, fine_tune
 from jaxnuc.cli.main import CACHE
-from jaxnuc.config.pages import load
 from jaxnuc.data.splits import open_split
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
@@ -27,32 +24,6 @@ from jaxnuc.prediction import predictor
 
 COLUMNS = ("images", "steps", "seed", "PQ", "AJI")
 FIGURES = {"PQ": "pq_image_mean", "AJI": "aji_image_mean"}
-
-
-def fine_tune(
-    options: argparse.Namespace, numbers: tuple[int, ...], steps: int, seed: int, workdir: Path
-) -> dict[str, float]:
-    """The figures of the run after it is fine-tuned on some images."""
-    given = dict(item.split("=", 1) for item in options.set)
-    config = load("finetune", {"weights.file": str(options.run), **given})
-    config.data.root, config.seed = str(options.root), seed
-    config.data.source = ConfigDict(
-        {
-            "name": "benchmarks.training_part.TrainingPart",
-            "source": options.source,
-            "numbers": numbers,
-        }
-    )
-    config.duration = config.evaluation.every = f"{steps} steps"
-    return train_and_evaluate(config, workdir)
-
-
-def done(path: Path) -> list[dict[str, str]]:
-    """The trainings that are done."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def table(rows: list[dict[str, str]], before: dict[str, float]) -> str:
@@ -87,6 +58,7 @@ def main() -> None:
     os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", os.path.expanduser(CACHE))
     options.output.mkdir(parents=True, exist_ok=True)
     path = options.output / "results.csv"
+    overrides = dict(item.split("=", 1) for item in options.set)
     every = len(open_split({"name": options.source}, options.root, "train", stream=False))
     for seed in range(options.seeds):
         order = np.random.default_rng(seed).permutation(every)
@@ -96,15 +68,12 @@ def main() -> None:
                 if any(row.items() <= earlier.items() for earlier in done(path)):
                     continue
                 workdir = options.output / f"{count}_images_{steps}_steps_seed_{seed}"
-                numbers = tuple(order[:count].tolist())
-                figures = fine_tune(options, numbers, steps, seed, workdir)
+                part = {"source": options.source, "numbers": tuple(order[:count].tolist())}
+                figures = fine_tune(
+                    options.run, options.root, part, steps, seed, workdir, overrides
+                )
                 row |= {name: f"{figures[key]:.4f}" for name, key in FIGURES.items()}
-                fresh = not path.exists()
-                with path.open("a", newline="") as file:
-                    writer = csv.DictWriter(file, COLUMNS)
-                    if fresh:
-                        writer.writeheader()
-                    writer.writerow(row)
+                add(path, COLUMNS, row)
     held_out = open_split({"name": options.source}, options.root, "val")
     plain = EvaluationOptions(metrics=("pq", "aji"), progress=False)
     before = evaluate(predictor.load(options.run), held_out, plain)

@@ -10,7 +10,6 @@ part of the pool. A training that is done is a line of results.csv, and is not d
 """
 
 import argparse
-import csv
 import os
 import shutil
 import tempfile
@@ -18,14 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from ml_collections import ConfigDict
 from PIL import Image
 from scipy.stats import ttest_rel
 
+from benchmarks.fine_tuning import add, done, fine_tune
 from benchmarks.training_part import TrainingPart
-from jaxnuc import train_and_evaluate
 from jaxnuc.cli.main import CACHE
-from jaxnuc.config.pages import load
 from jaxnuc.data.splits import open_split
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
@@ -56,33 +53,6 @@ def chosen(
     suggested = [int(each.image) for each in found.suggested]
     drawn = rng.choice(pool, len(suggested), replace=False).tolist()
     return {"random": drawn, "suggested": suggested}
-
-
-def fine_tune(
-    options: argparse.Namespace, numbers: list[int], seed: int, workdir: Path
-) -> dict[str, float]:
-    """The figures of the run after it is fine-tuned on some crops."""
-    config = load("finetune", {"weights.file": str(options.run)})
-    config.data.root, config.seed = str(options.root), seed
-    config.data.source = ConfigDict(
-        {
-            "name": "benchmarks.training_part.TrainingPart",
-            "source": options.source,
-            "side": options.side,
-            "numbers": tuple(numbers),
-        }
-    )
-    config.classes = ConfigDict({"name": options.classes})
-    config.duration = config.evaluation.every = f"{options.steps} steps"
-    return train_and_evaluate(config, workdir)
-
-
-def done(path: Path) -> list[dict[str, str]]:
-    """The trainings that are done."""
-    if not path.exists():
-        return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 def table(rows: Sequence[dict[str, str]], before: float) -> str:
@@ -139,15 +109,18 @@ def main() -> None:
             numbers = chosen(options, crops, repetition, Path(folder))
         for choice in left:
             workdir = options.output / f"{repetition}_{choice}"
-            figures = fine_tune(options, numbers[choice], repetition, workdir)
+            part = {
+                "source": options.source,
+                "side": options.side,
+                "numbers": tuple(numbers[choice]),
+            }
+            classes = {"classes": options.classes}
+            figures = fine_tune(
+                options.run, options.root, part, options.steps, repetition, workdir, classes
+            )
             row = {"repetition": repetition, "choice": choice, "crops": numbers[choice]}
             row |= {name: figures.get(key, float("nan")) for name, key in FIGURES.items()}
-            fresh = not path.exists()
-            with path.open("a", newline="") as file:
-                writer = csv.DictWriter(file, COLUMNS)
-                if fresh:
-                    writer.writeheader()
-                writer.writerow(row)
+            add(path, COLUMNS, row)
             shutil.rmtree(workdir)
     held_out = open_split({"name": options.source}, options.root, "val")
     plain = EvaluationOptions(metrics=("pq",), progress=False)
