@@ -202,6 +202,8 @@ class Fill(base.Decoder):
 class Necks(base.Decoder):
     """Nuclei that touch are split where the mask is narrow, `postprocess.split_at_necks`.
 
+    It is a decoder of `contour` too, whose other map has no say in it.
+
     Attributes:
       threshold: of the foreground's probability.
       neck: a part stays a nucleus of its own if the way out of it is narrower than this share of
@@ -219,7 +221,7 @@ class Necks(base.Decoder):
     smoothing: float = 1.0
     min_size: int = 0
 
-    def __call__(self, mask: np.ndarray) -> np.ndarray:
+    def __call__(self, mask: np.ndarray, *_: np.ndarray) -> np.ndarray:
         instances = split_at_necks(mask, self.threshold, self.neck, self.smoothing)
         return remove_small(instances, self.min_size)
 

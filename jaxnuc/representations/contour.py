@@ -192,23 +192,6 @@ class Watershed(ContourDecoder):
 
 
 @dataclass(frozen=True)
-class Necks(ContourDecoder):
-    """Nuclei that touch are split where the mask is narrow; the contour has no say in it.
-
-    It is the decoder `necks` of `binary`, with its attributes.
-    """
-
-    threshold_choices: ClassVar = binary.Necks.threshold_choices
-    threshold: float = 0.5
-    neck: float = 0.9
-    smoothing: float = 1.0
-    min_size: int = 0
-
-    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
-        return binary.Necks(**vars(self))(mask)
-
-
-@dataclass(frozen=True)
 class Overlaps(ContourDecoder):
     """CNSeg's separation into nuclei that may overlap, `postprocess.separate_overlaps`.
 
@@ -261,7 +244,7 @@ DECODERS = Registry(
     table={
         "growth": Growth,
         "watershed": Watershed,
-        "necks": Necks,
+        "necks": binary.Necks,
         "overlaps": Overlaps,
         "subtract": Subtract,
     },
@@ -282,7 +265,7 @@ class Representation(base.Representation):
     channels: int = 1
     targets: Targets = choice(HaruNetTargets(), TARGETS)
     loss: base.MapLoss = choice(CrossEntropyDice(), LOSSES)
-    decoder: ContourDecoder = choice(Growth(), DECODERS)
+    decoder: base.Decoder = choice(Growth(), DECODERS)
 
     def __post_init__(self) -> None:
         one_of("channels", self.channels, (1, 2))
