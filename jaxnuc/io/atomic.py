@@ -5,14 +5,18 @@ import os
 import re
 import secrets
 import shutil
+import socket
 import tempfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-_TEMPORARY = re.compile(r"\.(?P<name>.+)\.jaxnuc(?P<process>\d+)(?P<old>\.old)?")
+# Machines that share a folder, as shards on a cluster do, do not know each other's processes.
+_MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+_TEMPORARY = re.compile(rf"\.(?P<name>.+)\.jaxnuc(?P<process>\d+)-{_MACHINE}(?P<old>\.old)?")
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -26,8 +30,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """A temporary name beside `path`, which takes its place when the block ends well.
 
     After an exception the temporary file or folder is removed, and what was at `path` stays. A
-    killed process leaves at most the temporary one, `.NAME.jaxnucPROCESS`, which is never read and
-    which `remove_leftovers` removes. The folder of `path` exists.
+    killed process leaves at most the temporary one, `.NAME.jaxnucPROCESS-MACHINE`, which is never
+    read and which `remove_leftovers` removes. The folder of `path` exists.
 
     Yields:
       Where to write.
@@ -95,7 +99,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def _temporary(name: str) -> str:
-    return f".{name}.jaxnuc{os.getpid()}"
+    return f".{name}.jaxnuc{os.getpid()}-{_MACHINE}"
 
 
 def _runs(process: int) -> bool:

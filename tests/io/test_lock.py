@@ -2,14 +2,17 @@
 
 import logging
 import os
+import socket
 import subprocess
 import sys
+import zlib
 
 import pytest
 
 from jaxnuc.io.atomic import remove_leftovers, replacing, temporary_folder
 from jaxnuc.io.lock import locked
 
+HERE, ELSEWHERE = (f"{zlib.crc32(host.encode()):08x}" for host in (socket.gethostname(), "node 7"))
 HOLD = """
 import sys
 from pathlib import Path
@@ -44,7 +47,9 @@ def test_a_second_process_is_told_and_takes_over_from_a_killed_one(tmp_path, cap
     caplog.set_level(logging.INFO)
     with locked(folder):
         assert f"taken over from process {holder.pid} on " in caplog.text
-        assert f"removed what a killed process left: .a.txt.jaxnuc{holder.pid}" in caplog.text
+        assert (
+            f"removed what a killed process left: .a.txt.jaxnuc{holder.pid}-{HERE}" in caplog.text
+        )
         assert [path.name for path in folder.iterdir()] == [".lock"]
     assert list(folder.iterdir()) == []
 
@@ -52,21 +57,22 @@ def test_a_second_process_is_told_and_takes_over_from_a_killed_one(tmp_path, cap
 def test_what_is_left_behind(tmp_path, monkeypatch):
     ended = subprocess.Popen([sys.executable, "-c", ""])
     ended.wait()
-    kept = {"a.txt", ".bashrc.1", ".b.jaxnuc", f".c.jaxnuc{os.getpid()}"}
-    for name in kept | {f".d.geojson.jaxnuc{ended.pid}"}:
+    kept = {"a.txt", ".bashrc.1", ".b.jaxnuc", f".c.jaxnuc{os.getpid()}-{HERE}"}
+    kept |= {f".g.jaxnuc{ended.pid}-{ELSEWHERE}"}  # of another machine, where it may run
+    for name in kept | {f".d.geojson.jaxnuc{ended.pid}-{HERE}"}:
         (tmp_path / name).touch()
-    for name in (f".e.jaxnuc{ended.pid}", f".e.jaxnuc{ended.pid}.old"):
+    for name in (f".e.jaxnuc{ended.pid}-{HERE}", f".e.jaxnuc{ended.pid}-{HERE}.old"):
         (tmp_path / name).mkdir()
-    (tmp_path / f".e.jaxnuc{ended.pid}.old" / "whole").touch()
+    (tmp_path / f".e.jaxnuc{ended.pid}-{HERE}.old" / "whole").touch()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == kept | {"e"}
     assert (tmp_path / "e" / "whole").exists()
 
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / f".f.jaxnuc{ended.pid}").mkdir()
+    (tmp_path / f".f.jaxnuc{ended.pid}-{HERE}").mkdir()
     with temporary_folder() as folder:
         assert folder.parent == tmp_path
-        assert not (tmp_path / f".f.jaxnuc{ended.pid}").exists()
+        assert not (tmp_path / f".f.jaxnuc{ended.pid}-{HERE}").exists()
     assert not folder.exists()
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
