@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Two processes; files in the order that tests/conftest.py gives them, each in one of the two.
 PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart style check test campaign docs
+.PHONY: quickstart style check test campaign tables docs tutorials release
 
 # Trains a small network on synthetic nuclei and evaluates it on held-out ones.
 quickstart: .venv/ready
@@ -38,11 +38,29 @@ campaign: .venv/ready
 	$(ENV)/python -m pytest -s tests/campaign
 
 # Writes the tables of the documentation that are generated; the tests say when they are old.
-docs: .venv/ready
+tables: .venv/ready
 	$(ENV)/python -m benchmarks.systems --write
 	$(ENV)/python -m jaxnuc.data.catalog docs/data.md
+
+# Builds the site into build/site: a broken link or a page outside of the navigation is an error.
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(ENV)/python -m mkdocs build
+
+# Runs all tutorials: half an hour.
+tutorials: .venv/docs
+	$(ENV)/python -m pytest -s tests/tutorials
+
+# The wheel, the source and the site of the tag that is checked out, in dist/.
+release: docs
+	git describe --exact-match --match "v$$($(ENV)/python -c 'import jaxnuc; print(jaxnuc.__version__)')"
+	$(ENV)/python -m build
+	tar -C build -czf "dist/jaxnuc-$$($(ENV)/python -c 'import jaxnuc; print(jaxnuc.__version__)')-site.tar.gz" site
 
 .venv/ready: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
 	$(ENV)/python -m pip install --quiet --editable .[test]
+	touch $@
+
+.venv/docs: .venv/ready
+	$(ENV)/python -m pip install --quiet --editable .[test,docs]
 	touch $@

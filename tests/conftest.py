@@ -48,8 +48,10 @@ if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.env
 SLOW = (
     *("evaluation", "losses", "models", "optim", "packaging", "prediction", "pretrained"),
     *("campaign", "representations", "training", "test_readme.py", "test_systems_doc.py"),
+    "tutorials",
 )
-CAMPAIGN = Path(__file__).parent / "campaign"
+# Run only where they are named: each takes many minutes.
+ASKED_FOR = ("campaign", "tutorials")
 
 
 def _slow(path: Path) -> bool:
@@ -58,12 +60,13 @@ def _slow(path: Path) -> bool:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Leaves out the campaign unless it is asked for.
+    """Leaves out what has to be asked for.
 
     And spares `make check` the files of which it would leave out every test.
     """
-    if collection_path == CAMPAIGN and not any("campaign" in each for each in config.args):
-        return True
+    name = collection_path.name
+    if collection_path.parent == Path(__file__).parent and name in ASKED_FOR:
+        return None if any(name in each for each in config.args) else True
     return True if config.option.markexpr == "not slow" and _slow(collection_path) else None
 
 

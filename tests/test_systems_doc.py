@@ -31,7 +31,7 @@ def test_examples_print_what_their_comments_say(capsys):
 
 
 # Of these columns `test_the_figures_are_those_of_the_network` checks one row of each network: all
-# 45 rows would take minutes. The continuous integration runs `make docs`, which measures all.
+# 45 rows would take minutes. The continuous integration runs `make tables`, which measures all.
 FIGURES = ("parameters", "sides", "GMAC", "kMAC a pixel")
 
 

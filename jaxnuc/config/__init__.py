@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 def default() -> ConfigDict:
     """A small HARU-Net on synthetic nuclei; every key there is, with its meaning."""
     config = ConfigDict()
-    config.seed = 0
+    config.seed = 0  # of parameters, order of the data and augmentation
     config.model = ConfigDict({"name": "harunet", "variant": "small"})  # jaxnuc.models
     config.representation = ConfigDict({"name": "contour"})  # jaxnuc.representations
     config.classes = ConfigDict({"name": "none"})  # or groups, leaves: representations.class_map
@@ -50,7 +50,7 @@ def default() -> ConfigDict:
     config.weights.file = (
         ""  # published weights, of PyTorch, .safetensors or .npz; or a run's workdir
     )
-    config.weights.layout = "auto"
+    config.weights.layout = "auto"  # of published weights: jaxnuc.pretrained
     config.weights.keep = ""  # regular expression of our arrays that stay random
     config.weights.drop = ""  # regular expression of the file's arrays that are not used
 
@@ -80,7 +80,7 @@ def default() -> ConfigDict:
     config.duration = "200 steps"  # or "" where there are episodes
     config.episodes = ()  # one after the other, each with its duration: jaxnuc.training.episodes
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})  # jaxnuc.optim
-    config.schedule = ConfigDict({"name": "cosine", "warmup": "20 steps"})
+    config.schedule = ConfigDict({"name": "cosine", "warmup": "20 steps"})  # jaxnuc.optim
     config.loss_schedule = ConfigDict({"name": "constant"})  # jaxnuc.losses.schedules
     config.clip_value = 0.0  # largest magnitude of a gradient's element; 0: off
     config.clip_norm = 0.0  # largest global norm of the gradient; 0: off
@@ -107,7 +107,7 @@ def default() -> ConfigDict:
 
     config.distributed = ConfigDict()
     config.distributed.processes = 1  # 0: found out by JAX, as on TPU pods and Slurm
-    config.distributed.index = 0
+    config.distributed.index = 0  # of this process
     config.distributed.coordinator = ""  # "host:port" of process 0
     return config
 

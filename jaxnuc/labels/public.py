@@ -28,6 +28,7 @@ NUCLEI = LabelTree.of(
         "other": {"necrotic": {}},
     }
 )
+"""The label tree of the library, in whose leaves all public sets of classes are written."""
 
 
 def label_set(name: str, **arguments: Any) -> LabelSet:

@@ -130,6 +130,7 @@ STANDARD = (
     "dice2",
     "instance_dice",
 )
+"""The metrics that are computed where none are named: those that label maps are enough for."""
 Entry = str | Mapping[str, Any] | Metric
 
 

@@ -26,6 +26,7 @@ NEEDS = {
     "probabilities": "class probabilities of the predicted nuclei",
     "tissue": "the tissue of each image",
 }
+"""What a metric or protocol may need besides the overlaps, and what each is."""
 
 
 class Unavailable(ValueError):
