@@ -10,6 +10,7 @@ import logging
 import math
 import operator
 import os
+import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -27,8 +28,19 @@ from jaxnuc.labels import LabelSet
 from jaxnuc.run import digests
 
 logger = logging.getLogger(__name__)
-# Orbax warns of each checkpoint that was not evaluated, but not all of them are.
-logging.getLogger("absl").addFilter(lambda record: "`tracked_metric`" not in record.getMessage())
+
+
+def _is_for_users(record: logging.LogRecord) -> bool:
+    """Whether to show what Orbax logs, of which some is said in our words, and some is not so."""
+    message = record.getMessage()
+    if damaged := re.match(r"Failed to .*?Metadata file: (.+?), ", message):
+        logger.warning("%s is damaged; nothing in it is needed", damaged[1])
+        return False
+    # It warns of each checkpoint that was not evaluated, but not all of them are.
+    return "`tracked_metric`" not in message
+
+
+logging.getLogger("absl").addFilter(_is_for_users)
 
 FOLDER = "checkpoints"
 JSON = "metadata"  # Orbax's name of the file of plain data

@@ -196,6 +196,16 @@ def test_corrupt_checkpoints_are_set_aside(tmp_path, uninterrupted, same_run, go
         same_run(workdir, uninterrupted)
 
 
+def test_only_one_line_of_notes_that_are_damaged(tmp_path, uninterrupted, go_on):
+    workdir = shutil.copytree(uninterrupted, tmp_path / "run")
+    notes = workdir / "checkpoints" / "10" / "_CHECKPOINT_METADATA"
+    notes.write_bytes(notes.read_bytes()[:99])
+    _, warnings = go_on(workdir)
+    assert [line for line in warnings.splitlines() if "METADATA" in line] == [
+        f"WARNING:jaxnuc.run.checkpoints:{notes} is damaged; nothing in it is needed"
+    ]
+
+
 def test_a_flipped_bit_is_named_or_without_effect(tmp_path, run_script):
     script = tmp_path / "flips.py"
     script.write_text(FLIPS)
