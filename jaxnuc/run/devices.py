@@ -5,7 +5,9 @@ from functools import lru_cache
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+from jax import lax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 Batch = dict[str, Any]
@@ -63,6 +65,18 @@ def replicate(state: Any) -> Any:
 
 def _on_local_devices(spec: PartitionSpec) -> NamedSharding:
     return NamedSharding(Mesh(np.array(jax.local_devices()), (AXIS,)), spec)
+
+
+def image_numbers(count: int, axis_name: str | None) -> jax.Array:
+    """Where the images that a device sees are in the whole batch, (count,) int32, within a step.
+
+    The processes get images in turn, see `jaxnuc.data.pipeline.batches`, and the devices of each
+    its images in equal parts; devices are numbered process by process.
+    """
+    if axis_name is None:
+        return jnp.arange(count)
+    process, device = jnp.divmod(lax.axis_index(axis_name), jax.local_device_count())
+    return (device * count + jnp.arange(count)) * jax.process_count() + process
 
 
 def compile_step(step: Step) -> Step:

@@ -12,6 +12,8 @@ from jax import lax
 from jaxnuc.losses.schedules import LossSchedule
 from jaxnuc.models import Network
 from jaxnuc.representations import Representation
+from jaxnuc.run.devices import image_numbers
+from jaxnuc.training.dropout import dropout_by_image
 from jaxnuc.training.self_training import SelfTraining
 from jaxnuc.training.state import TrainState
 
@@ -73,24 +75,26 @@ def make_train_step(
     def step(state: TrainState, batch: Batch, rng: jax.Array) -> tuple[TrainState, Metrics]:
         rng = jax.random.fold_in(rng, state.step)
         images = as_input(batch["image"])
+        numbers = image_numbers(len(images), axis_name)
         if self_training is not None:
             unlabeled = jax.tree.map(as_input, batch["unlabeled"])
             # By a key that all devices share, so that they draw the same symmetry.
             lesson = self_training.prepare(model, state, unlabeled, images.shape, rng)
             # In one pass, so that the running statistics are those of both domains.
             images = jnp.concatenate([images, lesson.images])
-        if axis_name is not None:
-            rng = jax.random.fold_in(rng, lax.axis_index(axis_name))
+            others = image_numbers(len(lesson.images), axis_name)
+            numbers = jnp.concatenate([2 * numbers, 2 * others + 1])
         factors = state.loss_state.get("factors", {})
 
         def compute_loss(params: Any) -> tuple[jax.Array, tuple[Metrics, Any]]:
-            maps, updated = model.apply(
-                {"params": params, "batch_stats": state.batch_stats},
-                images,
-                train=True,
-                rngs={"dropout": rng},
-                mutable=["batch_stats"],
-            )
+            with dropout_by_image(numbers):
+                maps, updated = model.apply(
+                    {"params": params, "batch_stats": state.batch_stats},
+                    images,
+                    train=True,
+                    rngs={"dropout": rng},
+                    mutable=["batch_stats"],
+                )
             if "side" in factors and "side" not in maps:
                 raise ValueError(
                     "the loss schedule weighs side maps, but the network gives none; take the loss "

@@ -11,13 +11,15 @@ from jaxnuc.training.loop import train_and_evaluate
 
 @pytest.fixture
 def config(tiny):
-    # Batch normalization and a Dice pooled over the batch; no dropout, whose masks are drawn by
-    # device. SGD: Adam's division makes rounding of tiny gradients as large as the gradients.
-    return tiny(
+    # Batch normalization, a Dice pooled over the batch, and dropout.
+    # SGD: Adam's division makes rounding of tiny gradients as large as the gradients.
+    config = tiny(
         duration="6 steps",
         optimizer={"name": "sgd", "learning_rate": 0.01},
         **{"evaluation.every": "3 steps"},
     )
+    config.model.update(layers=2, dropout_rate=0.4)  # the first level drops nothing
+    return config
 
 
 def two_processes(config, workdir, start):
