@@ -15,6 +15,7 @@ from absl import flags
 
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.transforms import Transform, apply
+from jaxnuc.io.shared_memory import name_after_parent
 from jaxnuc.io.workers import cores, follow_parent
 
 Batch = dict[str, Any]
@@ -38,7 +39,15 @@ class Batches(Iterator[Batch]):
     def __next__(self) -> Batch:
         if self._iterator is None:
             self._iterator = self._open()
-        batch = next(self._iterator)
+        try:
+            batch = next(self._iterator)
+        except RuntimeError as error:
+            if "process was terminated" not in str(error):  # which no other type says
+                raise
+            raise ChildProcessError(
+                f"one of {self.workers} input workers died, perhaps for want of memory; set "
+                "data.workers to fewer, and run again to go on"
+            ) from error
         self._next += 1
         return batch
 
@@ -218,6 +227,7 @@ def _start_worker(index: int, count: int) -> None:
     # A scheduler sends SIGTERM to all processes; the training still needs batches to stop well.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     follow_parent()  # Grain asks its workers to stop, which a parent that was killed no longer can
+    name_after_parent()  # in which batches travel
 
 
 @dataclass(frozen=True)

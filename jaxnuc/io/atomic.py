@@ -14,8 +14,17 @@ from pathlib import Path
 
 logger = logging.getLogger(__name__)
 
-# Machines that share a folder, as shards on a cluster do, do not know each other's processes.
-_MACHINE = f"{zlib.crc32(socket.gethostname().encode()):08x}"
+
+
+def _machine() -> str:
+    """Where the numbers of processes mean the same: on one machine, and in one container of it."""
+    # Machines that share a folder, as shards on a cluster do, do not know each other's processes.
+    space = Path("/proc/self/ns/pid")
+    number = space.stat().st_ino if space.exists() else 0
+    return f"{zlib.crc32(f'{socket.gethostname()} {number}'.encode()):08x}"
+
+
+_MACHINE = _machine()
 _TEMPORARY = re.compile(rf"\.(?P<name>.+)\.jaxnuc(?P<process>\d+)-{_MACHINE}(?P<old>\.old)?")
 
 
@@ -45,7 +54,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
       ('whole', 1)
     """
     path = Path(path)
-    temporary = path.with_name(_temporary(path.name))
+    temporary = path.with_name(temporary_name(path.name, os.getpid()))
     try:
         yield temporary
         if temporary.is_dir() and path.is_dir():  # a folder takes no other's place
@@ -71,7 +80,7 @@ def temporary_folder() -> Iterator[Path]:
     """
     folder = Path(tempfile.gettempdir())
     remove_leftovers(folder)
-    path = folder / _temporary(secrets.token_hex(4))
+    path = folder / temporary_name(secrets.token_hex(4), os.getpid())
     path.mkdir(mode=0o700)
     try:
         yield path
@@ -98,8 +107,9 @@ def remove_leftovers(folder: Path) -> None:
         logger.info("%s: removed what a killed process left: %s", folder, ", ".join(removed))
 
 
-def _temporary(name: str) -> str:
-    return f".{name}.jaxnuc{os.getpid()}-{_MACHINE}"
+def temporary_name(name: str, process: int | None) -> str:
+    """A name in place of `name`, by which `remove_leftovers` knows whose file it is."""
+    return f".{name}.jaxnuc{process}-{_MACHINE}"
 
 
 def _runs(process: int) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TextIO
 
 from jaxnuc.io.atomic import remove_leftovers
+from jaxnuc.io.shared_memory import remove_orphans
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +20,9 @@ logger = logging.getLogger(__name__)
 def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
     """Keeps a folder, made where it is missing, for this process while the block runs.
 
-    What `replacing` left in the folder in a process that was killed is removed. The lock is one of
-    the system (flock), which ends with its process, on a file that says who holds it.
+    What processes that were killed left is removed: in the folder what `replacing` wrote, and the
+    shared memory of their workers. The lock is one of the system (flock), which ends with its
+    process, on a file that says who holds it.
 
     Args:
       folder: to write into.
@@ -39,6 +41,7 @@ def locked(folder: Path, name: str = ".lock") -> Iterator[None]:
         file.write(f"process {os.getpid()} on {socket.gethostname()}, there since {since}")
         file.flush()
         remove_leftovers(folder)
+        remove_orphans()
         try:
             yield
         finally:

@@ -51,7 +51,7 @@ def ordered_map(
 
     Raises:
       ValueError: `workers` is negative.
-      RuntimeError: a worker process died, as when the memory is used up.
+      ChildProcessError: a worker process died, as when the memory is used up.
       Exception: whatever the function or the tasks raise; the rest is not begun.
     """
     if workers < 0:
@@ -74,7 +74,7 @@ def ordered_map(
         while waiting:
             yield waiting.popleft()[0].result()
     except BrokenProcessPool as error:
-        raise RuntimeError(
+        raise ChildProcessError(
             f"one of {workers} worker processes died, perhaps for want of memory; try fewer "
             "workers, or 0 to see its error here"
         ) from error

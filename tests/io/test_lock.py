@@ -2,17 +2,19 @@
 
 import logging
 import os
-import socket
+import signal
 import subprocess
 import sys
-import zlib
+from multiprocessing import shared_memory
 
 import pytest
 
-from jaxnuc.io.atomic import remove_leftovers, replacing, temporary_folder
+from jaxnuc.io.atomic import remove_leftovers, replacing, temporary_folder, temporary_name
 from jaxnuc.io.lock import locked
+from jaxnuc.io.shared_memory import FOLDER, remove_orphans
 
-HERE, ELSEWHERE = (f"{zlib.crc32(host.encode()):08x}" for host in (socket.gethostname(), "node 7"))
+HERE = temporary_name("a", 1).rpartition("-")[2]  # this machine
+ELSEWHERE = "0123abcd"
 HOLD = """
 import sys
 from pathlib import Path
@@ -24,6 +26,23 @@ with locked(folder), replacing(folder / "a.txt") as temporary:
     temporary.write_text("half of it")
     print("held", flush=True)
     sys.stdin.read()
+"""
+SHARE = """
+import multiprocessing
+import time
+from multiprocessing import shared_memory
+
+from jaxnuc.io.shared_memory import name_after_parent
+
+def work():
+    name_after_parent()
+    print(shared_memory.SharedMemory(create=True, size=9).name, flush=True)
+    time.sleep(60)
+
+if __name__ == "__main__":
+    worker = multiprocessing.get_context("spawn").Process(target=work, daemon=True)
+    worker.start()
+    worker.join()
 """
 
 
@@ -77,3 +96,30 @@ def test_what_is_left_behind(tmp_path, monkeypatch):
     with replacing(tmp_path / "a.txt") as temporary:
         temporary.write_text("new")
     assert {path.name for path in tmp_path.iterdir()} == kept | {"e"}
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="shared memory has no folder on this system")
+def test_shared_memory_of_processes_that_were_all_killed(tmp_path):
+    (tmp_path / "share.py").write_text(SHARE)
+    owners, names = [], []
+    for _ in range(2):
+        owner = subprocess.Popen(
+            [sys.executable, tmp_path / "share.py"], stdout=subprocess.PIPE, start_new_session=True
+        )
+        names.append(owner.stdout.readline().decode().strip())
+        owners.append(owner)
+    other = shared_memory.SharedMemory(create=True, size=9)  # of a program that is not ours
+    assert all((FOLDER / name).exists() for name in names)
+    killed, living = owners
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    assert (FOLDER / names[0]).exists()
+    with locked(tmp_path / "run"):
+        assert [(FOLDER / name).exists() for name in (*names, other.name)] == [False, True, True]
+    other.close()
+    other.unlink()
+    os.killpg(living.pid, signal.SIGKILL)
+    living.communicate()
+    remove_orphans()
+    assert not (FOLDER / names[1]).exists()

@@ -65,7 +65,7 @@ def test_errors_come_through_as_they_are(workers):
 
 
 def test_a_worker_that_dies_is_told_of():
-    with pytest.raises(RuntimeError, match="one of 1 worker processes died"):
+    with pytest.raises(ChildProcessError, match="one of 1 worker processes died"):
         list(ordered_map(die, [(1,)], 1))
 
 
