@@ -1,9 +1,8 @@
-"""Pretrained weights: public PyTorch checkpoints become variables of our networks, and back.
+"""Pretrained weights: checkpoints of PyTorch and Keras become variables of our networks, and back.
 
-PyTorch is not needed. A layout is a table of names; nothing else of a network is known here.
-Kernels are (H, W, in, out) here and (out, in, H, W) there, those of convolutions in groups too; the
-weight, bias, running mean and running variance of a normalization are our scale, bias, mean and
-var.
+Neither is needed. A layout is a table of names; nothing else of a network is known here. Kernels
+are (H, W, in, out) here and in Keras, and (out, in, H, W) in PyTorch, those of convolutions in
+groups too.
 """
 
 import os
@@ -16,7 +15,8 @@ import numpy as np
 from safetensors.numpy import load_file
 
 from jaxnuc.io.npy import decode_npz, npz_names
-from jaxnuc.pretrained.layouts import LAYOUTS, Layout, shape_of_theirs
+from jaxnuc.pretrained.keras_files import read_keras
+from jaxnuc.pretrained.layouts import LAYOUTS, Layout
 from jaxnuc.pretrained.torch_files import read_torch
 from jaxnuc.registry import expression, unknown
 
@@ -25,6 +25,7 @@ __all__ = ["LAYOUTS", "Match", "export", "load", "match", "read", "transfer"]
 COLLECTIONS = ("params", "batch_stats")
 PREFIX = "module."  # of networks that were trained on several devices
 TORCH = (".pth", ".pt", ".tar", ".bin")
+KERAS = (".h5", ".hdf5", ".keras")
 # Where training code puts the weights among other things that it saves.
 WITHIN = ("desc", "state_dict", "model_state_dict", "model")
 
@@ -49,9 +50,10 @@ def read(source: Source) -> dict[str, np.ndarray]:
     """Reads a checkpoint.
 
     Args:
-      source: a file of PyTorch (`.pth`, `.pt`, `.tar`, `.bin`), a `.safetensors` or `.npz` file, or
-        a mapping from names to arrays. They may be under the key `desc`, `state_dict`,
-        `model_state_dict` or `model` of another mapping; `desc` is HoVer-Net's.
+      source: a file of PyTorch (`.pth`, `.pt`, `.tar`, `.bin`) or Keras (`.h5`, `.hdf5`, `.keras`),
+        a `.safetensors` or `.npz` file, or a mapping from names to arrays. They may be under the
+        key `desc`, `state_dict`, `model_state_dict` or `model` of another mapping; `desc` is
+        HoVer-Net's.
 
     Returns:
       Arrays by name, without the prefix `module.` that `torch.nn.DataParallel` gives.
@@ -138,9 +140,9 @@ def match(
     """Tells what `load` would fill from what; arguments and errors are those of `load`."""
     theirs = {name: array.shape for name, array in read(source).items()}
     layout = _detect(theirs) if layout == "auto" else layout
-    chosen = _layout(layout)
     network = type(model).__module__.rpartition(".")[2]
     ours = {path: tuple(array.shape) for path, array in _flat(variables).items()}
+    chosen = _layout(layout).fitted(ours)
     asked, dropped = _asked(keep, ours, network), _dropped(drop, theirs)
     usable = {name: shape for name, shape in theirs.items() if name not in dropped}
 
@@ -151,10 +153,11 @@ def match(
     _refuse(f"layout {layout!r} has no name for", (p for p, n in filled.items() if not n), hint)
     missing = (f"{name} for {path}" for path, name in filled.items() if name not in usable)
     _refuse("the weights lack", missing, hint)
+    shapes = {path: chosen.shape(path, ours[path]) for path in filled}
     unlike = (
-        f"{name} is {usable[name]}, and {path} {ours[path]} would be {shape_of_theirs(ours[path])}"
+        f"{name} is {usable[name]}, and {path} {ours[path]} would be {shapes[path]}"
         for path, name in filled.items()
-        if usable[name] != shape_of_theirs(ours[path])
+        if usable[name] != shapes[path]
     )
     _refuse("shapes differ:", unlike, hint)
     spare = usable.keys() - filled.values() - {chosen.name(path) for path in asked}
@@ -225,8 +228,9 @@ def export(variables: Mapping[str, Any], layout: str) -> dict[str, np.ndarray]:
     Raises:
       ValueError: unknown layout, or arrays for which it has no name.
     """
-    chosen = _layout(layout)
-    ours = {path: array for path, array in _flat(variables).items() if _covers(chosen, path)}
+    every = _flat(variables)
+    chosen = _layout(layout).fitted(every)
+    ours = {path: array for path, array in every.items() if _covers(chosen, path)}
     unnamed = (path for path in ours if not chosen.name(path))
     _refuse(f"layout {layout!r} has no name for", unnamed, chosen.advice)
     return {
@@ -251,13 +255,15 @@ def _dropped(drop: str, theirs: Collection[str]) -> set[str]:
 
 
 def _read_file(path: Path) -> Any:
-    known = (*TORCH, ".safetensors", ".npz")
+    known = (*TORCH, *KERAS, ".safetensors", ".npz")
     if path.suffix not in known:
         raise ValueError(f"{path}: weights are read from files {', '.join(known)}")
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file")
     if path.suffix in TORCH:
         return read_torch(path)
+    if path.suffix in KERAS:
+        return read_keras(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

@@ -15,22 +15,68 @@ were trained on images in [0, 1], then normalized by the mean and the deviation 
 U2-Net's names, of `u2net.pth` and `u2netp.pth`, are those of the modules in `model/u2net.py` of
 github.com/xuebinqin/U-2-Net (Apache-2.0). Its sigmoids are of the same convolutions as our logits.
 It was trained on images divided by their maximum, then normalized likewise.
+
+StarDist's names are those of the layers in `stardist/models/model2d.py` of
+github.com/stardist/stardist and `csbdeep/internals/blocks.py` of github.com/CSBDeep/CSBDeep (both
+BSD-3). The flexible U-Net's layers have no names, and are known by their order.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-# the last part of our path and of their name
-LEAVES = {
-    "kernel": "weight",
-    "scale": "weight",
-    "bias": "bias",
-    "mean": "running_mean",
-    "var": "running_var",
-}
+# Of a table of names: a regular expression of the whole path of a module of ours, its parts joined
+# by "/", and the name of theirs, with `\1` and so on for the groups.
+Rules = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Framework:
+    """How a framework names and orders arrays.
+
+    Attributes:
+      leaves: the last part of its names by that of our paths.
+      norm_bias: the last part of the bias of a normalization.
+      joint: what stands before the last part.
+      kernel: the order in which it has the axes of our (H, W, in, out).
+      transposed: the same of a transposed convolution.
+    """
+
+    leaves: Mapping[str, str]
+    norm_bias: str
+    joint: str
+    kernel: tuple[int, int, int, int]
+    transposed: tuple[int, int, int, int]
+
+
+TORCH = Framework(
+    leaves={
+        "kernel": "weight",
+        "scale": "weight",
+        "bias": "bias",
+        "mean": "running_mean",
+        "var": "running_var",
+    },
+    norm_bias="bias",
+    joint=".",
+    kernel=(3, 2, 0, 1),
+    transposed=(2, 3, 0, 1),
+)
+KERAS = Framework(
+    leaves={
+        "kernel": "kernel",
+        "bias": "bias",
+        "scale": "gamma",
+        "mean": "moving_mean",
+        "var": "moving_variance",
+    },
+    norm_bias="beta",
+    joint="/",
+    kernel=(0, 1, 2, 3),
+    transposed=(0, 1, 3, 2),
+)
 IGNORED = r".*\.num_batches_tracked"
 
 
@@ -40,49 +86,63 @@ class Layout:
 
     Attributes:
       sign: a name by which a file of this layout is known.
-      rules: the table of names: a regular expression of the whole path of a module of ours, its
-        parts joined by "/", and the name of theirs, with `\\1` and so on for the groups.
+      rules: the table of names, or what makes it from the paths of a network's arrays.
       advice: what to look at where a network and a file do not fit.
+      framework: whose names and axes these are.
       covers: regular expression of the paths of our arrays that a file of this layout holds.
       ignored: regular expression of their names that mean nothing to us.
+      transposed: regular expression of the paths of kernels of transposed convolutions.
       reorder: by the path of a kernel, what permutes its channels to their order and back.
     """
 
     sign: str
-    rules: tuple[tuple[str, str], ...]
+    rules: Rules | Callable[[Collection[str]], Rules]
     advice: str
+    framework: Framework = TORCH
     covers: str = ".*"
     ignored: str = IGNORED
+    transposed: str = ""
     reorder: Mapping[str, Callable[[np.ndarray], np.ndarray]] = field(default_factory=dict)
 
+    def fitted(self, paths: Collection[str]) -> "Layout":
+        """The layout of a network whose arrays have these paths."""
+        return replace(self, rules=self.rules(paths)) if callable(self.rules) else self
+
     def name(self, path: str) -> str:
-        """Their name for our array `path`, empty where they have none."""
+        """Their name for our array `path`, empty where they have none; of a fitted layout."""
         module, _, leaf = path.rpartition("/")
+        assert not callable(self.rules)
         for ours, theirs in self.rules:
             match = re.fullmatch(ours, module)
-            if match and leaf in LEAVES:
-                return f"{match.expand(theirs)}.{LEAVES[leaf]}"
+            if match and leaf in self.framework.leaves:
+                norm = re.search("norm|bn", module.rpartition("/")[2], re.IGNORECASE)
+                own = self.framework.leaves[leaf]
+                own = self.framework.norm_bias if norm and leaf == "bias" else own
+                return f"{match.expand(theirs)}{self.framework.joint}{own}"
         return ""
 
+    def shape(self, path: str, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape that our array `path` has there."""
+        return tuple(shape[axis] for axis in self._axes(path)) if len(shape) == 4 else tuple(shape)
+
     def to_theirs(self, path: str, array: np.ndarray) -> np.ndarray:
-        """Our array `path` as torch has it; convolutions in groups need nothing else."""
+        """Our array `path` as they have it; convolutions in groups need nothing else."""
         if array.ndim == 4:
-            array = self._reordered(path, array).transpose(3, 2, 0, 1)
+            array = self._reordered(path, array).transpose(self._axes(path))
         return np.ascontiguousarray(array)
 
     def to_ours(self, path: str, array: np.ndarray) -> np.ndarray:
         """The inverse of `to_theirs`."""
         if array.ndim == 4:
-            array = self._reordered(path, array.transpose(2, 3, 1, 0))
+            array = self._reordered(path, array.transpose(np.argsort(self._axes(path))))
         return np.ascontiguousarray(array)
+
+    def _axes(self, path: str) -> tuple[int, ...]:
+        transposed = re.fullmatch(self.transposed, path)
+        return self.framework.transposed if transposed else self.framework.kernel
 
     def _reordered(self, path: str, kernel: np.ndarray) -> np.ndarray:
         return self.reorder[path](kernel) if path in self.reorder else kernel
-
-
-def shape_of_theirs(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape that an array of ours has in torch: (H, W, in, out) becomes (out, in, H, W)."""
-    return (shape[3], shape[2], *shape[:2]) if len(shape) == 4 else tuple(shape)
 
 
 HOVERNET_ENCODER = (
@@ -194,10 +254,60 @@ U2NET = Layout(
     reorder={"mask_fusion/kernel": _other_way_round},
 )
 
+STARDIST = Layout(
+    sign="middle_0/kernel",
+    rules=(
+        # These have no names, and are known by their order.
+        *((f"grid{i}_conv{j}", f"conv2d_{2 * i + j - 1}") for i in (0, 1) for j in (1, 2)),
+        (r"down(\d+)_conv1", r"down_level_\1_no_0"),
+        (r"down(\d+)_conv2", r"down_level_\1_no_1"),
+        ("middle_conv1", "middle_0"),
+        ("middle_conv2", "middle_2"),
+        (r"up(\d+)_conv1", r"up_level_\1_no_0"),
+        (r"up(\d+)_conv2", r"up_level_\1_no_2"),
+        ("features", "features"),
+        ("class_features", "features_class"),
+        ("(prob|dist)_head", r"\1"),
+        ("class_head", "prob_class"),
+    ),
+    advice=(
+        "the maps are outputs={'prob': 1, 'dist': RAYS}, with classes 'class' as well, the "
+        "background among its channels; grid, depth and widths are in its config.json"
+    ),
+    framework=KERAS,
+)
+
+
+def _flexible_unet_rules(paths: Collection[str]) -> Iterator[tuple[str, str]]:
+    """By order: down to the deepest level, up again, and the head."""
+    levels = len({path.partition("/")[0] for path in paths if path.startswith("down")})
+    blocks = [f"down{k}" for k in range(levels)] + [f"up{k}" for k in reversed(range(levels - 1))]
+    for number, block in enumerate(blocks):
+        for k in (0, 1):
+            yield f"{block}/Conv_{k}", f"conv2d_{2 * number + k}"
+            yield f"{block}/BatchNorm_{k}", f"batch_normalization_{2 * number + k}"
+    for level in range(levels - 1):
+        yield f"double{level}", f"conv2d_transpose_{levels - 2 - level}"
+    yield "mask_head", f"conv2d_{2 * len(blocks)}"
+
+
+FLEXIBLE_UNET = Layout(
+    sign="conv2d_transpose_0/kernel",
+    rules=lambda paths: tuple(_flexible_unet_rules(paths)),
+    advice=(
+        "its only map is outputs={'mask': CLASSES}; layers, base_filters, kernel and dilation are "
+        "those of the training, and variant is 'neoplastic' or 'base'"
+    ),
+    framework=KERAS,
+    transposed=r"double\d+/kernel",
+)
+
 # "auto" takes the first whose sign is among the names.
 LAYOUTS: dict[str, Layout] = {
+    "flexible_unet": FLEXIBLE_UNET,
     "hovernet": HOVERNET,
     "hovernet_encoder": HOVERNET_ONLY_ENCODER,
     "resnet": RESNET,
+    "stardist": STARDIST,
     "u2net": U2NET,
 }

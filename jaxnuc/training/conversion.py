@@ -12,7 +12,8 @@ from ml_collections import ConfigDict
 from jaxnuc import build, labels, pretrained
 from jaxnuc import config as configs
 from jaxnuc.config.pages import load
-from jaxnuc.labels import LabelSet
+from jaxnuc.labels import LabelSet, LabelTree
+from jaxnuc.pretrained.stardist import StarDistModel, read_stardist
 from jaxnuc.run.checkpoints import FOLDER, Checkpoints
 from jaxnuc.training import state
 
@@ -26,6 +27,7 @@ HOVERNET = {
     ("fast", 5): "monusac",
 }
 HOVERNET_MPP = 0.25
+STARDIST = "stardist_dsb2018"  # a page with StarDist's normalization
 
 
 def convert(
@@ -37,10 +39,10 @@ def convert(
     """Writes a checkpoint of the network of a page with published weights.
 
     Args:
-      source: see `jaxnuc.pretrained.read`.
+      source: see `jaxnuc.pretrained.read`; or the folder of a StarDist model.
       output: the workdir to make.
-      page: configuration of the network that the weights fill; empty for HoVer-Net's, which are
-        recognized.
+      page: configuration of the network that the weights fill; empty for HoVer-Net's and
+        StarDist's, which are recognized.
       overrides: values as text by key, in place of those of the page; `weights.layout`, `keep` and
         `drop` are arguments of `jaxnuc.pretrained.load`.
 
@@ -53,15 +55,19 @@ def convert(
     """
     if (output / FOLDER).exists():
         raise ValueError(f"{output} holds a run; give another --output")
+    label_sets: tuple[LabelSet, ...] | None = None
+    known: dict[str, str] = {}
+    if not isinstance(source, Mapping) and Path(source).is_dir():
+        saved = read_stardist(Path(source))
+        source, page, known, label_sets = saved.weights, page or STARDIST, *_settings(saved)
+        logger.info("a model of StarDist; the configuration is %s", page)
     arrays = pretrained.read(source)
-    given = dict(overrides or {})
     if not page:
-        page = _page_of(arrays)
+        page, known = _page_of(arrays), {"data.mpp": str(HOVERNET_MPP)}
         logger.info("weights of HoVer-Net; the configuration is %s", page)
-        given = {"data.mpp": str(HOVERNET_MPP)} | given
-    config = load(page, {"compute_dtype": "float32", **given})
+    config = load(page, {"compute_dtype": "float32", **known, **(overrides or {})})
     config.ema_decay = 0.0  # the weights are what is evaluated
-    label_sets = _label_sets(config)
+    label_sets = _label_sets(config) if label_sets is None else label_sets
     representation = build.make_representation(config, label_sets)
     model = build.make_model(config, representation)
     section = config.weights
@@ -83,8 +89,9 @@ def _page_of(arrays: Mapping[str, np.ndarray]) -> str:
     if sign not in arrays:
         names = ", ".join([*arrays][:3])
         raise ValueError(
-            f"weights of no network that is recognized ({names}, ...); name the network they fill, "
-            "such as --config=quickstart --config.model=u2net --config.representation=binary"
+            f"weights of no network that is recognized ({names}, ...); give the folder of a "
+            "StarDist model, or name the network they fill, such as --config=quickstart "
+            "--config.model=u2net --config.representation=binary"
         )
     mode = "original" if arrays[sign].shape[-1] == 5 else "fast"
     types = arrays.get("decoder.tp.u0.conv.weight")
@@ -96,6 +103,21 @@ def _page_of(arrays: Mapping[str, np.ndarray]) -> str:
             f"known by these are {known}; name a page, such as --config=hovernet_consep:source=NAME"
         )
     return f"hovernet_consep:source={HOVERNET[mode, channels]}"
+
+
+def _settings(saved: StarDistModel) -> tuple[dict[str, str], tuple[LabelSet, ...]]:
+    """Values of the page as text by key, and the classes, which have no names there."""
+    sections = {"model": saved.network, "representation": saved.representation}
+    values = {
+        key: f"stardist({', '.join(f'{name}={value!r}' for name, value in section.items())})"
+        for key, section in sections.items()
+    }
+    values["evaluation.optimize_thresholds"] = "False"  # they are known
+    if not saved.classes:
+        return values, ()
+    names = [f"class {number}" for number in range(1, saved.classes + 1)]
+    tree = LabelTree.of({name: {} for name in names})
+    return values | {"classes": "groups"}, (LabelSet.of(tree, {name: [name] for name in names}),)
 
 
 def _label_sets(config: ConfigDict) -> tuple[LabelSet, ...]:

@@ -244,8 +244,8 @@ def test_files(hover, tmp_path, suffix):
 def test_files_that_are_none(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"a\.npz: no such file"):
         pretrained.read(tmp_path / "a.npz")
-    with pytest.raises(ValueError, match=r"net\.h5: weights are read from files \.pth, .* \.npz"):
-        pretrained.read(tmp_path / "net.h5")
+    with pytest.raises(ValueError, match=r"net\.txt: weights are read from files \.pth, .* \.npz"):
+        pretrained.read(tmp_path / "net.txt")
 
 
 def test_as_published(hover):
