@@ -15,7 +15,6 @@ from pathlib import Path
 logger = logging.getLogger(__name__)
 
 
-
 def _machine() -> str:
     """Where the numbers of processes mean the same: on one machine, and in one container of it."""
     # Machines that share a folder, as shards on a cluster do, do not know each other's processes.
