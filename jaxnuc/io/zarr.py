@@ -1,7 +1,7 @@
 """Zarr arrays and OME-Zarr images, of which only the chunks touched are read."""
 
+import asyncio
 import functools
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io.large_image import Box, Contents, LargeImage
-from jaxnuc.io.limits import check_bytes
+from jaxnuc.io.limits import MOST_BYTES, check_bytes
 from jaxnuc.io.pixel_size import in_microns
 from jaxnuc.io.planes import ALL, Chosen, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
+from jaxnuc.io.zarr_chunks import Chunks
 
 _MARKS = ("zarr.json", ".zgroup", ".zarray")
+_METADATA = (*_MARKS, ".zattrs", ".zmetadata")
 
 
 def is_zarr(path: Path) -> bool:
@@ -71,7 +73,7 @@ class ZarrImage(LargeImage):
                 chosen = planes.choose(lengths, channels, str(path), rgb)
             for array in arrays:
                 _check(dict(zip(axes, array.shape, strict=True)), chosen, array.dtype)
-                _check_chunk(array)
+                _check_chunks(array)
         except Unchosen:
             raise
         except Exception as error:  # bad metadata is of any type
@@ -130,7 +132,7 @@ def read_zarr_labels(path: Path) -> np.ndarray:
             group, image, _ = _multiscales(inside[names[0]] if names else inside, None, str(path))
             node = group[image["datasets"][0]["path"]]
         check_bytes(node.shape, np.dtype(node.dtype), "it")
-        _check_chunk(node)
+        _check_chunks(node)
         labels = np.asarray(node[...])
         labels = labels.reshape([n for n in labels.shape[:-2] if n != 1] + [*labels.shape[-2:]])
         if labels.ndim != 2 or labels.dtype.kind not in "biu":
@@ -159,32 +161,59 @@ def _check(sides: Mapping[str, int], chosen: Chosen, dtype: Any) -> None:
     check_type((sides["y"], sides["x"], len(chosen.channels)), np.dtype(dtype), "it")
 
 
-def _check_chunk(array: Any) -> None:
-    """Refuses chunks that are too large, in memory or, being damaged, in the store."""
-    dtype = np.dtype(array.dtype)
-    check_bytes(array.shards or array.chunks, dtype, "a chunk")
-    size = math.prod(array.shards or array.chunks) * dtype.itemsize
-    store = array.store_path.store
-    store.most = max(store.most or 0, size + size // 8 + 2**16)  # with the table of a shard
-
-
 def _store(path: Path) -> Any:
-    """The files of a folder, of which a chunk that has more bytes than its array is not read.
+    """The files of a folder, of which no chunk is read that becomes more than its array says.
 
-    No compression makes data much longer, and a chunk that is longer may unpack to any size.
+    Of which array a file is, `_check_chunks` tells it.
     """
+    from zarr.abc.store import RangeByteRequest
     from zarr.storage import LocalStore, WrapperStore
 
     class Store(WrapperStore[LocalStore]):
-        most: int | None = None  # bytes, known with the arrays
+        chunks: dict[str, Chunks]  # by the path of their array
 
-        async def get(self, key: str, *arguments: Any, **options: Any) -> Any:
-            size = (path / key).stat().st_size if (path / key).is_file() else 0
-            if self.most is not None and size > self.most:
-                raise ValueError(f"{key}: {size} bytes for a chunk of at most {self.most}")
-            return await super().get(key, *arguments, **options)
+        async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
+            chunks, part = self._chunks_of(key), None
+            stored = (path / key).stat().st_size if (path / key).is_file() else 0
+            most = MOST_BYTES if chunks is None else chunks.most_stored
+            if stored > most:
+                raise ValueError(f"{key}: {stored} bytes, more than the {most} that are read")
+            value = await super().get(key, prototype, byte_range)
+            if value is None or chunks is None:
+                return value
+            if chunks.shard is not None:
+                index = RangeByteRequest(0, chunks.shard.size) if chunks.shard.first else None
+                if byte_range is None:
+                    part = "shard"
+                elif byte_range == index:
+                    part = "index"
+                elif not isinstance(byte_range, RangeByteRequest):
+                    return value  # the index at the end
+            try:
+                await asyncio.to_thread(chunks.check, value.to_bytes(), part)
+            except ValueError as error:
+                raise ValueError(f"{key}: {error}") from error
+            return value
 
-    return Store(LocalStore(path, read_only=True))
+        def _chunks_of(self, key: str) -> Chunks | None:
+            """How the array has its chunks to which a file belongs; None: it is no chunk."""
+            folder, _, name = key.rpartition("/")
+            while folder not in self.chunks and folder:
+                folder = folder.rpartition("/")[0]
+            return None if name in _METADATA else self.chunks.get(folder)
+
+    store = Store(LocalStore(path, read_only=True))
+    store.chunks = {}
+    return store
+
+
+def _check_chunks(array: Any) -> None:
+    """Refuses chunks that are too large, now, or when they are read.
+
+    Raises:
+      ValueError: by its metadata a chunk is too large, or is packed so that nobody knows.
+    """
+    array.store_path.store.chunks[array.path] = Chunks.of(array)
 
 
 def _multiscales(
