@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Literal
 
 from jaxnuc.io.array_image import open_npy, open_whole
-from jaxnuc.io.czi import CziImage
 from jaxnuc.io.large_image import LargeImage
 from jaxnuc.io.limits import MOST_PIXELS
-from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES, MicroscopyImage
+from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
 from jaxnuc.io.planes import ALL, Planes
+from jaxnuc.io.separate_image import SeparateImage
 from jaxnuc.io.slides import SlideImage, dicom_slide, is_dicom, slide_vendor
 from jaxnuc.io.tiff import TiffImage
 from jaxnuc.io.zarr import ZarrImage, is_zarr
@@ -123,9 +123,9 @@ def _open_file(
     if start.startswith(_TIFF):
         return TiffImage(path, series, planes, most_pixels)
     if start == _CZI:
-        return CziImage(path, series, planes)
+        return SeparateImage("czi", path, series, planes, most_pixels)
     if start and suffix in MICROSCOPY_SUFFIXES:
-        return MicroscopyImage(path, series, planes, most_pixels)
+        return SeparateImage("bioio", path, series, planes, most_pixels)
     if start.startswith(_NPY) and not series:
         return open_npy(path, planes)
     _check_single(path, series, planes)

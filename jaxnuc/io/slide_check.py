@@ -4,22 +4,22 @@ On a damaged slide OpenSlide may ask for more memory than there is, at which GLi
 So it is another one that ends, which costs that slide and not the run.
 """
 
-import atexit
 import functools
-import json
 import os
-import subprocess
-import sys
-import threading
 from pathlib import Path
+
+from jaxnuc.io.child_process import ChildEnded, ChildProcess
 
 # Not part of the package, whose import would take longer than the checks. A pixel in every ninth of
 # every level: what the header says wrongly of its tiles, it says of all.
 _SCRIPT = """
 import json
+import signal
 import sys
 
 import openslide
+
+signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that asks
 
 try:
     import resource
@@ -37,7 +37,7 @@ for line in sys.stdin:
                         slide.read_region(corner, level, (1, 1))
     except Exception:  # who reads the slide gets it again
         pass
-    print(flush=True)
+    print('{"read": true}', flush=True)
 """
 
 
@@ -62,39 +62,11 @@ def _status(path: str, changed: int, size: int) -> int:
 
     A worker process that was forked has a checker of its own.
     """
-    return _checker(os.getpid()).read(path)
+    try:
+        _checker(os.getpid()).ask(path)
+    except ChildEnded as ended:
+        return ended.status
+    return 0
 
 
-class _Checker:
-    """A process that reads slides, started anew where one has ended it."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._process: subprocess.Popen[str] | None = None
-        atexit.register(self._end)
-
-    def read(self, path: str) -> int:
-        with self._lock:
-            if self._process is None:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-P", "-c", _SCRIPT],
-                    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=subprocess.DEVNULL,
-                    text=True,
-                )
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            self._process.stdin.write(json.dumps(path) + "\n")
-            self._process.stdin.flush()
-            return 0 if self._process.stdout.readline() else self._end()
-
-    def _end(self) -> int:
-        process, self._process = self._process, None
-        if process is not None:
-            process.communicate()
-        return process.returncode if process is not None else 0
-
-
-_checker = functools.cache(lambda pid: _Checker())
+_checker = functools.cache(lambda pid: ChildProcess(_SCRIPT))

@@ -4,11 +4,15 @@ CZI is written by Zeiss's library; ND2, LIF and DV by hand, after descriptions o
 """
 
 import struct
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from jaxnuc.io import Planes, list_images, open_image
+from jaxnuc.io import Planes, list_images, open_image, separate_image
+from jaxnuc.io.czi import CziImage
+from jaxnuc.io.microscopy import MicroscopyImage
 
 pytestmark = pytest.mark.slow  # to import bioio takes seconds
 
@@ -231,12 +235,64 @@ def test_large_planes_and_damaged_files_are_refused(tmp_path):
             open_image(tmp_path / name)
 
 
-@pytest.mark.parametrize(("name", "package"), [("a.czi", "pylibCZIrw"), ("a.nd2", "bioio")])
-def test_a_missing_package_is_named(tmp_path, monkeypatch, name, package):
-    (tmp_path / name).write_bytes(b"ZISRAWFILE" + bytes(50))
-    monkeypatch.setitem(__import__("sys").modules, package, None)
-    message = rf"{name}: reading it needs {package}: pip install jaxnuc\[microscopy\]"
-    if name == "a.nd2":
-        (tmp_path / name).write_bytes(b"\xda\xce\xbe\n" + bytes(50))
+@pytest.mark.parametrize(
+    ("reader", "package"), [(CziImage, "pylibCZIrw"), (MicroscopyImage, "bioio")]
+)
+def test_a_missing_package_is_named(monkeypatch, reader, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    message = rf"a\.b: reading it needs {package}: pip install jaxnuc\[microscopy\]"
     with pytest.raises(ImportError, match=message):
-        open_image(tmp_path / name)
+        reader(Path("a.b"))
+
+
+# In place of Zeiss's library: 9 x 9 gray pixels, and the end of the process at what is damaged.
+ABORTING = """
+import os
+from types import SimpleNamespace
+
+import numpy as np
+
+class CziReader:
+    total_bounding_box = {"C": (0, 1), "Z": (0, 1), "T": (0, 1)}
+    total_bounding_rectangle_no_pyramid = SimpleNamespace(x=0, y=0, w=2000, h=9)
+    scenes_bounding_rectangle_no_pyramid = {}
+    raw_metadata = "<a/>"
+    pixel_types = {0: "Gray8"}
+
+    def __init__(self, path):
+        print("what a library prints")
+        with open(path, "rb") as file:
+            self.damage = file.read()[10:]
+        if self.damage == b"header":
+            os.abort()
+
+    def read(self, roi, **others):
+        left, top, width, height = roi
+        if self.damage == b"pixels" and left > 0:
+            os.abort()
+        return np.full((height, width, 1), left // 1024 + 5, np.uint8)
+
+    def close(self):
+        pass
+"""
+
+
+def test_a_library_that_ends_the_process(tmp_path, monkeypatch):
+    package = tmp_path / "packages" / "pylibCZIrw"
+    package.mkdir(parents=True)
+    (package / "czi.py").write_text(ABORTING)
+    (package / "__init__.py").touch()
+    monkeypatch.syspath_prepend(package.parent)
+    separate_image._child.cache_clear()
+    for damage in ("", "header", "pixels"):
+        (tmp_path / f"{damage}.czi").write_bytes(b"ZISRAWFILE" + damage.encode())
+    ended = r"czi: damaged; the library .* ended its process \(status -6\)"
+    with open_image(tmp_path / ".czi") as whole, open_image(tmp_path / "pixels.czi") as half:
+        assert (half.read(0, 0, 9, 1000) == 5).all()
+        with pytest.raises(ValueError, match=f"/header.{ended}"):
+            open_image(tmp_path / "header.czi")
+        assert (half.read(0, 0, 9, 1000) == 5).all()
+        with pytest.raises(ValueError, match=f"/pixels.{ended}"):
+            half.read(0, 1000, 9, 1000)
+        assert (whole.read(0, 1024, 9, 900) == 6).all()
+    separate_image._child.cache_clear()
