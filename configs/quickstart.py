@@ -19,7 +19,8 @@ def get_config() -> ConfigDict:
     )
     config.data.source = ConfigDict({"name": "synthetic", "size": 128})
     config.data.normalize = "percentile"
-    config.data.transforms = ("flip_turn()",)
+    # The crop is for images of other sizes, with which the network may be trained further.
+    config.data.transforms = ("random_crop(128)", "flip_turn()")
     config.batch_size = 8
     config.duration = "700 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 3e-3})

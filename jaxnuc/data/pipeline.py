@@ -283,7 +283,7 @@ def _stack(examples: Sequence[dict[str, Any]]) -> Batch:
     sizes = {example["image"].shape[:2] for example in examples}
     if len(sizes) > 1:
         raise ValueError(
-            f"images of sizes {sorted(sizes)} in one batch; end the transforms with "
+            f"images of sizes {sorted(sizes)} in one batch; end data.transforms with "
             '"random_crop(SIZE)"'
         )
     return _stacked(examples)
