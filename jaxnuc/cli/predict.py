@@ -39,9 +39,11 @@ def add_arguments(parser: Parser) -> None:
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")
     parser.add_batches()
-    parser.value("--shard", "I/N", "do part I of N; a run without it joins the parts")
-    folders = "folders with shards that are not in --output"
-    parser.value("--merge", "A,B", folders, comma_separated, ())
+    shard = "do part I of N; a run without it joins them; also --merge"
+    parser.value("--shard", "I/N", shard)
+    # Named in the line above: all would not fit a screen.
+    parser.value("--merge", "A,B", argparse.SUPPRESS, comma_separated, ())
+    parser.value("--cluster", "ADDRESS", "Dask scheduler, whose workers do the rows of tiles")
     parser.add_workers("cores less one, at most 8")
 
 
@@ -58,6 +60,7 @@ def run(options: argparse.Namespace) -> int:
         overwrite=options.overwrite,
         shard=parse_shard(options.shard) if options.shard else None,
         merge=options.merge,
+        cluster=options.cluster,
     )
     predictor = load(
         options.workdir,

@@ -88,7 +88,8 @@ class ImageTask:
     def done_in_batches(self) -> bool:
         """Whether `predict_small_images` is meant for it, if it is small."""
         processes = self.options.processes
-        return processes.decoders > 0 and processes.shard is None and not self.options.tissue
+        elsewhere = processes.shard is not None or processes.cluster is not None
+        return processes.decoders > 0 and not elsewhere and not self.options.tissue
 
     @contextmanager
     def open(self) -> Iterator["OpenTask"]:

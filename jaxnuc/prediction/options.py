@@ -91,14 +91,21 @@ class ProcessOptions:
         a run without a shard joins them, in the same folder or by `merge`, and does what is
         missing.
       merge: folders in which other processes wrote their shards.
+      cluster: address of a Dask scheduler, whose workers do the rows of tiles; None: this process.
     """
 
     batch_size: int = 1
     workers: int | None = None
     shard: tuple[int, int] | None = None
     merge: tuple[str | os.PathLike[str], ...] = ()
+    cluster: str | None = None
 
     def __post_init__(self) -> None:
+        if self.cluster is not None and self.shard is not None:
+            raise ValueError(
+                f"cluster={self.cluster!r} with shard={self.shard}: the workers share all of the "
+                "work; leave the shard out"
+            )
         if self.workers is not None and self.workers < 0:
             raise ValueError(f"workers={self.workers} must be 0 (decode in this process) or more")
 

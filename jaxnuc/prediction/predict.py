@@ -3,11 +3,12 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from tqdm import tqdm
 
 from jaxnuc.io import FilledImage, LargeImage, image_name, list_images, thumbnail
@@ -17,7 +18,7 @@ from jaxnuc.outputs import suffixes
 from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.description import describe, model_settings
-from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, warn
+from jaxnuc.prediction.image_task import ImageTask, OpenTask, Outcome, attempt, warn
 from jaxnuc.prediction.options import DEFAULT, THUMBNAIL, TISSUE, PredictionOptions
 from jaxnuc.prediction.overview import check_overview, write_overview
 from jaxnuc.prediction.predictor import Predictor
@@ -107,7 +108,14 @@ def predict(
     hidden = len(tasks) < 2 or not options.progress
     shard = options.processes.shard
     with locked(output, ".lock" if shard is None else f".lock_{shard[0]}_of_{shard[1]}"):
-        found = tqdm(_outcomes(tasks, runner), "images", len(tasks), unit="image", disable=hidden)
+        failed_there = _on_cluster(tasks, runner) if options.processes.cluster and tasks else {}
+        found = tqdm(
+            _outcomes(tasks, runner, failed_there),
+            "images",
+            len(tasks),
+            unit="image",
+            disable=hidden,
+        )
         outcomes = [outcome for _, outcome in sorted(found, key=lambda each: each[0])]
         failed = [(str(o.path), o.reason) for o in outcomes if o.reason]
         if shard is None:
@@ -115,9 +123,26 @@ def predict(
     return Results(tuple(o.summary for o in outcomes if o.summary is not None), tuple(failed))
 
 
-def _outcomes(tasks: Sequence[ImageTask], runner: BatchRunner) -> Iterator[tuple[int, Outcome]]:
+def _on_cluster(tasks: Sequence[ImageTask], runner: BatchRunner) -> Mapping[int, Outcome]:
+    """Has the missing rows done; the outcomes of the images that failed."""
+    try:
+        from jaxnuc.prediction.cluster import predict_on_cluster
+    except ImportError as error:
+        raise ImportError(f"a cluster needs Dask ({error}): pip install jaxnuc[cluster]") from error
+
+    def find_tissue(opened: OpenTask) -> Callable[[Tile], bool] | None:
+        tissue = opened.task.options.tissue
+        return _tissue(opened.view, opened.tissue_file) if tissue else None
+
+    return predict_on_cluster(tasks, runner, find_tissue)
+
+
+def _outcomes(
+    tasks: Sequence[ImageTask], runner: BatchRunner, failed: Mapping[int, Outcome]
+) -> Iterator[tuple[int, Outcome]]:
     """The outcome of each task with its number: of many images, the small ones first."""
-    left: Sequence[int] = range(len(tasks))
+    yield from failed.items()
+    left: Sequence[int] = [number for number in range(len(tasks)) if number not in failed]
     if len(tasks) >= MANY and tasks[0].done_in_batches:
         left = yield from predict_small_images(tasks, runner)
     for number in left:
@@ -163,4 +188,15 @@ def _tissue(image: LargeImage, picture: Path) -> Callable[[Tile], bool]:
     mask = tissue_mask(small)
     picture.parent.mkdir(parents=True, exist_ok=True)
     save_png(picture, tissue_picture(small, mask))
-    return lambda tile: covered(mask, tile.box, scale)
+    return _Covered(mask, scale)
+
+
+@dataclass(frozen=True)
+class _Covered:
+    """Whether a tile has tissue; other processes can take it."""
+
+    mask: np.ndarray
+    scale: float
+
+    def __call__(self, tile: Tile) -> bool:
+        return covered(self.mask, tile.box, self.scale)
