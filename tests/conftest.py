@@ -10,6 +10,7 @@ import subprocess
 import sys
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import IO, Any
 
@@ -30,11 +31,10 @@ install_import_hook(CHECKED, "shape_checker.check")
 # A program of the tests runs once or twice: what the compiler does to make it fast would not pay,
 # and takes two thirds of the time. In one piece it compiles with less work than in one a core. JAX
 # reads this when it starts.
-os.environ.setdefault(
-    "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-    " --xla_cpu_parallel_codegen_split_count=1",
-)
+FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
+if metadata.version("jaxlib").startswith("0.10."):  # later ones end at a flag that is gone
+    FLAGS.append("--xla_cpu_use_fusion_emitters=false")
+os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 # Where in the sources an operation comes from takes a tenth of a trace to find out.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
 # Where there is a compilation cache, it keeps small programs too: nearly all of them are small.

@@ -2,7 +2,7 @@
 
 import asyncio
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -170,6 +170,7 @@ def _store(path: Path) -> Any:
     from zarr.storage import LocalStore, WrapperStore
 
     class Store(WrapperStore[LocalStore]):
+        _supports_sync_io = False  # Zarr 3.4 and later would read past `get`, as it does ...
         chunks: dict[str, Chunks]  # by the path of their array
 
         async def get(self, key: str, prototype: Any, byte_range: Any = None) -> Any:
@@ -194,6 +195,13 @@ def _store(path: Path) -> Any:
             except ValueError as error:
                 raise ValueError(f"{key}: {error}") from error
             return value
+
+        # ... parts of shards, those of one read together.
+        async def get_ranges(
+            self, key: str, byte_ranges: Sequence[Any], *, prototype: Any, **options: Any
+        ) -> AsyncIterator[list[tuple[int, Any]]]:
+            for number, byte_range in enumerate(byte_ranges):
+                yield [(number, await self.get(key, prototype, byte_range))]
 
         def _chunks_of(self, key: str) -> Chunks | None:
             """How the array has its chunks to which a file belongs; None: it is no chunk."""
