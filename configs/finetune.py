@@ -3,9 +3,10 @@
 Network, representation, classes, normalization, resolution, transforms and batch size are those of
 the run (or checkpoint) that `weights.file` names, unless others are given. What of its arrays fits
 is taken, and learns at the same rate as what starts fresh, which was measured to be better than a
-tenth of it (docs/results.md); with `hold=200` it is held for the first 200 steps. The length is 40
-epochs, but 300 steps at least, since a few images make an epoch of one step, and 3000 at most: a
-rule of thumb, not measured. See docs/annotations.md.
+tenth of it (docs/results.md); with `hold=200` it is held for the first 200 steps. The length is 10
+epochs, but 300 steps at least and 1000 at most: with 5 to 463 images, 1000 steps were no better
+than 300. The network of the run is evaluated first, and stays the best checkpoint where training
+on your images does not help. See docs/annotations.md.
 
     jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/first \
         --config.data.root=FOLDER
@@ -38,11 +39,11 @@ def get_config(text: str = "", weights: str = "") -> ConfigDict:
     config.data.transforms = run.data.transforms
     # --- of this training
     config.data.source = ConfigDict({"name": "folder", "fractions": (0.8, 0.2, 0.0)})
-    config.duration = "40 epochs, 300 to 3000 steps"
+    config.duration = "10 epochs, 300 to 1000 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 1e-3})
     if arg.hold:
         config.optimizer.taken_frozen_until = f"{arg.hold} steps"
     config.schedule = ConfigDict({"name": "cosine", "warmup": "20 steps"})
     config.clip_norm, config.ema_decay = 1.0, 0.99
-    config.evaluation.every = "100 steps"
+    config.evaluation.every, config.evaluation.at_start = "100 steps", True
     return config

@@ -88,6 +88,7 @@ def default() -> ConfigDict:
 
     config.evaluation = ConfigDict()
     config.evaluation.every = "100 steps"  # on the split "val"; the end is always evaluated
+    config.evaluation.at_start = False  # and before the first step, which may stay the best
     config.evaluation.monitor = "pq_image_mean"  # or loss, soft_iou: best, plateau, stop
     config.evaluation.metrics = ()  # jaxnuc.metrics.definitions; (): the standard ones, mPQ
     config.evaluation.protocols = ()  # jaxnuc.metrics.protocols, when a checkpoint is evaluated

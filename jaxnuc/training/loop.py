@@ -272,9 +272,14 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
         with Reporter(
             workdir, total, parts.length.per_epoch, step, parts.monitors, active=active
         ) as reporter:
-            batches = _batches(parts, progress)
+            batches, workers = _batches(parts, progress), config.evaluation.workers
             if restored is None and config.episodes:
                 reporter.event(0, _title(parts, progress))
+            if restored is None and config.evaluation.at_start:
+                current, merit = _evaluate(parts, current, progress, reporter, 0, workers)
+                best = merit if _is_last(parts, progress) else None
+                plain = progress.to_json(), configs.to_json(config)
+                checkpoints.save(current, *plain, best, parts.label_sets, areas.result())
             unchecked: dict[int, Any] = {}
             while not finished:
                 episode = parts.episodes[progress.episode]
@@ -304,14 +309,8 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
                 # --- evaluate
                 merit = None
                 if evaluates:
-                    figures = evaluate(parts, current, config.evaluation.workers)
-                    reporter.log(step, {f"validation/{k}": v for k, v in figures.items()})
+                    current, merit = _evaluate(parts, current, progress, reporter, step, workers)
                     reporter.curves()
-                    merit = parts.monitors[episode.monitor].merit(figures)
-                    progress.observe(figures, merit)
-                    if merit is not None:
-                        opt_state = parts.schedule.observe(current.opt_state, merit)
-                        current = current.replace(opt_state=devices.replicate(opt_state))
 
                 # --- the next episode
                 progress.data = batches.get_state()
@@ -351,7 +350,31 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
     return progress.figures
 
 
-def evaluate(parts: Parts, current: state.TrainState, workers: int) -> dict[str, float]:
+def _evaluate(
+    parts: Parts,
+    current: state.TrainState,
+    progress: Progress,
+    reporter: Reporter,
+    step: int,
+    workers: int,
+) -> tuple[state.TrainState, float | None]:
+    """Evaluates a state for the log, the patience and the schedule.
+
+    Returns:
+      The state, perhaps with another learning rate, and how good it is; None where the figure that
+      is monitored is not finite.
+    """
+    figures = _figures(parts, current, workers)
+    reporter.log(step, {f"validation/{k}": v for k, v in figures.items()})
+    merit = parts.monitors[parts.episodes[progress.episode].monitor].merit(figures)
+    progress.observe(figures, merit)
+    if merit is not None:
+        opt_state = parts.schedule.observe(current.opt_state, merit)
+        current = current.replace(opt_state=devices.replicate(opt_state))
+    return current, merit
+
+
+def _figures(parts: Parts, current: state.TrainState, workers: int) -> dict[str, float]:
     """The figures of a state on the images to evaluate on."""
     # One device evaluates; a replicated state of several devices would drag them all along.
     variables = jax.device_put(jax.device_get(current.variables()), jax.local_devices()[0])

@@ -1,9 +1,12 @@
 """When a training evaluates, stops, lowers its rate, or breaks."""
 
+import shutil
+
 import jax
 import pytest
 
 from jaxnuc.run import devices
+from jaxnuc.run.checkpoints import find
 from jaxnuc.training import loop
 from jaxnuc.training.loop import train_and_evaluate
 from jaxnuc.training.reporting import Reporter
@@ -88,6 +91,27 @@ def test_patience(tmp_path, tiny, figures, lines):
     # it stays stopped
     train_and_evaluate(config, tmp_path)
     assert lines(tmp_path)[-1]["step"] == 5
+
+
+@pytest.mark.parametrize(("at_start", "best"), [(0.7, 0), (0.55, 8)])
+def test_the_start_may_stay_the_best(tmp_path, tiny, figures, lines, at_start, best):
+    figures([at_start, 0.5, 0.6])
+    train_and_evaluate(tiny(**{"evaluation.at_start": True}), tmp_path)
+    assert steps_with(lines(tmp_path), "validation/") == [0, 4, 8]
+    assert find(tmp_path).name == str(best)
+    assert find(tmp_path, "latest").name == "8"
+
+
+def test_what_is_saved_before_the_first_step_leads_to_the_same_training(
+    tmp_path, tiny, figures, lines
+):
+    figures([0.7, 0.5, 0.6])
+    train_and_evaluate(tiny(**{"evaluation.at_start": True}), tmp_path)
+    shutil.copytree(tmp_path / "checkpoints" / "0", tmp_path / "again" / "checkpoints" / "0")
+    figures([0.5, 0.6])
+    train_and_evaluate(tiny(**{"evaluation.at_start": True}), tmp_path / "again")
+    of_training = [x for x in lines(tmp_path) if "train/loss" in x]
+    assert [x for x in lines(tmp_path / "again") if "train/loss" in x] == of_training
 
 
 def test_a_plateau_lowers_the_rate_also_over_a_restart(tmp_path, tiny, figures, lines):
