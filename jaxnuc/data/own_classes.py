@@ -214,5 +214,6 @@ def _check_names(
         if name not in taken:
             raise ValueError(
                 f"{where}: lacks {name!r}, which the annotations have; found are {found}"
-                f"{did_you_mean(name, taken)}; add it to a class, to ignore or to drop"
+                f"{did_you_mean(name, taken)}; add it to a class, to ignore or to drop: "
+                "see docs/annotations.md"
             )

@@ -87,7 +87,7 @@ class Planes:
             missing.append(f"{times} times; choose one (--time=0 to {times - 1})")
         _check(self.time or 0, times, f"{where}: time")
         if missing:
-            raise Unchosen(f"{where}: {', and '.join(missing)}")
+            raise Unchosen(f"{where}: {', and '.join(missing)}; see docs/prediction.md")
         return Chosen(channels, every, self.time or 0, sharpest=depth == "best")
 
     def of_array(self, shape: tuple[int, ...], dtype: np.dtype, where: str) -> tuple[int, ...]:
@@ -148,7 +148,7 @@ def choose_image(number: int | None, images: Sequence[str], where: str) -> int:
         more = f" and {len(images) - 10} more" if len(images) > 10 else ""
         raise Unchosen(
             f"{where}: {len(images)} images ({named}{more}); choose one (--image=0), or save each "
-            "on its own"
+            "on its own; see docs/prediction.md"
         )
     number = number or 0
     if not 0 <= number < len(images):

@@ -318,4 +318,4 @@ def _some(names: Collection[str], at_most: int = 3) -> str:
 def _refuse(what: str, names: Iterator[str], hint: str) -> None:
     found = sorted(names)
     if found:
-        raise ValueError(f"{what} {_some(found)}. {hint}")
+        raise ValueError(f"{what} {_some(found)}. {hint}; see docs/pretrained.md")
