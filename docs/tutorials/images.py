@@ -1,0 +1,172 @@
+# ---
+# jupyter:
+#   kernelspec: {display_name: Python 3, language: python, name: python3}
+# ---
+
+# %% [markdown]
+# # Nuclei in one line
+#
+# From a folder of images to outlines, counts and a report; and what to do when the result is wrong. You need
+# `pip install .` in the folder of jaxnuc's source, and images. No annotation, no GPU.
+#
+# ## A network
+#
+# This trains a small one on drawn nuclei, in a few minutes on 2 CPU cores. It has seen no real image, and finds
+# nuclei in many nevertheless.
+
+# %% language="bash"
+# jaxnuc train --config=quickstart --workdir=runs/quickstart | grep -E "dice|pq" | head -2
+
+# %% [markdown]
+# Wherever a trained network is asked for, the folder of its training is the answer. With another network, this is
+# the line to change:
+
+# %%
+model = "runs/quickstart"
+
+# %% [markdown]
+# ## Images
+#
+# Put yours into the folder `images`. PNG, TIFF, JPEG and slides are read as they are, see
+# [Images and slides](../prediction.md). Here are three that the library draws: fluorescence, a stained section and a
+# smear.
+
+# %%
+from pathlib import Path
+
+from PIL import Image
+
+from jaxnuc.data.synthetic import generate
+
+Path("images").mkdir()
+for name, style in (("dapi", "fluorescence"), ("tissue", "he"), ("smear", "pap")):
+    Image.fromarray(generate(1, size=256, style=style).image).save(f"images/{name}.png")
+
+# %% [markdown]
+# ## One line
+
+# %% language="bash"
+# jaxnuc predict --workdir=runs/quickstart --input=images --output=found --format=geojson,csv,overlay
+
+# %% [markdown]
+# `found` now holds, for each image,
+#
+# - `dapi.geojson`: the outlines, for [QuPath](slides.md); drag it onto the image;
+# - `dapi.csv`: a line for each nucleus, with its place, area, shape and intensity;
+# - `dapi.overlay.png`: a picture;
+# - `dapi.report.html`: all of it on one page;
+#
+# and of all images `summary.csv` and `index.html`. Open `found/index.html` first.
+
+# %%
+import matplotlib.pyplot as plt
+
+figure, places = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
+for place, name in zip(places, ("dapi", "tissue", "smear")):
+    place.imshow(plt.imread(f"found/{name}.overlay.png"))
+    place.set(title=name, xticks=[], yticks=[])
+
+# %% [markdown]
+# ## Counts
+
+# %%
+import csv
+
+for row in csv.DictReader(open("found/summary.csv")):
+    print(
+        f"{row['image']:8} {row['nuclei']:>3} nuclei, median area {float(row['median_area_px']):.0f} px,"
+        f" {float(row['coverage']):.0%} of the image"
+    )
+
+# %% [markdown]
+# Areas are in pixels of the image. `--mpp=0.5`, microns per pixel, adds square micrometers and densities; where the
+# file states it, as slides do, it is not needed.
+#
+# ## From Python
+#
+# The same on an array. At the end of a cell, the result shows itself.
+
+# %%
+import jaxnuc
+
+predictor = jaxnuc.load(model)
+nuclei = jaxnuc.segment(plt.imread("images/dapi.png"), predictor)
+nuclei
+
+# %%
+print(
+    nuclei.instances.shape, nuclei.instances.dtype
+)  # a label map: 0 background, 1 the first nucleus
+print(nuclei.scores[:5].round(2))  # how confident the network is, in [0, 1]
+
+# %% [markdown]
+# ## When it is wrong: look first
+#
+# The report draws the outlines on the image. Where something cannot be right, it and the log say so: a **doubt**, such
+# as no nuclei at all, or nuclei of another size than those that the network was trained on. The three usual reasons:
+#
+# ### Size
+#
+# A network knows nuclei of a range of sizes in pixels. The same image at four times the magnification:
+
+# %%
+large = Image.open("images/dapi.png").resize((1024, 1024), Image.Resampling.BICUBIC)
+large.save("large.png")
+
+# %% language="bash"
+# jaxnuc predict --workdir=runs/quickstart --input=large.png --output=found_large --format=overlay
+
+# %% [markdown]
+# Say how large a pixel is, and how large the network expects it; the image is then resampled before the network sees
+# it. Only the ratio matters here:
+
+# %% language="bash"
+# jaxnuc predict --workdir=runs/quickstart --input=large.png --output=found_resampled --format=overlay \
+#     --mpp=0.125 --model-mpp=0.5
+
+# %%
+figure, places = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
+for place, folder in zip(places, ("found_large", "found_resampled")):
+    place.imshow(plt.imread(f"{folder}/large.overlay.png"))
+    place.set(title=folder, xticks=[], yticks=[])
+
+# %% [markdown]
+# ### Brightness
+#
+# Images of 8 bits are seen as they are; of all others the range of their own values becomes 0 to 255. A camera of
+# 12 bits whose image fills a tenth of its range is no problem, then. What the network sees of a file, and which
+# range that is, is shown by `inspect`, which also writes a picture of it, `camera.seen.png`.
+
+# %%
+import numpy as np
+import tifffile
+
+gray = generate(1, size=256, style="fluorescence").image[..., 0]
+tifffile.imwrite("camera.tif", gray.astype(np.uint16) + 300)
+
+# %% language="bash"
+# jaxnuc inspect camera.tif
+# jaxnuc predict --workdir=runs/quickstart --input=camera.tif --output=found_camera --format=csv
+
+# %% [markdown]
+# ### Channel
+#
+# A file with several channels, depths or times is never guessed at: the error lists what is there, and the option.
+
+# %%
+other = generate(2, size=256, style="fluorescence").image[..., 0]
+names = {"axes": "CYX", "Channel": {"Name": ["actin", "DAPI"]}}
+tifffile.imwrite("two.ome.tif", np.stack([other, gray]), metadata=names, ome=True)
+
+# %% language="bash"
+# jaxnuc predict --workdir=runs/quickstart --input=two.ome.tif --output=found_two || echo "exit status $?"
+# jaxnuc predict --workdir=runs/quickstart --input=two.ome.tif --output=found_two --channel=DAPI
+
+# %% [markdown]
+# ## When it is still wrong
+#
+# Then the images are of a kind that the network has not learned.
+#
+# - Correct a few of them and go on training: [Slides and QuPath](slides.md), [Your own annotations](annotations.md).
+# - How wrong is it? With a few annotated images that is a number: [Scoring](scoring.md).
+# - What is known to fail: [Limits](../limits.md).
