@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jaxnuc import config
+from jaxnuc import config, representations
 from jaxnuc.cli.main import COMMANDS, command_parser
+from jaxnuc.data import transforms
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -86,6 +87,18 @@ def test_links_between_files_hold_in_the_repository(page):
     for address in re.findall(r"\]\(([^)\s]+)\)", text):
         if "://" not in address and not address.startswith("#"):
             assert (page.parent / address.partition("#")[0]).exists(), address
+
+
+def test_the_gallery_shows_all_transforms_and_decoders():
+    page = (DOCS / "gallery.md").read_text()
+    for name in set(transforms.REGISTRY.names()) - {"preset", "one_of"}:
+        assert f"transform_{name}.webp" in page
+    for name in representations.REGISTRY.names():
+        module = representations.REGISTRY.module(name)
+        line = page.partition(f"(images/gallery/representation_{name}.webp)")[2].splitlines()[2]
+        assert set(re.findall(r"`(\w+)`", line)) == set(module.DECODERS.names())
+    for name in re.findall(r"images/gallery/\S+?\.webp", page):
+        assert (DOCS / name).exists(), name
 
 
 @pytest.mark.parametrize("source", tutorials.tutorials(), ids=lambda path: path.stem)

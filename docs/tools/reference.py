@@ -122,7 +122,7 @@ def _python_index() -> str:
 
 def _package_page(package: str, members: list[str]) -> str:
     # Guides come before the reference in the results of a search.
-    lines = ["---", "search:", "  boost: 0.5", "---", f"# {package}", ""]
+    lines = ["---", "search:", "  boost: 0.2", "---", f"# {package}", ""]
     names = [name for name in _exports(f"jaxnuc.{package}") if not name.isupper()]
     if names:
         links = [f"[`{name}`][jaxnuc.{package}.{name}]" for name in names]

@@ -122,7 +122,7 @@ for split in ("train", "val", "test"):
 
 # %% [markdown]
 # `weights.file` is the line to change for another network. So that this page runs in minutes, it trains for 80 steps; leave
-# `duration` out for 40 epochs, which is 300 steps or more.
+# `duration` out for 10 epochs, which is 300 steps or more.
 
 # %% language="bash"
 # jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/quickstart \

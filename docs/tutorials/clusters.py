@@ -128,19 +128,8 @@ Image.fromarray(generate(0, size=512, style="he").image).save("slide.png")
 # srun jaxnuc predict --workdir=runs/a --input=slides --output=/shared/found --shard=$SLURM_ARRAY_TASK_ID/8
 # ```
 #
-# and with Dask, whose workers are processes with a device each (not run here):
-#
-# ```
-# import subprocess
-# from dask.distributed import Client
-#
-# def shard(k, n=8):
-#     command = ["jaxnuc", "predict", "--workdir=runs/a", "--input=slides", "--output=found", f"--shard={k}/{n}"]
-#     subprocess.run(command, check=True)
-#
-# client = Client("scheduler:8786")
-# client.gather(client.map(shard, range(1, 9)))
-# ```
+# Or give the rows of tiles to the workers of a Dask cluster, which may come and go (not run here):
+# `jaxnuc predict --cluster=ADDRESS ...`, see [Images and slides](../prediction.md).
 #
 # Any scheduler does; where the machines share no folder, `--merge` takes the parts from others.
 #

@@ -9,13 +9,14 @@
 # In: weights that other projects published with PyTorch, read without PyTorch. Out: a trained network as a folder that
 # runs without jaxnuc, on CPU, CUDA, ROCm or TPU. You need `pip install '.[export]'`.
 #
-# ## In: HoVer-Net, as its authors published it
+# ## In: HoVer-Net and StarDist, as their authors published them
 #
-# HoVer-Net's files become a run with one command; every other command then works with it. The files are not ours to
-# distribute: get one from its authors, and
+# HoVer-Net's files and StarDist's folders become a run with one command (`'.[weights]'` for the latter's files of Keras);
+# every other command then works with it. They are not ours to distribute: get one from its authors, and
 #
 # ```
 # jaxnuc convert hovernet_fast_pannuke_type_tf2pytorch.tar --output=runs/pannuke
+# jaxnuc convert 2D_versatile_fluo --output=runs/fluo
 # jaxnuc predict --workdir=runs/pannuke --input=slide.svs --output=found
 # ```
 #
