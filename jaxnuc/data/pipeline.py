@@ -16,7 +16,7 @@ from absl import flags
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.transforms import Transform, apply
 from jaxnuc.io.shared_memory import name_after_parent
-from jaxnuc.io.workers import cores, follow_parent
+from jaxnuc.io.workers import affordable, cores, follow_parent
 
 Batch = dict[str, Any]
 Encode = Callable[
@@ -85,8 +85,9 @@ class Batches(Iterator[Batch]):
             # Grain reads its own absl flags, which fails where no `app.run` has parsed them.
             if not flags.FLAGS.is_parsed():
                 flags.FLAGS.mark_as_parsed()
+            workers = affordable(self.workers)
             stream = stream.mp_prefetch(
-                grain.MultiprocessingOptions(num_workers=self.workers, per_worker_buffer_size=2),
+                grain.MultiprocessingOptions(num_workers=workers, per_worker_buffer_size=2),
                 worker_init_fn=_start_worker,
             )
         return iter(stream)

@@ -1,6 +1,7 @@
 """Work in other processes and threads: results come in order, and only a few tasks wait."""
 
 import functools
+import logging
 import multiprocessing
 import os
 import signal
@@ -17,6 +18,10 @@ from typing import Any, TypeVar
 S = TypeVar("S")
 T = TypeVar("T")
 
+logger = logging.getLogger(__name__)
+
+_PER_CORE = 4  # workers; more would only wait, each in memory of its own
+
 # Tasks of a worker that are under way or wait: at least, and while all are small, at most.
 _FEW, _MANY, _MOST_BYTES = 2, 6, 2**28
 
@@ -26,6 +31,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def affordable(workers: int) -> int:
+    """So many worker processes, or, with a warning, as many as are of use on this machine."""
+    most = _PER_CORE * cores()
+    if workers > most:
+        logger.warning(
+            "%d workers are asked for; %d are started, for %d cores", workers, most, cores()
+        )
+    return min(workers, most)
 
 
 def ordered_map(
@@ -43,7 +58,7 @@ def ordered_map(
     Args:
       function: picklable; called as `function(*task)`.
       tasks: arguments, picklable; taken in the calling process, while the workers work.
-      workers: number of processes; 0 calls the function here.
+      workers: number of processes, see `affordable`; 0 calls the function here.
       size: bytes of a task, of the same arguments; None: unknown.
 
     Yields:
@@ -59,6 +74,7 @@ def ordered_map(
     if not workers:
         yield from (function(*task) for task in tasks)
         return
+    workers = affordable(workers)
     spawn = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(workers, mp_context=spawn, initializer=follow_parent)
     waiting: deque[tuple[Future[T], int]] = deque()  # with their bytes

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from jaxnuc.io.workers import ordered_map
+from jaxnuc.io import workers as module
+from jaxnuc.io.workers import affordable, ordered_map
 
 
 def square(x, pause=0.0):
@@ -88,6 +89,14 @@ def test_workers_end_with_a_killed_parent(tmp_path):
     while Path(f"/proc/{worker}").exists() and time.monotonic() < stopped:
         time.sleep(0.05)
     assert not Path(f"/proc/{worker}").exists()
+
+
+def test_no_more_workers_than_are_of_use(monkeypatch, caplog):
+    monkeypatch.setattr(module, "cores", lambda: 2)
+    assert [affordable(n) for n in (0, 8)] == [0, 8]
+    assert not caplog.text
+    assert affordable(100) == 8
+    assert "100 workers are asked for; 8 are started, for 2 cores" in caplog.text
 
 
 def test_a_negative_number_is_refused():
