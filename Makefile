@@ -32,8 +32,8 @@ check: style
 test: style
 	$(PYTEST)
 
-# Kills commands at random moments and damages files at random, for a quarter of an hour:
-# docs/reliability.md.
+# Kills commands at random moments, damages files at random, brings about faults of the machine, and
+# much of everything, for an hour and a half: docs/reliability.md.
 campaign: .venv/ready
 	$(ENV)/python -m pytest -s tests/campaign
 

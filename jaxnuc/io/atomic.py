@@ -63,11 +63,14 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             shutil.rmtree(old)
         else:
             os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         if temporary.is_dir():
             shutil.rmtree(temporary)
         else:
             temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno is None:  # NumPy says how many bytes
+            reason = f"{path}: not written, as on a full disk ({error})"
+            raise OSError(reason) from error
         raise
 
 

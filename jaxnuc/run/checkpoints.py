@@ -36,6 +36,8 @@ def _is_for_users(record: logging.LogRecord) -> bool:
     if damaged := re.match(r"Failed to .*?Metadata file: (.+?), ", message):
         logger.warning("%s is damaged; nothing in it is needed", damaged[1])
         return False
+    if record.exc_info and "orbax" in record.pathname:  # it raises the same a little later
+        return False
     # It warns of each checkpoint that was not evaluated, but not all of them are.
     return "`tracked_metric`" not in message
 

@@ -48,6 +48,11 @@ def check(workdir: Path, config: ConfigDict, besides: Collection[str] = ()) -> N
     if not (workdir / CONFIG).exists():
         return
     there = read_json(workdir / CONFIG)
+    if not isinstance(there, dict):
+        raise ValueError(
+            f"{workdir / CONFIG}: not the configuration of a run; give another folder, or move the "
+            "file away if the run in it is of the configuration that is given now"
+        )
     changed = [
         each for each in differences(there, configs.to_json(config)) if each[0] not in besides
     ]

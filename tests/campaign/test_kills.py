@@ -1,114 +1,82 @@
-"""Commands that are killed at random moments and run again end as if nothing had happened."""
+"""Commands that are killed at random moments and run again end as if nothing had happened.
 
-import json
+Every other time all processes of a command are killed at once, as by a scheduler, else the command
+itself, as for want of memory.
+"""
+
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import pytest
-from PIL import Image
-
-from jaxnuc.data.synthetic import generate
-from jaxnuc.run import checkpoints
-from jaxnuc.run.log import LOG, read_log
 
 KILLS = int(os.environ.get("CAMPAIGN_KILLS", 4))  # of each command
-TRAIN = (
-    "train --config=quickstart --config.duration=12~steps --config.evaluation.every=6~steps"
-    " --config.checkpoint_every=2~steps --config.batch_size=2 --config.data.source.size=64"
-    " --config.model.layers=1 --config.log_every=1 --config.schedule.warmup=2~steps"
-)
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    """`run(command)` runs `jaxnuc`; with `seconds`, kills it after so many; returns its status."""
-    temporary = tmp_path_factory.mktemp("temporary")
+@pytest.fixture
+def killed(start, run):
+    """`killed(command, seed, seconds)`: a command that takes so long, with kills, to its end."""
 
-    def start(command, seconds=None):
-        words = [word.replace("~", " ") for word in command.split()]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "jaxnuc", *words],
-            env=os.environ | {"TMPDIR": str(temporary)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        try:
-            output, _ = process.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-        assert process.returncode in (0, -signal.SIGKILL), output
-        return process.returncode
+    def to_the_end(command, seed, seconds):
+        draw, moments = random.Random(seed), 0
+        for number in range(KILLS):
+            process = start(command)
+            if process.wait(draw.uniform(0.1, 1) * seconds) is not None:
+                assert process.wait() == 0, process.output
+                break
+            if number % 2:
+                process.signal_all(signal.SIGKILL)
+            else:
+                os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+            process.seconds_to_end()
+            moments += 1
+        run(command)
+        assert process.shared_memory() == []
+        print(f"{command.split()[0]}: killed {moments} times")
 
-    yield start
-    assert list(temporary.glob(".*.jaxnuc*")) == []
-
-
-def killed(run, command, seed):
-    """Kills a command at `KILLS` moments of its duration, then lets it end."""
-    began = time.monotonic()
-    assert run(command.format("whole")) == 0
-    duration, draw = time.monotonic() - began, random.Random(seed)
-    for _ in range(KILLS):
-        if run(command.format("killed"), draw.uniform(0.2, 1) * duration) == 0:
-            break
-    assert run(command.format("killed")) == 0
+    return to_the_end
 
 
-def nothing_left(folder):
-    return [p for p in folder.rglob(".*") if ".jaxnuc" in p.name or p.name.startswith(".lock")]
+@pytest.fixture
+def timed(run):
+    """`timed(command)` runs it at one go, and says how many seconds it takes."""
+
+    def seconds(command):
+        began = time.monotonic()
+        run(command)
+        return time.monotonic() - began
+
+    return seconds
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_train(tmp_path, run, workers):
-    command = f"{TRAIN} --config.data.workers={workers} --workdir={tmp_path}/{{}}"
-    killed(run, command, seed=workers)
-    logs, digests = [], []
-    for name in ("whole", "killed"):
-        lines = read_log(tmp_path / name / LOG)
-        logs.append([{k: v for k, v in line.items() if k != "time"} for line in lines])
-        folder = checkpoints.find(tmp_path / name, "latest")
-        digests.append(json.loads((folder / "digests" / "arrays.json").read_text()))
-    assert logs[0] == logs[1]
-    assert digests[0] == digests[1]
-    assert nothing_left(tmp_path) == []
+def test_train(tmp_path, train, timed, killed, same_training, workers):
+    seconds = timed(train("whole", workers))
+    killed(train("killed", workers), workers, seconds)
+    same_training(tmp_path / "whole", tmp_path / "killed")
 
 
-def test_predict(tmp_path, run):
-    assert run(f"{TRAIN} --workdir={tmp_path}/run") == 0
-    (tmp_path / "images").mkdir()
-    for number in range(4):
-        image = generate(number, size=600).image
-        Image.fromarray(image).save(tmp_path / "images" / f"{number}.png")
-    command = (
-        f"predict --workdir={tmp_path}/run --input={tmp_path}/images --output={tmp_path}/{{}}"
-        " --format=csv,geojson,tiff --patch=128 --overlap=32 --tile=256 --workers=1"
-    )
-    killed(run, command, seed=2)
-    assert contents(tmp_path / "whole") == contents(tmp_path / "killed")
-    assert nothing_left(tmp_path) == []
+def test_finetune(tmp_path, trained, train, timed, killed, same_training):
+    def finetune(name):
+        page = f"--config=finetune --config.weights.file={trained}"
+        source = "--config.data.source={'name':'synthetic','size':64}"
+        command = train(name).replace("--config=quickstart", page)
+        return f"{command} {source}".replace(
+            " --config.data.source.size=64 --config.model.layers=1", ""
+        )
+
+    killed(finetune("killed"), 4, timed(finetune("whole")))
+    same_training(tmp_path / "whole", tmp_path / "killed")
+
+
+def test_predict(tmp_path, predict, timed, killed, same_files):
+    killed(predict("killed", 1), 2, timed(predict("whole", 1)))
+    same_files(tmp_path / "whole", tmp_path / "killed")
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_pack(tmp_path, run, workers):
-    command = f"pack synthetic(size=96) {tmp_path}/{{}} --samples=120 --shards=12"
-    killed(run, f"{command} --workers={workers}", seed=workers)
-    assert contents(tmp_path / "whole") == contents(tmp_path / "killed")
-    assert nothing_left(tmp_path) == []
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    """The files of results; summaries and pages say how long it took."""
-    return {
-        path.relative_to(folder).as_posix(): path.read_bytes()
-        for path in sorted(folder.rglob("*"))
-        if path.is_file()
-        and path.suffix in (".csv", ".geojson", ".tif", ".tiff", ".arrayrecord")
-        and path.name != "summary.csv"
-    }
+def test_pack(tmp_path, pack, timed, killed, same_files, workers):
+    killed(pack("killed", workers), workers, timed(pack("whole", workers)))
+    same_files(tmp_path / "whole", tmp_path / "killed")

@@ -123,3 +123,17 @@ def test_shared_memory_of_processes_that_were_all_killed(tmp_path):
     living.communicate()
     remove_orphans()
     assert not (FOLDER / names[1]).exists()
+
+
+def test_a_full_disk_is_named_where_numpy_does_not(tmp_path):
+    """On a full disk, `tofile` raises an OSError without a number, and with no file."""
+
+    def write() -> None:
+        with replacing(tmp_path / "a.tif") as temporary:
+            temporary.write_bytes(b"half")
+            raise OSError("9 requested and 4 written")
+
+    message = r"a\.tif: not written, as on a full disk \(9 requested and 4 written\)"
+    with pytest.raises(OSError, match=message):
+        write()
+    assert list(tmp_path.iterdir()) == []

@@ -128,6 +128,16 @@ def test_batch_that_does_not_divide(tmp_path, tiny, monkeypatch):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "message"), [("[]", "not the configuration of a run"), ('{"a', "not readable as")]
+)
+def test_a_damaged_configuration(tmp_path, tiny, content, message):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"config\.json: {message}"):
+        train_and_evaluate(tiny(), tmp_path)
+    assert (tmp_path / "config.json").read_text() == content
+
+
 def test_workdir_of_another_model(tmp_path, tiny):
     train_and_evaluate(tiny(duration="2 steps", schedule={"name": "constant"}), tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
