@@ -32,7 +32,7 @@ install_import_hook(CHECKED, "shape_checker.check")
 # and takes two thirds of the time. In one piece it compiles with less work than in one a core. JAX
 # reads this when it starts.
 FLAGS = ["--xla_backend_optimization_level=0", "--xla_cpu_parallel_codegen_split_count=1"]
-if metadata.version("jaxlib").startswith("0.10."):  # later ones end at a flag that is gone
+if [*map(int, metadata.version("jaxlib").split(".")[:2])] <= [0, 10]:  # later ones do not know it
     FLAGS.append("--xla_cpu_use_fusion_emitters=false")
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 # Where in the sources an operation comes from takes a tenth of a trace to find out.
