@@ -52,7 +52,7 @@ tutorials: .venv/docs
 
 # The wheel, the source and the site of the tag that is checked out, in dist/.
 release: docs
-	git describe --exact-match --match "v$$($(ENV)/python -c 'import jaxnuc; print(jaxnuc.__version__)')"
+	git describe --tags --exact-match --match "v$$($(ENV)/python -c 'import jaxnuc; print(jaxnuc.__version__)')"
 	$(ENV)/python -m build
 	tar -C build -czf "dist/jaxnuc-$$($(ENV)/python -c 'import jaxnuc; print(jaxnuc.__version__)')-site.tar.gz" site
 

@@ -18,8 +18,8 @@
 # jaxnuc train --config=quickstart --workdir=runs/quickstart | grep -E "dice|pq" | head -2
 
 # %% [markdown]
-# Wherever a trained network is asked for, the folder of its training is the answer. With another network, this is
-# the line to change:
+# Wherever a trained network is asked for, the folder of its training is the answer. Where you have another
+# one, change this line, and `runs/quickstart` in the commands:
 
 # %%
 model = "runs/quickstart"
@@ -38,7 +38,7 @@ from PIL import Image
 
 from jaxnuc.data.synthetic import generate
 
-Path("images").mkdir()
+Path("images").mkdir(exist_ok=True)
 for name, style in (("dapi", "fluorescence"), ("tissue", "he"), ("smear", "pap")):
     Image.fromarray(generate(1, size=256, style=style).image).save(f"images/{name}.png")
 

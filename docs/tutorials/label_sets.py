@@ -53,7 +53,7 @@ from jaxnuc.postprocess.masks import masks_of
 
 
 def annotate(folder, first, name_of, classes):
-    Path(folder, "images").mkdir(parents=True)
+    Path(folder, "images").mkdir(parents=True, exist_ok=True)
     for k in range(first, first + 10):
         sample = generate(k, size=128, style="he")
         Image.fromarray(sample.image).save(f"{folder}/images/{k}.png")

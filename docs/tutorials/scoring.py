@@ -29,7 +29,7 @@ from jaxnuc.data.synthetic import generate
 
 rng = np.random.default_rng(0)
 for folder in ("truth", "tool_a", "tool_b"):
-    Path(folder).mkdir()
+    Path(folder).mkdir(exist_ok=True)
 for k in range(12):
     truth = generate(k, size=192, style=("fluorescence", "he"), split="test").instances
     missed = rng.random(truth.max() + 1) < 0.1

@@ -29,7 +29,7 @@ import tifffile
 
 from jaxnuc.data.synthetic import generate
 
-Path("slides").mkdir()
+Path("slides").mkdir(exist_ok=True)
 truth = {}
 for name, first in (("a", 0), ("b", 4)):
     fields = [generate(first + k, size=256, style="he", split="test") for k in range(4)]
@@ -109,7 +109,7 @@ def drawn(mask):
 
 corrected = {}
 for folder in ("images", "annotations"):
-    Path("cells", folder).mkdir(parents=True)
+    Path("cells", folder).mkdir(parents=True, exist_ok=True)
 for name in truth:
     rectangles = json.loads(Path(f"suggested/{name}.geojson").read_text())["features"]
     predicted = json.loads(Path(f"suggested/predicted/{name}.annotations.geojson").read_text())[
