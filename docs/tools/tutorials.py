@@ -24,9 +24,9 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "tutorials"
-# The network that several tutorials begin with is trained once.
+# The network that several tutorials begin with is trained once for each version of its page.
 SHARED = Path("runs", "quickstart")
-CACHE = ROOT / ".cache" / "tutorials"
+PAGES = (ROOT / "configs" / "quickstart.py", ROOT / "jaxnuc" / "config" / "__init__.py")
 WIDEST = 1200  # pixels of a picture
 
 
@@ -38,6 +38,12 @@ def tutorials() -> list[Path]:
 def digest(source: Path) -> str:
     """What the page says of the source that it was made of."""
     return hashlib.sha256(source.read_bytes()).hexdigest()[:16]
+
+
+def cached() -> Path:
+    """Where that network is kept."""
+    key = hashlib.sha256(b"".join(page.read_bytes() for page in PAGES)).hexdigest()[:16]
+    return ROOT / ".cache" / "tutorials" / key
 
 
 def execute(source: Path, timeout: int = 1800) -> tuple[Any, float]:
@@ -64,8 +70,8 @@ def execute(source: Path, timeout: int = 1800) -> tuple[Any, float]:
         "COLUMNS": "100",
     }
     with tempfile.TemporaryDirectory() as folder:
-        if (CACHE / SHARED).exists():
-            shutil.copytree(CACHE / SHARED, Path(folder, SHARED))
+        if cached().exists():
+            shutil.copytree(cached(), Path(folder, SHARED))
         begin = time.monotonic()
         client = NotebookClient(
             notebook,
@@ -75,8 +81,8 @@ def execute(source: Path, timeout: int = 1800) -> tuple[Any, float]:
         )
         client.execute(env=environment)
         seconds = time.monotonic() - begin
-        if Path(folder, SHARED).exists() and not (CACHE / SHARED).exists():
-            shutil.copytree(Path(folder, SHARED), CACHE / SHARED)
+        if Path(folder, SHARED).exists() and not cached().exists():
+            shutil.copytree(Path(folder, SHARED), cached())
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
             if "text" in output:
