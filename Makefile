@@ -33,7 +33,7 @@ test: style
 	$(PYTEST)
 
 # Kills commands at random moments, damages files at random, brings about faults of the machine, and
-# much of everything, for an hour and a half: docs/reliability.md.
+# much of everything, for an hour or two: docs/reliability.md.
 campaign: .venv/ready
 	$(ENV)/python -m pytest -s tests/campaign
 
