@@ -73,8 +73,17 @@ class _Block:
     wanted: Wanted | None
 
 
-def _do(block: _Block, networks: str) -> tuple[list[Row], list[str]]:
-    """The nuclei of a block, and descriptions of what is corrupt; runs in a worker."""
+def _do(block: _Block, networks: str) -> tuple[list[Row], list[str]] | str:
+    """What `_rows_of` gives, or why it cannot; runs in a worker."""
+    try:
+        return _rows_of(block, networks)
+    except (ValueError, OSError, ImportError) as error:
+        # As text: Dask sends an error with its causes, and those of decoders cannot be read there.
+        return str(error)
+
+
+def _rows_of(block: _Block, networks: str) -> tuple[list[Row], list[str]]:
+    """The nuclei of a block, and descriptions of what is corrupt."""
     worker = get_worker()
     options = block.task.options
     plugin = cast(_Networks, worker.plugins[networks])
@@ -178,18 +187,17 @@ class _Run:
     def _keep(self, block: _Block, future: Any) -> None:
         """Writes the rows of a block, or notes why the image failed."""
         try:
-            rows, damage = future.result()
+            found = future.result()
         except KilledWorker as error:
-            reason = (
+            found = (
                 f"{block.task.path}: rows of tiles {block.rows[0]} to {block.rows[-1]} ended one "
                 f"worker after the other, {error.last_worker.address} at last; look at their logs"
             )
-        except (ValueError, OSError, ImportError) as error:
-            reason = str(error)
-        else:
-            parts = self._parts[block.number]
-            parts.save_damage(block.rows[0], damage)
-            for row in rows:
-                parts.save(row)
+        if isinstance(found, str):
+            self._failed[block.number] = Outcome(self._tasks[block.number].path, reason=found)
             return
-        self._failed[block.number] = Outcome(self._tasks[block.number].path, reason=reason)
+        rows, damage = found
+        parts = self._parts[block.number]
+        parts.save_damage(block.rows[0], damage)
+        for row in rows:
+            parts.save(row)

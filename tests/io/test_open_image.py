@@ -389,6 +389,8 @@ def test_corrupt_tile(tmp_path):
     with open_image(path) as image:
         with pytest.raises(CorruptRegion, match=r"a\.tif: level 0 .*\(32, 64, 32, 32\)") as caught:
             image.read(0, 0, 100, 100)
+        # Packages such as Dask pickle causes too, and not all of those can be read.
+        caught.value.__cause__ = caught.value.__context__ = None
         again = pickle.loads(pickle.dumps(caught.value))
         assert (again.box, str(again)) == ((32, 64, 32, 32), str(caught.value))
         np.testing.assert_array_equal(image.read(64, 0, 36, 100), array[64:])

@@ -69,6 +69,13 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path, bright, blobs, cluste
     for number in range(2):
         imsave(tmp_path / "images" / f"{number}.png", blobs((90, 60), number)[0])
     (tmp_path / "images" / "damaged.png").write_bytes(b"\x89PNG no image")
+    corrupt = tmp_path / "images" / "corrupt.tif"  # which opens, and fails in a worker
+    tifffile.imwrite(corrupt, image, tile=(64, 64), photometric="rgb", compression="deflate")
+    with tifffile.TiffFile(corrupt) as tiff:
+        start, count = tiff.pages[0].dataoffsets[6], tiff.pages[0].databytecounts[6]
+    with corrupt.open("r+b") as file:
+        file.seek(start)
+        file.write(b"\xff" * count)
     predict([tmp_path / "images"], bright(), tmp_path / "one", OPTIONS)
     assert len((tmp_path / "one" / "slide.csv").read_text().splitlines()) > 50
 
@@ -88,7 +95,9 @@ def test_a_worker_that_is_killed_changes_nothing(tmp_path, bright, blobs, cluste
     killer.join(timeout=60)
     assert left[0] > 4  # rows, when the worker was killed
     assert workers[0].wait() == -9
-    assert [Path(path).name for path, _ in found.failed] == ["damaged.png"]
+    failed = {Path(path).name: reason for path, reason in found.failed}
+    assert failed.keys() == {"damaged.png", "corrupt.tif"}
+    assert "cannot be decoded in (64, 128, 64, 64)" in failed["corrupt.tif"]
     table, expected = contents(tmp_path / "many"), contents(tmp_path / "one")
     for each in (table, expected):
         each.pop("summary.csv")  # has seconds

@@ -59,7 +59,7 @@ def test_the_data_of_each_published_hovernet(kernel, types, source):
 def test_what_cannot_be_recognized(tmp_path):
     with pytest.raises(ValueError, match=r"mode fast with 8 types .*--config=hovernet_consep"):
         _page_of(arrays(3, 8))
-    with pytest.raises(ValueError, match=r"no network that is recognized \(a, \.\.\.\); name"):
+    with pytest.raises(ValueError, match=r"no network that is recognized \(a, \.\.\.\); give"):
         convert({"a": np.zeros(1)}, tmp_path / "run")
     with pytest.raises(ValueError, match=r"weights of no known layout: a"):
         convert({"a": np.zeros(1)}, tmp_path / "run", "quickstart")

@@ -104,7 +104,7 @@ def test_patience_ends_an_episode_and_the_next_one_begins_anew(settings, tmp_pat
         a, b = next(scripted)
         return {f"{FIRST}/{FIGURE}": a, f"{SECOND}/{FIGURE}": b}
 
-    monkeypatch.setattr(loop, "evaluate", evaluate)
+    monkeypatch.setattr(loop, "_figures", evaluate)
     loop.train_and_evaluate(config, tmp_path)
     assert events(tmp_path) == {"episode 1": 0, "episode 2": 4}
     lines = [x for x in read_log(tmp_path / "metrics.jsonl") if "learning_rate" in x]
