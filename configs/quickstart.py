@@ -17,11 +17,11 @@ def get_config() -> ConfigDict:
     config.representation = ConfigDict(
         {"name": "contour", "decoder": {"name": "necks", "min_size": 15}}
     )
-    config.data.source = ConfigDict({"name": "synthetic", "size": 128})
+    config.data.source = ConfigDict({"name": "synthetic", "size": 96})
     config.data.normalize = "percentile"
     # The crop is for images of other sizes, with which the network may be trained further.
-    config.data.transforms = ("random_crop(128)", "flip_turn()")
-    config.batch_size = 8
+    config.data.transforms = ("random_crop(96)", "flip_turn()")
+    config.batch_size = 4
     config.duration = "700 steps"
     config.optimizer = ConfigDict({"name": "adamw", "learning_rate": 3e-3})
     config.schedule = ConfigDict({"name": "cosine", "warmup": "50 steps"})
