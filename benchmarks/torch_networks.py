@@ -52,7 +52,7 @@ class UNet(nn.Module):
         below = [3, *widths[:-1]]
         self.down = nn.ModuleList(double(a, b) for a, b in zip(below, widths, strict=True))
         pairs = [*zip(widths[:0:-1], widths[-2::-1], strict=True)]
-        self.double = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
+        self.enlarge = nn.ModuleList(nn.ConvTranspose2d(a, b, 2, 2) for a, b in pairs)
         self.up = nn.ModuleList(double(2 * b, b) for _, b in pairs)
         self.heads = nn.ModuleDict({k: nn.Conv2d(widths[0], c, 1) for k, c in outputs.items()})
 
@@ -61,8 +61,8 @@ class UNet(nn.Module):
         for level, down in enumerate(self.down):
             x = down(pool(x) if level else x)
             skips.append(x)
-        for double, up, skip in zip(self.double, self.up, skips[-2::-1], strict=True):
-            x = up(torch.cat([double(x), skip], 1))
+        for enlarge, up, skip in zip(self.enlarge, self.up, skips[-2::-1], strict=True):
+            x = up(torch.cat([enlarge(x), skip], 1))
         return {name: head(x) for name, head in self.heads.items()}
 
 
