@@ -79,7 +79,7 @@ def test_sections_that_name_a_choice_take_its_arguments():
         ("data.rot", "x", "unknown configuration key 'data.rot'.*did you mean 'data.root'"),
         ("evalution.every", "x", "'evalution'; known: .*did you mean 'evaluation'"),
         ("seed.x", "1", "unknown configuration key 'seed'"),
-        ("batch_size", "8.5", "--config.batch_size='8.5' is not of type int, such as 8"),
+        ("batch_size", "8.5", "--config.batch_size='8.5' is not of type int, such as 4"),
         ("batch_size", "many", "'many' is not of type int"),
         ("evaluation.inclusive", "1", "'1' is not of type bool, such as False"),
         ("data.transforms", "flip_turn()", "'flip_turn\\(\\)' is not of type tuple"),
@@ -95,7 +95,7 @@ def test_wrong_overrides(key, text, message):
 
 def test_values_can_follow_a_space(jaxnuc):
     done = jaxnuc("train", "--config", "quickstart", "--workdir", "w", "--config.batch_size", "x")
-    assert done.error == "error: --config.batch_size='x' is not of type int, such as 8"
+    assert done.error == "error: --config.batch_size='x' is not of type int, such as 4"
 
 
 def test_every_page_takes_no_other_argument_than_its_own():
@@ -114,7 +114,7 @@ def test_another_source_drops_the_arguments_of_the_former(caplog):
     (line,) = caplog.messages
     assert line == "--config.data.source.name=folder: dropped of the former source: ['size']"
     same = load("quickstart", {"data.source.name": "synthetic"}).data.source
-    assert same.to_dict() == {"name": "synthetic", "size": 128}
+    assert same.to_dict() == {"name": "synthetic", "size": 96}
 
 
 def test_finetune_goes_on_with_the_network_of_a_run(a_run):
