@@ -126,7 +126,7 @@ def _about(source: Path, seconds: float) -> str:
     took = f"{seconds:.0f} seconds" if seconds < 100 else f"{seconds / 60:.0f} minutes"
     return (
         f"*A notebook: [{source.name}]({source.name}) opens in Jupyter with jupytext. "
-        f"It took {took} on 2 CPU cores that did other work too.*"
+        f"It took {took} on 2 CPU cores.*"
     )
 
 
