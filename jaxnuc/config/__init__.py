@@ -48,7 +48,7 @@ def default() -> ConfigDict:
 
     config.weights = ConfigDict()  # to start from, in place of random ones: jaxnuc.pretrained
     config.weights.file = (
-        ""  # published weights, of PyTorch, .safetensors or .npz; or a run's workdir
+        ""  # published weights, of PyTorch or Keras, .safetensors or .npz; or a run's workdir
     )
     config.weights.layout = "auto"  # of published weights: jaxnuc.pretrained
     config.weights.keep = ""  # regular expression of our arrays that stay random

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 
 def _is_for_users(record: logging.LogRecord) -> bool:
-    """Whether to show what Orbax logs, of which some is said in our words, and some is not so."""
+    """Whether to show a line of Orbax's log; damage is reported in words of our own instead."""
     message = record.getMessage()
     if damaged := re.match(r"Failed to .*?Metadata file: (.+?), ", message):
         logger.warning("%s is damaged; nothing in it is needed", damaged[1])

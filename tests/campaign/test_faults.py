@@ -61,25 +61,29 @@ def quoted(command):
     return " ".join(f"'{word.replace('~', ' ')}'" for word in command.split())
 
 
+@pytest.fixture
+def on_full_disk(tmp_path, in_mounts):
+    """What a command prints that is run on a disk with so many KiB left, and then with enough."""
+
+    def run(arguments, room):
+        command = f"{JAXNUC} {quoted(arguments)}"
+        disk, copy = tmp_path / "disk", tmp_path / "copy"
+        return in_mounts(FULL.format(disk=disk, size=20000, room=room, command=command, copy=copy))
+
+    return run
+
+
 @pytest.mark.parametrize("room", [60, 400])
-def test_a_full_disk_of_predictions(tmp_path, predicted, predict, in_mounts, same_files, room):
-    disk = tmp_path / "disk"
-    command = f"{JAXNUC} {quoted(predict('disk/found', 1))}"
-    output = in_mounts(
-        FULL.format(disk=disk, size=20000, room=room, command=command, copy=tmp_path / "copy")
-    )
+def test_a_full_disk_of_predictions(tmp_path, predicted, predict, on_full_disk, same_files, room):
+    output = on_full_disk(predict("disk/found", 1), room)
     assert "No space left on device" in output or "as on a full disk" in output, output
     assert "Traceback" not in output, output
     same_files(predicted, tmp_path / "copy")
 
 
 @pytest.mark.parametrize("room", [60, 300])
-def test_a_full_disk_of_checkpoints(tmp_path, trained, train, in_mounts, same_training, room):
-    disk = tmp_path / "disk"
-    command = f"{JAXNUC} {quoted(train('disk/found'))}"
-    output = in_mounts(
-        FULL.format(disk=disk, size=20000, room=room, command=command, copy=tmp_path / "copy")
-    )
+def test_a_full_disk_of_checkpoints(tmp_path, trained, train, on_full_disk, same_training, room):
+    output = on_full_disk(train("disk/found"), room)
     # Beside it TensorStore may print that its loop is closed, for the arrays behind the first.
     assert "No space left on device" in output[output.index("error: ") :], output
     same_training(trained, tmp_path / "copy")
