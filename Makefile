@@ -11,10 +11,12 @@ PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: quickstart style check test campaign tables docs tutorials release
 
-# Trains a small network on synthetic nuclei and evaluates it on held-out ones.
+# Trains a small network on synthetic nuclei, evaluates it on held-out ones, and finds those of a
+# real image with a model that comes with the library: runs/example/fluorescence.overlay.png.
 quickstart: .venv/ready
 	$(ENV)/jaxnuc train --config=quickstart --workdir=runs/quickstart
 	$(ENV)/jaxnuc evaluate --workdir=runs/quickstart --split=test
+	$(ENV)/jaxnuc predict --example --output=runs/example
 
 # Style, spelling, types and the arrows between packages.
 style: .venv/ready
@@ -41,6 +43,7 @@ campaign: .venv/ready
 tables: .venv/ready
 	$(ENV)/python -m benchmarks.systems --write
 	$(ENV)/python -m jaxnuc.data.catalog docs/data.md
+	$(ENV)/python -m jaxnuc.run.cards docs/models.md
 
 # Builds the site into build/site: a broken link or a page outside of the navigation is an error.
 docs: .venv/docs

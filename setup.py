@@ -2,7 +2,13 @@
 
 from setuptools import find_packages, setup
 
+FOLDERS = {
+    "jaxnuc.configs": "configs",
+    "jaxnuc.configs.models": "configs/models",
+    "jaxnuc.configs.studies": "configs/studies",
+}
+
 setup(
-    packages=[*find_packages(include=["jaxnuc*"]), "jaxnuc.configs", "jaxnuc.configs.studies"],
-    package_dir={"jaxnuc.configs": "configs", "jaxnuc.configs.studies": "configs/studies"},
+    packages=[*find_packages(include=["jaxnuc*"]), *FOLDERS],
+    package_dir=FOLDERS,
 )

@@ -104,7 +104,13 @@ def main() -> None:
     sample = generate(PICTURE, size=arguments.size, style="he")
     size = arguments.size
     texts = [f"random_crop({size // 2})", *EXAMPLES.values(), *NORMALIZE.values()]
-    texts += ["rotate()", "sharpen(p=1)", "stain_matrix_jitter(method='vahadane', p=1)"]
+    texts += ["crop_at_diameter(96)", "gamma(p=1)", "uneven_light(p=1)", "hot_pixels(p=1)"]
+    texts += [
+        "few_levels(p=1)",
+        "rotate()",
+        "sharpen(p=1)",
+        "stain_matrix_jitter(method='vahadane', p=1)",
+    ]
     texts += [f"preset('{stain}_medium')" for stain in ("he", "fluorescence")]
     texts += ["preset('he_strong')", "preset('stardist_conic')"]
     print(f"| {size} x {size} | ms |\n| --- | --- |")

@@ -1,12 +1,12 @@
 """A trained network goes on with your own images: other stains, other classes, another head.
 
 Network, representation, classes, normalization, resolution, transforms and batch size are those of
-the run (or checkpoint) that `weights.file` names, unless others are given. What of its arrays fits
-is taken, and learns at the same rate as what starts fresh, which was measured to be better than a
-tenth of it (docs/results.md); with `hold=200` it is held for the first 200 steps. The length is 10
-epochs, but 300 steps at least and 1000 at most: with 5 to 463 images, 1000 steps were no better
-than 300. The network of the run is evaluated first, and stays the best checkpoint where training
-on your images does not help. See docs/annotations.md.
+the run, checkpoint or model that `weights.file` names, unless others are given. What of its arrays
+fits is taken, and learns at the same rate as what starts fresh, which was measured to be better
+than a tenth of it (docs/results.md); with `hold=200` it is held for the first 200 steps. The length
+is 10 epochs, but 300 steps at least and 1000 at most: with 5 to 463 images, 1000 steps were no
+better than 300. The network of the run is evaluated first, and stays the best checkpoint where
+training on your images does not help. See docs/annotations.md.
 
     jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/first \
         --config.data.root=FOLDER
@@ -18,18 +18,18 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from jaxnuc.config import arguments, default, from_json
-from jaxnuc.run.checkpoints import find, read_config
+from jaxnuc.run.checkpoints import find, is_trained, read_config
 
 
 def get_config(text: str = "", weights: str = "") -> ConfigDict:
     arg = arguments(text, hold=0)
-    path = Path(weights).expanduser()
-    if not weights or path.is_file():
+    if not weights or (Path(weights).expanduser().is_file() and not is_trained(weights)):
         raise ValueError(
-            f"weights.file={weights!r}: the page finetune goes on with the network of a run; give "
-            "--config.weights.file=WORKDIR (a published file goes with the page of its network)"
+            f"weights.file={weights!r}: the page finetune goes on with a model, such as "
+            "fluorescence, or the network of a run; give --config.weights.file=NAME_OR_WORKDIR (a "
+            "published file goes with the page of its network)"
         )
-    run = from_json(read_config(find(path)))
+    run = from_json(read_config(find(weights)))
     config = default()
     config.weights.file = weights
     # --- of the run

@@ -66,7 +66,8 @@ def test_every_public_module_is_on_one_page():
 def test_configurations_are_listed():
     page = reference.pages_page()
     for path in (ROOT / "configs").rglob("*.py"):
-        assert f"### {path.stem}\n" in page
+        name = path.relative_to(ROOT / "configs").with_suffix("").as_posix()
+        assert f"### {name.removeprefix('studies/')}\n" in page
 
 
 def entries(nav):

@@ -37,11 +37,15 @@ TRANSFORMS = {
     "center_crop": "96",
     "coarse_dropout": "20, p=1",
     "color_jitter": "",
+    "crop_at_diameter": "96, 16, 0.5, 2",
     "cut_paste": "30, p=1",
     "elastic": "8",
+    "few_levels": "3, 8, p=1",
     "flip_turn": "",
     "foreground_crop": "64",
+    "gamma": "0.4, 2.5, p=1",
     "gray": "1",
+    "hot_pixels": "0.02, p=1",
     "hsv_shift": "p=1",
     "intensity": "",
     "invert": "1",
@@ -56,6 +60,7 @@ TRANSFORMS = {
     "stain_jitter": "",
     "stain_matrix_jitter": "p=1",
     "stain_normalize": "",
+    "uneven_light": "0.6, 0.4, p=1",
 }
 # The decoders of a representation, with the arguments that suit the targets.
 REPRESENTATIONS = {

@@ -219,14 +219,15 @@ def pages_page() -> str:
         "`jaxnuc train --config=NAME` takes each by its name; its arguments follow a colon,",
         "`--config=harunet_dsb2018:small`. Copy one to begin your own.",
     ]
-    for folder, title in (
-        ("configs", "For `jaxnuc train`"),
-        ("configs/studies", "For `jaxnuc study`"),
+    for folder, title, prefix in (
+        ("configs", "For `jaxnuc train`", ""),
+        ("configs/models", "For `jaxnuc train`: the models that come with it", "models/"),
+        ("configs/studies", "For `jaxnuc study`", ""),
     ):
         lines += ["", f"## {title}"]
         for path in sorted((ROOT / folder).glob("*.py")):
             doc = ast.get_docstring(ast.parse(path.read_text())) or ""
-            lines += ["", f"### {path.stem}", "", doc]
+            lines += ["", f"### {prefix}{path.stem}", "", doc]
     return _with_links("\n".join(lines) + "\n")
 
 

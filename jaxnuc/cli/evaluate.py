@@ -22,13 +22,13 @@ def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
     parser.usage = "jaxnuc evaluate --workdir=FOLDER [--split=NAME] [options]"
     parser.add_checkpoint(ensemble=True)
-    parser.switch("--folds", "each workdir is of a fold, evaluated on its own; mean and spread")
+    parser.switch("--folds", "each workdir is of a fold; mean and spread")
     parser.section("data")
     parser.value("--split", "NAME", "split to evaluate (test)", default="test")
     text = "data set, if not that of the training; several: one table"
     parser.value("--source", "NAME", text, source_section, [], action="append")
     parser.value("--root", "FOLDER", "its folder, if elsewhere than in training")
-    text = "classes to score, such as superclasses (the finest of the data)"
+    text = "classes to score (the finest of the data)"
     parser.value("--label-set", "NAME", text)
     parser.add_patches(patch=None, overlap=128)
     parser.section("figures")
@@ -66,7 +66,11 @@ def run(options: argparse.Namespace) -> None:
     arguments: dict[str, Any] = {
         "output": options.output,
         "inference": checkpoint.Inference(
-            options.symmetries, options.patch, options.overlap, options.decoder
+            options.symmetries,
+            options.patch,
+            options.overlap,
+            options.decoder,
+            options.diameter,
         ),
         "options": EvaluationOptions(
             metrics=options.metrics,

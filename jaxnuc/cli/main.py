@@ -17,6 +17,7 @@ COMMANDS = (
     "train",
     "evaluate",
     "predict",
+    "models",
     "suggest",
     "inspect",
     "pack",

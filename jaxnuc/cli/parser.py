@@ -30,6 +30,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(formatter_class=_Format, allow_abbrev=False, **arguments)
         self._section: argparse._ActionsContainer = self
         self.takes_overrides = False  # whether `--config.KEY=VALUE` is an argument
+        self.needs_network = False  # one by --workdir or --model
 
     def section(self, title: str) -> Sequence[argparse.Action]:
         """Begins a section of the help, to which the options that follow belong; gives these."""
@@ -57,7 +58,10 @@ class Parser(argparse.ArgumentParser):
         self.section("network")
         text = "folder of a run or checkpoint" + ("; repeat for an ensemble" if ensemble else "")
         action = "append" if ensemble else "store"
-        self.value("--workdir", "FOLDER", text, action=action, required=True)
+        self.value("--workdir", "FOLDER", text, action=action)
+        shipped = "or one of `jaxnuc models`, such as fluorescence"
+        self.value("--model", "NAME", shipped, action=action, dest="workdir")
+        self.needs_network = True
         self.value("--checkpoint", "STEP", "best, latest or a step (best)", default="best")
         if ensemble:
             other = "another decoder, such as watershed (as configured)"
@@ -74,6 +78,8 @@ class Parser(argparse.ArgumentParser):
         self.value("--patch", "PX", side, int, patch)
         shared = f"overlap of neighboring patches, multiple of 32 ({overlap})"
         self.value("--overlap", "PX", shared, int, overlap)
+        typical = "of typical nuclei, auto or off (as the model needs)"
+        self.value("--diameter", "PX", typical, diameter)
 
     def add_source(self) -> None:
         """Adds the choice of a data set."""
@@ -82,16 +88,18 @@ class Parser(argparse.ArgumentParser):
 
     def add_reading(self) -> None:
         """Adds how the images of a prediction are read."""
-        self.value("--mpp", "X", "microns per pixel of the images (from their files)", float)
-        self.value("--model-mpp", "X", "microns per pixel that the model expects", float)
+        text = "microns per pixel (from the files); also --model-mpp"
+        self.value("--mpp", "X", text, float)
+        self.value("--model-mpp", "X", argparse.SUPPRESS, float)  # that the model expects
         self.add_planes()
         self.switch("--tissue", "leave out glass (stained sections only)")
         self.switch("--skip-corrupt", "fill unreadable regions with white")
 
     def add_batches(self) -> None:
         """Adds how much of a prediction is done at once."""
-        self.value("--batch-size", "N", "patches per step of the devices (1)", int, 1)
-        self.value("--tile", "PX", "side of what is decoded at once (1792)", int, 1792)
+        text = "patches per step of the devices (1); also --tile"
+        self.value("--batch-size", "N", text, int, 1)
+        self.value("--tile", "PX", argparse.SUPPRESS, int, 1792)
 
     def add_planes(self) -> None:
         """Adds the choice of what is read of files of several images."""
@@ -117,6 +125,8 @@ class Parser(argparse.ArgumentParser):
             near = difflib.get_close_matches(rest[0].partition("=")[0], flags, n=1)
             hint = f"; did you mean {near[0]}?" if near else ""
             self.error(f"unknown argument {rest[0]!r}{hint}")
+        if self.needs_network and not (options.workdir or getattr(options, "example", False)):
+            self.error("no network: give --workdir=FOLDER or --model=NAME, see jaxnuc models")
         return options
 
     def error(self, message: str) -> NoReturn:
@@ -150,6 +160,14 @@ class ListPages(argparse.Action):
 def depth(text: str) -> int | str:
     """The number of a depth, or how the depths become one image."""
     return int(text) if text.isdecimal() else text
+
+
+def diameter(text: str) -> float | str:
+    """A number of pixels, or how the diameter of nuclei is found."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def comma_separated(text: str) -> tuple[str, ...]:

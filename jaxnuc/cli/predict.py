@@ -1,5 +1,6 @@
 """Segment nuclei in images and slides.
 
+  jaxnuc predict --model=fluorescence --input=folder --output=out
   jaxnuc predict --workdir=runs/a --input=slide.svs --output=out --format=geojson,overlay
 
 Writes the files of --format and a report for each image, and an index. Run again, it continues.
@@ -21,21 +22,23 @@ logger = logging.getLogger(__name__)
 
 def add_arguments(parser: Parser) -> None:
     """Adds the arguments of the command."""
-    parser.usage = "jaxnuc predict --workdir=FOLDER --input=IMAGE --output=FOLDER [options]"
+    parser.usage = "jaxnuc predict --model=NAME --input=IMAGE --output=FOLDER [options]"
     parser.add_checkpoint(ensemble=True)
     parser.section("images")
     images = "image, slide, folder or pattern; can be repeated"
-    parser.value("--input", "IMAGE", images, action="append", required=True)
+    parser.value("--input", "IMAGE", images, action="append", default=[])
+    parser.switch("--example", "images that come with the model; needs no other option")
     parser.add_reading()
     parser.add_patches(patch=1024, overlap=128)
     parser.section("output")
-    parser.value("--output", "FOLDER", "folder to write", required=True)
+    parser.value("--output", "FOLDER", "folder to write (jaxnuc_example of an example)")
     formats = "files to write (geojson,csv), see docs/outputs.md"
     parser.value("--format", "A,B", formats, comma_separated, ("geojson", "csv"))
-    parser.value("--label-set", "NAME", "classes to write, such as consep (as predicted)")
-    parser.switch("--agreement", "add how far symmetries and workdirs agree")
-    parser.switch("--no-stains", "do not measure stains or intensities")
-    parser.switch("--no-report", "write no pages")
+    classes = "classes to write (as predicted); also --agreement"
+    parser.value("--label-set", "NAME", classes)
+    parser.switch("--agreement", argparse.SUPPRESS)
+    parser.switch("--no-report", "write no pages; also --no-stains")
+    parser.switch("--no-stains", argparse.SUPPRESS)
     parser.switch("--overwrite", "start again, replace the files of --format")
     parser.section("running")
     parser.add_batches()
@@ -49,6 +52,11 @@ def add_arguments(parser: Parser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Runs the command; 1 where an image failed."""
+    if options.example:
+        _set_example(options)
+    if not options.input or options.output is None:
+        missing = "--output=FOLDER" if options.input else "--input=IMAGE"
+        raise ValueError(f"{missing} is missing; or --example alone shows what a model does")
     logger.info("importing JAX")
     from jaxnuc.prediction.predict import predict
     from jaxnuc.prediction.predictor import load
@@ -69,6 +77,7 @@ def run(options: argparse.Namespace) -> int:
         agreement=options.agreement,
         label_set=options.label_set,
         decoder=options.decoder,
+        diameter=options.diameter,
     )
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:
@@ -77,6 +86,23 @@ def run(options: argparse.Namespace) -> int:
     if options.shard and not results.failed:
         print(f"shard {options.shard} is done; once all are, a run without --shard joins them")
     return 1 if results.failed else 0
+
+
+def _set_example(options: argparse.Namespace) -> None:
+    """The model, images, folder and formats of an example, where they are not given.
+
+    Raises:
+      ValueError: an input, or a network that comes without examples.
+    """
+    from jaxnuc.run.cards import card
+
+    if options.input:
+        raise ValueError(f"--example with --input={options.input[0]}: give one of them")
+    options.workdir = options.workdir or ["fluorescence"]
+    options.input = [str(path) for path in card(options.workdir[0]).image_files]
+    options.output = options.output or "jaxnuc_example"
+    if options.format == ("geojson", "csv"):
+        options.format = ("geojson", "csv", "overlay")
 
 
 def shared_options(options: argparse.Namespace) -> "PredictionOptions":

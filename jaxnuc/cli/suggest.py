@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
         options.checkpoint,
         symmetries=range(options.symmetries),
         decoder=options.decoder,
+        diameter=options.diameter,
     )
     found = suggest(options.input, predictor, options.output, request, shared_options(options))
     rows = [each.row() for each in found.suggested]

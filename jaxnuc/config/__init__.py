@@ -47,9 +47,7 @@ def default() -> ConfigDict:
     config.compute_dtype = "float32"  # "bfloat16" on accelerators; parameters stay float32
 
     config.weights = ConfigDict()  # to start from, in place of random ones: jaxnuc.pretrained
-    config.weights.file = (
-        ""  # published weights, of PyTorch or Keras, .safetensors or .npz; or a run's workdir
-    )
+    config.weights.file = ""  # a model, a run's workdir, or published weights: jaxnuc.pretrained
     config.weights.layout = "auto"  # of published weights: jaxnuc.pretrained
     config.weights.keep = ""  # regular expression of our arrays that stay random
     config.weights.drop = ""  # regular expression of the file's arrays that are not used

@@ -32,12 +32,14 @@ class Pages:
       member: name of the function.
       flag: how a command line names a page, for errors.
       below: folder below `configs/`.
+      groups: folders below that, whose pages are named `FOLDER/NAME`.
     """
 
     kind: str
     member: str
     flag: str
     below: str = ""
+    groups: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -46,7 +48,11 @@ class Pages:
 
     def paths(self) -> dict[str, Path]:
         """The pages of the library by name."""
-        return {path.stem: path for path in sorted(self.folder.glob("*.py"))}
+        found = {path.stem: path for path in sorted(self.folder.glob("*.py"))}
+        for group in self.groups:
+            pages = sorted((self.folder / group).glob("*.py"))
+            found |= {f"{group}/{path.stem}": path for path in pages}
+        return found
 
     def listing(self) -> str:
         """Every page with the first line of its docstring."""
@@ -99,7 +105,7 @@ class Pages:
         return function
 
 
-CONFIGURATIONS = Pages("configuration", "get_config", "--config=")
+CONFIGURATIONS = Pages("configuration", "get_config", "--config=", groups=("models",))
 STUDIES = Pages("study", "get_study", "", "studies")
 
 

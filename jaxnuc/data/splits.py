@@ -18,7 +18,7 @@ from jaxnuc.io.pixel_size import check_mpp
 
 ROOT = "JAXNUC_DATA"
 SECTION = ("root", "mpp", "windows", "balance", "split_by")  # what every section takes
-MIXTURE = ("label_set", "seed")  # arguments of a mixture's section beside its sources
+MIXTURE = ("label_set", "seed", "any_mpp")  # arguments of a mixture's section beside its sources
 
 ALL_SPLITS = ("train", "val", "test", "unlabeled")
 REST = "no split"  # the images of "all" that are in none of them

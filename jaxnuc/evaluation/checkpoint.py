@@ -8,23 +8,24 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxnuc import labels
-from jaxnuc.data.sample import Source
+from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.sources.mixture import only, relabeled
 from jaxnuc.data.splits import open_split
 from jaxnuc.evaluation.evaluate import evaluate
 from jaxnuc.evaluation.options import EvaluationOptions
-from jaxnuc.evaluation.scoring import Segment
 from jaxnuc.evaluation.thresholds import optimize_thresholds
 from jaxnuc.evaluation.validate import monitors_of
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics import Summary, figures_csv
 from jaxnuc.prediction.patches import OVERLAP
-from jaxnuc.prediction.predictor import load
-from jaxnuc.prediction.segment import PatchwisePredictor
+from jaxnuc.prediction.predictor import Diameter, Predictor, load
+from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
+from jaxnuc.prediction.sized import resized_labels
 from jaxnuc.run import checkpoints
 from jaxnuc.run.log import LOG, NOT_TRAINED, TrainingLog, read_log
 
@@ -101,6 +102,7 @@ class Inference:
       patch: side of what the network sees at once, a multiple of 64; None: the whole image.
       overlap: of neighboring patches in pixels, a multiple of 32.
       decoder: section in place of the one with which the network was trained: see `jaxnuc.load`.
+      diameter: of nuclei, in pixels, `"auto"` or `"off"`: see `jaxnuc.prediction.Predictor`.
 
     Raises:
       ValueError: other symmetries.
@@ -110,6 +112,7 @@ class Inference:
     patch: int | None = None
     overlap: int = OVERLAP
     decoder: Mapping[str, Any] | None = None
+    diameter: Diameter = None
 
     def __post_init__(self) -> None:
         if self.symmetries not in (1, 4, 8):
@@ -213,7 +216,10 @@ class _Restored:
         self.log = self.workdir / LOG
         self.folders = [checkpoints.find(each, checkpoint) for each in workdirs]
         self.predictor = load(
-            self.folders, symmetries=range(inference.symmetries), decoder=inference.decoder
+            self.folders,
+            symmetries=range(inference.symmetries),
+            decoder=inference.decoder,
+            diameter=inference.diameter,
         )
         self.inference = inference
 
@@ -252,9 +258,10 @@ class _Restored:
         logger.info("images of %s, %s: %d; output %s", source.name, split, len(source), folder)
         logger.info("the network is compiled for each size of image")
         patch, overlap = self.inference.patch, self.inference.overlap
-        segment: Segment = self.predictor
+        predictor: Predictor | PatchwisePredictor = self.predictor
         if patch is not None:
-            segment = PatchwisePredictor(self.predictor, patch, overlap)
+            predictor = PatchwisePredictor(self.predictor, patch, overlap)
+        segment = SizedPredictor(predictor) if self.predictor.sizes else predictor
         one = len(self.folders) == 1
         training = NOT_TRAINED
         if one and self.log.is_file():
@@ -270,10 +277,22 @@ class _Restored:
                 "checkpoint": self.folders[0].name if one else [str(f) for f in self.folders],
                 "symmetries": self.inference.symmetries,
                 "decoder": None if self.inference.decoder is None else dict(self.inference.decoder),
+                "diameter": self.predictor.sizes or None,
                 "patch": None if patch is None else {"side": patch, "overlap": overlap},
                 "thresholds": checkpoints.read_thresholds(self.folders[0]) or None,
             },
         )
+
+
+def maps_and_truth(
+    predictor: Predictor, sample: Sample
+) -> tuple[Mapping[str, np.ndarray], np.ndarray]:
+    """Maps of an image, and its true instances (H, W), at the size at which it is seen."""
+    if not predictor.sizes:
+        return predictor.maps(sample.image), sample.instances
+    seen = SizedPredictor(predictor).maps(sample.image)
+    back = 1 / seen.scale[0], 1 / seen.scale[1]
+    return seen.maps, resized_labels(sample.instances, back, seen.shape)
 
 
 def optimize_checkpoint(
@@ -305,8 +324,7 @@ def optimize_checkpoint(
         data, episodes = predictor.config.data, predictor.config.episodes
         source = open_split(data.source, data.root, "val", mpp=data.mpp or None, stream=False)
         source = only(source, episodes[-1].get("sources", ()) if episodes else ())
-    samples = map(source.__getitem__, range(len(source)))
-    pairs = ((predictor.maps(s.image), s.instances) for s in samples)
+    pairs = (maps_and_truth(predictor, source[index]) for index in range(len(source)))
     if choices is None:
         choices = predictor.config.evaluation.threshold_choices
     found = optimize_thresholds(pairs, predictor.representation, choices=choices)

@@ -16,6 +16,7 @@ from jaxnuc.evaluation.scoring import Scoring, plan_scoring, score_images
 from jaxnuc.metrics import Metric, Scores, Summary, summarize
 from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
+from jaxnuc.prediction.segment import SizedPredictor
 
 # The training's loss on the split, and the soft IoU of the foreground's probability that comes with
 # it; see `jaxnuc.training.validation_loss`.
@@ -174,7 +175,8 @@ def validate(
 def _summary(predictor: Predictor, source: Source, scoring: Scoring, workers: int) -> Summary:
     processes, count = jax.process_count(), len(source)
     mine = (source[index] for index in range(jax.process_index(), count, processes))
-    scores = [image.scores for image in score_images(predictor, mine, scoring, workers)]
+    segment = SizedPredictor(predictor) if predictor.sizes else predictor
+    scores = [image.scores for image in score_images(segment, mine, scoring, workers)]
     gathered = _gathered(scores)
     # Image r of process p is image r * processes + p of the source.
     return summarize([gathered[i % processes][i // processes] for i in range(count)])

@@ -1,4 +1,4 @@
-"""Separation of touching nuclei where they are joined by a neck: by the shape of the mask alone."""
+"""Separation of touching nuclei where they are joined by a neck: by the shape of the mask."""
 
 import numpy as np
 from scipy import ndimage
@@ -15,6 +15,8 @@ def split_at_necks(
     threshold: float = 0.5,
     neck: float = 0.9,
     smoothing: float = 1.0,
+    contour_probability: np.ndarray | None = None,
+    contour_share: float = 0.6,
 ) -> np.ndarray:
     """Splits a mask into nuclei by a watershed of its smoothed distance transform.
 
@@ -31,14 +33,18 @@ def split_at_necks(
       neck: in (0, 1]; lower leaves more nuclei together, and 1 makes a nucleus of each maximum.
       smoothing: standard deviation of the Gaussian that smooths the distances, in pixels; 0 leaves
         them. Without it, outlines that are rough by a pixel have many maxima.
+      contour_probability: (H, W) float in [0, 1], of lying on the contour of a nucleus. Distances
+        are then a mean of two: to the background, and to the nearest of background and contours,
+        which are where this probability is 0.5 or more. So a contour across a wide neck narrows it.
+      contour_share: the weight of the latter in [0, 1]; with 1, gaps in contours join nuclei.
 
     Returns:
       (H, W) int32 instances, 0 is background, ids 1..n. Every pixel of the mask is in one. The
       borders of the image are not background, so that a nucleus they cut is not narrower there.
 
     Raises:
-      ValueError: the map is not (H, W), or holds NaN or a number outside [0, 1]; the threshold or
-        neck is outside its interval; smoothing is negative.
+      ValueError: a map is not (H, W), or holds NaN or a number outside [0, 1]; the threshold, neck
+        or share is outside its interval; smoothing is negative.
 
     Example:
       >>> mask = np.zeros((9, 21))
@@ -53,6 +59,7 @@ def split_at_necks(
     """
     probability = probability_map(mask_probability, "mask_probability")
     within(threshold, "threshold")
+    within(contour_share, "contour_share")
     if not 0 < neck <= 1:
         raise ValueError(f"neck={neck} must be above 0 and at most 1")
     if not smoothing >= 0:
@@ -62,6 +69,10 @@ def split_at_necks(
     if mask.all() or not mask.any():
         return parts
     distance = ndimage.distance_transform_edt(mask)
+    if contour_probability is not None and contour_share:
+        contours = probability_map(contour_probability, "contour_probability") >= 0.5
+        inner = ndimage.distance_transform_edt(mask & ~contours)
+        distance = (1 - contour_share) * distance + contour_share * inner
     if smoothing:
         distance = ndimage.gaussian_filter(distance, smoothing)
     distance *= mask

@@ -23,6 +23,7 @@ from jaxnuc.prediction.image_task import ImageTask, OpenTask, Outcome, attempt
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.predictor import Predictor
 from jaxnuc.prediction.settings import check_same
+from jaxnuc.prediction.sizing import sized
 from jaxnuc.prediction.stitching import Row
 from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tile
@@ -121,17 +122,22 @@ def predict_on_cluster(
         client.register_plugin(_Networks(runner.predictor, runner.size), name=name)
         logger.info("workers at %s: %d", address, len(client.nthreads()))
         try:
-            return _Run(tasks, client, name, find_tissue).finish()
+            return _Run(tasks, client, name, find_tissue, runner.predictor).finish()
         finally:
             client.unregister_worker_plugin(name)
 
 
 class _Run:
     def __init__(
-        self, tasks: Sequence[ImageTask], client: Client, networks: str, find_tissue: FindTissue
+        self,
+        tasks: Sequence[ImageTask],
+        client: Client,
+        networks: str,
+        find_tissue: FindTissue,
+        predictor: Predictor,
     ) -> None:
         self._tasks, self._client, self._networks = tasks, client, networks
-        self._find_tissue = find_tissue
+        self._find_tissue, self._predictor = find_tissue, predictor
         self._failed: dict[int, Outcome] = {}
         self._parts: dict[int, PartialResults] = {}  # of the images under way
 
@@ -170,6 +176,7 @@ class _Run:
             yield from blocks
 
     def _prepare(self, number: int, blocks: list[_Block], task: ImageTask) -> None:
+        task = sized(task, self._predictor)
         sent = replace(task, path=task.path.absolute())
         with task.open() as opened:
             if opened.finished():

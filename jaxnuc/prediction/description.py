@@ -31,6 +31,7 @@ def describe(predictor: Predictor) -> dict[str, Any]:
         "checkpoint": [origin.checkpoint for origin in known] or None,
         "saved": [origin.saved for origin in known] or None,
         "areas_of_training_px": list(areas) or None,
+        "diameter_of_training_px": predictor.trained_diameter,
     }
 
 
@@ -50,6 +51,7 @@ def model_settings(predictor: Predictor, options: PredictionOptions) -> dict[str
         "patch": options.tiling.patch,
         "overlap": options.tiling.overlap,
         "tile": options.tiling.tile,
+        "diameter": predictor.sizes or None,
         "tissue": options.tissue,
         "stains": options.stains,
         "series": options.image,

@@ -21,7 +21,6 @@ import jaxnuc
 from jaxnuc.io import (
     FilledImage,
     LargeImage,
-    ResampledImage,
     at_mpp,
     image_name,
     open_image,
@@ -38,6 +37,7 @@ from jaxnuc.prediction.options import REPORT, SUMMARY, THUMBNAIL, TISSUE, Predic
 from jaxnuc.prediction.overview import check_names
 from jaxnuc.prediction.partial_results import PartialResults
 from jaxnuc.prediction.settings import check_same, fingerprint
+from jaxnuc.prediction.sized import at_diameter, resized_table, scale_of
 from jaxnuc.prediction.stitching import Stitcher, gather
 from jaxnuc.prediction.symmetries import Maps
 from jaxnuc.prediction.tiles import Tile, Tiling
@@ -74,6 +74,8 @@ class ImageTask:
       settings: on which the nuclei depend besides the image, see `model_settings`.
       network: for people, see `describe`.
       options: of the prediction.
+      diameter: of typical nuclei in pixels of the image, which is enlarged or shrunk so that they
+        get that of the training; None: microns per pixel decide.
     """
 
     path: Path
@@ -83,6 +85,7 @@ class ImageTask:
     settings: Mapping[str, Any]
     network: Mapping[str, Any]
     options: PredictionOptions
+    diameter: float | None = None
 
     @property
     def done_in_batches(self) -> bool:
@@ -179,15 +182,18 @@ class OpenTask:
         self.task, self.image = task, image
         options, name = task.options, image_name(task.path)
         self.view, mpp = _at_model_resolution(image, task)
-        scale = self.view.scale if isinstance(self.view, ResampledImage) else (1.0, 1.0)
+        scale = scale_of(self.view)
+        # Results are in pixels of what the network sees if that has microns per pixel of its own;
+        # an image that was only enlarged or shrunk gets them in its own pixels.
+        shown, shown_scale = (self.view, scale) if task.diameter is None else (image, (1.0, 1.0))
         self.scene = Scene(
             name,
-            self.view.shape,
+            shown.shape,
             mpp,
-            scale,
+            shown_scale,
             task.decoder.class_names,
             task.decoder.colors,
-            pixels=self.view,
+            pixels=shown,
             file=task.path.name,
             full_shape=image.shape,
         )
@@ -201,9 +207,10 @@ class OpenTask:
             **task.settings,
             "image": name,
             "file": fingerprint(task.path),
-            "shape": list(self.view.shape),
+            "shape": list(self.scene.shape),
             "mpp": mpp,
-            "scale": list(scale),
+            "scale": list(self.scene.scale),
+            "diameter_px": task.diameter,
         }
         self._folder = task.output / f"{name}.parts"
         self._summary_file = task.output / f"{name}{SUMMARY}"
@@ -251,6 +258,14 @@ class OpenTask:
         replaceable = [path for key, path in self._files.items() if key in known]
         return PartialResults(self._folder, self.settings, outputs, replaceable)
 
+    def _areas_of_training(self) -> list[float] | None:
+        """Quantiles of the areas of nuclei in the training, in pixels of the results."""
+        areas = self.task.network["areas_of_training_px"]
+        if not areas or self.task.diameter is None:
+            return areas
+        scale = self.task.diameter / self.task.network["diameter_of_training_px"]
+        return [area * scale**2 for area in areas]
+
     def missing(self, parts: PartialResults) -> list[int]:
         """The rows of tiles that this process has to do."""
         shard = self.task.options.processes.shard
@@ -271,11 +286,15 @@ class OpenTask:
           The summary, which is written last, as `NAME.json`.
         """
         start = time.perf_counter()
-        options, view, scene = self.task.options, self.view, self.scene
-        small = thumbnail(view) if options.stains or options.files.report else None
+        options, scene = self.task.options, self.scene
+        shown = scene.checked_pixels()
+        small = thumbnail(shown) if options.stains or options.files.report else None
         colors = _colors(small[0]) if small is not None and options.stains else None
         stitched = Stitcher(self.tiling).all(rows)
-        parts.keep_measured(measure_tables(stitched, view, scene.mpp, self.tiling.tile, colors))
+        if self.task.diameter is not None:
+            scale = scale_of(self.view)
+            stitched = (resized_table(each, scale, shown.shape) for each in stitched)
+        parts.keep_measured(measure_tables(stitched, shown, scene.mpp, self.tiling.tile, colors))
         for key, format_ in self._formats.items():
             format_.write(self._files[key], parts.measured(), scene)
         earlier = self._earlier["files"] if self._earlier else {}
@@ -285,7 +304,7 @@ class OpenTask:
             "path": self.image.path,
             "nuclei": figures["nuclei"],
             "statistics": figures,
-            "doubts": doubts(figures, network["areas_of_training_px"]),
+            "doubts": doubts(figures, self._areas_of_training()),
             "network": network,
             "date": datetime.now(UTC).isoformat(timespec="minutes"),
             "jaxnuc": jaxnuc.__version__,
@@ -340,8 +359,11 @@ def _read_summary(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None
 
 
 def _at_model_resolution(image: LargeImage, task: ImageTask) -> tuple[LargeImage, float | None]:
-    """The image at the model's resolution, and its microns per pixel where they are known."""
+    """The image as the network sees it, and microns per pixel of the results if they are known."""
     resolution = task.options.resolution
+    if task.diameter is not None:
+        trained = task.network["diameter_of_training_px"]
+        return at_diameter(image, task.diameter, trained), resolution.mpp or image.mpp
     if task.model_mpp is not None:
         view = at_mpp(image, task.model_mpp, given=resolution.mpp)
         return view, view.mpp

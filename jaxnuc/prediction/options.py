@@ -44,6 +44,8 @@ class ResolutionOptions:
     Attributes:
       mpp: microns per pixel of the images, in place of what their files say; None: as they say.
       model_mpp: microns per pixel that the model expects; None: its configuration's `data.mpp`.
+
+    Where the predictor sizes images (`Predictor.diameter`), that comes before microns per pixel.
     """
 
     mpp: float | None = None

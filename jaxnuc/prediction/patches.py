@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jaxnuc.io import LargeImage
+from jaxnuc.io.large_image import WHOLE_PIXELS, squares
 from jaxnuc.prediction.tiles import Tile
 
 Maps = Mapping[str, np.ndarray]
@@ -166,6 +167,18 @@ def fitting(
     """
     height, width = (min(patch, -(-max(n, 2 * overlap) // STEP) * STEP) for n in shape)
     return (max(height, width),) * 2 if square else (height, width)
+
+
+def reference(image: LargeImage) -> np.ndarray:
+    """Pixels that stand for an image in its normalization, (h, w, 3) uint8.
+
+    They are the image itself, or of a large one squares at even distances: in a thumbnail, nuclei
+    would be paler than the network has seen them in training.
+    """
+    height, width = image.shape
+    if height * width <= WHOLE_PIXELS:
+        return image.read(0, 0, height, width)
+    return np.concatenate([image.read(*box) for box in squares(image.shape)])
 
 
 def check_sizes(tile: int, patch: int, overlap: int) -> None:

@@ -22,6 +22,7 @@ from jaxnuc.prediction.image_task import ImageTask, OpenTask, Outcome, attempt, 
 from jaxnuc.prediction.options import DEFAULT, THUMBNAIL, TISSUE, PredictionOptions
 from jaxnuc.prediction.overview import check_overview, write_overview
 from jaxnuc.prediction.predictor import Predictor
+from jaxnuc.prediction.sizing import sized
 from jaxnuc.prediction.small_images import predict_small_images
 from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tile
@@ -151,7 +152,7 @@ def _outcomes(
 
 def _predict_image(task: ImageTask, runner: BatchRunner) -> dict[str, Any] | None:
     """The summary of an image of any size; None where its files wait for other shards."""
-    options = task.options
+    options, task = task.options, sized(task, runner.predictor)
     with task.open() as opened:
         if summary := opened.finished():
             return summary

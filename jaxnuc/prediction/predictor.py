@@ -1,6 +1,7 @@
 """Trained networks with their representation: from an image array to its nuclei."""
 
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,14 +18,20 @@ from ml_collections import ConfigDict
 
 from jaxnuc import build, labels
 from jaxnuc import config as configs
+from jaxnuc.data import transforms
 from jaxnuc.data.normalize import Normalize
+from jaxnuc.data.transforms.diameter import CropAtDiameter
+from jaxnuc.io import ArrayImage, LargeImage
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.prediction.decoding import Decoder
+from jaxnuc.prediction.diameter import WINDOW, estimate_diameter
 from jaxnuc.prediction.patches import STRIDE
 from jaxnuc.prediction.segmentation import Segmentation
+from jaxnuc.prediction.sized import at_diameter, resized, scale_of
 from jaxnuc.prediction.symmetries import MapAverage, Maps
-from jaxnuc.representations import Representation
+from jaxnuc.registry import check_known
+from jaxnuc.representations import Nuclei, Representation
 from jaxnuc.run import checkpoints
 
 logger = logging.getLogger(__name__)
@@ -33,6 +40,32 @@ logger = logging.getLogger(__name__)
 def as_rgb(image: np.ndarray) -> np.ndarray:
     """Any image array, as `jaxnuc.io.rgb.to_rgb` takes it, to (H, W, 3) uint8."""
     return to_rgb(np.asarray(image), "the image")
+
+
+Diameter = float | str | None
+SIZES = ("auto", "off")  # beside a number of pixels
+
+
+def check_diameter(diameter: Diameter) -> None:
+    """Checks a diameter: a number of pixels above 0, `"auto"`, `"off"` or None.
+
+    Raises:
+      ValueError: another value.
+    """
+    if isinstance(diameter, str):
+        check_known("diameter", diameter, SIZES)
+    elif diameter is not None and not 0 < diameter < math.inf:
+        raise ValueError(f"diameter={diameter}: a number of pixels above 0 is expected")
+
+
+def _diameter_of_crops(config: ConfigDict) -> float | None:
+    """That of `crop_at_diameter` among the transforms of a training; None where it has none."""
+    for text in config.data.transforms:
+        if str(text).startswith("crop_at_diameter("):  # others may be of packages that are not here
+            (crop,) = transforms.parse([text])
+            assert isinstance(crop, CropAtDiameter)
+            return crop.diameter
+    return None
 
 
 @dataclass(frozen=True)
@@ -82,6 +115,10 @@ class Predictor:
       agreement: measure how far the members of the average agree on each nucleus, for which each
         member is decoded: see `agreement.agreement`.
       label_set: at which classes are read; None: that of the class map.
+      diameter: typical diameter of the nuclei of an image in pixels, which is enlarged or shrunk so
+        that the network sees that of its training; `"auto"`: estimated for each image; `"off"`: the
+        image is left as it is; None: `"auto"` if the network was trained at one diameter, and
+        else `"off"`. It is for `__call__` and `view`; `maps` takes images as they are.
 
     Raises:
       ValueError: agreement of a single member; the symmetries or `merge` as in `MapAverage`; a
@@ -96,8 +133,15 @@ class Predictor:
     merge: str = "mean"
     agreement: bool = False
     label_set: LabelSet | None = None
+    diameter: Diameter = None
 
     def __post_init__(self) -> None:
+        check_diameter(self.diameter)
+        if self.diameter not in (None, "off") and self.trained_diameter is None:
+            raise ValueError(
+                f"diameter={self.diameter!r}, but at which diameter the network was trained is "
+                "unknown; leave it out"
+            )
         if self.label_set is not None and self.label_set.finest != self.label_set:
             raise ValueError(
                 f"of the classes {self.label_set.groups} one holds another; take its finest groups"
@@ -129,6 +173,61 @@ class Predictor:
         """Of each network."""
         return tuple(network.variables for network in self.networks)
 
+    @property
+    def expects_one_diameter(self) -> bool:
+        """Whether the network was trained on crops in which nuclei have about one diameter."""
+        return _diameter_of_crops(self.config) is not None
+
+    @property
+    def trained_diameter(self) -> float | None:
+        """The typical diameter of nuclei in the training, in pixels as the network saw them.
+
+        It is that of `crop_at_diameter` among the transforms; otherwise, that of the disc of the
+        median area. None where neither is known.
+        """
+        of_crops = _diameter_of_crops(self.config)
+        if of_crops is not None:
+            return of_crops
+        origin = self.networks[0].origin
+        if origin is None or not origin.areas:
+            return None
+        return 2 * math.sqrt(origin.areas[1] / math.pi)
+
+    @property
+    def sizes(self) -> float | str:
+        """By which diameter images are sized: pixels, `"auto"`, or empty: they are left as are."""
+        if self.diameter is None:
+            return "auto" if self.expects_one_diameter else ""
+        return "" if self.diameter == "off" else self.diameter
+
+    def diameter_of(self, image: LargeImage) -> float | None:
+        """The typical diameter of the nuclei of an image, in pixels, by which it is to be sized.
+
+        None where the image is to be left as it is, also because no nucleus was found for an
+        estimate.
+
+        Raises:
+          CorruptRegion: a window that an estimate needs cannot be read.
+        """
+        if not self.sizes:
+            return None
+        if self.sizes != "auto":
+            return float(self.sizes)
+
+        def find(pixels: np.ndarray) -> Nuclei:
+            maps = self.average.average(self._members(pixels))
+            return self.decode(maps, (WINDOW, WINDOW))
+
+        assert self.trained_diameter is not None  # checked above
+        return estimate_diameter(image, find, self.trained_diameter, self.normalize)
+
+    def view(self, image: LargeImage) -> LargeImage:
+        """The image at the size at which the network is to see it: see `diameter_of`."""
+        diameter = self.diameter_of(image)
+        if diameter is None or self.trained_diameter is None:
+            return image
+        return at_diameter(image, diameter, self.trained_diameter)
+
     def maps(self, image: np.ndarray) -> dict[str, np.ndarray]:
         """The logits of an image as `as_rgb` takes it, (H, W, C) or on the representation's grid.
 
@@ -138,8 +237,12 @@ class Predictor:
 
     def members(self, image: np.ndarray) -> tuple[Maps, ...]:
         """The maps that `maps` averages: all symmetries of one network after those of another."""
+        return self._members(self.normalize.image(as_rgb(image)))
+
+    def _members(self, pixels: np.ndarray) -> tuple[Maps, ...]:
+        """The same of normalized pixels (H, W, 3) uint8."""
         networks = [partial(self._maps, network) for network in self.networks]
-        return self.average.members(networks, self.normalize.image(as_rgb(image)))
+        return self.average.members(networks, pixels)
 
     def _maps(self, network: TrainedNetwork, image: np.ndarray) -> Maps:
         # The padding up to a multiple of the stride is cropped from the maps again; the margin is
@@ -161,9 +264,12 @@ class Predictor:
     def __call__(self, image: np.ndarray) -> Segmentation:
         """The nuclei of an image, which a notebook shows."""
         pixels, decode = as_rgb(image), self.decode
-        members = self.members(pixels)
+        view = self.view(ArrayImage(pixels))
+        seen = view.read(0, 0, *view.shape)
+        members = self.members(seen)
         compared = members if self.agreement else ()
-        found = decode(self.average.average(members), pixels.shape[:2], compared)
+        found = decode(self.average.average(members), view.shape, compared)
+        found = resized(found, scale_of(view), pixels.shape[:2])
         return Segmentation.of(found, pixels, decode.class_names, decode.colors)
 
 
@@ -194,6 +300,7 @@ def load(
     agreement: bool = False,
     label_set: str | LabelSet | None = None,
     decoder: Mapping[str, Any] | None = None,
+    diameter: Diameter = None,
 ) -> Predictor:
     """Restores trained networks with nothing but their checkpoints.
 
@@ -213,6 +320,7 @@ def load(
         see `ClassMap.read_at`. None: the predicted classes.
       decoder: section `{"name": ..., **arguments}` in place of the one with which the network was
         trained, such as `{"name": "watershed"}`; a decoder has no part in the training.
+      diameter: of the nuclei of an image in pixels, `"auto"` or `"off"`: see `Predictor`.
 
     Raises:
       FileNotFoundError: no such workdir or checkpoint.
@@ -240,6 +348,7 @@ def load(
         merge=merge,
         agreement=agreement,
         label_set=label_set,
+        diameter=diameter,
     )
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from jaxnuc.io import ArrayImage
+from jaxnuc.io import ArrayImage, LargeImage
 from jaxnuc.outputs import NucleiTable
 from jaxnuc.postprocess import masks
 from jaxnuc.prediction.batches import BatchRunner
@@ -13,6 +13,7 @@ from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.patches import OVERLAP, TILE, assemble, check_sizes, patches, read
 from jaxnuc.prediction.predictor import Predictor, as_rgb
 from jaxnuc.prediction.segmentation import Segmentation
+from jaxnuc.prediction.sized import SizedDecoder, SizedMaps, resized_table, scale_of
 from jaxnuc.prediction.stitching import stitch
 from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tiling
@@ -56,13 +57,15 @@ def segment(
     if any(at % 32 for at in offset):
         raise ValueError(f"offset={offset} must be multiples of 32")
     pixels = as_rgb(image)
-    tiling = Tiling(pixels.shape[:2], tile, overlap, offset)
+    view = predictor.view(ArrayImage(pixels))
+    tiling = Tiling(view.shape, tile, overlap, offset)
     runner = BatchRunner(predictor, batch_size)
-    rows = predict_rows(ArrayImage(pixels), tiling, range(tiling.grid[0]), runner, patch=patch)
+    rows = predict_rows(view, tiling, range(tiling.grid[0]), runner, patch=patch)
     # The candidates of all rows fit in memory here, as the image does.
     table = stitch(tiling, NucleiTable.concatenated([found for _, found in rows]))
+    table = resized_table(table, scale_of(view), pixels.shape[:2])
     found = Nuclei(
-        masks.paint(table.masks, tiling.shape),
+        masks.paint(table.masks, pixels.shape[:2]),
         table.classes,
         table.scores,
         table.class_probabilities,
@@ -123,6 +126,39 @@ class PatchwisePredictor:
     def decode(self) -> Decoder:
         """As `Predictor.decode`."""
         return self.predictor.decode
+
+    def view(self, image: LargeImage) -> LargeImage:
+        """As `Predictor.view`."""
+        return self.predictor.view(image)
+
+    def __call__(self, image: np.ndarray) -> Nuclei:
+        """The nuclei of an image."""
+        return self.decode(self.maps(image), np.shape(image)[:2])
+
+
+@dataclass(frozen=True)
+class SizedPredictor:
+    """A predictor that sees every image at the size that its networks expect.
+
+    It is a segmentation in two steps, as evaluations take it: see `Predictor.view`.
+
+    Attributes:
+      predictor: of images as they are.
+    """
+
+    predictor: Predictor | PatchwisePredictor
+
+    def maps(self, image: np.ndarray) -> SizedMaps:
+        """The maps of an image, as `jaxnuc.io.rgb.to_rgb` takes it."""
+        view = self.predictor.view(ArrayImage(as_rgb(image)))
+        return SizedMaps(
+            self.predictor.maps(view.read(0, 0, *view.shape)), view.shape, scale_of(view)
+        )
+
+    @property
+    def decode(self) -> SizedDecoder:
+        """The second step, from maps to nuclei: NumPy only, and picklable."""
+        return SizedDecoder(self.predictor.decode)
 
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""

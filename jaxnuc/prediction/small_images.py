@@ -13,6 +13,7 @@ from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.image_task import ImageTask, Outcome, attempt, complete_tile, warn
 from jaxnuc.prediction.patches import Patch, assemble
 from jaxnuc.prediction.predictor import Predictor
+from jaxnuc.prediction.sizing import sized
 from jaxnuc.prediction.stream import READERS, PatchReader
 from jaxnuc.prediction.symmetries import Maps
 from jaxnuc.prediction.tiles import Tile
@@ -36,6 +37,8 @@ def predict_small_images(
     early: list[tuple[int, Outcome]] = []  # which the network need not see
     numbers: list[int] = []  # of the images under way, in their order
 
+    sized_tasks: dict[int, ImageTask] = {}  # of the images that the network is to see
+
     def patches() -> Iterator[tuple[tuple[int, Patch], np.ndarray]]:
         prepared = threaded_map(
             lambda task: _prepare(task, runner.predictor), tasks, READERS, runner.size + READERS
@@ -45,6 +48,8 @@ def predict_small_images(
                 early.append((number, each.outcome))
             elif not each.patches:
                 others.append(number)
+            else:
+                sized_tasks[number] = each.task
             for patch, pixels in each.patches:
                 yield (number, patch), pixels
 
@@ -56,7 +61,7 @@ def predict_small_images(
                 grid = runner.predictor.decode.grid
                 ((tile, whole, each_member),) = assemble(of_image.pop(number), grid)
                 numbers.append(number)
-                yield tasks[number], tile, whole, each_member
+                yield sized_tasks.pop(number), tile, whole, each_member
 
     workers = tasks[0].options.processes.decoders
     for outcome in ordered_map(complete_tile, tiles(), workers, _size):
@@ -71,11 +76,12 @@ def predict_small_images(
 
 @dataclass(frozen=True)
 class _Prepared:
-    """An image with its patches, or its outcome, or neither: then it is done by itself.
+    """A task with the patches of its image, or its outcome, or neither: it is done by itself.
 
     That is an image of several tiles, or one whose only tile has been decoded already.
     """
 
+    task: ImageTask
     outcome: Outcome | None
     patches: Sequence[tuple[Patch, np.ndarray]]
 
@@ -83,8 +89,10 @@ class _Prepared:
 def _prepare(task: ImageTask, predictor: Predictor) -> _Prepared:
     """Reads the patches of an image, where it has one tile that is to be done."""
     patches: list[tuple[Patch, np.ndarray]] = []
+    known = [task]
 
     def read(task: ImageTask) -> dict[str, Any] | None:
+        known[0] = task = sized(task, predictor)
         with task.open() as opened:
             if summary := opened.finished():
                 return summary
@@ -100,8 +108,8 @@ def _prepare(task: ImageTask, predictor: Predictor) -> _Prepared:
 
     outcome = attempt(task, read)
     if outcome.summary is not None or outcome.reason:
-        return _Prepared(outcome, ())
-    return _Prepared(None, patches)
+        return _Prepared(known[0], outcome, ())
+    return _Prepared(known[0], None, patches)
 
 
 def _size(task: ImageTask, tile: Tile, maps: Maps, members: Sequence[Maps]) -> int:

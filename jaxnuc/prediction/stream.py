@@ -10,12 +10,11 @@ from collections.abc import Callable, Collection, Iterator
 import numpy as np
 
 from jaxnuc.io import LargeImage
-from jaxnuc.io.large_image import WHOLE_PIXELS, squares
 from jaxnuc.io.workers import ordered_map, threaded_map
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.decoding import decode_tile
-from jaxnuc.prediction.patches import Patch, assemble, fitting, patches, read
+from jaxnuc.prediction.patches import Patch, assemble, fitting, patches, read, reference
 from jaxnuc.prediction.predictor import Predictor
 from jaxnuc.prediction.stitching import Row, gather
 from jaxnuc.prediction.tiles import Tile, Tiling
@@ -106,15 +105,3 @@ def predict_rows(
     while unfinished:
         yield Row(unfinished.popleft(), gather(held))
         held = []
-
-
-def reference(image: LargeImage) -> np.ndarray:
-    """Pixels that stand for an image in its normalization, (h, w, 3) uint8.
-
-    They are the image itself, or of a large one squares at even distances: in a thumbnail, nuclei
-    would be paler than the network has seen them in training.
-    """
-    height, width = image.shape
-    if height * width <= WHOLE_PIXELS:
-        return image.read(0, 0, height, width)
-    return np.concatenate([image.read(*box) for box in squares(image.shape)])

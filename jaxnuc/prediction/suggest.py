@@ -23,9 +23,9 @@ from jaxnuc.metrics.rows import csv_text
 from jaxnuc.outputs.drawing import brighten
 from jaxnuc.prediction.image_task import open_input
 from jaxnuc.prediction.options import DEFAULT, REPORT, PredictionOptions
+from jaxnuc.prediction.patches import reference
 from jaxnuc.prediction.predict import predict
 from jaxnuc.prediction.predictor import Predictor
-from jaxnuc.prediction.stream import reference
 from jaxnuc.prediction.suggestion_order import color_moments, suggestion_order
 from jaxnuc.reports.pictures import fitted, jpeg
 from jaxnuc.reports.suggestions import write_suggestions_page

@@ -22,6 +22,7 @@ from jaxnuc.postprocess import (
     split_at_necks,
 )
 from jaxnuc.postprocess.checks import within
+from jaxnuc.postprocess.regions import relabel
 from jaxnuc.registry import Registry, choice, one_of
 from jaxnuc.representations import base
 from jaxnuc.representations.base import Covered, IgnoreMask, LabelMap, Loss
@@ -202,14 +203,13 @@ class Fill(base.Decoder):
 class Necks(base.Decoder):
     """Nuclei that touch are split where the mask is narrow, `postprocess.split_at_necks`.
 
-    It is a decoder of `contour` too, whose other map has no say in it.
-
     Attributes:
       threshold: of the foreground's probability.
       neck: a part stays a nucleus of its own if the way out of it is narrower than this share of
         its own width.
       smoothing: of the distances to the background, in pixels.
       min_size: smaller nuclei are dropped, in pixels.
+      min_score: nuclei of which the mean probability is lower are dropped.
     """
 
     threshold_choices: ClassVar = {
@@ -220,10 +220,23 @@ class Necks(base.Decoder):
     neck: float = 0.9
     smoothing: float = 1.0
     min_size: int = 0
+    min_score: float = 0.0
 
-    def __call__(self, mask: np.ndarray, *_: np.ndarray) -> np.ndarray:
+    def __post_init__(self) -> None:
+        within(self.min_score, "min_score")
+        super().__post_init__()
+
+    def __call__(self, mask: np.ndarray) -> np.ndarray:
         instances = split_at_necks(mask, self.threshold, self.neck, self.smoothing)
-        return remove_small(instances, self.min_size)
+        return self.kept(instances, mask)
+
+    def kept(self, instances: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """The nuclei that are large and probable enough."""
+        kept = remove_small(instances, self.min_size)
+        if not self.min_score:
+            return kept
+        sure = np.append(True, base.mean_scores(mask, kept) >= self.min_score)
+        return relabel(np.where(sure[kept], kept, 0))
 
 
 @dataclass(frozen=True)

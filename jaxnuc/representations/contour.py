@@ -18,6 +18,7 @@ from jaxnuc.postprocess import (
     label_inside_contours,
     remove_small,
     separate_overlaps,
+    split_at_necks,
     watershed_from_contours,
 )
 from jaxnuc.postprocess.checks import within
@@ -192,6 +193,24 @@ class Watershed(ContourDecoder):
 
 
 @dataclass(frozen=True)
+class Necks(binary.Necks):
+    """As `necks` of `binary`; contours across a neck narrow it, `postprocess.split_at_necks`.
+
+    Attributes:
+      contour_share: how much contours count; 0: only the mask does.
+    """
+
+    smallest: ClassVar = ContourDecoder.smallest
+    contour_share: float = 0.0
+
+    def __call__(self, mask: np.ndarray, contour: np.ndarray) -> np.ndarray:  # type: ignore[override]
+        instances = split_at_necks(
+            mask, self.threshold, self.neck, self.smoothing, contour, self.contour_share
+        )
+        return self.kept(instances, mask)
+
+
+@dataclass(frozen=True)
 class Overlaps(ContourDecoder):
     """CNSeg's separation into nuclei that may overlap, `postprocess.separate_overlaps`.
 
@@ -244,7 +263,7 @@ DECODERS = Registry(
     table={
         "growth": Growth,
         "watershed": Watershed,
-        "necks": binary.Necks,
+        "necks": Necks,
         "overlaps": Overlaps,
         "subtract": Subtract,
     },

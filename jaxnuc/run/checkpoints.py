@@ -20,12 +20,13 @@ from typing import Any, Self, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+from flax.traverse_util import flatten_dict, unflatten_dict
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.labels import LabelSet
-from jaxnuc.run import digests
+from jaxnuc.run import cards, digests, model_file
 
 logger = logging.getLogger(__name__)
 
@@ -199,23 +200,27 @@ def _arguments(template: Any) -> ocp.args.PyTreeRestore:
 
 
 def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
-    """The folder of a checkpoint.
+    """The folder of a checkpoint, or the file of a model.
 
     Args:
-      path: a workdir, or already the folder of one checkpoint.
+      path: a workdir, or already the folder of one checkpoint; or a file that
+        `jaxnuc.run.model_file` wrote, or the name of one that comes with this library.
       which: `"best"`, `"latest"` or a step.
 
     Raises:
       FileNotFoundError: there is no such checkpoint; lists the existing ones.
       ValueError: which is best cannot be told, one of them being damaged.
     """
-    path = Path(path).absolute()
-    if (path / "state").is_dir():
+    shipped, name = cards.shipped(), str(path)
+    path = Path(path).expanduser().absolute()
+    if name in shipped and not path.exists():
+        return shipped[name]
+    if (path / "state").is_dir() or model_file.is_model(path):
         return path
     if not (path / FOLDER).is_dir():
         raise FileNotFoundError(
             f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
-            "--workdir of a training"
+            f"--workdir of a training, or --model, one of {', '.join(shipped)}"
         )
     steps = _steps(path / FOLDER)
     chosen: int | None = None
@@ -232,6 +237,14 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
     if chosen not in steps:
         raise FileNotFoundError(f"no checkpoint {which!r} in {path}; there are {steps}")
     return path / FOLDER / str(chosen)
+
+
+def is_trained(path: str | os.PathLike[str]) -> bool:
+    """Whether `find` takes it, and not `jaxnuc.pretrained.read`: a folder, or a model."""
+    expanded = Path(path).expanduser()
+    if expanded.exists():
+        return expanded.is_dir() or model_file.is_model(expanded)
+    return str(path) in cards.shipped()
 
 
 def _steps(folder: Path) -> list[int]:
@@ -269,6 +282,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     Raises:
       ValueError: the checkpoint is damaged.
     """
+    if folder.is_file():
+        return model_file.read(folder).config
     return _part(folder, "config")
 
 
@@ -278,6 +293,8 @@ def read_label_sets(folder: Path) -> tuple[LabelSet, ...]:
     Raises:
       ValueError: the checkpoint is damaged.
     """
+    if folder.is_file():
+        return model_file.read(folder).label_sets
     found = _part(folder, "origin")["label_sets"]
     return tuple(LabelSet.from_json(label_set) for label_set in found)
 
@@ -288,6 +305,8 @@ def read_areas(folder: Path) -> tuple[float, ...]:
     Raises:
       ValueError: the checkpoint is damaged.
     """
+    if folder.is_file():
+        return model_file.read(folder).areas
     return tuple(_part(folder, "origin")["areas"])
 
 
@@ -297,6 +316,8 @@ def read_date(folder: Path) -> str:
     Raises:
       ValueError: the checkpoint is damaged.
     """
+    if folder.is_file():
+        return model_file.read(folder).date
     date: str = _part(folder, "origin")["date"]
     return date
 
@@ -315,7 +336,7 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
     name = "ema" if ema else "params"
     item = {name: template["params"], "batch_stats": template.get("batch_stats", {})}
     with _readable(folder):
-        restored = _restored(folder, item)
+        restored = _of_file(folder, item) if folder.is_file() else _restored(folder, item)
     found = jax.tree_util.tree_leaves_with_path(restored)
     for (keys, array), expected in zip(found, jax.tree.leaves(item), strict=True):
         # Orbax leaves what a checkpoint lacks as the shape that was asked for.
@@ -326,9 +347,18 @@ def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
                 f"checkpoint {folder} is of another model: {path} is {stored} in the checkpoint, "
                 f"and {expected.shape} in the model"
             )
-    with _readable(folder):
-        digests.check_arrays(folder / "digests", restored)
+    if not folder.is_file():  # which has been compared with its digests
+        with _readable(folder):
+            digests.check_arrays(folder / "digests", restored)
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}
+
+
+def _of_file(path: Path, item: Mapping[str, Any]) -> dict[str, Any]:
+    """The arrays of a file of a model in the place of shapes; a shape stays where it has none."""
+    params, batch_stats = item
+    stored = model_file.read(path).variables
+    flat = flatten_dict({params: stored["params"], batch_stats: stored.get(batch_stats, {})})
+    return unflatten_dict({key: flat.get(key, leaf) for key, leaf in flatten_dict(item).items()})
 
 
 def read_all_variables(folder: Path, ema: bool) -> dict[str, Any]:
@@ -341,6 +371,8 @@ def read_all_variables(folder: Path, ema: bool) -> dict[str, Any]:
     Raises:
       ValueError: the checkpoint is damaged.
     """
+    if folder.is_file():
+        return model_file.read(folder).variables
     name = "ema" if ema else "params"
     with _readable(folder):
         stored = ocp.PyTreeCheckpointHandler().metadata(folder / "state").tree
@@ -348,6 +380,23 @@ def read_all_variables(folder: Path, ema: bool) -> dict[str, Any]:
         restored = _restored(folder, item)
         digests.check_arrays(folder / "digests", restored)
     return {"params": restored[name], "batch_stats": restored["batch_stats"]}
+
+
+def read_model(folder: Path) -> model_file.TrainedModel:
+    """All that is needed to use the network of a checkpoint, such as for a file of it.
+
+    Raises:
+      ValueError: the checkpoint is damaged.
+    """
+    config = read_config(folder)
+    return model_file.TrainedModel(
+        config,
+        read_label_sets(folder),
+        read_areas(folder),
+        read_date(folder),
+        read_thresholds(folder),
+        read_all_variables(folder, config["ema_decay"] > 0),
+    )
 
 
 def _restored(folder: Path, item: Mapping[str, Any]) -> dict[str, Any]:
@@ -379,6 +428,8 @@ def read_thresholds(folder: Path) -> dict[str, float]:
     Raises:
       ValueError: their file is damaged.
     """
+    if folder.is_file():
+        return model_file.read(folder).thresholds
     path = folder / THRESHOLDS
     if not path.is_file():
         return {}

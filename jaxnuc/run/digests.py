@@ -35,9 +35,17 @@ def read_sealed(path: Path) -> dict[str, Any]:
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing")
-    values = read_json(path)
+    return unsealed(read_json(path), str(path))
+
+
+def unsealed(values: Any, where: str) -> dict[str, Any]:
+    """The values that `sealed` was given; `where` they are from, for the error.
+
+    Raises:
+      ValueError: they are damaged.
+    """
     if not isinstance(values, dict) or values.pop(_DIGEST, None) != _of_json(values):
-        raise ValueError(f"{path} is damaged: its content has not the digest that it states")
+        raise ValueError(f"{where} is damaged: its content has not the digest that it states")
     return values
 
 

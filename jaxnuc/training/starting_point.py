@@ -14,7 +14,13 @@ from jaxnuc import config as configs
 from jaxnuc.models import Initialization, Network
 from jaxnuc.representations import Representation
 from jaxnuc.representations.class_map import CLASS
-from jaxnuc.run.checkpoints import find, read_all_variables, read_config, read_label_sets
+from jaxnuc.run.checkpoints import (
+    find,
+    is_trained,
+    read_all_variables,
+    read_config,
+    read_label_sets,
+)
 from jaxnuc.training import state
 
 logger = logging.getLogger(__name__)
@@ -34,9 +40,9 @@ def create_from_weights(
     Arrays that the weights do not give have the seed's random values. The log tells which.
 
     Args:
-      config: its `weights`: `file`, published weights, the folder of a checkpoint, or the workdir
-        of a run, of which the best checkpoint is taken; `layout`, `keep` and `drop`: see
-        `jaxnuc.pretrained.load` and `transfer`; its `seed` and `model`.
+      config: its `weights`: `file`, published weights, a model by its name or file, the folder of
+        a checkpoint, or the workdir of a run, of which the best checkpoint is taken; `layout`,
+        `keep` and `drop`: see `jaxnuc.pretrained.load` and `transfer`; its `seed` and `model`.
       initialization: of the network.
       representation: whose maps it gives.
       optimizer: learns which parameters are taken.
@@ -51,11 +57,12 @@ def create_from_weights(
     patterns = {"keep": section.keep, "drop": section.drop}
     network: Any = initialization.module
     shapes = {"batch_stats": {}, **initialization.shapes}
-    if path.is_dir():
-        given = _of_run(find(path), config, network, representation, shapes, patterns)
+    if is_trained(section.file):
+        folder = find(section.file)
+        given = _of_run(folder, config, network, representation, shapes, patterns)
     else:
         given = pretrained.load(path, network, shapes, section.layout, **patterns)
-    _report(str(path), given)
+    _report(section.file, given)
     taken = [_is_taken(leaf) for leaf in jax.tree.leaves(given["params"])]
     variables = initialization.values(config.seed, given)
     first = state.create_from(variables, optimizer, **options)

@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from jaxnuc import models, pretrained
+from jaxnuc import load, models, pretrained
 from jaxnuc.cli.main import COMMANDS
+from jaxnuc.data.synthetic import generate
+from jaxnuc.run.cards import shipped
 from jaxnuc.training.state import initialization
 
 RUN = {"study", "train", "evaluate", "predict", "export", "score", "compare", "inspect", "pack"}
-RUN |= {"convert"}
+RUN |= {"convert", "models"}
 ELSEWHERE = {"suggest"}  # in test_loop.py
 
 
@@ -135,3 +137,43 @@ def test_convert(jaxnuc, tmp_path):
     assert jaxnuc(*command).error == "error: run holds a run; give another --output"
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / "a.png")
     assert jaxnuc("predict", "--workdir=run", "--input=a.png", "--output=out").status == 0
+
+
+@pytest.mark.usefixtures("no_curves")
+@pytest.mark.slow
+def test_a_run_as_a_file_predicts_the_same_and_is_trained_further(jaxnuc, tmp_path, trained):
+    image = generate(0, size=96, style="he").image
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert jaxnuc("export", f"--workdir={trained}", "--output=run.npz").status == 0
+    again = jaxnuc("export", f"--workdir={trained}", "--output=run.npz")
+    assert (again.status, "--overwrite" in again.err) == (1, True)
+    of_run, of_file = (load(path) for path in (trained, tmp_path / "run.npz"))
+    for name, maps in of_run.maps(image).items():
+        np.testing.assert_allclose(of_file.maps(image)[name], maps, atol=0.02)
+    assert of_file.networks[0].origin.areas == of_run.networks[0].origin.areas
+    given = ["--input=a.png", "--output=out", "--format=csv", "--no-report", "--workers=0"]
+    assert jaxnuc("predict", "--model=run.npz", *given).status == 0
+    assert (tmp_path / "out" / "a.csv").is_file()
+    more = jaxnuc("train", "--workdir=more", "--config.weights.file=run.npz")
+    assert more.status == 0
+    assert re.search(r"all \d+ arrays are those of run\.npz", more.err)
+
+
+def test_models_are_listed_and_a_card_is_shown(jaxnuc):
+    listed = jaxnuc("models")
+    assert listed.status == 0
+    for line, name in zip(listed.out.splitlines(), shipped(), strict=True):
+        assert line.startswith(f"{name} ")
+    unknown = jaxnuc("models", "fluorescense")
+    assert (unknown.status, "did you mean 'fluorescence'" in unknown.err) == (1, True)
+    for name in shipped():
+        assert "Weights" in jaxnuc("models", name).out
+
+
+def test_predict_says_what_is_missing(jaxnuc):
+    nothing = jaxnuc("predict", "--input=a.png", "--output=out")
+    assert (nothing.status, "--model=NAME" in nothing.err) == (2, True)
+    for given, missing in (("--input=a.png", "--output=FOLDER"), ("--output=b", "--input=IMAGE")):
+        done = jaxnuc("predict", "--workdir=none", given)
+        assert done.status == 1
+        assert done.err.startswith(f"error: {missing} is missing; or --example alone")

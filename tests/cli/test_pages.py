@@ -124,7 +124,7 @@ def test_finetune_goes_on_with_the_network_of_a_run(a_run):
     assert config.representation == run.representation
     assert config.data.transforms == run.data.transforms
     assert (config.data.source.name, config.data.root) == ("folder", "cells")
-    with pytest.raises(ValueError, match=r"give --config\.weights\.file=WORKDIR"):
+    with pytest.raises(ValueError, match=r"give --config\.weights\.file=NAME_OR_WORKDIR"):
         load("finetune", {})
     with pytest.raises(FileNotFoundError, match="neither a workdir"):
         load("finetune", {"weights.file": str(a_run.parent / "none")})

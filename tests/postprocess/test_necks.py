@@ -102,3 +102,45 @@ def test_nothing_to_split(shape):
 def test_what_is_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         split_at_necks(np.zeros((4, 4)), **arguments)
+
+
+def test_a_contour_across_a_wide_neck_separates_and_takes_no_pixels():
+    """A bar with a contour across its middle; the distances equal the mean of two, literally."""
+    mask = np.zeros((30, 80))
+    mask[5:25, 5:75] = 1.0
+    contour = np.zeros_like(mask)
+    contour[:, 39:41] = 0.9
+    assert split_at_necks(mask).max() == 1
+    found = split_at_necks(mask, contour_probability=contour, contour_share=0.6)
+    assert found.max() == 2
+    np.testing.assert_array_equal(found > 0, mask > 0)
+    assert set(np.unique(found[:, :39])) == {0, found[10, 20]}
+    assert set(np.unique(found[:, 41:])) == {0, found[10, 60]}
+    # A contour that is hardly probable, or does not count, changes nothing.
+    assert split_at_necks(mask, contour_probability=contour / 2).max() == 1
+    assert split_at_necks(mask, contour_probability=contour, contour_share=0).max() == 1
+
+
+def test_distances_are_the_mean_of_those_to_background_and_contours():
+    rng = np.random.default_rng(3)
+    places = np.column_stack([rng.uniform(0, 100, (30, 2)), rng.uniform(5, 10, 30)])
+    mask = disks(*places, shape=(100, 100))
+    contour = ndimage.gaussian_filter(rng.random((100, 100)), 3) > 0.53
+    distance = 0.3 * ndimage.distance_transform_edt(mask)
+    distance += 0.7 * ndimage.distance_transform_edt(mask & ~contour)
+    smooth = ndimage.gaussian_filter(distance, 1.5) * mask
+    # With neck=1 every maximum is a nucleus.
+    maxima = local_maxima(np.pad(smooth, 1))[1:-1, 1:-1] & mask
+    found = split_at_necks(
+        mask.astype(float),
+        neck=1,
+        smoothing=1.5,
+        contour_probability=contour.astype(float),
+        contour_share=0.7,
+    )
+    assert found.max() == ndimage.label(maxima, SQUARE)[1]
+
+
+def test_refuses_a_share_that_is_none():
+    with pytest.raises(ValueError, match="contour_share"):
+        split_at_necks(np.ones((3, 3)), contour_share=1.5)

@@ -20,9 +20,9 @@ from jaxnuc.outputs.formats import hovernet_mat
 from jaxnuc.prediction import patches
 from jaxnuc.prediction.batches import BatchRunner
 from jaxnuc.prediction.options import DEFAULT
+from jaxnuc.prediction.patches import reference
 from jaxnuc.prediction.predict import predict
 from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
-from jaxnuc.prediction.stream import reference
 from jaxnuc.prediction.tiles import Tiling
 
 OPTIONS = DEFAULT.replace(

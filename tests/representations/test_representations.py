@@ -550,3 +550,21 @@ REFUSED = [
 def test_what_does_not_exist_is_refused(name, arguments, message):
     with pytest.raises(ValueError, match=message):
         representations.create(name, **arguments)
+
+
+def test_necks_drops_nuclei_of_which_the_mean_probability_is_low():
+    logits = np.full((20, 40, 1), -9.0, np.float32)
+    logits[2:12, 2:12], logits[2:12, 22:32] = 4.0, 1.0  # probabilities 0.98 and 0.73
+    maps = {"mask": logits, "contour": np.full_like(logits, -9.0)}
+    for given in ("binary", "contour"):
+        found = {
+            least: representations.create(
+                given, decoder={"name": "necks", "min_score": least}
+            ).decode({name: maps[name] for name in ("mask", "contour")[: 1 + (given == "contour")]})
+            for least in (0.0, 0.7, 0.8, 0.99)
+        }
+        assert [each.instances.max() for each in found.values()] == [2, 2, 1, 0]
+        assert found[0.8].instances[5, 5] == 1
+        np.testing.assert_allclose(found[0.8].scores, [1 / (1 + np.exp(-4))], rtol=1e-5)
+    with pytest.raises(ValueError, match="min_score"):
+        representations.create("binary", decoder={"name": "necks", "min_score": 2})

@@ -48,6 +48,8 @@ class Source(samples.Source):
         expects the same of all.
       stream: whether to mix the sources endlessly, or to hold all their images one after the
         other; None: to mix them in the split `"train"`.
+      any_mpp: whether the microns per pixel may differ or be unknown, as where all images are
+        brought to one size of nuclei (the transform `crop_at_diameter`).
 
     Raises:
       ValueError: no sources; their classes differ or cannot be mapped to `label_set`; their microns
@@ -64,6 +66,7 @@ class Source(samples.Source):
         seed: int = 0,
         label_set: str | Mapping[str, Any] | LabelSet | None = None,
         stream: bool | None = None,
+        any_mpp: bool = False,
     ):
         self.split, self.endless = split, split == "train" if stream is None else stream
         if not sources:
@@ -99,7 +102,9 @@ class Source(samples.Source):
         sets: dict[str, AnySource] = {}
         for name, source, part, number in zip(names, sources, parts, numbers, strict=True):
             prefix = name if len(names) > 1 else ""
-            own = MappedSource(part, _Described(source.name, prefix, number, first))
+            own = MappedSource(
+                part, _Described(source.name, prefix, number, None if any_mpp else first)
+            )
             if source.label_set is None:
                 own.label_set = None  # its nuclei have no class
             for _ in resolution.probes(own):
@@ -170,13 +175,13 @@ class _Described:
       source: its source, where the sample does not say.
       prefix: of its name, which is unique then; empty where there is one source alone.
       number: of its label set, where there are several.
-      first: the meta of the mixture's first sample.
+      first: the meta of the mixture's first sample; None where magnifications may differ.
     """
 
     source: str
     prefix: str
     number: int | None
-    first: Mapping[str, Any]
+    first: Mapping[str, Any] | None
 
     def __call__(self, sample: Sample) -> Sample:
         meta = {"source": self.source, **sample.meta}
@@ -184,7 +189,8 @@ class _Described:
             meta["label_set"] = self.number
         if self.prefix:
             meta["name"] = f"{self.prefix}/{sample.meta.get('name')}"
-            resolution.check_same(self.first, meta)
+            if self.first is not None:
+                resolution.check_same(self.first, meta)
         return replace(sample, meta=meta)
 
 

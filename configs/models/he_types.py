@@ -1,0 +1,35 @@
+"""The model `he-types`: nuclei in stained tissue with their types.
+
+It goes on from the model `he-nc`. Data: CoNSeP, its seven types merged to four, and NuCLS, read
+through one tree of classes, so that each set teaches what it tells. Not for commercial use.
+
+    jaxnuc train --config=models/he_types --workdir=runs/he-types \
+        --config.data.root=FOLDER_OF_FOLDERS
+"""
+
+from ml_collections import ConfigDict
+
+from jaxnuc.config import arguments
+from jaxnuc.config.pages import CONFIGURATIONS
+
+SOURCES = (
+    {"name": "nucls", "weight": 0.3},
+    {
+        "name": "consep",
+        "weight": 0.7,
+        "merge": True,
+        "windows": {"size": 448, "stride": 276, "cache": 22},
+    },
+)
+
+
+def get_config(text: str = "") -> ConfigDict:
+    arg = arguments(text, steps=1500)
+    config: ConfigDict = CONFIGURATIONS.make(f"models/he:steps={arg.steps}")
+    config.weights.file = "he-nc"
+    losses = [{"name": "cross_entropy"}, {"name": "focal_tversky"}]
+    config.classes = ConfigDict({"name": "leaves", "loss": losses})
+    config.data.source = ConfigDict(
+        {"name": "mixture", "sources": SOURCES, "label_set": "own", "any_mpp": True}
+    )
+    return config

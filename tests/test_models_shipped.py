@@ -1,0 +1,69 @@
+"""The models that come with the library: small, described, and of use."""
+
+import json
+from dataclasses import fields
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxnuc
+from jaxnuc.config.pages import CONFIGURATIONS
+from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms.geometry import resize
+from jaxnuc.metrics import score
+from jaxnuc.run.cards import EXAMPLES, MODELS, Card, card, cards, shipped, update
+from jaxnuc.run.checkpoints import find, read_config
+
+NAMES = list(shipped())
+
+
+def test_they_are_small_together():
+    assert sum(path.stat().st_size for path in shipped().values()) < 12e6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_model_has_a_whole_card(name):
+    values = json.loads((MODELS / f"{name}.json").read_text())
+    assert values.keys() == {field.name for field in fields(Card)} - {"name"}
+    found = card(name)
+    assert found.figures
+    assert all(path.is_file() for path in found.image_files)
+    assert found.examples
+    for line in (found.summary, found.license, found.made, *found.data, *found.not_for):
+        assert line in found.text()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_recipe_is_that_of_the_model(name):
+    page = CONFIGURATIONS.make(card(name).recipe)
+    config = read_config(find(name))
+    for section in ("model", "representation", "classes"):
+        assert config[section] == json.loads(page[section].to_json()), section
+    assert config["data"]["normalize"] == page.data.normalize
+    assert tuple(config["data"]["transforms"]) == page.data.transforms
+
+
+def test_every_example_belongs_to_a_model():
+    shown = {name for each in cards() for name in each.examples}
+    assert {path.name for path in EXAMPLES.iterdir()} == shown
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_finds_the_same_nuclei_at_another_size(name):
+    """Half as large again and at two thirds: most nuclei of the example images are the same."""
+    predictor = jaxnuc.load(name)
+    for path in card(name).image_files:
+        image = np.array(Image.open(path).convert("RGB"))
+        found = predictor(image).instances
+        assert found.max() > 10
+        for factor in (0.67, 1.5):
+            shape = tuple(round(n * factor) for n in found.shape)
+            other = resize(Sample(image, found), *shape)
+            assert score(other.instances, predictor(other.image).instances).pq > 0.6, factor
+
+
+def test_the_page_of_cards_is_of_the_present_cards():
+    page = (EXAMPLES.parents[2] / "docs" / "models.md").read_text()
+    assert update(page) == page, "old: run `make tables`"
