@@ -6,14 +6,15 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
-
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from jaxnuc.data import records
 from jaxnuc.data.catalog import CATALOG
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.io.text_files import read_json
+
+if TYPE_CHECKING:
+    from array_record.python.array_record_module import ArrayRecordReader
 
 AGAIN = "copy it again, or run the packing again: it writes what is missing or damaged"
 
@@ -56,7 +57,7 @@ def write(path: Path, stream: Iterable[bytes], expected: Mapping[str, Any] | Non
     # One record a group for access at random; records are compressed; one thread keeps the order.
     options = "group_size:1,uncompressed,max_parallelism:1"
     with _disk(partial):
-        writer = ArrayRecordWriter(str(partial), options)
+        writer = _array_record().ArrayRecordWriter(str(partial), options)
     count = 0
     for record in stream:
         with _disk(partial):
@@ -99,11 +100,29 @@ def read(path: Path, name: str | None = None) -> Shard:
     return Shard({**entry, "sha256": sha256(path)}, samples)
 
 
-def open_reader(path: Path) -> ArrayRecordReader:
-    """A reader for access at random; ValueError where the file is not whole."""
-    options = "readahead_buffer_size:0,max_parallelism:0"
+def _array_record() -> Any:
+    """The module that reads and writes shards, which Windows has no build of.
+
+    Raises:
+      ImportError: it is not installed.
+    """
     try:
-        reader = ArrayRecordReader(str(path), options, file_reader_buffer_size=32768)
+        from array_record.python import array_record_module
+    except ImportError as error:
+        raise ImportError(
+            f"packed data sets need array-record ({error}), which is not built for Windows: use "
+            "Linux or macOS, or train on the data set as it was published"
+        ) from error
+    return array_record_module
+
+
+def open_reader(path: Path) -> "ArrayRecordReader":
+    """A reader for access at random; ValueError where the file is not whole."""
+    options, module = "readahead_buffer_size:0,max_parallelism:0", _array_record()
+    try:
+        reader: ArrayRecordReader = module.ArrayRecordReader(
+            str(path), options, file_reader_buffer_size=32768
+        )
         whole = reader.ok()
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path}: cannot be opened ({error}); {AGAIN}") from error
@@ -112,7 +131,7 @@ def open_reader(path: Path) -> ArrayRecordReader:
     return reader
 
 
-def read_record(reader: ArrayRecordReader, position: int, where: str) -> bytes:
+def read_record(reader: "ArrayRecordReader", position: int, where: str) -> bytes:
     """One record; ValueError, which begins with `where`, if it is damaged."""
     try:
         (record,) = reader.read([position])

@@ -14,7 +14,7 @@ from PIL import Image
 
 from jaxnuc import labels
 from jaxnuc.cli.main import main
-from jaxnuc.data import sources
+from jaxnuc.data import shards, sources
 from jaxnuc.data.packing import pack
 from jaxnuc.data.pipeline import batches
 from jaxnuc.data.sample import Source
@@ -471,3 +471,11 @@ def test_real_images_come_back(shared_data, tmp_path):
     source = sources.create("consep", root=root, split="val")
     pack(source, tmp_path, "val", samples=1)
     assert_same(Packed(tmp_path, "val", verify=True)[0], source[0])
+
+
+def test_without_array_record_packed_data_are_refused_in_one_line(tmp_path, monkeypatch):
+    """As on Windows; all else goes on without it."""
+    monkeypatch.setitem(sys.modules, "array_record.python", None)
+    (tmp_path / "a.array_record").touch()
+    with pytest.raises(ImportError, match="not built for Windows: use Linux or macOS, or train"):
+        shards.open_reader(tmp_path / "a.array_record")

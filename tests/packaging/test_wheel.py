@@ -262,3 +262,22 @@ def test_a_type_checker_sees_the_types(installed, tmp_path):
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(errors) == 1, errors
     assert 'has no attribute "modles"' in errors[0]
+
+
+@pytest.mark.slow
+def test_a_model_finds_nuclei_right_after_the_installation(commands, tmp_path):
+    printed, _ = commands(("models",), ("predict", "--example"))
+    assert printed["models"].startswith("fluorescence ")
+    ((name, count),) = re.findall(r"^(\w+): (\d+) nuclei$", printed["predict"], re.MULTILINE)
+    assert (name, int(count) > 10) == ("fluorescence", True)
+    assert (tmp_path / "jaxnuc_example" / "fluorescence.overlay.png").is_file()
+
+
+def test_a_clone_is_imported_from_the_folder_above_it(tmp_path):
+    """A folder without `__init__.py` is a package too, and would hide an editable install."""
+    (tmp_path / "jaxnuc").symlink_to(ROOT)
+    code = "import jaxnuc; print(jaxnuc.__version__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.strip() == jaxnuc.__version__, done.stderr

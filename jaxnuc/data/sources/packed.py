@@ -2,16 +2,18 @@
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordReader
 from tqdm import tqdm
 
 from jaxnuc.data import records, sample, shards
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.shards import AGAIN, MANIFEST
 from jaxnuc.labels import LabelSet
+
+if TYPE_CHECKING:
+    from array_record.python.array_record_module import ArrayRecordReader
 
 
 class Source(sample.Source):
@@ -82,14 +84,14 @@ class Source(sample.Source):
     def _path(self, number: int) -> Path:
         return self._folder / self._shards[number]["file"]
 
-    def _reader(self, number: int) -> ArrayRecordReader:
+    def _reader(self, number: int) -> "ArrayRecordReader":
         """The shard's reader, one for each process; its reads are thread-safe."""
         key = os.getpid(), number
         if key not in self._readers:
             self._readers.setdefault(key, self._open(number))
         return self._readers[key]
 
-    def _open(self, number: int) -> ArrayRecordReader:
+    def _open(self, number: int) -> "ArrayRecordReader":
         reader = shards.open_reader(self._path(number))
         expected = self._shards[number]["records"]
         if reader.num_records() != expected:
