@@ -5,7 +5,7 @@ Data, all CC0: NuCLS, the stained images of the 2018 Data Science Bowl, and synt
 `noncommercial` adds MoNuSeg and CoNSeP, which must not be used commercially: the model `he-nc`.
 
     jaxnuc train --config=models/he --workdir=runs/he --config.data.root=FOLDER_OF_FOLDERS
-    jaxnuc train --config=models/he:noncommercial --workdir=runs/he-nc \
+    jaxnuc train --config=models/he:noncommercial,steps=2500 --workdir=runs/he-nc \
         --config.data.root=FOLDER_OF_FOLDERS
 """
 
@@ -30,7 +30,7 @@ NONCOMMERCIAL = (
 
 
 def get_config(text: str = "") -> ConfigDict:
-    arg = arguments(text, noncommercial=False, steps=2500)
+    arg = arguments(text, noncommercial=False, steps=2000)
     config: ConfigDict = CONFIGURATIONS.make(f"models/fluorescence:steps={arg.steps}")
     config.weights.file = "he" if arg.noncommercial else "fluorescence"
     sources = NONCOMMERCIAL if arg.noncommercial else CC0
@@ -51,5 +51,6 @@ def get_config(text: str = "") -> ConfigDict:
         "jpeg(30, 90, p=0.2)",
     )
     config.optimizer.learning_rate = 1e-3
+    config.evaluation.every = f"{arg.steps} steps"
     config.evaluation.monitor = "pq_image_mean"
     return config

@@ -138,7 +138,7 @@ def evaluate_checkpoint(
         `jaxnuc.load`.
       checkpoint: `"best"`, `"latest"` or a step.
       output: folder for the report; None: `eval_<source>_<split>` in the workdir, which
-        an ensemble has not.
+        an ensemble has not; of a model NAME in `evaluated_NAME`.
       data: on what is evaluated.
       inference: how the nuclei are computed.
       options: what is computed; None in it: as in the configuration of the training.
@@ -213,8 +213,10 @@ class _Restored:
             )
         self.output = None if output is None else Path(output)
         self.workdir = Path(workdirs[0])
-        self.log = self.workdir / LOG
         self.folders = [checkpoints.find(each, checkpoint) for each in workdirs]
+        if self.folders[0].is_file():  # of a model, which has no folder
+            self.workdir = Path(f"evaluated_{self.folders[0].stem}")
+        self.log = self.workdir / LOG
         self.predictor = load(
             self.folders,
             symmetries=range(inference.symmetries),

@@ -211,12 +211,12 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
       FileNotFoundError: there is no such checkpoint; lists the existing ones.
       ValueError: which is best cannot be told, one of them being damaged.
     """
-    shipped, name = cards.shipped(), str(path)
-    path = Path(path).expanduser().absolute()
-    if name in shipped and not path.exists():
-        return shipped[name]
+    name, path = str(path), Path(path).expanduser().absolute()
     if (path / "state").is_dir() or model_file.is_model(path):
         return path
+    shipped = cards.shipped()
+    if name in shipped and not (path / FOLDER).is_dir():  # but perhaps a folder of images
+        return shipped[name]
     if not (path / FOLDER).is_dir():
         raise FileNotFoundError(
             f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
@@ -242,9 +242,7 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
 def is_trained(path: str | os.PathLike[str]) -> bool:
     """Whether `find` takes it, and not `jaxnuc.pretrained.read`: a folder, or a model."""
     expanded = Path(path).expanduser()
-    if expanded.exists():
-        return expanded.is_dir() or model_file.is_model(expanded)
-    return str(path) in cards.shipped()
+    return expanded.is_dir() or model_file.is_model(expanded) or str(path) in cards.shipped()
 
 
 def _steps(folder: Path) -> list[int]:
@@ -417,7 +415,16 @@ def _readable(folder: Path) -> Iterator[None]:
 
 
 def write_thresholds(folder: Path, thresholds: Mapping[str, float], accuracy: float) -> None:
-    """Stores the thresholds that were optimized in a checkpoint, and what they reach."""
+    """Stores the thresholds that were optimized in a checkpoint, and what they reach.
+
+    Raises:
+      ValueError: it is the file of a model, which stays as it is.
+    """
+    if folder.is_file():
+        raise ValueError(
+            f"{folder} is the file of a model, which is not changed; optimize the thresholds of "
+            "its run, and export that"
+        )
     values = digests.sealed({"thresholds": dict(thresholds), "accuracy": accuracy})
     replace_file(folder / THRESHOLDS, (json.dumps(values, indent=2) + "\n").encode())
 

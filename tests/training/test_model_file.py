@@ -9,6 +9,8 @@ import pytest
 import jaxnuc
 from jaxnuc.labels import label_set
 from jaxnuc.run import model_file
+from jaxnuc.run.cards import shipped
+from jaxnuc.run.checkpoints import find, is_trained, read_thresholds, write_thresholds
 from jaxnuc.run.model_file import TrainedModel
 
 
@@ -75,3 +77,24 @@ def test_damage_is_noticed(tmp_path, model):
     (tmp_path / "c.npz").write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match=r"c\.npz"):
         model_file.read(tmp_path / "c.npz")
+
+
+def test_a_folder_of_the_name_of_a_model_does_not_hide_it(tmp_path, monkeypatch):
+    """Such as one of images; a workdir of the name comes first."""
+    name = "fluorescence"
+    (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert find(name) == shipped()[name]
+    assert is_trained(name)
+    (tmp_path / name / "checkpoints" / "7").mkdir(parents=True)
+    assert find(name, "latest") == tmp_path / name / "checkpoints" / "7"
+    with pytest.raises(FileNotFoundError, match=r"or --model, one of .*fluorescence"):
+        find("fluorescense")
+
+
+def test_thresholds_of_a_model_stay(tmp_path, model):
+    path = tmp_path / "a.npz"
+    model_file.write(path, model)
+    with pytest.raises(ValueError, match=r"a\.npz is the file of a model, which is not changed"):
+        write_thresholds(path, {"threshold": 0.5}, 0.9)
+    assert read_thresholds(path) == {"threshold": 0.45}

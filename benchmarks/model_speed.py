@@ -1,0 +1,72 @@
+"""Seconds a megapixel of the models that come with the library, beside StarDist in PyTorch.
+
+    python -m benchmarks.model_speed --stardist=FOLDER [--source='dsb2018(modality="fluorescence")']
+
+From an image array to its label map, on the same images one after the other, each tool in its turn
+on every image, after a round that is not counted; sizes of images are those of the split, of which
+all are padded to few shapes by each tool itself. FOLDER is a model of StarDist of one channel
+(`config.json`, `thresholds.json`, `weights_best.h5`), which `cistardist-pytorch` runs; with random
+weights it finds whatever it finds, so that its time is told without its suppression, too.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from jaxnuc.data.splits import open_split
+from jaxnuc.prediction.predictor import load
+from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
+from jaxnuc.registry import section_of
+from jaxnuc.run.cards import shipped
+
+PATCH, OVERLAP = 512, 128
+Run = Callable[[np.ndarray], object]
+
+
+def of_model(name: str, diameter: float | str) -> Run:
+    return SizedPredictor(PatchwisePredictor(load(name, diameter=diameter), PATCH, OVERLAP))
+
+
+def of_stardist(folder: Path) -> dict[str, Run]:
+    from cistardist_pytorch.model import StarDist2D
+
+    network = StarDist2D.from_folder(folder, device="cpu")
+    gray = lambda image: image.mean(axis=-1)
+    return {
+        "cistardist-pytorch": lambda image: network.predict_instances(gray(image)),
+        "cistardist-pytorch, network alone": lambda image: network.predict(gray(image)),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--source", default='dsb2018(modality="fluorescence")')
+    parser.add_argument("--root", default="")
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--stardist", type=Path)
+    arguments = parser.parse_args()
+    source = open_split(section_of(arguments.source, "data set"), arguments.root, "test")
+    images = [source[k].image for k in range(min(len(source), arguments.count))]
+    runs = {f"{name}, {how}": of_model(name, how) for name in shipped() for how in ("auto", "off")}
+    if arguments.stardist:
+        runs |= of_stardist(arguments.stardist)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for counted in (False, True):
+        for image in images:
+            for name, run in runs.items():
+                start = time.perf_counter()
+                run(image)
+                if counted:
+                    seconds[name].append(time.perf_counter() - start)
+    megapixels = sum(image.shape[0] * image.shape[1] for image in images) / 1e6
+    print(f"{len(images)} images, {megapixels:.1f} megapixels\n")
+    print("| tool | s a megapixel | median ms an image |\n| --- | --- | --- |")
+    for name, values in seconds.items():
+        print(f"| {name} | {sum(values) / megapixels:.2f} | {1000 * np.median(values):.0f} |")
+
+
+if __name__ == "__main__":
+    main()
