@@ -20,7 +20,7 @@ SOURCES = (
 
 
 def get_config(text: str = "") -> ConfigDict:
-    arg = arguments(text, steps=1000)
+    arg = arguments(text, steps=600)
     config: ConfigDict = CONFIGURATIONS.make(f"models/he:steps={arg.steps}")
     config.weights.file = "he"
     config.data.source = ConfigDict(

@@ -22,10 +22,10 @@ def get_config(text: str = "") -> ConfigDict:
     decoder = {
         "name": "necks",
         "threshold": 0.55,
-        "neck": 0.9,
+        "neck": 0.95,
         "contour_share": 0.6,
-        "min_size": 45,
-        "min_score": 0.85,
+        "min_size": 40,
+        "min_score": 0.8,
     }
     config.representation = ConfigDict({"name": "contour", "decoder": decoder})
     sources = (

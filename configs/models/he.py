@@ -5,7 +5,7 @@ Data, all CC0: NuCLS, the stained images of the 2018 Data Science Bowl, and synt
 `noncommercial` adds MoNuSeg and CoNSeP, which must not be used commercially: the model `he-nc`.
 
     jaxnuc train --config=models/he --workdir=runs/he --config.data.root=FOLDER_OF_FOLDERS
-    jaxnuc train --config=models/he:noncommercial,steps=2500 --workdir=runs/he-nc \
+    jaxnuc train --config=models/he:noncommercial --workdir=runs/he-nc \
         --config.data.root=FOLDER_OF_FOLDERS
 """
 

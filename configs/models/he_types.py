@@ -24,7 +24,7 @@ SOURCES = (
 
 
 def get_config(text: str = "") -> ConfigDict:
-    arg = arguments(text, steps=1500)
+    arg = arguments(text, steps=1000)
     config: ConfigDict = CONFIGURATIONS.make(f"models/he:steps={arg.steps}")
     config.weights.file = "he-nc"
     losses = [{"name": "cross_entropy"}, {"name": "focal_tversky"}]

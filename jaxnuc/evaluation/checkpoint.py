@@ -24,7 +24,7 @@ from jaxnuc.io.listing import plain_name
 from jaxnuc.metrics import Summary, figures_csv
 from jaxnuc.prediction.patches import OVERLAP
 from jaxnuc.prediction.predictor import Diameter, Predictor, load
-from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
+from jaxnuc.prediction.segment import SizedPredictor, at_expected_size
 from jaxnuc.prediction.sized import resized_labels
 from jaxnuc.run import checkpoints
 from jaxnuc.run.log import LOG, NOT_TRAINED, TrainingLog, read_log
@@ -260,10 +260,7 @@ class _Restored:
         logger.info("images of %s, %s: %d; output %s", source.name, split, len(source), folder)
         logger.info("the network is compiled for each size of image")
         patch, overlap = self.inference.patch, self.inference.overlap
-        predictor: Predictor | PatchwisePredictor = self.predictor
-        if patch is not None:
-            predictor = PatchwisePredictor(self.predictor, patch, overlap)
-        segment = SizedPredictor(predictor) if self.predictor.sizes else predictor
+        segment = at_expected_size(self.predictor, patch, overlap)
         one = len(self.folders) == 1
         training = NOT_TRAINED
         if one and self.log.is_file():

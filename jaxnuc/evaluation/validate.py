@@ -16,7 +16,7 @@ from jaxnuc.evaluation.scoring import Scoring, plan_scoring, score_images
 from jaxnuc.metrics import Metric, Scores, Summary, summarize
 from jaxnuc.metrics.base import choose, make
 from jaxnuc.prediction.predictor import Predictor
-from jaxnuc.prediction.segment import SizedPredictor
+from jaxnuc.prediction.segment import at_expected_size
 
 # The training's loss on the split, and the soft IoU of the foreground's probability that comes with
 # it; see `jaxnuc.training.validation_loss`.
@@ -175,7 +175,7 @@ def validate(
 def _summary(predictor: Predictor, source: Source, scoring: Scoring, workers: int) -> Summary:
     processes, count = jax.process_count(), len(source)
     mine = (source[index] for index in range(jax.process_index(), count, processes))
-    segment = SizedPredictor(predictor) if predictor.sizes else predictor
+    segment = at_expected_size(predictor)
     scores = [image.scores for image in score_images(segment, mine, scoring, workers)]
     gathered = _gathered(scores)
     # Image r of process p is image r * processes + p of the source.

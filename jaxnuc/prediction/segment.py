@@ -19,6 +19,8 @@ from jaxnuc.prediction.stream import predict_rows
 from jaxnuc.prediction.tiles import Tiling
 from jaxnuc.representations import Nuclei
 
+PATCH_OF_SIZED = 512
+
 
 def segment(
     image: np.ndarray,
@@ -134,6 +136,20 @@ class PatchwisePredictor:
     def __call__(self, image: np.ndarray) -> Nuclei:
         """The nuclei of an image."""
         return self.decode(self.maps(image), np.shape(image)[:2])
+
+
+def at_expected_size(
+    predictor: Predictor, patch: int | None = None, overlap: int = OVERLAP
+) -> "Predictor | PatchwisePredictor | SizedPredictor":
+    """The segmentation of an evaluation: a predictor that sees images at the size it expects.
+
+    Images that are enlarged or shrunk are of as many shapes as there are images, so that the
+    network sees them in patches, `PATCH_OF_SIZED` where none are asked for; others are seen whole.
+    """
+    if patch is None and predictor.sizes:
+        patch = PATCH_OF_SIZED
+    whole = predictor if patch is None else PatchwisePredictor(predictor, patch, overlap)
+    return SizedPredictor(whole) if predictor.sizes else whole
 
 
 @dataclass(frozen=True)
