@@ -2,10 +2,12 @@
 
     python -m benchmarks.models fluorescence --source='dsb2018(modality="fluorescence")'
     python -m benchmarks.models fluorescence --source='...' --changed
+    python -m benchmarks.models fluorescence --source='...' --estimates
 
 The first prints the figures on a split; the second, on the same images changed: enlarged and
 shrunk, brighter and dimmer, in 12 and 16 bits, with hot pixels, inverted. Each changed image is
-scored against its truth at its own size. The data are found by $JAXNUC_DATA.
+scored against its truth at its own size. The third compares the estimated diameters with the
+annotated ones. The data are found by $JAXNUC_DATA.
 """
 
 import argparse
@@ -17,9 +19,11 @@ import numpy as np
 
 from jaxnuc.data.sample import Sample, Source
 from jaxnuc.data.splits import open_split
+from jaxnuc.data.transforms.diameter import typical_diameter
 from jaxnuc.data.transforms.geometry import resize
+from jaxnuc.io import ArrayImage
 from jaxnuc.metrics import Evaluation, Summary, score
-from jaxnuc.prediction.predictor import load
+from jaxnuc.prediction.predictor import Predictor, load
 from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
 from jaxnuc.registry import section_of
 
@@ -81,6 +85,7 @@ def main() -> None:
     parser.add_argument("--root", default="")
     parser.add_argument("--split", default="test")
     parser.add_argument("--changed", action="store_true")
+    parser.add_argument("--estimates", action="store_true")
     parser.add_argument("--only", action="append", choices=list(CHANGES))
     parser.add_argument("--diameter", default="auto")
     parser.add_argument("--symmetries", type=int, default=1)
@@ -91,6 +96,9 @@ def main() -> None:
     predictor = load(arguments.model, diameter=diameter, symmetries=range(arguments.symmetries))
     segment = SizedPredictor(PatchwisePredictor(predictor, PATCH, OVERLAP))
     source = open_split(section_of(arguments.source, "data set"), arguments.root, arguments.split)
+    if arguments.estimates:
+        estimates(predictor, source, arguments.count)
+        return
     names = arguments.only or (list(CHANGES) if arguments.changed else ["as they are"])
     print("| images | PQ | AJI | F1 at 0.5 | s |\n| --- | --- | --- | --- | --- |")
     for name in names:
@@ -99,6 +107,21 @@ def main() -> None:
         seconds = time.perf_counter() - start
         cells = [interval(figures, key) for key in ("pq", "aji", "dq")]
         print(f"| {name} | {' | '.join(cells)} | {seconds:.0f} |", flush=True)
+
+
+def estimates(predictor: Predictor, source: Source, count: int) -> None:
+    """How far estimated diameters are from the medians of the annotated nuclei."""
+    for factor in (0.35, 1.0, 3.0):
+        logs = []
+        for index in range(min(len(source), count)):
+            sample = scaled(factor)(source[index], np.random.default_rng(0))
+            true = typical_diameter(sample.instances)
+            found = predictor.diameter_of(ArrayImage(sample.image))
+            if true and found:
+                logs.append(abs(np.log(found / true)))
+        off = np.exp(np.quantile(logs, (0.5, 0.9, 1)))
+        print(f"{factor:g} times the size, {len(logs)} images: off by times (median, 90 %, worst)")
+        print("  " + ", ".join(f"{each:.2f}" for each in off), flush=True)
 
 
 def interval(figures: Summary, name: str) -> str:

@@ -76,8 +76,8 @@ def doubts(found: Mapping[str, Any], trained: Sequence[float] | None) -> list[st
         )
         lines.append(
             f"the median nucleus has {middle:.0f} px², but 95 % of those that the network was "
-            f"trained on have {limit} px²: the image may need another resolution (--mpp, "
-            "--model-mpp) or another network"
+            f"trained on have {limit} px²: the image may need another resolution (--diameter, "
+            "--mpp, --model-mpp) or another network"
         )
     if found["coverage"] > _FULL:
         lines.append(f"nuclei cover {found['coverage']:.0%} of the image")
