@@ -64,6 +64,8 @@ def estimate_diameter(
     found = []
     for magnification in MAGNIFICATIONS:
         view = at_mpp(image, 1 / magnification, given=1.0)
+        if magnification < 1 and min(view.shape) < 2 * trained:
+            continue  # the window would be a pattern of mirrored copies, which looks like nuclei
         height, width = (min(side, WINDOW) for side in view.shape)
         top, left = _busiest(steepness, view.shape, (height, width))
         whole = Tiling(view.shape, max(view.shape), 0).at(0, 0)

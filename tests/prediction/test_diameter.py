@@ -54,6 +54,20 @@ def test_an_image_without_nuclei_has_none_and_is_left_as_it_is(sizing):
     assert sizing.view(image) is image
 
 
+def test_small_images_are_not_seen_so_small_that_they_are_nuclei_themselves(sizing):
+    """A window would show the mirrored image again and again."""
+    rng = np.random.default_rng(0)
+    image = np.kron(rng.integers(0, 2, (20, 20)), np.ones((4, 4))) * 250
+    shapes = []
+    seen = replace(sizing, diameter="auto")
+    for side in (16, 40, 80):
+        part = image[:side, :side].astype(np.uint8)
+        found = seen.diameter_of(ArrayImage(part))
+        shapes.append(seen.view(ArrayImage(part)).shape[0])
+        assert found is None or found < side
+    assert min(shapes) >= 16
+
+
 def test_the_value_on_which_most_estimates_agree():
     assert agreed([]) is None
     lone, some = Estimate(5, 1.0), [Estimate(d, 0.5) for d in (28, 30, 32)]
