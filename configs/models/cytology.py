@@ -22,6 +22,7 @@ SOURCES = (
 def get_config(text: str = "") -> ConfigDict:
     arg = arguments(text, steps=600)
     config: ConfigDict = CONFIGURATIONS.make(f"models/he:steps={arg.steps}")
+    config.representation.decoder.update({"threshold": 0.4, "neck": 0.8, "min_size": 45})
     config.weights.file = "he"
     config.data.source = ConfigDict(
         {"name": "mixture", "sources": SOURCES, "label_set": "none", "any_mpp": True}

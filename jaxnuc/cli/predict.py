@@ -100,6 +100,8 @@ def _set_example(options: argparse.Namespace) -> None:
         raise ValueError(f"--example with --input={options.input[0]}: give one of them")
     options.workdir = options.workdir or ["fluorescence"]
     options.input = [str(path) for path in card(options.workdir[0]).image_files]
+    if not options.input:
+        raise ValueError(f"the model {options.workdir[0]} comes without examples: give --input")
     options.output = options.output or "jaxnuc_example"
     if options.format == ("geojson", "csv"):
         options.format = ("geojson", "csv", "overlay")

@@ -171,6 +171,8 @@ def test_models_are_listed_and_a_card_is_shown(jaxnuc):
 
 
 def test_predict_says_what_is_missing(jaxnuc):
+    done = jaxnuc("predict", "--example", "--model=cytology")
+    assert (done.status, "cytology comes without examples" in done.err) == (1, True)
     nothing = jaxnuc("predict", "--input=a.png", "--output=out")
     assert (nothing.status, "--model=NAME" in nothing.err) == (2, True)
     for given, missing in (("--input=a.png", "--output=FOLDER"), ("--output=b", "--input=IMAGE")):
