@@ -115,17 +115,12 @@ for split in ("train", "val", "test"):
 # ## Train
 #
 # With a dozen images, begin with a trained network: `finetune` takes whatever of it fits, here everything but the new
-# head of the classes. This is the network of [the first tutorial](images.md):
-
-# %% language="bash"
-# jaxnuc train --config=quickstart --workdir=runs/quickstart | tail -1
-
-# %% [markdown]
-# `weights.file` is the line to change for another network. So that this page runs in minutes, it trains for 80 steps; leave
+# head of the classes. The model `he` comes with the library ([Models](../models.md)); `weights.file` is the line to change
+# for another one, or for the folder of a training of yours. So that this page runs in minutes, it trains for 80 steps; leave
 # `duration` out for 10 epochs, which is 300 steps or more.
 
 # %% language="bash"
-# jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=runs/quickstart \
+# jaxnuc train --config=finetune --workdir=runs/cells --config.weights.file=he \
 #     --config.data.source="folder(fractions=(0.6, 0.2, 0.2))" --config.data.root=cells \
 #     --config.data.transforms="('random_crop(128)', 'flip_turn()', 'color_jitter()')" \
 #     --config.classes=groups --config.batch_size=4 \

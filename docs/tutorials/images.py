@@ -9,27 +9,21 @@
 # From a folder of images to outlines, counts and a report; and what to do when the result is wrong. You need
 # `pip install .` in the folder of jaxnuc's source, and images. No annotation, no GPU.
 #
-# ## A network
+# ## A model
 #
-# This trains a small one on drawn nuclei, in a few minutes on 2 CPU cores. It has seen no real image, and finds
-# nuclei in many nevertheless.
+# Trained networks come with the library:
 
 # %% language="bash"
-# jaxnuc train --config=quickstart --workdir=runs/quickstart | grep -E "dice|pq" | head -2
+# jaxnuc models
 
 # %% [markdown]
-# Wherever a trained network is asked for, the folder of its training is the answer. Where you have another
-# one, change this line, and `runs/quickstart` in the commands:
-
-# %%
-model = "runs/quickstart"
-
-# %% [markdown]
+# `jaxnuc models NAME` says what one was trained on, under which license, what it reaches and what it is not for
+# ([Models](../models.md)). The folder of a training of yours stands wherever a name does, as `--workdir=FOLDER`.
+#
 # ## Images
 #
 # Put yours into the folder `images`. PNG, TIFF, JPEG and slides are read as they are, see
-# [Images and slides](../prediction.md). Here are three that the library draws: fluorescence, a stained section and a
-# smear.
+# [Images and slides](../prediction.md). Here are two that the library draws: fluorescence, and a stained section.
 
 # %%
 from pathlib import Path
@@ -39,14 +33,15 @@ from PIL import Image
 from jaxnuc.data.synthetic import generate
 
 Path("images").mkdir(exist_ok=True)
-for name, style in (("dapi", "fluorescence"), ("tissue", "he"), ("smear", "pap")):
+for name, style in (("dapi", "fluorescence"), ("tissue", "he")):
     Image.fromarray(generate(1, size=256, style=style).image).save(f"images/{name}.png")
 
 # %% [markdown]
 # ## One line
 
 # %% language="bash"
-# jaxnuc predict --workdir=runs/quickstart --input=images --output=found --format=geojson,csv,overlay
+# jaxnuc predict --model=fluorescence --input=images/dapi.png --output=found --format=geojson,csv,overlay
+# jaxnuc predict --model=he --input=images/tissue.png --output=found --format=geojson,csv,overlay
 
 # %% [markdown]
 # `found` now holds, for each image,
@@ -61,8 +56,8 @@ for name, style in (("dapi", "fluorescence"), ("tissue", "he"), ("smear", "pap")
 # %%
 import matplotlib.pyplot as plt
 
-figure, places = plt.subplots(1, 3, figsize=(12, 4.4), layout="constrained")
-for place, name in zip(places, ("dapi", "tissue", "smear")):
+figure, places = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
+for place, name in zip(places, ("dapi", "tissue")):
     place.imshow(plt.imread(f"found/{name}.overlay.png"))
     place.set(title=name, xticks=[], yticks=[])
 
@@ -89,8 +84,8 @@ for row in csv.DictReader(open("found/summary.csv")):
 # %%
 import jaxnuc
 
-predictor = jaxnuc.load(model)
-nuclei = jaxnuc.segment(plt.imread("images/dapi.png"), predictor)
+predictor = jaxnuc.load("fluorescence")
+nuclei = predictor(plt.imread("images/dapi.png"))
 nuclei
 
 # %%
@@ -107,26 +102,29 @@ print(nuclei.scores[:5].round(2))  # how confident the network is, in [0, 1]
 #
 # ### Size
 #
-# A network knows nuclei of a range of sizes in pixels. The same image at four times the magnification:
+# A network knows nuclei of a range of sizes in pixels. These models therefore estimate how large the typical nucleus of
+# an image is, and see the image enlarged or shrunk to what they expect. The same image at four times the magnification:
 
 # %%
 large = Image.open("images/dapi.png").resize((1024, 1024), Image.Resampling.BICUBIC)
 large.save("large.png")
 
 # %% language="bash"
-# jaxnuc predict --workdir=runs/quickstart --input=large.png --output=found_large --format=overlay
+# jaxnuc predict --model=fluorescence --input=large.png --output=found_large --format=overlay
+# jaxnuc predict --model=fluorescence --input=large.png --output=found_as_it_is --format=overlay --diameter=off
 
 # %% [markdown]
-# Say how large a pixel is, and how large the network expects it; the image is then resampled before the network sees
-# it. Only the ratio matters here:
-
-# %% language="bash"
-# jaxnuc predict --workdir=runs/quickstart --input=large.png --output=found_resampled --format=overlay \
-#     --mpp=0.125 --model-mpp=0.5
+# `--diameter=off` shows what a network does without it, here nearly as well; at ten times the size it would find little.
+# Where the estimate is wrong, say how many pixels a typical
+# nucleus measures across, such as `--diameter=60`; what was taken is in `NAME.json` and the report, as `diameter_px`.
+# Networks that were trained at known microns per pixel, as for slides, go by these: `--mpp`, `--model-mpp`.
 
 # %%
+import json
+
+print(json.load(open("found_large/large.json"))["settings"]["diameter_px"])
 figure, places = plt.subplots(1, 2, figsize=(10, 5.2), layout="constrained")
-for place, folder in zip(places, ("found_large", "found_resampled")):
+for place, folder in zip(places, ("found_large", "found_as_it_is")):
     place.imshow(plt.imread(f"{folder}/large.overlay.png"))
     place.set(title=folder, xticks=[], yticks=[])
 
@@ -146,7 +144,7 @@ tifffile.imwrite("camera.tif", gray.astype(np.uint16) + 300)
 
 # %% language="bash"
 # jaxnuc inspect camera.tif
-# jaxnuc predict --workdir=runs/quickstart --input=camera.tif --output=found_camera --format=csv
+# jaxnuc predict --model=fluorescence --input=camera.tif --output=found_camera --format=csv
 
 # %% [markdown]
 # ### Channel
@@ -159,13 +157,13 @@ names = {"axes": "CYX", "Channel": {"Name": ["actin", "DAPI"]}}
 tifffile.imwrite("two.ome.tif", np.stack([other, gray]), metadata=names, ome=True)
 
 # %% language="bash"
-# jaxnuc predict --workdir=runs/quickstart --input=two.ome.tif --output=found_two || echo "exit status $?"
-# jaxnuc predict --workdir=runs/quickstart --input=two.ome.tif --output=found_two --channel=DAPI
+# jaxnuc predict --model=fluorescence --input=two.ome.tif --output=found_two || echo "exit status $?"
+# jaxnuc predict --model=fluorescence --input=two.ome.tif --output=found_two --channel=DAPI
 
 # %% [markdown]
 # ## When it is still wrong
 #
-# Then the images are of a kind that the network has not learned.
+# Then the images are of a kind that the model has not learned.
 #
 # - Correct a few of them and go on training: [Slides and QuPath](slides.md), [Your own annotations](annotations.md).
 # - How wrong is it? With a few annotated images that is a number: [Scoring](scoring.md).

@@ -94,17 +94,16 @@ classes:
 # %% [markdown]
 # ## Train on both
 #
-# The source `mixture` draws from both sets in every batch; `classes` is `leaves`. The start is the network of
-# [the first tutorial](images.md), which knows nuclei but no classes.
+# The source `mixture` draws from both sets in every batch; `classes` is `leaves`. The start is the model `he`, which
+# knows nuclei but no classes ([Models](../models.md)).
 
 # %% language="bash"
-# jaxnuc train --config=quickstart --workdir=runs/quickstart | tail -1
 # cat > mixture.txt <<END
 # {"name": "mixture", "label_set": "own", "sources": (
 #     {"name": "folder", "root": "sets/coarse", "fractions": (0.6, 0.2, 0.2)},
 #     {"name": "folder", "root": "sets/fine", "fractions": (0.6, 0.2, 0.2)})}
 # END
-# jaxnuc train --config=finetune --workdir=runs/both --config.weights.file=runs/quickstart \
+# jaxnuc train --config=finetune --workdir=runs/both --config.weights.file=he \
 #     --config.data.source="$(cat mixture.txt)" --config.classes=leaves --config.batch_size=4 \
 #     --config.duration="80 steps" --config.evaluation.every="80 steps" --config.ema_decay=0.9 \
 #     | grep -E "mpq"

@@ -10,14 +10,8 @@
 # `pip install '.[slides]'`, [QuPath](https://qupath.github.io), and a slide; SVS, NDPI, MRXS, DICOM and OME-TIFF are
 # read as they are.
 #
-# ## A network and a slide
+# ## A slide
 #
-# The network of [the first tutorial](images.md). `runs/quickstart` is what to change where you have another one.
-
-# %% language="bash"
-# jaxnuc train --config=quickstart --workdir=runs/quickstart | tail -1
-
-# %% [markdown]
 # If you have slides, put them into the folder `slides`, and skip this cell. It draws two of 512 pixels a side: pyramids of
 # tiles at 0.5 microns per pixel, as scanners write them.
 
@@ -51,13 +45,13 @@ for name, first in (("a", 0), ("b", 4)):
 # %% [markdown]
 # ## Predict
 #
-# The network says nothing of its resolution, since it was trained on drawn images; `--model-mpp` would. A network that was
-# trained at 0.25 microns per pixel needs nothing: the slide is resampled while it is read. `--tissue` leaves out
+# The model `he` finds out how large nuclei are in pixels, and sees the slide at the size it expects; a network that was
+# trained at 0.25 microns per pixel has the slide resampled to that while it is read. `--tissue` leaves out
 # glass. A run that was killed goes on where it stopped, by the same command.
 
 # %% language="bash"
-# jaxnuc predict --workdir=runs/quickstart --input=slides --output=found \
-#     --format=geojson,geojson_annotations,overlay --model-mpp=0.5 --patch=256 --overlap=64 --tile=512
+# jaxnuc predict --model=he --input=slides --output=found \
+#     --format=geojson,geojson_annotations,overlay --patch=256 --overlap=64 --tile=512
 
 # %%
 from IPython.display import Image
@@ -82,8 +76,8 @@ Image("found/a.overlay.png", width=700)
 # where it disagrees with itself most.
 
 # %% language="bash"
-# jaxnuc suggest slides --workdir=runs/quickstart --count=5 --region=256 --output=suggested \
-#     --model-mpp=0.5 --patch=256 --overlap=64 --symmetries=4
+# jaxnuc suggest slides --model=he --count=5 --region=256 --output=suggested \
+#     --patch=256 --overlap=64 --symmetries=4
 # cut -d, -f1-10 suggested/suggestions.csv | head -9
 
 # %% [markdown]
@@ -146,12 +140,11 @@ Image("inspected/folder/sheet.png", width=500)
 # out for 300 and more.
 
 # %% language="bash"
-# jaxnuc train --config=finetune --workdir=runs/corrected --config.weights.file=runs/quickstart \
+# jaxnuc train --config=finetune --workdir=runs/corrected --config.weights.file=he \
 #     --config.data.root=cells --config.data.source="folder(fractions=(0.5, 0.5, 0.0))" \
-#     --config.data.transforms="('foreground_crop(128)', 'flip_turn()')" --config.batch_size=4 \
-#     --config.duration="40 steps" --config.ema_decay=0.9 > /dev/null
+#     --config.batch_size=4 --config.duration="40 steps" --config.ema_decay=0.9 > /dev/null
 # jaxnuc predict --workdir=runs/corrected --input=slides --output=found_again \
-#     --format=tiff,overlay --model-mpp=0.5 --patch=256 --overlap=64 --tile=512
+#     --format=tiff,overlay --patch=256 --overlap=64 --tile=512
 
 # %% [markdown]
 # ## Was it worth it?
@@ -159,8 +152,8 @@ Image("inspected/folder/sheet.png", width=500)
 # On the parts of the slides that nobody corrected:
 
 # %% language="bash"
-# jaxnuc predict --workdir=runs/quickstart --input=slides --output=found_before --format=tiff \
-#     --model-mpp=0.5 --patch=256 --overlap=64 --tile=512
+# jaxnuc predict --model=he --input=slides --output=found_before --format=tiff \
+#     --patch=256 --overlap=64 --tile=512
 
 # %%
 from jaxnuc import metrics
