@@ -3,10 +3,10 @@
     python -m benchmarks.model_speed --stardist=FOLDER [--source='dsb2018(modality="fluorescence")']
 
 From an image array to its label map, on the same images one after the other, each tool in its turn
-on every image, after a round that is not counted; sizes of images are those of the split, of which
-all are padded to few shapes by each tool itself. FOLDER is a model of StarDist of one channel
-(`config.json`, `thresholds.json`, `weights_best.h5`), which `cistardist-pytorch` runs; with random
-weights it finds whatever it finds, so that its time is told without its suppression, too.
+on every image, after a round that is not counted, in which programs are compiled. FOLDER is a model
+of StarDist of one channel (`config.json`, `thresholds.json`, `weights_best.h5`), which
+`cistardist-pytorch` runs; with random weights it finds whatever it finds, so that its time is told
+without its suppression, too.
 """
 
 import argparse
@@ -18,16 +18,15 @@ import numpy as np
 
 from jaxnuc.data.splits import open_split
 from jaxnuc.prediction.predictor import load
-from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
+from jaxnuc.prediction.segment import SizedPredictor
 from jaxnuc.registry import section_of
 from jaxnuc.run.cards import shipped
 
-PATCH, OVERLAP = 512, 128
 Run = Callable[[np.ndarray], object]
 
 
 def of_model(name: str, diameter: float | str) -> Run:
-    return SizedPredictor(PatchwisePredictor(load(name, diameter=diameter), PATCH, OVERLAP))
+    return SizedPredictor(load(name, diameter=diameter))
 
 
 def of_stardist(folder: Path) -> dict[str, Run]:

@@ -12,6 +12,7 @@ from jaxnuc.registry import check_known
 
 FOLDER = Path(str(files("jaxnuc"))) / "pretrained"
 EXAMPLES, MODELS = FOLDER / "examples", FOLDER / "models"
+TITLE = "## The cards\n"
 SUFFIX = ".npz"  # of the file of a model, see `jaxnuc.run.model_file`; its card is JSON
 
 
@@ -60,7 +61,7 @@ class Card:
 
     def text(self) -> str:
         """The card as Markdown, for people to read."""
-        lines = [f"## {self.name}", "", f"{self.summary}", ""]
+        lines = [f"### {self.name}", "", f"{self.summary}", ""]
         use = "also commercial" if self.commercial else "not for commercial use"
         lines += [
             f"- Weights: {self.path.stat().st_size / 1e6:.1f} MB, {self.license} ({use})",
@@ -101,8 +102,10 @@ def cards() -> list[Card]:
 
 
 def update(page: str) -> str:
-    """A page whose sections are the cards, made anew."""
-    return "\n".join([page.partition("\n## ")[0].rstrip() + "\n", *(c.text() for c in cards())])
+    """A page with the cards below `TITLE` made anew."""
+    head, title, rest = page.partition(TITLE)
+    intro = rest.partition("\n### ")[0].rstrip()
+    return head + "\n".join([f"{title}{intro}\n", *(each.text() for each in cards())])
 
 
 if __name__ == "__main__":
