@@ -100,12 +100,12 @@ def test_a_large_image_is_normalized_as_its_parts_are(monkeypatch):
     image[:, ::200] = 250
     whole = Normalize("percentile").fitted(image)(image[:300, :300])
     assert np.ptp(whole) == 255
-    monkeypatch.setattr("jaxnuc.prediction.stream.WHOLE_PIXELS", 10**6)
+    monkeypatch.setattr("jaxnuc.prediction.patches.WHOLE_PIXELS", 10**6)
     seen = reference(ArrayImage(image))
     assert seen.shape == (11 * 8 * 128, 128, 3)
     np.testing.assert_array_equal(Normalize("percentile").fitted(seen)(image[:300, :300]), whole)
     assert reference(ArrayImage(image[:, :90])).shape == (1500, 90, 3)
-    monkeypatch.setattr("jaxnuc.prediction.stream.WHOLE_PIXELS", 10**4)
+    monkeypatch.setattr("jaxnuc.prediction.patches.WHOLE_PIXELS", 10**4)
     assert reference(ArrayImage(image[:, :90])).shape == (11 * 128, 90, 3)
 
 
