@@ -55,5 +55,4 @@ def get_config(text: str = "") -> ConfigDict:
     config.ema_decay = 0.995
     config.evaluation.every = f"{arg.steps // 2} steps"
     config.evaluation.monitor = "dsb2018/pq_image_mean"
-    config.evaluation.optimize_thresholds = False
     return config

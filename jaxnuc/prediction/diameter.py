@@ -11,6 +11,7 @@ import numpy as np
 from scipy import ndimage
 
 from jaxnuc.data.normalize import Normalize
+from jaxnuc.data.transforms.diameter import disc_diameter
 from jaxnuc.io import LargeImage, at_mpp, thumbnail
 from jaxnuc.prediction.patches import Patch, read, reference
 from jaxnuc.prediction.tiles import Tiling
@@ -107,7 +108,7 @@ def _estimate(
     if not present.any():
         return None
     areas, scores = areas[present], nuclei.scores[present]
-    diameter = float(np.median(2 * np.sqrt(areas / np.pi)))
+    diameter = float(np.median(disc_diameter(areas)))
     believed = np.exp(-0.5 * (np.log(diameter / trained) / BELIEVED) ** 2)
     # Scores are near 1 everywhere, those of fragments of large nuclei about 0.9.
     sure = np.average(scores, weights=areas) ** 8

@@ -20,7 +20,7 @@ from jaxnuc import build, labels
 from jaxnuc import config as configs
 from jaxnuc.data import transforms
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.data.transforms.diameter import CropAtDiameter
+from jaxnuc.data.transforms.diameter import CropAtDiameter, disc_diameter
 from jaxnuc.io import ArrayImage, LargeImage
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
@@ -191,7 +191,7 @@ class Predictor:
         origin = self.networks[0].origin
         if origin is None or not origin.areas:
             return None
-        return 2 * math.sqrt(origin.areas[1] / math.pi)
+        return float(disc_diameter(origin.areas[1]))
 
     @property
     def sizes(self) -> float | str:

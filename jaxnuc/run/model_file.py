@@ -103,6 +103,6 @@ def read(path: Path) -> TrainedModel:
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{path} is no file of a model, or damaged ({error}); `jaxnuc export --format=file` "
-            "writes one of a run"
+            f"{path} is no file of a model, or damaged ({error}); `jaxnuc export "
+            "--output=NAME.npz` writes one of a run"
         ) from error

@@ -1,12 +1,17 @@
 """Crops in which nuclei have about one size, whatever the magnification of the image."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms.geometry import Sized, crop, padded, resize, sides
+
+
+def disc_diameter(area: Any) -> Any:
+    """The diameter of the disc of an area, a number or an array, in pixels."""
+    return 2 * np.sqrt(area / np.pi)
 
 
 def typical_diameter(instances: np.ndarray) -> float:
@@ -19,7 +24,7 @@ def typical_diameter(instances: np.ndarray) -> float:
     """
     areas = np.bincount(instances.ravel())[1:]
     areas = areas[areas > 0]
-    return float(np.median(2 * np.sqrt(areas / np.pi))) if len(areas) else 0.0
+    return float(np.median(disc_diameter(areas))) if len(areas) else 0.0
 
 
 @dataclass(frozen=True)
