@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jaxnuc
+from jaxnuc.cli.large_pages import restart_with_large_pages
 from jaxnuc.cli.parser import Parser
 from jaxnuc.registry import unknown
 
@@ -27,6 +28,7 @@ COMMANDS = (
     "export",
     "convert",
 )
+COMPUTING = {"train", "evaluate", "predict", "study"}
 CACHE = "~/.cache/jaxnuc/xla"  # of compiled programs
 
 # What a user can mend. Anything else is a fault of the program and shows its traceback.
@@ -53,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = given
     if name not in COMMANDS:
         _top_parser().error(str(unknown("command", name, COMMANDS)))
+    if arguments is None and name in COMPUTING:
+        restart_with_large_pages()
     _prepare_process()
     options = command_parser(name).parse(rest)
     with _shown_progress():

@@ -102,7 +102,8 @@ class Inference:
       patch: side of what the network sees at once, a multiple of 64; None: the whole image.
       overlap: of neighboring patches in pixels, a multiple of 32.
       decoder: section in place of the one with which the network was trained: see `jaxnuc.load`.
-      diameter: of nuclei, in pixels, `"auto"` or `"off"`: see `jaxnuc.prediction.Predictor`.
+      diameter: of nuclei, in pixels, `"auto"` or `"off"`: see
+        `jaxnuc.prediction.predictor.Predictor`.
 
     Raises:
       ValueError: other symmetries.

@@ -9,6 +9,7 @@ from flax import linen as nn
 from flax.typing import Initializer
 from jaxtyping import Float
 
+from jaxnuc.models._gradients import convolve, max_pool
 from jaxnuc.models._initial_values import glorot_uniform, he_normal, lecun_normal
 from jaxnuc.models.base import AnyArray, Block, FeatureMap, Maps, Network
 
@@ -28,6 +29,7 @@ def conv(
         dtype=block.dtype,
         name=name,
         kernel_init=kernel_init,
+        conv_general_dilated=convolve,
         **arguments,
     )
 
@@ -129,7 +131,7 @@ class Enlarge(Block):
 
 def max_pool_ceil(x: FeatureMap) -> FeatureMap:
     """2x2 maximum, stride 2; an odd side keeps its last row or column: `(B, ceil(H/2), ...)`."""
-    return nn.max_pool(x, (2, 2), (2, 2), padding="SAME")
+    return max_pool(x)
 
 
 def resize_bilinear(

@@ -13,10 +13,10 @@ from typing import ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._blocks import batch_norm, logits, upsample_nearest
+from jaxnuc.models._gradients import convolve
 from jaxnuc.models._initial_values import fan_out_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
 from jaxnuc.registry import one_of
@@ -141,9 +141,7 @@ class GroupedConv(Block):
         inputs = jnp.split(x, self.groups, axis=-1)
         kernels = jnp.split(kernel, self.groups, axis=-1)
         parts = [
-            lax.conv_general_dilated(
-                part, own, (1, 1), self.padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-            )
+            convolve(part, own, (1, 1), self.padding)
             for part, own in zip(inputs, kernels, strict=True)
         ]
         return jnp.concatenate(parts, axis=-1)

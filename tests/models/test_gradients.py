@@ -1,0 +1,103 @@
+"""Gradients of our own on a CPU, against XLA's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen as nn
+from jax import lax
+from jax.test_util import check_grads
+
+from jaxnuc.models._gradients import LAYOUT, convolve, correlate, max_pool
+
+CASES = {  # shape of the images, of the kernel, padding, dilation
+    "wide input": ((2, 33, 37, 20), (3, 3, 20, 8), "SAME", 1),
+    "wide output": ((2, 40, 41, 8), (5, 3, 8, 20), "SAME", 1),
+    "valid, wide input": ((2, 40, 41, 20), (5, 3, 20, 8), "VALID", 2),
+    "valid, wide output": ((2, 40, 41, 8), (5, 3, 8, 20), "VALID", 2),
+    "dilated": ((1, 64, 64, 20), (3, 3, 20, 24), ((2, 2), (2, 2)), 2),
+    "even": ((2, 40, 40, 18), (4, 4, 18, 3), "SAME", 1),
+    "padded by more than the window": ((2, 40, 40, 18), (4, 4, 18, 3), ((0, 5), (3, 0)), 1),
+    "many blocks": ((1, 200, 150, 18), (3, 3, 18, 20), "SAME", 1),
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_gradients_of_a_convolution_are_those_of_xla(case):
+    shape, kernel_shape, padding, dilation = case
+    rng = np.random.default_rng(0)
+    x, kernel = jnp.asarray(rng.normal(size=shape)), jnp.asarray(rng.normal(size=kernel_shape))
+    dilation = (dilation, dilation)
+
+    def ours(x, kernel):
+        return convolve(x, kernel, (1, 1), padding, rhs_dilation=dilation)
+
+    def xla(x, kernel):
+        return lax.conv_general_dilated(
+            x, kernel, (1, 1), padding, rhs_dilation=dilation, dimension_numbers=LAYOUT
+        )
+
+    y, ours_back = jax.vjp(ours, x, kernel)
+    expected, xla_back = jax.vjp(xla, x, kernel)
+    np.testing.assert_array_equal(y, expected)
+    dy = jnp.asarray(rng.normal(size=y.shape))
+    (dx, dk), (dx_xla, dk_xla) = ours_back(dy), xla_back(dy)
+    np.testing.assert_array_equal(dx, dx_xla)
+    np.testing.assert_allclose(dk, dk_xla, rtol=0, atol=1e-5 * np.abs(dk_xla).max())
+
+
+def test_the_compiled_gradient_has_no_convolution_as_large_as_the_image():
+    # What the tests above compare would be XLA's with itself if no case were large enough.
+    x, kernel = jnp.ones((1, 32, 32, 4)), jnp.ones((3, 3, 4, 20))
+
+    def gradient(kernel):
+        return jax.grad(lambda k: convolve(x, k, (1, 1), "SAME").sum())(kernel)
+
+    assert "while" in jax.jit(gradient).lower(kernel).compile().as_text()
+
+
+def test_correlation_against_one_written_out():
+    rng = np.random.default_rng(1)
+    a, b = rng.normal(size=(2, 7, 8, 3)), rng.normal(size=(2, 5, 5, 2))
+    found = correlate(jnp.asarray(a), jnp.asarray(b), (2, 2), ((1, 0), (0, -1)), (3, 2))
+    padded = np.pad(a, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :, :-1]
+    expected = np.zeros((2, 2, 3, 2))
+    for i, j in np.ndindex(2, 2):
+        for n, y, x in np.ndindex(b.shape[:3]):
+            expected[i, j] += np.outer(padded[n, y + 3 * i, x + 2 * j], b[n, y, x])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_bfloat16_gradients_are_summed_in_float32():
+    rng = np.random.default_rng(2)
+    x, kernel = rng.normal(size=(1, 64, 64, 4)), rng.normal(size=(3, 3, 4, 32))
+
+    def gradient(dtype):
+        images, weights = jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
+        return jax.grad(lambda k: convolve(images, k, (1, 1), "SAME").sum())(weights)
+
+    exact, rounded = gradient(jnp.float32), gradient(jnp.bfloat16)
+    assert rounded.dtype == jnp.bfloat16
+    np.testing.assert_allclose(rounded.astype("f"), exact, atol=0.01 * np.abs(exact).max())
+
+
+@pytest.mark.parametrize("sides", [(8, 8), (7, 8), (7, 9), (1, 1)])
+def test_gradient_of_the_maximum_goes_to_the_first_of_equal_numbers(sides):
+    rng = np.random.default_rng(3)
+    x = jnp.asarray(rng.integers(0, 3, (2, *sides, 3)), jnp.float32)
+    y, back = jax.vjp(max_pool, x)
+    expected, xla_back = jax.vjp(lambda x: nn.max_pool(x, (2, 2), (2, 2), padding="SAME"), x)
+    np.testing.assert_array_equal(y, expected)
+    dy = jnp.asarray(rng.normal(size=y.shape))
+    np.testing.assert_array_equal(back(dy)[0], xla_back(dy)[0])
+
+
+def test_gradients_against_finite_differences():
+    rng = np.random.default_rng(4)
+    x, kernel = rng.normal(size=(1, 32, 32, 2)), rng.normal(size=(3, 3, 2, 17))
+
+    def network(x, kernel):
+        return (max_pool(convolve(x, kernel, (1, 1), "SAME")) ** 2).mean()
+
+    with jax.enable_x64(True):
+        check_grads(network, (jnp.asarray(x), jnp.asarray(kernel)), order=1, modes=["rev"])
