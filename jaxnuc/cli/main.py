@@ -56,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         _top_parser().error(str(unknown("command", name, COMMANDS)))
     if arguments is None and name in COMPUTING:
-        restart_with_large_pages()
+        restart_with_large_pages(rest)
     _prepare_process()
     options = command_parser(name).parse(rest)
     with _shown_progress():

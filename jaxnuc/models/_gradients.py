@@ -88,22 +88,34 @@ def _convolve_backward(
 
     def by_blocks(x: Array, dy: Array) -> Array:
         sides = (kernel.shape[0], kernel.shape[1])
-        # Patches are made of the side with fewer channels, so that as little as can be is copied.
-        if x.shape[-1] <= dy.shape[-1]:
-            gradient = correlate(x, dy, sides, padding, dilation)
-        else:
-            around = [
-                (d * (k - 1) - low, d * (k - 1) - high)
-                for k, d, (low, high) in zip(sides, dilation, padding, strict=True)
-            ]
-            turned = correlate(dy, x, sides, around, dilation)
-            gradient = jnp.flip(turned, (0, 1)).swapaxes(2, 3)
-        return gradient.astype(kernel.dtype)
+        return kernel_gradient(x, dy, sides, padding, dilation).astype(kernel.dtype)
 
     return dx, lax.platform_dependent(x, dy, cpu=by_blocks, default=by_xla)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)
+
+
+def kernel_gradient(
+    x: Array, dy: Array, sides: tuple[int, int], padding: Padding, dilation: tuple[int, int]
+) -> Array:
+    """The gradient of the kernel of a convolution, `(*sides, C, D)`, float32 or wider.
+
+    Args:
+      x: its input, `(B, H, W, C)`.
+      dy: the gradient of its output, `(B, H', W', D)`.
+      sides: of the kernel.
+      padding: of the input.
+      dilation: of the kernel.
+    """
+    # Patches are made of the side with fewer channels, so that as little as can be is copied.
+    if x.shape[-1] <= dy.shape[-1]:
+        return correlate(x, dy, sides, padding, dilation)
+    around = [
+        (d * (k - 1) - low, d * (k - 1) - high)
+        for k, d, (low, high) in zip(sides, dilation, padding, strict=True)
+    ]
+    return jnp.flip(correlate(dy, x, sides, around, dilation), (0, 1)).swapaxes(2, 3)
 
 
 def correlate(

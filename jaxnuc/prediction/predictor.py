@@ -354,18 +354,19 @@ def load(
 
 def _restore(folder: Path, decoder: Mapping[str, Any] | None) -> Predictor:
     """The predictor of one checkpoint, perhaps with another decoder."""
-    config = configs.from_json(checkpoints.read_config(folder))
+    stored = checkpoints.read_model(folder)
+    config = configs.from_json(stored.config)
     if decoder is not None:
         config.representation = ConfigDict({**config.representation, "decoder": dict(decoder)})
-    representation = build.make_representation(config, checkpoints.read_label_sets(folder))
+    representation = build.make_representation(config, stored.label_sets)
     model = build.make_model(config, representation)
     side = STRIDE + model.margin
     # All within the function, or programs that make its arguments would be compiled first.
     template = jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros((1, side, side, 3))))
-    variables = checkpoints.read_variables(folder, template, ema=config.ema_decay > 0)
-    representation = representation.with_thresholds(checkpoints.read_thresholds(folder))
-    found = make_predictor(config, model, representation, jax.device_put(variables))
-    origin = Origin(str(folder), checkpoints.read_date(folder), checkpoints.read_areas(folder))
+    checkpoints.check_shapes(folder, stored.variables, template)
+    representation = representation.with_thresholds(stored.thresholds)
+    found = make_predictor(config, model, representation, jax.device_put(stored.variables))
+    origin = Origin(str(folder), stored.date, stored.areas)
     return replace(found, networks=(replace(found.networks[0], origin=origin),))
 
 

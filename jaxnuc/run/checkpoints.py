@@ -20,7 +20,7 @@ from typing import Any, Self, TypeVar
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
-from flax.traverse_util import flatten_dict, unflatten_dict
+from flax.traverse_util import flatten_dict
 from jax.experimental import multihost_utils
 from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
@@ -297,109 +297,49 @@ def read_label_sets(folder: Path) -> tuple[LabelSet, ...]:
     return tuple(LabelSet.from_json(label_set) for label_set in found)
 
 
-def read_areas(folder: Path) -> tuple[float, ...]:
-    """The areas that `save` was given; empty where there were no nuclei.
-
-    Raises:
-      ValueError: the checkpoint is damaged.
-    """
-    if folder.is_file():
-        return model_file.read(folder).areas
-    return tuple(_part(folder, "origin")["areas"])
-
-
-def read_date(folder: Path) -> str:
-    """When a checkpoint was saved, `2026-11-29T12:00+00:00`.
-
-    Raises:
-      ValueError: the checkpoint is damaged.
-    """
-    if folder.is_file():
-        return model_file.read(folder).date
-    date: str = _part(folder, "origin")["date"]
-    return date
-
-
-def read_variables(folder: Path, template: Any, ema: bool) -> dict[str, Any]:
-    """What `model.apply` needs to evaluate, and nothing else of the checkpoint.
-
-    Args:
-      folder: of the checkpoint.
-      template: the model's variables as shapes: `{"params": ..., "batch_stats": ...}`.
-      ema: read the averaged parameters.
-
-    Raises:
-      ValueError: the checkpoint is damaged or of another model.
-    """
-    name = "ema" if ema else "params"
-    item = {name: template["params"], "batch_stats": template.get("batch_stats", {})}
-    with _readable(folder):
-        restored = _of_file(folder, item) if folder.is_file() else _restored(folder, item)
-    found = jax.tree_util.tree_leaves_with_path(restored)
-    for (keys, array), expected in zip(found, jax.tree.leaves(item), strict=True):
-        # Orbax leaves what a checkpoint lacks as the shape that was asked for.
-        stored = array.shape if isinstance(array, np.ndarray) else "missing"
-        if stored != expected.shape:
-            path = jax.tree_util.keystr(keys, simple=True, separator="/")
-            raise ValueError(
-                f"checkpoint {folder} is of another model: {path} is {stored} in the checkpoint, "
-                f"and {expected.shape} in the model"
-            )
-    if not folder.is_file():  # which has been compared with its digests
-        with _readable(folder):
-            digests.check_arrays(folder / "digests", restored)
-    return {"params": restored[name], "batch_stats": restored["batch_stats"]}
-
-
-def _of_file(path: Path, item: Mapping[str, Any]) -> dict[str, Any]:
-    """The arrays of a file of a model in the place of shapes; a shape stays where it has none."""
-    params, batch_stats = item
-    stored = model_file.read(path).variables
-    flat = flatten_dict({params: stored["params"], batch_stats: stored.get(batch_stats, {})})
-    return unflatten_dict({key: flat.get(key, leaf) for key, leaf in flatten_dict(item).items()})
-
-
-def read_all_variables(folder: Path, ema: bool) -> dict[str, Any]:
-    """The variables as the checkpoint has them, whatever its network.
-
-    Args:
-      folder: of the checkpoint.
-      ema: read the averaged parameters.
-
-    Raises:
-      ValueError: the checkpoint is damaged.
-    """
-    if folder.is_file():
-        return model_file.read(folder).variables
-    name = "ema" if ema else "params"
-    with _readable(folder):
-        stored = ocp.PyTreeCheckpointHandler().metadata(folder / "state").tree
-        item = {key: stored.get(key, {}) for key in (name, "batch_stats")}
-        restored = _restored(folder, item)
-        digests.check_arrays(folder / "digests", restored)
-    return {"params": restored[name], "batch_stats": restored["batch_stats"]}
-
-
 def read_model(folder: Path) -> model_file.TrainedModel:
-    """All that is needed to use the network of a checkpoint, such as for a file of it.
+    """All that is needed to use the network of a checkpoint, averaged parameters if there are any.
 
     Raises:
       ValueError: the checkpoint is damaged.
     """
-    config = read_config(folder)
+    if folder.is_file():
+        return model_file.read(folder)
+    config, origin = _part(folder, "config"), _part(folder, "origin")
     return model_file.TrainedModel(
         config,
-        read_label_sets(folder),
-        read_areas(folder),
-        read_date(folder),
+        tuple(LabelSet.from_json(label_set) for label_set in origin["label_sets"]),
+        tuple(origin["areas"]),
+        origin["date"],
         read_thresholds(folder),
-        read_all_variables(folder, config["ema_decay"] > 0),
+        _read_variables(folder, "ema" if config["ema_decay"] > 0 else "params"),
     )
 
 
-def _restored(folder: Path, item: Mapping[str, Any]) -> dict[str, Any]:
-    reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-    return reader.restore(folder / "state", args=_arguments(item))
+def _read_variables(folder: Path, parameters: str) -> dict[str, Any]:
+    with _readable(folder):
+        stored = ocp.PyTreeCheckpointHandler().metadata(folder / "state").tree
+        item = {key: stored.get(key, {}) for key in (parameters, "batch_stats")}
+        reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
+        restored = reader.restore(folder / "state", args=_arguments(item))
+        digests.check_arrays(folder / "digests", restored)
+    return {"params": restored[parameters], "batch_stats": restored["batch_stats"]}
+
+
+def check_shapes(folder: Path, variables: Mapping[str, Any], template: Mapping[str, Any]) -> None:
+    """Compares what was read of a checkpoint with the variables of a network, as shapes.
+
+    Raises:
+      ValueError: they are of another network; names the first that differs.
+    """
+    found = flatten_dict(dict(variables), sep="/")
+    for name, expected in flatten_dict(dict(template), sep="/").items():
+        stored = found[name].shape if name in found else "missing"
+        if stored != expected.shape:
+            raise ValueError(
+                f"checkpoint {folder} is of another model: {name} is {stored} in the checkpoint, "
+                f"and {expected.shape} in the model"
+            )
 
 
 @contextlib.contextmanager

@@ -93,13 +93,14 @@ def read(path: Path) -> TrainedModel:
         about = digests.unsealed(json.loads(arrays.pop(_MODEL).tobytes()), str(path))
         if digests.of_arrays(arrays) != about["arrays"]:
             raise ValueError("its arrays are not those that it states")
+        variables = {name: array.astype(np.float32) for name, array in arrays.items()}
         return TrainedModel(
             about["config"],
             tuple(LabelSet.from_json(each) for each in about["label_sets"]),
             tuple(about["areas"]),
             about["date"],
             about["thresholds"],
-            unflatten_dict({k: v.astype(np.float32) for k, v in arrays.items()}, sep="/"),
+            {"batch_stats": {}} | unflatten_dict(variables, sep="/"),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(

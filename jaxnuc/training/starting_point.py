@@ -14,13 +14,7 @@ from jaxnuc import config as configs
 from jaxnuc.models import Initialization, Network
 from jaxnuc.representations import Representation
 from jaxnuc.representations.class_map import CLASS
-from jaxnuc.run.checkpoints import (
-    find,
-    is_trained,
-    read_all_variables,
-    read_config,
-    read_label_sets,
-)
+from jaxnuc.run.checkpoints import find, is_trained, read_model
 from jaxnuc.training import state
 
 logger = logging.getLogger(__name__)
@@ -78,10 +72,10 @@ def _of_run(
     patterns: Mapping[str, str],
 ) -> dict[str, Any]:
     """The variables with what fits of a checkpoint, the parameters that are evaluated."""
-    origin = configs.from_json(read_config(folder))
-    theirs = read_all_variables(folder, origin.ema_decay > 0)
+    stored = read_model(folder)
+    origin = configs.from_json(stored.config)
     try:
-        given = pretrained.transfer(theirs, shapes, **patterns)
+        given = pretrained.transfer(stored.variables, shapes, **patterns)
     except ValueError as error:
         raise ValueError(
             f"weights.file={str(folder)!r}, a run of {origin.model.name!r}, for the network "
@@ -89,8 +83,9 @@ def _of_run(
         ) from None
     if CLASS not in model.outputs:
         return given
-    label_sets = read_label_sets(folder)
-    before = build.make_representation(origin, label_sets).label_set if label_sets else None
+    before = None
+    if stored.label_sets:
+        before = build.make_representation(origin, stored.label_sets).label_set
     now = representation.label_set
     if before is None or now is None or before.groups == now.groups:
         return given

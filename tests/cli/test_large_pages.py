@@ -15,7 +15,8 @@ from jaxnuc.cli import large_pages
 large_pages.OFFERED = Path(sys.argv[1])
 large_pages._libc_can_ask = lambda: True
 print(os.getpid(), sys.argv[2:], os.environ.get("GLIBC_TUNABLES"), flush=True)
-large_pages.restart_with_large_pages()
+forked = sys.argv[-1] == "forked"
+large_pages.restart_with_large_pages(["--other"] if forked else sys.argv[2:])
 print("ran")
 """
 
@@ -27,11 +28,11 @@ def offered(tmp_path):
     return path
 
 
-def run(offered, monkeypatch, tunables=None):
+def run(offered, monkeypatch, tunables=None, arguments=("--name=a b", "")):
     monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
     if tunables is not None:
         monkeypatch.setenv("GLIBC_TUNABLES", tunables)
-    command = [sys.executable, "-c", SCRIPT, str(offered), "--name=a b", ""]
+    command = [sys.executable, "-c", SCRIPT, str(offered), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return done.stdout.splitlines()
 
@@ -61,6 +62,10 @@ def test_no_restart_where_it_changes_nothing(offered, monkeypatch, text):
     else:
         offered.write_text(text)
     assert len(run(offered, monkeypatch)) == 2
+
+
+def test_no_restart_of_another_program(offered, monkeypatch):
+    assert len(run(offered, monkeypatch, arguments=["forked"])) == 2
 
 
 @pytest.mark.parametrize(

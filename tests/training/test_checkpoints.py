@@ -36,6 +36,7 @@ for workdir in sys.argv[2:]:
 
 # Flips a bit at random in the latest of two checkpoints, sixty times, and reads all there is in it.
 FLIPS = """
+import dataclasses
 import logging
 import random
 import shutil
@@ -79,16 +80,12 @@ def resumed():
 
 def readings():
     folder = workdir / "checkpoints" / "2"
-    variables = {"params": template.params, "batch_stats": template.batch_stats}
     readers = {
         "best": lambda: checkpoints.find(workdir).name,
         "config": lambda: checkpoints.read_config(folder),
         "label sets": lambda: checkpoints.read_label_sets(folder),
-        "areas": lambda: checkpoints.read_areas(folder),
-        "date": lambda: checkpoints.read_date(folder),
         "thresholds": lambda: checkpoints.read_thresholds(folder),
-        "variables": lambda: checkpoints.read_variables(folder, variables, ema=True),
-        "all": lambda: checkpoints.read_all_variables(folder, ema=False),
+        "model": lambda: dataclasses.astuple(checkpoints.read_model(folder)),
         "resumed": resumed,
     }
     return {name: read(reader) for name, reader in readers.items()}
@@ -100,7 +97,7 @@ template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), state(
 whole, workdir = Path(sys.argv[1], "whole"), Path(sys.argv[1], "run")
 for step in (1, 2):
     with checkpoints.Checkpoints(whole) as run:
-        run.save(state(step), {"next": step}, {"name": "n"}, step / 10, areas=[1.5, 2, 3])
+        run.save(state(step), {"next": step}, {"ema_decay": 0.9}, step / 10, areas=[1.5, 2, 3])
 checkpoints.write_thresholds(whole / "checkpoints" / "2", {"prob": 0.25}, 0.5)
 shutil.copytree(whole, workdir)
 right = readings()

@@ -19,12 +19,14 @@ class Transform(ABC):
     Attributes:
       limits: the greatest values of arguments that must not be negative, `p` a probability.
       counts: the names of arguments that must be integers of 1 or more.
+      factors: the names of the least and the greatest of a factor, which must be above 0.
       p: where a transform has it, the probability with which it acts.
       ignores: it makes regions to ignore, so that all samples of a batch need the map `ignore`.
     """
 
     limits: ClassVar[Mapping[str, float]] = {}
     counts: ClassVar[tuple[str, ...]] = ()
+    factors: ClassVar[tuple[str, str] | None] = None
 
     def __post_init__(self) -> None:
         for name in self.counts:
@@ -36,6 +38,11 @@ class Transform(ABC):
             if not 0 <= value <= limit:
                 form = "a probability" if name == "p" else f"0 <= {name} <= {limit}"
                 raise ValueError(f"{name}={value}: {form} is expected")
+        if self.factors is not None:
+            least, most = self.factors
+            low, high = getattr(self, least), getattr(self, most)
+            if not 0 < low <= high:
+                raise ValueError(f"{least}={low}, {most}={high}: 0 < {least} <= {most} is expected")
 
     @property
     def ignores(self) -> bool:
@@ -49,6 +56,11 @@ class Transform(ABC):
           sample: the input, which stays as it is.
           rng: the source of all randomness.
         """
+
+
+def log_uniform(rng: np.random.Generator, low: float, high: float) -> float:
+    """A number between two, of which halves and doubles are equally likely."""
+    return float(np.exp(rng.uniform(np.log(low), np.log(high))))
 
 
 def check_classes(name: str, classes: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxnuc.data.color_spaces import to_uint8
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.base import Transform
+from jaxnuc.data.transforms.base import Transform, log_uniform
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,10 @@ class Gamma(Transform):
     high: float = 1.7
     p: float = 0.5
     limits: ClassVar = {"p": 1}
-
-    def __post_init__(self) -> None:
-        if not 0 < self.low <= self.high:
-            raise ValueError(f"low={self.low}, high={self.high}: 0 < low <= high is expected")
-        super().__post_init__()
+    factors: ClassVar = ("low", "high")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        power = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
+        power = log_uniform(rng, self.low, self.high)
         if rng.random() >= self.p:
             return sample
         table = to_uint8(255 * (np.arange(256) / 255) ** power)
@@ -58,7 +54,7 @@ class FewLevels(Transform):
             raise ValueError(f"least={self.least}, most={self.most}: 2 <= least <= most <= 256")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        levels = round(np.exp(rng.uniform(np.log(self.least), np.log(self.most))))
+        levels = round(log_uniform(rng, self.least, self.most))
         if rng.random() >= self.p:
             return sample
         steps = np.round(np.arange(256) / 255 * (levels - 1)) / (levels - 1)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from jaxnuc.data.sample import Sample
+from jaxnuc.data.transforms.base import log_uniform
 from jaxnuc.data.transforms.geometry import Sized, crop, padded, resize, sides
 
 
@@ -48,17 +49,16 @@ class CropAtDiameter(Sized):
     high: float = 1.7
     p: float = 0.7
     limits: ClassVar = {"p": 1}
+    factors: ClassVar = ("low", "high")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not self.diameter > 0:
             raise ValueError(f"diameter={self.diameter}: a number of pixels above 0 is expected")
-        if not 0 < self.low <= self.high:
-            raise ValueError(f"low={self.low}, high={self.high}: 0 < low <= high is expected")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         height, width = sides(self.size)
-        factor = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
+        factor = log_uniform(rng, self.low, self.high)
         factor *= self.diameter / (typical_diameter(sample.instances) or self.diameter)
         window = max(1, round(height / factor)), max(1, round(width / factor))
         sample = padded(sample, window)

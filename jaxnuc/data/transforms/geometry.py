@@ -14,7 +14,7 @@ from scipy.ndimage import map_coordinates
 from skimage.measure import label
 
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.base import Transform, check_classes
+from jaxnuc.data.transforms.base import Transform, check_classes, log_uniform
 from jaxnuc.postprocess import class_votes, regions
 from jaxnuc.postprocess.masks import masks_of
 
@@ -278,13 +278,10 @@ class Scale(Transform):
 
     low: float = 0.8
     high: float = 1.25
-
-    def __post_init__(self) -> None:
-        if not 0 < self.low <= self.high:
-            raise ValueError(f"low={self.low}, high={self.high}: 0 < low <= high is expected")
+    factors: ClassVar = ("low", "high")
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
-        factor = np.exp(rng.uniform(np.log(self.low), np.log(self.high)))
+        factor = log_uniform(rng, self.low, self.high)
         h, w = sample.instances.shape
         return resize(sample, max(1, round(h * factor)), max(1, round(w * factor)))
 
