@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Two processes; files in the order that tests/conftest.py gives them, each in one of the two.
 PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart style check test campaign tables docs tutorials release
+.PHONY: quickstart style check test tests campaign tables docs tutorials release
 
 # Trains a small network on synthetic nuclei, evaluates it on held-out ones, and finds those of a
 # real image with a model that comes with the library: runs/example/fluorescence.overlay.png.
@@ -30,8 +30,11 @@ style: .venv/ready
 check: style
 	$(PYTEST) -m "not slow"
 
-# Everything.
-test: style
+# Everything. The types are checked beside the first tests, on the processor that these leave free.
+test: .venv/ready
+	$(MAKE) --no-print-directory --jobs=2 style tests
+
+tests: .venv/ready
 	$(PYTEST)
 
 # Kills commands at random moments, damages files at random, brings about faults of the machine, and

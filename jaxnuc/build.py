@@ -11,6 +11,7 @@ from jaxnuc.labels import LabelSet
 from jaxnuc.losses.schedules import LossSchedule
 from jaxnuc.models import Network
 from jaxnuc.representations import Representation
+from jaxnuc.representations.base import MapLoss
 
 DTYPES = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -28,7 +29,14 @@ def make_representation(config: ConfigDict, label_sets: Sequence[LabelSet] = ())
     """
     name, arguments = registry.split(config.representation, "representation")
     representations.REGISTRY.check(name, arguments)
-    return representations.create(name, config.classes.to_dict(), label_sets, **arguments)
+    made = representations.create(name, config.classes.to_dict(), label_sets, **arguments)
+    what = f"of representation {name!r}:"
+    if made.foreground is not None:
+        registry.check_known(f"foreground {what}", made.foreground, made.outputs)
+    if isinstance(made.loss, MapLoss):
+        for each in made.loss.maps:
+            registry.check_known(f"map in the loss {what}", each, made.outputs)
+    return made
 
 
 def make_model(

@@ -251,6 +251,12 @@ class Registry:
         name, arguments = split(section, self.kind)
         self.check(name, arguments, fixed)
         found = self.find(name)
+        if inspect.isabstract(found):
+            missing = ", ".join(sorted(vars(found)["__abstractmethods__"]))
+            raise ValueError(
+                f"{self.kind} {name!r} lacks {missing}; see {self.base.__module__}."
+                f"{self.base.__qualname__}, which says what a {self.kind} must have"
+            )
         if dataclasses.is_dataclass(found):
             arguments = _built_fields(f"{self.kind} {name!r}", found, arguments)
         return found(**arguments, **fixed)
@@ -345,9 +351,13 @@ def _imported(name: str, kind: str) -> Any:
         except ModuleNotFoundError as error:
             if error.name != name:  # the module is there, but not what it imports
                 raise
-            return getattr(importlib.import_module(parent), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+            module = importlib.import_module(parent)
+    except (ImportError, ValueError) as error:
         raise ValueError(
             f"{kind} {name!r} cannot be imported: {error}; is its package installed, or below the "
             "folder from which this runs?"
         ) from error
+    if not hasattr(module, attribute):
+        near = did_you_mean(attribute, (each for each in dir(module) if each[0] != "_"))
+        raise ValueError(f"{kind} {name!r}: {parent} has no {attribute!r}{near}")
+    return getattr(module, attribute)

@@ -1,6 +1,7 @@
 """From a configuration to a network and a representation that fit each other, or to a refusal."""
 
 import json
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from jaxnuc.data import sources
 from jaxnuc.data.sources import synthetic
 from jaxnuc.durations import TrainingLength
 from jaxnuc.losses import schedules
-from jaxnuc.representations import stardist
+from jaxnuc.representations import base, binary, stardist
 from jaxnuc.run import checkpoints
 
 CUT = labels.label_set("consep")
@@ -115,6 +116,36 @@ def test_a_network_gets_the_maps_and_the_grid_of_its_representation():
 def test_what_does_not_fit_is_refused(sections, message):
     with pytest.raises(ValueError, match=message):
         make([CUT], **sections)
+
+
+@dataclass(frozen=True)
+class OtherForeground(binary.Representation):
+    foreground = "inside"
+
+
+class OtherMaps(base.MapLoss):
+    maps = ("mask", "depth")
+
+    def of_map(self, name, output, batch):
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class OtherLoss(binary.Representation):
+    loss: base.MapLoss = OtherMaps()
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (OtherForeground, "unknown foreground of representation .*: 'inside'; known: mask"),
+        (OtherLoss, "unknown map in the loss of representation .*: 'depth'; known: mask"),
+    ],
+)
+def test_maps_that_a_representation_names_are_among_its_outputs(kind, message):
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    with pytest.raises(ValueError, match=message):
+        build.make_representation(config(representation={"name": name}))
 
 
 def test_classes_need_a_source_with_classes():

@@ -11,12 +11,17 @@ from ml_collections import ConfigDict
 from jaxnuc.registry import Registry, choice, split
 
 OUTSIDE = """
+import abc
 from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Model:
     outputs: dict
     width: int = 4
+
+class Half(abc.ABC):
+    @abc.abstractmethod
+    def decode(self): ...
 
 def double(x, times=2):
     return x * times
@@ -87,7 +92,9 @@ def test_choices_are_derived_from_the_base_class():
             "network 'no.such' cannot be imported: No module named 'no'",
         ),
         (NETWORKS, {"name": "their_package"}, "network 'their_package'.*known: "),
-        (NETWORKS, {"name": "their_package.nt"}, "'their_package.nt' cannot be imported: .*'nt'"),
+        (NETWORKS, {"name": "their_package.nt"}, "'their_package.nt': their_package has no 'nt'"),
+        (NETWORKS, {"name": "their_package.net.Modle"}, "net has no 'Modle'; did you mean 'Model'"),
+        (TABLE, {"name": "their_package.net.Half"}, "'their_package.net.Half' lacks decode; see"),
         (TABLE, {"name": "their_package.net"}, "function 'their_package.net': .* has no ''"),
         (TABLE, {"name": "su"}, "unknown function 'su'; known: space, sum; did you mean 'sum'"),
     ],

@@ -44,7 +44,7 @@ for name, style in (("dapi", "fluorescence"), ("tissue", "he")):
 # jaxnuc predict --model=he --input=images/tissue.png --output=found --format=geojson,csv,overlay
 
 # %% [markdown]
-# `found` now holds, for each image,
+# `--input=images` takes all images of a folder, if they are of one kind. `found` now holds, for each image,
 #
 # - `dapi.geojson`: the outlines, for [QuPath](slides.md); drag it onto the image;
 # - `dapi.csv`: a line for each nucleus, with its place, area, shape and intensity;
@@ -97,8 +97,19 @@ print(nuclei.scores[:5].round(2))  # how confident the network is, in [0, 1]
 # %% [markdown]
 # ## When it is wrong: look first
 #
-# The report draws the outlines on the image. Where something cannot be right, it and the log say so: a **doubt**, such
-# as no nuclei at all, or nuclei of another size than those that the network was trained on. The three usual reasons:
+# The report draws the outlines on the image. What cannot be right the report and the log call a **doubt**, such as no nuclei
+# at all, or nuclei of another size than those that the network was trained on. Much that is wrong raises no doubt: look
+# at the outlines of some images of every kind. The usual reasons:
+#
+# ### Model
+#
+# Each model knows one kind of image, and finds something in the others too.
+#
+# | image | model |
+# | --- | --- |
+# | bright nuclei on black (DAPI, Hoechst, DRAQ5), or the inverse | `fluorescence` |
+# | purple nuclei in pink tissue (H&E) | `he`, or `he-nc` where no one earns money with it |
+# | gray or Papanicolaou-stained smears | `cytology` |
 #
 # ### Size
 #
@@ -131,8 +142,9 @@ for place, folder in zip(places, ("found_large", "found_as_it_is")):
 # %% [markdown]
 # ### Brightness
 #
-# Images of 8 bits are seen as they are; of all others the range of their own values becomes 0 to 255. A camera of
-# 12 bits whose image fills a tenth of its range is no problem, then. What the network sees of a file, and which
+# Of images with more than 8 bits the range of their own values becomes 0 to 255, and these models stretch the values of
+# every image once more, so that a dim one is seen as a bright one. A camera of 12 bits whose image fills a tenth of its
+# range is no problem, then. What the network sees of a file, and which
 # range that is, is shown by `inspect`, which also writes a picture of it, `camera.seen.png`.
 
 # %%

@@ -16,7 +16,8 @@
 #
 # A module beside your notebook, or in a package that is installed. Each class derives from the base class of its kind,
 # which documents every member: `jaxnuc.models.Network`, `jaxnuc.representations.Representation`,
-# `jaxnuc.representations.base.MapLoss`, `jaxnuc.metrics.Metric`.
+# `jaxnuc.representations.base.MapLoss`, `jaxnuc.metrics.Metric`. All of it is in one file here; with `data.workers`, a
+# file for the representation that imports JAX only within the loss lets the workers start some seconds earlier.
 
 # %%
 # %%writefile centers.py
@@ -213,7 +214,7 @@ from IPython.display import Image
 Image("runs/centers/curves.png")
 
 # %% [markdown]
-# ## Evaluate, predict, compare
+# ## Evaluate and predict
 #
 # All commands know the method now, since the run's `config.json` names it.
 
@@ -227,11 +228,12 @@ image = generate(3, size=192, style="fluorescence", split="test").image
 jaxnuc.segment(image, jaxnuc.load("runs/centers"))
 
 # %% [markdown]
-# One changed line gives the same network another representation, and `jaxnuc compare` says whether the difference is
+# One changed line gives the same network another representation, and [`jaxnuc compare`](judge.md) says whether the difference is
 # more than chance. That is how a new part is judged: everything else stays the same.
 #
 # ## Where to go on
 #
 # - Every kind that can come from outside, with an example of each: [Your own package](../extending.md).
-# - Test it as the library tests its own: the contract tests are listed in [the architecture](../architecture.md).
+# - A training checks names and shapes of maps and targets before its first step. Copy the checks above into tests of
+#   yours; those of the library's own, for a clone, are listed in [the architecture](../architecture.md).
 # - Train it as a published system would be, and report it honestly: [Train and judge](judge.md).

@@ -81,7 +81,9 @@ def run(options: argparse.Namespace) -> int:
     )
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:
-        print(f"{done['settings']['image']}: {done['nuclei']} nuclei")
+        diameter = done["settings"]["diameter_px"]
+        size = "" if diameter is None else f", seen as of {diameter:.3g} px across"
+        print(f"{done['settings']['image']}: {done['nuclei']} nuclei{size}")
     print_failed(results.failed)
     if options.shard and not results.failed:
         print(f"shard {options.shard} is done; once all are, a run without --shard joins them")

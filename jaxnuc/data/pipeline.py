@@ -251,6 +251,12 @@ class _Example:
             )
         maps = sample.instances, sample.classes, sample.ignore, sample.covered
         targets = dict(self.encode(*maps))
+        for name, target in targets.items():
+            if target.ndim == 2:
+                raise ValueError(
+                    f"encode gives the target {name!r} as {target.shape}; (H, W, C) is expected, "
+                    "such as target[..., None]"
+                )
         if "label_set" in sample.meta:  # whose classes they are, in a mixture of several label sets
             targets["label_set"] = np.array(sample.meta["label_set"], np.int32)
         return {"image": sample.image, "targets": targets}

@@ -11,10 +11,19 @@ from typing import Any
 import jax.numpy as jnp
 
 from jaxnuc.models._initial_values import Initialization, initialize
-from jaxnuc.models.base import Dtype, Network
+from jaxnuc.models.base import Dtype, Network, batch_norm, check_maps
 from jaxnuc.registry import Registry, split, unknown
 
-__all__ = ["REGISTRY", "Initialization", "Network", "build", "create", "initialize"]
+__all__ = [
+    "REGISTRY",
+    "Initialization",
+    "Network",
+    "batch_norm",
+    "build",
+    "check_maps",
+    "create",
+    "initialize",
+]
 
 REGISTRY = Registry(
     "network",

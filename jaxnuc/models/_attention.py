@@ -6,13 +6,12 @@ from jaxtyping import Float
 
 from jaxnuc.models._blocks import (
     ConvNormAct,
-    batch_norm,
     conv,
     dense,
     max_pool_ceil,
     upsample_nearest,
 )
-from jaxnuc.models.base import AnyArray, Block, FeatureMap
+from jaxnuc.models.base import AnyArray, Block, FeatureMap, batch_norm
 
 
 class DenseAtrous(Block):

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from jaxnuc.models._gradients import convolve, max_pool
 from jaxnuc.models._initial_values import glorot_uniform, he_normal, lecun_normal
-from jaxnuc.models.base import AnyArray, Block, FeatureMap, Maps, Network
+from jaxnuc.models.base import AnyArray, Block, FeatureMap, Maps, Network, batch_norm
 
 
 def conv(
@@ -37,24 +37,6 @@ def conv(
 def dense(block: Block, features: int, use_bias: bool = True) -> nn.Dense:
     """A dense layer within `block`, whose `dtype` it takes."""
     return nn.Dense(features, use_bias=use_bias, dtype=block.dtype, kernel_init=lecun_normal)
-
-
-def batch_norm(
-    block: Block, train: bool, name: str | None = None, momentum: float = 0.9, epsilon: float = 1e-5
-) -> nn.BatchNorm:
-    """Batch normalization within `block`, whose `axis_name` and `dtype` it takes.
-
-    The statistics are taken over the whole batch of all devices when the axis is bound.
-    """
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=momentum,
-        epsilon=epsilon,
-        # An axis name may be looked up only where it is bound, hence not while initializing.
-        axis_name=None if block.is_initializing() else block.axis_name,
-        dtype=block.dtype,
-        name=name,
-    )
 
 
 class ConvNormAct(Block):

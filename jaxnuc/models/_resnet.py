@@ -12,9 +12,8 @@ import jax
 from flax import linen as nn
 
 from jaxnuc.models import _blocks, base
-from jaxnuc.models._blocks import batch_norm
 from jaxnuc.models._initial_values import fan_out_normal
-from jaxnuc.models.base import FeatureMap, Images
+from jaxnuc.models.base import FeatureMap, Images, batch_norm
 from jaxnuc.registry import one_of
 
 RESNET18: dict[str, Any] = {"blocks": (2, 2, 2, 2), "block": "basic"}

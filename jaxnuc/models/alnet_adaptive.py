@@ -21,9 +21,9 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._attention import AttentionGate
-from jaxnuc.models._blocks import ConvNormAct, batch_norm, heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, heads, max_pool_ceil, resize_bilinear
 from jaxnuc.models._initial_values import he_normal
-from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network, batch_norm
 
 
 class DilatedBlock(Block):

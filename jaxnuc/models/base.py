@@ -1,6 +1,6 @@
 """What every network is: a Linen module from an image to named maps of logits."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
@@ -36,6 +36,24 @@ class Block(nn.Module, kw_only=True):
         return {"axis_name": self.axis_name, "dtype": self.dtype}
 
 
+def batch_norm(
+    block: Block, train: bool, name: str | None = None, momentum: float = 0.9, epsilon: float = 1e-5
+) -> nn.BatchNorm:
+    """Batch normalization within `block`, whose `axis_name` and `dtype` it takes.
+
+    The statistics are taken over the whole batch of all devices when the axis is bound.
+    """
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=momentum,
+        epsilon=epsilon,
+        # An axis name may be looked up only where it is bound, hence not while initializing.
+        axis_name=None if block.is_initializing() else block.axis_name,
+        dtype=block.dtype,
+        name=name,
+    )
+
+
 class Network(Block):
     """Base class of the networks.
 
@@ -48,17 +66,20 @@ class Network(Block):
     - with `train=True` a network with deep supervision adds `"side"`: for each name a list of such
       maps, from the deepest to the finest;
     - parameters and running statistics are float32 whatever `dtype` is, and the statistics of a
-      batch are taken over `axis_name`: `jaxnuc.models._blocks.batch_norm` does both;
+      batch are taken over `axis_name`: `jaxnuc.models.batch_norm` does both;
     - dropout takes the random stream `"dropout"`.
+
+    Training refuses maps of other names or shapes, see `check_maps`.
 
     Attributes:
       outputs: channels of each map that is asked for.
+      VARIANTS: sets of arguments by name, for `"variant"` in a configuration; without one, the
+        fields have their defaults. `"full"` is the published network, `"small"` trains on a laptop
+        in minutes, `"tiny"` has the same graph with as few channels as tests need.
     """
 
     outputs: Mapping[str, int]
 
-    # Sets of arguments by name. "full" is the published network, "small" trains on a laptop in
-    # minutes, "tiny" has the same graph with as few channels as tests need.
     VARIANTS: ClassVar[Mapping[str, Mapping[str, Any]]] = {"full": {}}
 
     @property
@@ -70,3 +91,39 @@ class Network(Block):
     def grid(self) -> int:
         """Pixels of the image for one of the maps, each way; maps begin at the first pixel."""
         return 1
+
+
+def check_maps(network: Network, maps: Any, shape: Sequence[int]) -> None:
+    """Refuses what a network returned if it is not what `Network` says.
+
+    Args:
+      network: that returned it.
+      maps: what it returned; tracers will do.
+      shape: of the images, `(B, H, W, 3)`.
+
+    Raises:
+      ValueError: names the first map that is missing, or of another shape or type.
+    """
+    name = type(network).__module__
+    if not isinstance(maps, Mapping):
+        raise ValueError(
+            f"network {name!r} returns {type(maps).__name__}; a dict of maps by name is expected"
+        )
+    batch, *sides = shape[:3]
+    own = [-(-(side - network.margin) // network.grid) for side in sides]
+    for key, channels in network.outputs.items():
+        if key not in maps:
+            raise ValueError(
+                f"network {name!r} gives no map {key!r}, which its `outputs` asks for; there are "
+                f"{', '.join(maps) or 'none'}"
+            )
+        expected, found = (batch, *own, channels), tuple(maps[key].shape)
+        if found != expected:
+            raise ValueError(
+                f"network {name!r} gives the map {key!r} as {found}; {expected} is expected, by "
+                f"its outputs, margin={network.margin} and grid={network.grid}"
+            )
+        if maps[key].dtype != jnp.float32:
+            raise ValueError(
+                f"network {name!r} gives the map {key!r} in {maps[key].dtype}; float32 is expected"
+            )

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._attention import DenseAtrous
-from jaxnuc.models._blocks import ConvNormAct, batch_norm, conv, heads, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, conv, heads, resize_bilinear
 from jaxnuc.models._initial_values import lecun_normal
 from jaxnuc.models._resnet import RESNET34, ResNet
-from jaxnuc.models.base import Block, Dtype, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, Dtype, FeatureMap, Images, Maps, Network, batch_norm
 
 
 def double_by_transposed(features: int, kernel: int, dtype: Dtype) -> nn.ConvTranspose:

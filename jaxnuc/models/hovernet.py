@@ -15,10 +15,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import batch_norm, logits, upsample_nearest
+from jaxnuc.models._blocks import logits, upsample_nearest
 from jaxnuc.models._gradients import convolve
 from jaxnuc.models._initial_values import fan_out_normal
-from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network, batch_norm
 from jaxnuc.registry import one_of
 
 # What the first phase of training leaves as it is, by the path below `params` joined by "/":

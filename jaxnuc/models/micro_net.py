@@ -15,9 +15,9 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import Enlarge, batch_norm, heads, max_pool_ceil
+from jaxnuc.models._blocks import Enlarge, heads, max_pool_ceil
 from jaxnuc.models._initial_values import VarianceScaling, glorot_uniform
-from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network
+from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network, batch_norm
 
 BIAS = nn.initializers.constant(0.1)
 # An unpadded convolution; `padding=kernel - 1` adds to the sides what it would take.

@@ -1,5 +1,6 @@
 """The nuclei of one image in a few numbers."""
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from jaxnuc.outputs.table import NucleiTable
 _STAINS = ("hematoxylin", "eosin")
 _INTENSITIES = ("_mean", "_background")
 _ENOUGH = 10  # nuclei: the median area of fewer says little
+_OTHER_SIZE = 1.5  # times; estimates are within 1.4 times nearly always
 _FULL = 0.6  # of an image: hardly any tissue has more nuclei
 
 
@@ -58,13 +60,17 @@ def statistics(tables: Iterable[NucleiTable], scene: Scene) -> dict[str, Any]:
     return found | {name: _of(np.mean, np.concatenate(c)) for name, c in measured.items()}
 
 
-def doubts(found: Mapping[str, Any], trained: Sequence[float] | None) -> list[str]:
+def doubts(
+    found: Mapping[str, Any], trained: Sequence[float] | None, sized_for: float | None = None
+) -> list[str]:
     """Why nuclei are probably not what is in the image, a sentence each; empty where they may be.
 
     Args:
       found: from `statistics`.
       trained: 5th, 50th and 95th percentile of the areas of nuclei that the network was trained on,
         in the same pixels; None or empty: unknown.
+      sized_for: the diameter of nuclei, in the same pixels, by which the image was enlarged or
+        shrunk; None: it was not.
     """
     if not found["nuclei"]:
         return ["no nuclei were found"]
@@ -79,6 +85,13 @@ def doubts(found: Mapping[str, Any], trained: Sequence[float] | None) -> list[st
             f"trained on have {limit} px²: the image may need another resolution (--diameter, "
             "--mpp, --model-mpp) or another network"
         )
+    if sized_for is not None and found["nuclei"] >= _ENOUGH:
+        diameter = 2 * math.sqrt(middle / math.pi)
+        if not 1 / _OTHER_SIZE < diameter / sized_for < _OTHER_SIZE:
+            lines.append(
+                f"the image was sized for nuclei of {sized_for:.3g} px across, and the median of "
+                f"those found is {diameter:.3g} px: compare with --diameter={diameter:.0f}"
+            )
     if found["coverage"] > _FULL:
         lines.append(f"nuclei cover {found['coverage']:.0%} of the image")
     return lines

@@ -304,7 +304,7 @@ class OpenTask:
             "path": self.image.path,
             "nuclei": figures["nuclei"],
             "statistics": figures,
-            "doubts": doubts(figures, self._areas_of_training()),
+            "doubts": doubts(figures, self._areas_of_training(), self.task.diameter),
             "network": network,
             "date": datetime.now(UTC).isoformat(timespec="minutes"),
             "jaxnuc": jaxnuc.__version__,

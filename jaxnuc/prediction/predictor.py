@@ -58,7 +58,7 @@ def check_diameter(diameter: Diameter) -> None:
         raise ValueError(f"diameter={diameter}: a number of pixels above 0 is expected")
 
 
-def _diameter_of_crops(config: ConfigDict) -> float | None:
+def diameter_of_crops(config: ConfigDict) -> float | None:
     """That of `crop_at_diameter` among the transforms of a training; None where it has none."""
     for text in config.data.transforms:
         if str(text).startswith("crop_at_diameter("):  # others may be of packages that are not here
@@ -176,7 +176,7 @@ class Predictor:
     @property
     def expects_one_diameter(self) -> bool:
         """Whether the network was trained on crops in which nuclei have about one diameter."""
-        return _diameter_of_crops(self.config) is not None
+        return diameter_of_crops(self.config) is not None
 
     @property
     def trained_diameter(self) -> float | None:
@@ -185,7 +185,7 @@ class Predictor:
         It is that of `crop_at_diameter` among the transforms; otherwise, that of the disc of the
         median area. None where neither is known.
         """
-        of_crops = _diameter_of_crops(self.config)
+        of_crops = diameter_of_crops(self.config)
         if of_crops is not None:
             return of_crops
         origin = self.networks[0].origin

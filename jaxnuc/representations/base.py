@@ -5,8 +5,9 @@ dataclass `Representation` that derives from `base.Representation`. It has to de
 `output_maps`, `encode`, `loss` and `decode`. All others have a default that is safe: an operation
 for which a representation does not say enough raises, and never gives a wrong result.
 
-`encode` and `decode` run in worker processes, which start fast because they never import JAX: a
-module here imports it only within the loss.
+`encode` and `decode` run in worker processes, which start fast because they never import JAX: the
+modules here import it only within the loss. One that imports it at the top works as well, and each
+worker takes some seconds longer to start.
 """
 
 import abc
@@ -336,12 +337,21 @@ class Wrapper(Representation):
 
 
 class Batch(NamedTuple):
-    """What the loss of a map may depend on besides the map."""
+    """What the loss of a map may depend on besides the map.
 
-    targets: Tree  # {target: (B, H, W, C)}
-    valid: Any  # (B, H, W, 1) float32, 0 where pixels do not count; None: all do
-    axis_name: str | None  # pmapped axis that shares the batch
-    factors: Tree  # of the loss schedule, by name
+    Attributes:
+      targets: from `encode`, `{target: (B, H, W, C)}`.
+      valid: (B, H, W, 1) float32, 0 where pixels do not count; None: all do.
+      axis_name: pmapped axis that shares the batch. A loss that is a mean over pixels or images
+        needs it not, since gradients are averaged over the devices; one that divides sums over the
+        whole batch, such as a pooled Dice, sums them over this axis.
+      factors: of the loss schedule, by name.
+    """
+
+    targets: Tree
+    valid: Any
+    axis_name: str | None
+    factors: Tree
 
 
 @dataclass(frozen=True)
@@ -384,13 +394,17 @@ class MapLoss(abc.ABC):
 
 
 class Decoder(abc.ABC):
-    """From the maps of an image, activated and checked, to its instances.
+    """From the maps of an image to its instances, for a `decode` whose decoder can be chosen.
+
+    `decode` of the representation activates and checks the maps, and calls its decoder with them;
+    which maps, and in which order, the two agree on.
 
     Attributes:
-      smallest: shapes of maps on which it is tried once, so that wrong arguments are refused when
-        it is made, and not after the first epoch.
+      smallest: the shape of each map that it is called with, on which it is tried once, so that
+        wrong arguments are refused when it is made, and not after the first epoch.
       threshold_choices: its arguments that may be chosen on validation images, and the values to
-        choose from; none for a probability that is searched between half the highest one and this.
+        choose from. An empty sequence: of a probability, searched between half of the highest one
+        in the maps and that.
     """
 
     threshold_choices: ClassVar[Mapping[str, Sequence[float]]] = {}
@@ -400,7 +414,15 @@ class Decoder(abc.ABC):
         self(*map(np.zeros, self.smallest))
 
     @abc.abstractmethod
-    def __call__(self, *maps: Any, **_: Any) -> Any: ...
+    def __call__(self, *maps: Any, **_: Any) -> Any:
+        """The instances of an image; NumPy.
+
+        Args:
+          *maps: (H, W) or (H, W, C) arrays of the shapes of `smallest`, larger.
+
+        Returns:
+          (H, W) int32 label map, or what `decode` of the representation makes of it.
+        """
 
 
 def foreground_probability(

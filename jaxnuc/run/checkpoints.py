@@ -180,6 +180,12 @@ class Checkpoints:
         """Whether the processes of a training agree to stop here, being preempted."""
         return self._manager.reached_preemption(step)
 
+    @property
+    def best(self) -> int | None:
+        """The step of the best one; None where there is none with a figure."""
+        step: int | None = self._manager.best_step()
+        return step
+
     def close(self) -> None:
         """Waits for what is being saved."""
         self._manager.wait_until_finished()

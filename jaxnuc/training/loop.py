@@ -251,8 +251,9 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
             current, progress = restored[0], Progress.from_json(restored[1])
             logger.info("resumed at step %d of %d", current.step, total)
         else:
+            complete = True
             if config.weights.file:
-                current = create_from_weights(
+                current, complete = create_from_weights(
                     config, initialization, parts.representation, parts.optimizer, **options
                 )
             else:
@@ -276,7 +277,10 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
             if restored is None and config.episodes:
                 reporter.event(0, _title(parts, progress))
             if restored is None and config.evaluation.at_start:
-                current, merit = _evaluate(parts, current, progress, reporter, 0, workers)
+                # A head that starts fresh gives noise, however good the figure of all else is.
+                current, merit = _evaluate(
+                    parts, current, progress, reporter, 0, workers, ranked=complete
+                )
                 best = merit if _is_last(parts, progress) else None
                 plain = progress.to_json(), configs.to_json(config)
                 checkpoints.save(current, *plain, best, parts.label_sets, areas.result())
@@ -338,6 +342,7 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
             # --- the end
             if finished:
                 _report_patience(parts.episodes[-1], progress, step)
+                _report_best(parts, progress, checkpoints)
             reporter.curves(final=True)
     if not finished:
         raise Stopped(f"SIGTERM: saved at step {step}; run again to go on")
@@ -357,15 +362,19 @@ def _evaluate(
     reporter: Reporter,
     step: int,
     workers: int,
+    ranked: bool = True,
 ) -> tuple[state.TrainState, float | None]:
-    """Evaluates a state for the log, the patience and the schedule.
+    """Evaluates a state for the log and, where it is ranked, for the patience and the schedule.
 
     Returns:
-      The state, perhaps with another learning rate, and how good it is; None where the figure that
-      is monitored is not finite.
+      The state, perhaps with another learning rate, and how good it is; None where it is not
+      ranked, or the figure that is monitored is not finite.
     """
     figures = _figures(parts, current, workers)
     reporter.log(step, {f"validation/{k}": v for k, v in figures.items()})
+    if not ranked:
+        progress.figures = dict(figures)
+        return current, None
     merit = parts.monitors[parts.episodes[progress.episode].monitor].merit(figures)
     progress.observe(figures, merit)
     if merit is not None:
@@ -413,6 +422,14 @@ def _report_patience(episode: Episode, progress: Progress, step: int) -> None:
     if step - progress.began < episode.steps:
         best = f"the best {episode.monitor} was {progress.waited} evaluations ago"
         logger.info("stopped at step %d: %s", step, best)
+
+
+def _report_best(parts: Parts, progress: Progress, checkpoints: Checkpoints) -> None:
+    if progress.best is None:
+        return
+    monitor = parts.monitors[parts.episodes[-1].monitor]
+    figure = monitor.turned(progress.best)
+    logger.info("the best checkpoint is step %s: %s %.4g", checkpoints.best, monitor.figure, figure)
 
 
 def _check_finite(

@@ -118,7 +118,8 @@ class Reporter:
         figures = {name: float(value) for name, value in values.items()}
         self._append(step, {k: v if math.isfinite(v) else None for k, v in figures.items()})
         for name, value in figures.items():
-            self._board.add_scalar(name, value, step)
+            if math.isfinite(value):
+                self._board.add_scalar(name, value, step)
 
     def event(
         self,

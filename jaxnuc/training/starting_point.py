@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 from jaxnuc import build, optim, pretrained
 from jaxnuc import config as configs
 from jaxnuc.models import Initialization, Network
+from jaxnuc.prediction.predictor import diameter_of_crops
 from jaxnuc.representations import Representation
 from jaxnuc.representations.class_map import CLASS
 from jaxnuc.run.checkpoints import find, is_trained, read_model
@@ -28,7 +29,7 @@ def create_from_weights(
     representation: Representation,
     optimizer: optax.GradientTransformation,
     **options: Any,
-) -> state.TrainState:
+) -> tuple[state.TrainState, bool]:
     """The state before the first step with what fits of the configuration's `weights`.
 
     Arrays that the weights do not give have the seed's random values. The log tells which.
@@ -41,6 +42,9 @@ def create_from_weights(
       representation: whose maps it gives.
       optimizer: learns which parameters are taken.
       **options: as of `jaxnuc.training.state.begin`.
+
+    Returns:
+      The state, and whether the weights give all of it.
 
     Raises:
       FileNotFoundError: there is no such file or run.
@@ -60,7 +64,8 @@ def create_from_weights(
     taken = [_is_taken(leaf) for leaf in jax.tree.leaves(given["params"])]
     variables = initialization.values(config.seed, given)
     first = state.create_from(variables, optimizer, **options)
-    return first.replace(opt_state=optim.mark_taken(first.opt_state, taken))
+    complete = all(map(_is_taken, jax.tree.leaves(given)))
+    return first.replace(opt_state=optim.mark_taken(first.opt_state, taken)), complete
 
 
 def _of_run(
@@ -81,6 +86,12 @@ def _of_run(
             f"weights.file={str(folder)!r}, a run of {origin.model.name!r}, for the network "
             f"{config.model.name!r}: {error}"
         ) from None
+    if diameter_of_crops(origin) and not diameter_of_crops(config):
+        logger.warning(
+            "%s sees nuclei at one diameter, since its transforms have crop_at_diameter; "
+            "data.transforms has none, and so this network will not size images",
+            config.weights.file,
+        )
     if CLASS not in model.outputs:
         return given
     before = None

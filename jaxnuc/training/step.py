@@ -10,7 +10,7 @@ import optax
 from jax import lax
 
 from jaxnuc.losses.schedules import LossSchedule
-from jaxnuc.models import Network
+from jaxnuc.models import Network, check_maps
 from jaxnuc.representations import Representation
 from jaxnuc.run.devices import image_numbers
 from jaxnuc.training.dropout import dropout_by_image
@@ -95,6 +95,7 @@ def make_train_step(
                     rngs={"dropout": rng},
                     mutable=["batch_stats"],
                 )
+            check_maps(model, maps, images.shape)
             if "side" in factors and "side" not in maps:
                 raise ValueError(
                     "the loss schedule weighs side maps, but the network gives none; take the loss "

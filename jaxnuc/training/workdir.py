@@ -1,6 +1,7 @@
 """The folder of a run, which belongs to one configuration."""
 
 import json
+import logging
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from ml_collections import ConfigDict
 from jaxnuc import config as configs
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.io.text_files import read_json
+
+logger = logging.getLogger(__name__)
 
 CONFIG = "config.json"
 
@@ -25,6 +28,8 @@ MAY_CHANGE = (
     "log_every",
     "distributed",
 )
+# But by this the checkpoints are ranked, and figures of two metrics cannot be compared.
+KEPT = ("evaluation.monitor",)
 
 
 def claim(workdir: Path, config: ConfigDict) -> None:
@@ -34,6 +39,10 @@ def claim(workdir: Path, config: ConfigDict) -> None:
       ValueError: it does; names the keys that differ, with both values.
     """
     check(workdir, config)
+    if (workdir / CONFIG).exists():
+        earlier = read_json(workdir / CONFIG)
+        for key, old, new in differences(earlier, configs.to_json(config)):
+            logger.info("the run goes on with %s=%r, which was %r", key, new, old)
     if jax.process_index() == 0:
         text = json.dumps(configs.to_json(config), indent=2) + "\n"
         replace_file(workdir / CONFIG, text.encode())
@@ -54,7 +63,9 @@ def check(workdir: Path, config: ConfigDict, besides: Collection[str] = ()) -> N
             "file away if the run in it is of the configuration that is given now"
         )
     changed = [
-        each for each in differences(there, configs.to_json(config)) if each[0] not in besides
+        each
+        for each in differences(there, configs.to_json(config))
+        if not _may_change(each[0]) and each[0] not in besides
     ]
     if changed:
         lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed)
@@ -64,14 +75,19 @@ def check(workdir: Path, config: ConfigDict, besides: Collection[str] = ()) -> N
         )
 
 
+def _may_change(key: str) -> bool:
+    parents = (key[:end] for end, letter in enumerate(key + ".") if letter == ".")
+    return key not in KEPT and any(each in MAY_CHANGE for each in parents)
+
+
 def differences(
     earlier: Mapping[str, Any], given: Mapping[str, Any], prefix: str = ""
 ) -> list[tuple[str, Any, Any]]:
-    """Keys whose values differ and must not, with both values."""
+    """Keys whose values differ, with both values."""
     found = []
     for key in sorted({*earlier, *given}):
         path, old, new = prefix + key, earlier.get(key), given.get(key)
-        if old == new or path in MAY_CHANGE:
+        if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
             found += differences(old, new, path + ".")

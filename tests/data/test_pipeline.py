@@ -141,6 +141,12 @@ def test_shapes_and_dtypes(folder):
     assert batch["targets"]["id"].dtype == np.int32
 
 
+def test_targets_have_channels():
+    flat = lambda instances, classes, ignore=None, covered=None: {"depth": instances}
+    with pytest.raises(ValueError, match=r"the target 'depth' as \(16, 16\); \(H, W, C\) is"):
+        next(batches(Numbered(), (), flat, 4, 0))
+
+
 def test_every_epoch_holds_each_sample_once_in_a_new_order():
     seen = [i for b in take(15, stream(batch_size=2)) for i in ids(b)]
     epochs = [seen[i : i + 10] for i in (0, 10, 20)]

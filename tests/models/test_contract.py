@@ -147,6 +147,34 @@ def test_refuses_arguments_it_does_not_have(name):
         models.create(name, MAPS, "smal")
 
 
+def test_maps_that_were_not_asked_for_are_refused():
+    network = models.create("unet", {"mask": 1}, "tiny")
+    shape, mask = (2, 33, 40, 3), jnp.zeros((2, 33, 40, 1))
+    models.check_maps(network, {"mask": mask, "side": {"mask": [mask]}}, shape)
+    wrong = {
+        r"gives no map 'mask', .*; there are fg": {"fg": mask},
+        "gives no map 'mask', .*; there are none": {},
+        r"'mask' as \(2, 33, 40, 2\); \(2, 33, 40, 1\) is expected": {
+            "mask": jnp.zeros((2, 33, 40, 2))
+        },
+        r"'mask' as \(2, 16, 20, 1\); .* margin=0 and grid=1": {"mask": mask[:, :16, :20]},
+        "'mask' in bfloat16; float32 is expected": {"mask": mask.astype(jnp.bfloat16)},
+    }
+    for message, maps in wrong.items():
+        with pytest.raises(ValueError, match=f"network 'jaxnuc.models.unet' .*{message}"):
+            models.check_maps(network, maps, shape)
+    with pytest.raises(ValueError, match="a dict of maps by name is expected"):
+        models.check_maps(network, mask, shape)
+
+
+def test_the_shapes_of_maps_on_a_grid_and_with_a_margin():
+    on_grid = models.create("stardist", {"prob": 1}, "tiny", grid=2)
+    models.check_maps(on_grid, {"prob": jnp.zeros((1, 17, 20, 1))}, (1, 33, 40, 3))
+    smaller = models.create("hovernet", {"np": 2}, "tiny")
+    side = 270 - smaller.margin
+    models.check_maps(smaller, {"np": jnp.zeros((1, side, side, 2))}, (1, 270, 270, 3))
+
+
 OUTSIDE = """
 from typing import ClassVar
 

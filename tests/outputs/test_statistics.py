@@ -40,5 +40,14 @@ def test_doubts(count: int, side: int, trained: tuple, expected: str | None) -> 
         assert re.search(expected, line)
 
 
+@pytest.mark.parametrize(
+    ("sized_for", "told"), [(7.6, False), (7.4, True), (16.9, False), (17, True)]
+)
+def test_an_estimate_of_the_size_is_compared_with_what_was_found(sized_for, told) -> None:
+    # Squares of 10 x 10 pixels have the area of a disc of 11.28 pixels.
+    lines = doubts(found(20, 10), None, sized_for)
+    assert [line.endswith("compare with --diameter=11") for line in lines] == [True] * told
+
+
 def test_nuclei_without_a_class_are_counted_apart() -> None:
     assert found(3, 2)["classes"] == {"tumor": 0, "": 3}

@@ -138,6 +138,23 @@ def test_a_damaged_configuration(tmp_path, tiny, content, message):
     assert (tmp_path / "config.json").read_text() == content
 
 
+def test_the_figure_that_ranks_checkpoints_stays(tmp_path, tiny, caplog):
+    train_and_evaluate(tiny(duration="1 steps", schedule={"name": "constant"}), tmp_path)
+    other = tiny(duration="2 steps", schedule={"name": "constant"})
+    other.evaluation.monitor = "aji_image_mean"
+    message = "evaluation.monitor: 'dice_image_mean' there, 'aji_image_mean' now"
+    with pytest.raises(ValueError, match=message):
+        train_and_evaluate(other, tmp_path)
+    # What may differ is said.
+    same = tiny(duration="2 steps", schedule={"name": "constant"})
+    same.evaluation.every = "1 steps"
+    with caplog.at_level("INFO"):
+        train_and_evaluate(same, tmp_path)
+    assert "the run goes on with duration='2 steps', which was '1 steps'" in caplog.messages
+    changed = [line for line in caplog.messages if line.startswith("the run goes on with ")]
+    assert len(changed) == 2
+
+
 def test_workdir_of_another_model(tmp_path, tiny):
     train_and_evaluate(tiny(duration="2 steps", schedule={"name": "constant"}), tmp_path)
     before = {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}

@@ -102,6 +102,22 @@ def test_the_start_may_stay_the_best(tmp_path, tiny, figures, lines, at_start, b
     assert find(tmp_path, "latest").name == "8"
 
 
+@pytest.mark.parametrize(("drop", "best"), [("", 0), (".*_head.*", 8)])
+def test_a_start_with_fresh_layers_is_not_ranked(
+    tmp_path, tiny, figures, lines, caplog, drop, best
+):
+    figures([0.3, 0.2])
+    train_and_evaluate(tiny(), tmp_path / "first")
+    figures([0.7, 0.5, 0.6])
+    weights = {"weights.file": str(tmp_path / "first"), "weights.drop": drop}
+    with caplog.at_level("INFO"):
+        train_and_evaluate(tiny(**{"evaluation.at_start": True, **weights}), tmp_path / "second")
+    assert steps_with(lines(tmp_path / "second"), "validation/") == [0, 4, 8]
+    assert find(tmp_path / "second").name == str(best)
+    figure = {0: 0.7, 8: 0.6}[best]
+    assert f"the best checkpoint is step {best}: dice_image_mean {figure}" in caplog.messages
+
+
 def test_what_is_saved_before_the_first_step_leads_to_the_same_training(
     tmp_path, tiny, figures, lines
 ):

@@ -74,7 +74,7 @@ def start(made, run, **patterns):
     config, model, representation = made
     config.weights.update({"file": str(run), **patterns})
     parts = state.initialization(model), representation, OPTIMIZER
-    first = create_from_weights(config, *parts, ema=True, teacher=True)
+    first, _ = create_from_weights(config, *parts, ema=True, teacher=True)
     for average in (first.ema, first.teacher):
         jax.tree.map(np.testing.assert_array_equal, average, first.params)
     return flat({"params": first.params, "batch_stats": first.batch_stats})
