@@ -37,6 +37,8 @@ if [*map(int, metadata.version("jaxlib").split(".")[:2])] <= [0, 10]:  # later o
 os.environ.setdefault("XLA_FLAGS", " ".join(FLAGS))
 # Where in the sources an operation comes from takes a tenth of a trace to find out.
 os.environ.setdefault("JAX_TRACEBACK_IN_LOCATIONS_LIMIT", "0")
+# Nor are the names of a network's parts in a trace read by anyone.
+os.environ.setdefault("FLAX_PROFILE", "0")
 # Where there is a compilation cache, it keeps small programs too: nearly all of them are small.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 

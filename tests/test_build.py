@@ -130,9 +130,12 @@ class OtherMaps(base.MapLoss):
         raise NotImplementedError
 
 
+OTHER_MAPS = OtherMaps()
+
+
 @dataclass(frozen=True)
 class OtherLoss(binary.Representation):
-    loss: base.MapLoss = OtherMaps()
+    loss: base.MapLoss = OTHER_MAPS
 
 
 @pytest.mark.parametrize(

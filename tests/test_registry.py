@@ -93,7 +93,7 @@ def test_choices_are_derived_from_the_base_class():
         ),
         (NETWORKS, {"name": "their_package"}, "network 'their_package'.*known: "),
         (NETWORKS, {"name": "their_package.nt"}, "'their_package.nt': their_package has no 'nt'"),
-        (NETWORKS, {"name": "their_package.net.Modle"}, "net has no 'Modle'; did you mean 'Model'"),
+        (NETWORKS, {"name": "their_package.net.Mode"}, "net has no 'Mode'; did you mean 'Model'"),
         (TABLE, {"name": "their_package.net.Half"}, "'their_package.net.Half' lacks decode; see"),
         (TABLE, {"name": "their_package.net"}, "function 'their_package.net': .* has no ''"),
         (TABLE, {"name": "su"}, "unknown function 'su'; known: space, sum; did you mean 'sum'"),

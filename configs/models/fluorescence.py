@@ -17,8 +17,7 @@ from jaxnuc.config import arguments, default
 def get_config(text: str = "") -> ConfigDict:
     arg = arguments(text, steps=4000)
     config = default()
-    network = {"name": "flexible_unet", "variant": "small", "layers": 4, "base_filters": 32}
-    config.model = ConfigDict(network)
+    config.model = ConfigDict({"name": "flexible_unet", "variant": "small", "layers": 4})
     # At 20 pixels across, nuclei have 300 pixels; chosen on the validation images.
     decoder = {
         "name": "necks",
@@ -39,11 +38,11 @@ def get_config(text: str = "") -> ConfigDict:
         "crop_at_diameter(128, 20, 0.6, 1.7)",
         "flip_turn()",
         "elastic(4, p=0.3)",
-        "invert(p=0.2)",
+        "invert(p=0.15)",
         "gamma(0.6, 1.7, p=0.5)",
         "uneven_light()",
         "intensity(0.4, 1.4, shift=0.1, p=0.5)",
-        "blur(2.5, p=0.4)",
+        "blur(1.5, p=0.3)",
         "noise(0.05, p=0.4)",
         "hot_pixels()",
         "few_levels()",

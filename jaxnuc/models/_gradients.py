@@ -44,7 +44,9 @@ def convolve(
     dilation = tuple(rhs_dilation or (1, 1))
     dense = set(window_strides) == {1} and set(lhs_dilation or (1,)) == {1}
     plain = others.get("feature_group_count", 1) == 1 and others.get("precision") is None
-    large = h * w >= LEAST_PIXELS and max(channels, features) >= LEAST_CHANNELS
+    # The sides of an exported network may be symbols; it is not differentiated.
+    known = isinstance(h, int) and isinstance(w, int)
+    large = known and h * w >= LEAST_PIXELS and max(channels, features) >= LEAST_CHANNELS
     if dense and plain and large and kh * kw > 1:
         reach = [d * (k - 1) + 1 for d, k in zip(dilation, (kh, kw), strict=True)]
         if isinstance(padding, str):
