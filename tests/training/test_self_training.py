@@ -1,15 +1,19 @@
 """Self-training: its step against a literal one, its teacher, restarts, devices, and refusals."""
 
+from collections.abc import Mapping
+
 import jax
 import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from flax.core import FrozenDict
 from ml_collections import ConfigDict
 from PIL import Image
 
 from jaxnuc import representations
 from jaxnuc.losses import consistency
+from jaxnuc.models import Network
 from jaxnuc.representations.symmetries import ALL
 from jaxnuc.training import loop, state
 from jaxnuc.training.loop import train_and_evaluate
@@ -21,10 +25,11 @@ SIDE = 12
 KEY = jax.random.key(3)
 
 
-class Net(nn.Module):
+class Net(Network):
     """Two convolutions, of which the second is without padding."""
 
     margin = 2
+    outputs: Mapping[str, int] = FrozenDict({"prob": 1, "dist": 4})
     norm: bool = False
 
     @nn.compact
@@ -55,7 +60,7 @@ def batch(count=2):
 
 def trained(self_training, steps=1, norm=False, rate=0.1):
     """The states before and after each step, and the metrics of each."""
-    model, optimizer = Net(norm), optax.sgd(rate)
+    model, optimizer = Net(norm=norm), optax.sgd(rate)
     teacher = self_training is not None
     states = [state.create(model, optimizer, seed=0, teacher=teacher)]
     step = jax.jit(make_train_step(model, STARDIST, optimizer, self_training=self_training))
@@ -130,13 +135,13 @@ def test_batch_statistics_are_those_of_both_domains_and_the_teacher_takes_the_ru
     given = batch()
     images = np.concatenate([given["image"], given["unlabeled"]["student"]]) / np.float32(255)
     variables = {"params": before.params, "batch_stats": before.batch_stats}
-    maps, updated = Net(True).apply(variables, images, train=True, mutable=["batch_stats"])
+    maps, updated = Net(norm=True).apply(variables, images, train=True, mutable=["batch_stats"])
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6),
         after.batch_stats,
         updated["batch_stats"],
     )
-    taught = Net(True).apply(variables, given["unlabeled"]["image"] / np.float32(255))
+    taught = Net(norm=True).apply(variables, given["unlabeled"]["image"] / np.float32(255))
     student = {name: m[2:] for name, m in maps.items()}
     expected, _ = consistency(student, taught, {"prob": "logits", "dist": "directions"}, 0.0)
     np.testing.assert_allclose(values["consistency"], expected, rtol=1e-4)

@@ -1,21 +1,26 @@
 """One step: targets of networks without padding, what a step tells an optimizer."""
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from flax import linen as nn
+from flax.core import FrozenDict
 
 from jaxnuc import representations
 from jaxnuc.durations import TrainingLength
 from jaxnuc.losses import schedules
+from jaxnuc.models import Network
 from jaxnuc.training import state
 from jaxnuc.training.step import central, make_train_step
 
 
-class Unpadded(nn.Module):
+class Unpadded(Network):
     margin = 4
+    outputs: Mapping[str, int] = FrozenDict({"mask": 1})
 
     @nn.compact
     def __call__(self, images, train=False):
