@@ -85,12 +85,9 @@ class MicroscopyImage(BlockImage):
         if "M" in sides:  # tiles of a mosaic, of which there is one
             data = data.isel(M=0)
         self._colors = sides.get("S", 1)
-        if self._colors > 1 and sides["C"] > 1:
+        if self._colors > 1 and (sides["C"] > 1 or planes.channel):
             raise ValueError(f"{sides['C']} channels, of colors; expected one image")
-        in_color = self._colors > 2
-        if in_color:
-            planes, self.colors = planes.in_color(str(path))
-        names = [] if in_color else [str(each) for each in image.channel_names]
+        names = [str(each) for each in image.channel_names]
         self._chosen = planes.choose(sides, names, str(path), rgb=False)
         self._data = data.data
         shape = sides["Y"], sides["X"]
@@ -102,8 +99,7 @@ class MicroscopyImage(BlockImage):
             )
         size = _pixel_size(image)
         super().__init__(str(path), [shape], [(height, width)], size)
-        scale = "the microscope" if size else ""
-        self.contents = Contents(image.scenes, sides, names, scale, in_color=in_color)
+        self.contents = Contents(image.scenes, sides, names, "the microscope" if size else "")
         self.dtype = np.dtype(self._data.dtype)
         check_type((*shape, self._colors * len(self._chosen.channels)), self.dtype, "it")
         self._chosen = in_focus(self._chosen, shape, lambda box, depth: self._at(box, (depth,)))

@@ -12,9 +12,6 @@ from jaxnuc.io.large_image import Box, squares
 
 Depth = int | Literal["max", "best"]
 
-# What the channels of an image in color are called.
-COLORS = ("red", "green", "blue")
-
 # Pages of one shape of which the file does not say what they are.
 _UNNAMED = ("I", "Q")
 
@@ -25,8 +22,7 @@ class Planes:
 
     Attributes:
       channel: one by its name or number from 0, shown in gray, or three, shown as red, green and
-        blue; none: the only one, or RGB. Those of an image in color are `"red"`, `"green"` and
-        `"blue"`.
+        blue; none: the only one, or RGB.
       z: a depth by its number from 0; `"max"`, the brightest value of all depths at each pixel; or
         `"best"`, the sharpest depth of the image; None: there is one.
       time: a time by its number from 0; None: there is one.
@@ -67,8 +63,6 @@ class Planes:
         """
         missing: list[str] = []
         count = sides.get("C", 1)
-        if rgb and count == 3 and unnamed(names):
-            names = COLORS
         channels: tuple[int, ...] = ()
         if self.channel:
             channels = tuple(_channel(each, count, names, where) for each in self.channel)
@@ -86,29 +80,15 @@ class Planes:
                 "the brightest of all at each pixel (--z=max)"
             )
         if isinstance(depth, int):
-            _check(depth, depths, where, "z", "depth")
+            _check(depth, depths, f"{where}: z")
         every = tuple(range(depths)) if isinstance(depth, str) else (depth or 0,)
         times = sides.get("T", 1)
         if self.time is None and times > 1:
             missing.append(f"{times} times; choose one (--time=0 to {times - 1})")
-        _check(self.time or 0, times, where, "time", "time")
+        _check(self.time or 0, times, f"{where}: time")
         if missing:
             raise Unchosen(f"{where}: {', and '.join(missing)}; see docs/prediction.md")
         return Chosen(channels, every, self.time or 0, sharpest=depth == "best")
-
-    def in_color(self, where: str) -> tuple["Planes", tuple[int, ...]]:
-        """Of a file whose pixels have colors: the planes without channels, and the colors.
-
-        The colors are the numbers of those that are seen: 0 red, 1 green, 2 blue.
-
-        Raises:
-          ValueError: a channel is chosen that is no color.
-
-        >>> Planes(("blue",), z=3).in_color("a.png")
-        (Planes(channel=(), z=3, time=None), (2,))
-        """
-        seen = tuple(_channel(each, len(COLORS), COLORS, where) for each in self.channel)
-        return dataclasses.replace(self, channel=()), seen or (0, 1, 2)
 
     def of_array(self, shape: tuple[int, ...], dtype: np.dtype, where: str) -> tuple[int, ...]:
         """The channels of an array (H, W[, C]) in a file that does not say what they are.
@@ -121,10 +101,9 @@ class Planes:
           ValueError: one is chosen that there is not.
         """
         count = shape[2] if len(shape) == 3 else 1
-        names = COLORS if has_colors(count, dtype) else ()
-        whole = count == 4 and bool(names) and not self.channel
-        chosen = self.choose({"C": 1 if whole else count}, names, where, rgb=True)
-        return tuple(range(4)) if whole else chosen.channels
+        colors = count == 4 and dtype == np.uint8 and not self.channel
+        chosen = self.choose({"C": 1 if colors else count}, (), where, rgb=True)
+        return tuple(range(4)) if colors else chosen.channels
 
 
 ALL = Planes()
@@ -142,16 +121,6 @@ class Chosen:
     depths: tuple[int, ...]
     time: int
     sharpest: bool
-
-
-def has_colors(count: int, dtype: np.dtype) -> bool:
-    """Whether the channels of an array are taken for red, green and blue, perhaps with alpha."""
-    return count == 3 or (count == 4 and dtype == np.uint8)
-
-
-def unnamed(names: Sequence[str]) -> bool:
-    """Whether the channels of a file have no names, or only their numbers as names."""
-    return not any(name.strip("0123456789") for name in names)
 
 
 def named_axes(axes: str) -> str:
@@ -224,20 +193,10 @@ def sharpest(depths: Sequence[int], pixels: Callable[[int], np.ndarray]) -> int:
 
 
 def _channel(wanted: str | int, count: int, names: Sequence[str], where: str) -> int:
-    """The number of a channel by its name, upper and lower case alike where one is meant, or by its
-    number."""
     if isinstance(wanted, str) and wanted in names:
         return names.index(wanted)
-    alike = [k for k, name in enumerate(names) if name.casefold() == str(wanted).casefold()]
-    if len(alike) == 1:
-        return alike[0]
     number = int(wanted) if str(wanted).isdecimal() else None
     if number is None or number >= count:
-        if count == 1:
-            raise ValueError(
-                f"{where}: no channel {wanted!r}: the image has one, in gray; leave the channel "
-                "(--channel) out"
-            )
         raise ValueError(f"{where}: no channel {wanted!r}; there are {_listed(count, names)}")
     return number
 
@@ -252,7 +211,6 @@ def _listed(count: int, names: Sequence[str]) -> str:
     return ", ".join(f"{number} {name}".strip() for number, name in enumerate(named))
 
 
-def _check(number: int, count: int, where: str, axis: str, kind: str) -> None:
+def _check(number: int, count: int, axis: str) -> None:
     if not 0 <= number < count:
-        there = f"there are {count} from 0" if count > 1 else f"there is one {kind}; leave it out"
-        raise ValueError(f"{where}: {axis}={number} (--{axis}), but {there}")
+        raise ValueError(f"{axis}={number}, but there are {count} from 0")

@@ -249,7 +249,13 @@ def test_channels_within_a_page_are_no_alpha(tmp_path, planar):
     np.testing.assert_array_equal(found[..., 2], stretched(STACK[0, 0, 3]))
 
 
-def test_planes_of_no_meaning_are_refused():
+def test_an_image_of_colors_has_no_channels_to_choose(tmp_path):
+    Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(ValueError, match=r"a\.png: .*leave --channel, --z and --time out"):
+        open_image(tmp_path / "a.png", planes=Planes((0,)))
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((5, 6, 3), np.uint8), photometric="rgb")
+    with pytest.raises(ValueError, match=r"a\.tif: channels \(0,\) asked for"):
+        open_image(tmp_path / "a.tif", planes=Planes((0,)))
     with pytest.raises(ValueError, match="2 channels"):
         Planes((0, 1))
     with pytest.raises(ValueError, match="z='top'"):
