@@ -179,7 +179,7 @@ def test_planes_are_seen_as_in_prediction(tmp_path, kind):
     override(config, "data.source", 'folder(planes={"channel": "DAPI", "z": "max", "time": 1})')
     name, arguments = split(config.data.source)
     source = sources.create(name, root=tmp_path, **arguments)
-    encode = lambda instances, *_: {"id": instances}
+    encode = lambda instances, *_: {"id": instances[..., None]}
     batch = next(batches(source, (), encode, 1, 0, shuffle=False))
     with open_image(path, planes=Planes(("DAPI",), "max", 1)) as image:
         seen = image.read(0, 0, 20, 30)
