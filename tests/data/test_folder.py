@@ -188,7 +188,7 @@ def test_planes_are_seen_as_in_prediction(tmp_path, kind):
     low, high = brightest.min(), brightest.max()
     by_hand = np.rint((brightest - low) / (high - low) * 255)
     np.testing.assert_array_equal(batch["image"][0, ..., 2], by_hand)
-    np.testing.assert_array_equal(batch["targets"]["id"][0], labels)
+    np.testing.assert_array_equal(batch["targets"]["id"][0, ..., 0], labels)
     listed = r"a\..*2 channels \(0 actin, 1 DAPI\).* 3 depths.* \(z=0 to 2\).* 2 times"
     instead = r'planes=\{"channel": 0, "z": 0, "time": 0\}$'
     with pytest.raises(ValueError, match=f"{listed}.*{instead}") as refused:
