@@ -268,7 +268,9 @@ def test_a_type_checker_sees_the_types(installed, tmp_path):
 def test_a_model_finds_nuclei_right_after_the_installation(commands, tmp_path):
     printed, _ = commands(("models",), ("predict", "--example"))
     assert "\nfluorescence " in printed["models"]
-    ((name, count),) = re.findall(r"^(\w+): (\d+) nuclei$", printed["predict"], re.MULTILINE)
+    ((name, count),) = re.findall(
+        r"^(\w+): (\d+) nuclei, seen as of [\d.]+ px across$", printed["predict"], re.MULTILINE
+    )
     assert (name, int(count) > 10) == ("fluorescence", True)
     assert (tmp_path / "jaxnuc_example" / "fluorescence.overlay.png").is_file()
 
