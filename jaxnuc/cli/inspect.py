@@ -175,6 +175,8 @@ def _flags(given: Mapping[str, Any]) -> str:
 
 def _described(image: "LargeImage") -> list[tuple[str, str]]:
     """What is in the file of an image, by titles."""
+    from jaxnuc.io.planes import COLORS
+
     contents = image.contents
     height, width = image.shape
     found = [("file", image.path), ("rows x columns", f"{height} x {width}")]
@@ -184,7 +186,9 @@ def _described(image: "LargeImage") -> list[tuple[str, str]]:
     for axis, title in (("T", "times (--time)"), ("Z", "depths (--z)"), ("C", "channels")):
         count = contents.sides.get(axis, 1)
         names = ", ".join(contents.channels) if axis == "C" else ""
-        if count > 1 or names:
+        if axis == "C" and contents.in_color:
+            found.append((title, f"color ({', '.join(COLORS)})"))
+        elif count > 1 or names:
             found.append((title, f"{count} ({names})" if names else str(count)))
     if contents.sides:
         axes = "".join(contents.sides)

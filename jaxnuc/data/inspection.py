@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from jaxnuc.data.class_names import misspelled
 from jaxnuc.data.contact_sheet import Picture, thumbnail
 from jaxnuc.data.sample import Sample, Shared, Source
 from jaxnuc.data.sample_checks import (
@@ -87,7 +88,8 @@ def inspect(
     Beside the problems of single images, see `check_sample`, it finds names that are not unique,
     and images of the same pixels: a note within a split, an error between splits, since a
     network would be tested on images that it was trained on. Nearly the same image in two splits
-    is a note: thumbnails, 32 x 32 in gray, that correlate by `ALIKE` or more.
+    is a note: thumbnails, 32 x 32 in gray, that correlate by `ALIKE` or more. So is the name of a
+    class that may be a misspelled one of another class, see `class_names.misspelled`.
 
     Args:
       splits: the parts of the data set, such as `{"train": source, "test": source}`.
@@ -113,6 +115,7 @@ def inspect(
     found, extra = Inspection(), limit_pictures
     names: set[str] = set()
     first: dict[bytes, str] = {}
+    named: dict[str, str] = {}  # an image by the names of the classes in it
     looks: dict[str, list[tuple[str, bytes, np.ndarray]]] = {split: [] for split in splits}
     with (
         temporary_folder() as folder,
@@ -127,6 +130,8 @@ def inspect(
             extra -= len(one.pictures) and not wanted
             level = min((problem.level for problem in one.problems), default="")
             one.pictures = [replace(picture, level=level) for picture in one.pictures]
+            for group in one.nuclei_per_class:
+                named.setdefault(group, name)
             for key, value in vars(one).items():
                 setattr(found, key, iadd(getattr(found, key), value))
             if digest:
@@ -136,6 +141,7 @@ def inspect(
     order = dict.fromkeys(group for source in splits.values() for group in _groups(source))
     per_class = found.nuclei_per_class
     found.nuclei_per_class = Counter(dict.fromkeys(order, 0) | dict(per_class))
+    found.problems += _misspelled({group: per_class[group] for group in order}, named)
     return found
 
 
@@ -150,7 +156,7 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
     lines += [
         f"sizes (H x W): {_counts(found.sizes.most_common())}",
         f"microns per pixel: {_counts(sorted(found.mpp.items()))}"
-        f"{'; give `mpp` in the section of the data' if 'unknown' in found.mpp else ''}",
+        f"{_about_mpp() if 'unknown' in found.mpp else ''}",
     ]
     if found.left_out:
         lines.append(f"regions left out: {_counts(found.left_out.items())}")
@@ -166,6 +172,22 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
     errors = len(found.of("error"))
     lines.append(f"{errors or 'no'} error{'' if errors == 1 else 's'}")
     return "\n".join(lines)
+
+
+def _about_mpp() -> str:
+    return (
+        "; needed only where magnifications differ, or for results in microns: then say how large "
+        "a pixel is, as by --config.data.source.mpp=0.25 for a training, or --mpp=0.25 for predict"
+    )
+
+
+def _misspelled(counts: Mapping[str, int], named: Mapping[str, str]) -> Iterator[Problem]:
+    """Notes on names of classes that may be others, each with the first image that has it."""
+    for name, other in misspelled(counts):
+        number = counts[name]
+        nuclei = "1 nucleus is" if number == 1 else f"{number} nuclei are"
+        text = f"{nuclei} called {name!r}; is it {other!r}, as {counts[other]} are?"
+        yield Problem("note", "name of a class that resembles another", text, named[name])
 
 
 def _counts(items: Iterable[tuple[str, int]]) -> str:

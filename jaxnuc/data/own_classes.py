@@ -205,8 +205,9 @@ def _check_names(
     for name, by in taken.items():
         here = name in counts or any(fnmatchcase(each, name) for each in counts)
         if not here and name not in absent:
+            takes = "lists" if by in ROLES else "takes its nuclei from"
             raise ValueError(
-                f"{where}: {by} is of {name!r}, which is in no file; found are {found}"
+                f"{where}: {by} {takes} {name!r}, which is in no file; found are {found}"
                 f"{did_you_mean(name, counts)}; correct it, or list it under `absent` where only "
                 "other images have it"
             )

@@ -3,11 +3,11 @@
 import itertools
 import unicodedata
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
-from jaxnuc.data.layouts import Key, Pair, add_file, check_partners
+from jaxnuc.data.layouts import Key, Pair, add_file
 from jaxnuc.data.splitting import SPLITS
 from jaxnuc.data.typed_labels import typed_labels
 from jaxnuc.io.annotations import ImageAnnotations, read_annotations
@@ -17,6 +17,7 @@ from jaxnuc.io.label_images import LABEL_SUFFIXES, bare_name
 from jaxnuc.io.listing import image_name
 from jaxnuc.io.microscopy import MICROSCOPY_SUFFIXES
 from jaxnuc.io.opening import SLIDE_SUFFIXES
+from jaxnuc.registry import did_you_mean
 
 _SUFFIXES = (*IMAGE_SUFFIXES, *MICROSCOPY_SUFFIXES)
 LABEL_FOLDERS = ("labels", "masks", "annotations")
@@ -223,12 +224,33 @@ def labels_in(
             if path.parent in (top, *(top / each for each in LABEL_FOLDERS)) and _is_outlined(name):
                 found[name] = LabelFile(File(files, name), path.name)
     if not found:
-        raise FileNotFoundError(
-            f"{files.where(str(folder / (labels or 'labels')))}: no files here; expected one or "
-            f"more of {', '.join('*' + s for s in (*LABEL_SUFFIXES, *OUTLINE_SUFFIXES))}"
-            f"{'' if labels else ', also beside the images'}"
-        )
+        raise _no_annotations(files, folder, beside, labels)
     return found
+
+
+def _no_annotations(
+    files: Files, folder: PurePosixPath, beside: PurePosixPath, labels: str | None
+) -> FileNotFoundError:
+    """The error where no file holds annotations: names the folders that were looked in."""
+    paths = [PurePosixPath(name) for name in files.names]
+    inside = [path.relative_to(folder).parts for path in paths if path.is_relative_to(folder)]
+    there = dict.fromkeys(parts[0] for parts in inside if len(parts) > 1)
+    others = [each for each in there if each not in LABEL_FOLDERS and folder / each != beside]
+    wanted = LABEL_FOLDERS if labels is None else (labels,)
+    near = [each for each in others if did_you_mean(each.casefold(), wanted)]
+    hint = ""
+    if near:
+        hint = f"; did you mean {near[0]!r}? rename it, or give labels={near[0]!r}"
+    elif others:
+        hint = f"; give the folder that holds them by labels=, such as labels={others[0]!r}"
+    places = f"the folder {labels}"
+    if labels is None:
+        places = f"the folders {', '.join(LABEL_FOLDERS[:-1])} and {LABEL_FOLDERS[-1]}"
+        places += ", or beside the images"
+    return FileNotFoundError(
+        f"{files.where(str(folder)) if folder.parts else files.path}: no annotations in {places}; "
+        f"expected are {', '.join('*' + s for s in (*LABEL_SUFFIXES, *OUTLINE_SUFFIXES))}{hint}"
+    )
 
 
 def take_types(
@@ -330,9 +352,52 @@ def pairs_of(
             for own in owners:
                 if (owner := paths[own[0]]) is not None:
                     _give(found, owner, file, images)
-    check_partners("label", images, found)
-    check_partners("image", alone, found)
+    _check_annotated(images, found, labels)
+    _check_owned(list(alone.values()), images)
     return {_image_name(key, file): Pair(key, file, found[key]) for key, file in images.items()}
+
+
+def _check_annotated(
+    images: Mapping[Key, File], found: Mapping[Key, File], labels: Mapping[str, LabelFile]
+) -> None:
+    """Refuses images without annotations: names the first, and the files that it may have."""
+    alone = [key for key in images if key not in found]
+    if not alone:
+        return
+    first, more = images[alone[0]], len(alone) - 1
+    own: dict[str, None] = {}  # suffixes of files that are of one image each
+    shared: dict[str, None] = {}  # files of several images
+    folder = PurePosixPath(first.name).parent
+    for file, below in labels.values():
+        if file.suffix in LOSSY_SUFFIXES:
+            continue
+        if _key(below, dict(images)) is None and file in found.values():
+            shared[file.name] = None
+            continue
+        own[file.suffix] = None
+        folder = PurePosixPath(*PurePosixPath(file.name).parts[: -len(PurePosixPath(below).parts)])
+    suffixes = list(own) if own or shared else [".json", ".geojson"]
+    names = [f"{alone[0][0]}{suffix}" for suffix in suffixes]
+    where = first.files.where(str(folder)) if folder.parts else str(first.files.path)
+    expected = [f"{' or '.join(names)} in {where}"] if names else []
+    expected += [f"its outlines in {first.files.where(name)}" for name in shared]
+    others = f", nor {'has 1 other' if more == 1 else f'have {more} others'}" if more else ""
+    raise ValueError(
+        f"{first.where}: has no annotation{others}; expected is {', or '.join(expected)}, for an "
+        "image without nuclei too: a label image of zeros, or outlines of which there are none; "
+        "add it, or remove the image"
+    )
+
+
+def _check_owned(alone: Sequence[File], images: Mapping[Key, File]) -> None:
+    """Refuses files of annotations of which there is no image."""
+    if alone:
+        more = len(alone) - 1
+        others = f", nor {'is 1 other' if more == 1 else f'are {more} others'}" if more else ""
+        raise ValueError(
+            f"{alone[0].where}: of no image by its name{others}; the images are called as "
+            f"{_name(next(iter(images.values())))}; rename it, add its image, or remove the file"
+        )
 
 
 def _give(found: dict[Key, File], key: Key, file: File, images: dict[Key, File]) -> None:

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from jaxnuc.io.image_files import decode_image
-from jaxnuc.io.large_image import Box, LargeImage
+from jaxnuc.io.large_image import Box, Contents, LargeImage
 from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.npy import npy_header
-from jaxnuc.io.planes import ALL, Planes
+from jaxnuc.io.planes import ALL, Planes, has_colors
 from jaxnuc.io.rgb import check_type
 
 
@@ -37,6 +37,7 @@ class ArrayImage(LargeImage):
         sides = None if mpp is None else (mpp, mpp)
         super().__init__(path, [(array.shape[0], array.shape[1])], sides)
         self._array, self.dtype, self._channels = array, array.dtype, channels
+        self.contents = Contents(in_color=array.ndim == 3 and array.shape[2] > 2)
 
     def _read(self, level: int, box: Box) -> np.ndarray:
         row, col, height, width = box
@@ -58,16 +59,23 @@ def open_npy(path: Path, planes: Planes = ALL) -> ArrayImage:
         array = np.lib.format.open_memmap(path, mode="r")
     except ValueError as error:
         raise ValueError(f"{path}: truncated ({error}); fetch it again") from error
-    return ArrayImage(array, str(path), channels=channels if len(shape) == 3 else None)
+    image = ArrayImage(array, str(path), channels=channels if len(shape) == 3 else None)
+    image.contents = Contents(in_color=len(shape) == 3 and has_colors(shape[2], dtype))
+    return image
 
 
-def open_whole(path: Path, most_pixels: int = MOST_PIXELS) -> ArrayImage:
+def open_whole(path: Path, planes: Planes = ALL, most_pixels: int = MOST_PIXELS) -> ArrayImage:
     """Decodes a PNG, JPEG or BMP file, which have no parts that could be read alone.
 
     Raises:
-      ValueError: corrupt, an animation, or more pixels than `most_pixels`.
+      ValueError: corrupt, an animation, or more pixels than `most_pixels`; a channel, depth or time
+        that there is not.
       ImportError: a PNG of 16 bits in several channels, and imagecodecs is not installed.
     """
     data, where = path.read_bytes(), str(path)
     pixels = decode_image(data, where, most_pixels, transparent=True, turned=True)
-    return ArrayImage(pixels, where)
+    image = ArrayImage(pixels, where)
+    if image.contents.in_color:
+        planes, image.colors = planes.in_color(where)
+    planes.choose({}, (), where, rgb=True)
+    return image

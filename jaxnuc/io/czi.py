@@ -72,15 +72,18 @@ class CziImage(BlockImage):
         _check_axes(image, path)
         types = set(self._file.pixel_types.values())
         self._colors = bool(types & {*_COLORS})
-        if self._colors and (sides["C"] > 1 or planes.channel):
+        if self._colors and sides["C"] > 1:
             raise ValueError(f"{path}: {sides['C']} channels, of colors; expected one image")
-        names = _channel_names(image)
+        names = [] if self._colors else _channel_names(image)
+        if self._colors:
+            planes, self.colors = planes.in_color(str(path))
         self._chosen = planes.choose(sides, names, str(path), rgb=False)
         shape = area.h, area.w
         size = _pixel_size(metadata)
         super().__init__(str(path), [shape], [_BLOCK], size)
         stored = {**sides, "Y": area.h, "X": area.w}
-        self.contents = Contents(images, stored, names, "CZI's scaling" if size else "")
+        scaling = "CZI's scaling" if size else ""
+        self.contents = Contents(images, stored, names, scaling, in_color=self._colors)
         self._lock = threading.Lock()
         self.dtype = self._plane(Box(0, 0, 1, 1), self._chosen.channels[0], 0).dtype
         check_type((*shape, 3), self.dtype, str(path))

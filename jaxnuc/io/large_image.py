@@ -18,6 +18,8 @@ from jaxnuc.io.rgb import IntensityRange, intensity_range_of, to_rgb
 WHOLE_PIXELS = 2**24
 _SQUARES, _SIDE = 16, 128  # at most, along each axis; in pixels
 
+_RGB = (0, 1, 2)
+
 # Decoded blocks that are kept, since neighboring regions share them.
 _CACHE_BYTES = 64 * 2**20
 
@@ -51,6 +53,7 @@ class Contents:
       images: what each of the images in it is called, in their order.
       sides: lengths of the axes of this image as it is stored, such as `{"C": 2, "Y": 9, "X": 9}`.
       channels: names of its channels, as far as there are such.
+      in_color: whether the channels are red, green and blue.
       pixel_size_from: where its microns per pixel are stated.
       bounds: in a slide, what of it was scanned.
     """
@@ -60,6 +63,7 @@ class Contents:
     channels: Sequence[str] = ()
     pixel_size_from: str = ""
     bounds: Box | None = None
+    in_color: bool = False
 
 
 class CorruptRegion(ValueError):
@@ -94,9 +98,12 @@ class LargeImage(ABC):
       levels: the image in full, and the smaller copies in its file, ever coarser.
       pixel_size: height and width of a pixel of level 0 in micrometers, if the file states them.
       contents: what there is in the file, for those who look at it.
+      colors: of an image in color, which of red, green and blue (0, 1, 2) are seen: one in gray, or
+        three in this order.
     """
 
     contents = Contents()
+    colors: tuple[int, ...] = _RGB
 
     def __init__(
         self,
@@ -166,7 +173,10 @@ class LargeImage(ABC):
 
     def _readable(self, level: int, box: Box) -> np.ndarray:
         with _damage(self.path, level, box):
-            return self._read(level, box)
+            pixels = self._read(level, box)
+        if self.colors == _RGB:
+            return pixels
+        return pixels[..., [*self.colors, *range(len(_RGB), pixels.shape[-1])]]  # alpha is kept
 
     @cached_property
     def intensity_range(self) -> IntensityRange | None:

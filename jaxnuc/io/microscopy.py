@@ -10,7 +10,7 @@ import numpy as np
 from jaxnuc.io.large_image import BlockImage, Box, Contents, CorruptRegion
 from jaxnuc.io.limits import MOST_PIXELS
 from jaxnuc.io.pixel_size import in_microns
-from jaxnuc.io.planes import ALL, Planes, Unchosen, choose_image, in_focus
+from jaxnuc.io.planes import ALL, Absent, Planes, Unchosen, choose_image, in_focus
 from jaxnuc.io.rgb import check_type
 
 # Zeiss's own library reads the first; the plugins of the extra some, other plugins the last.
@@ -64,7 +64,7 @@ class MicroscopyImage(BlockImage):
             raise ValueError(f"{path}: not readable ({error!s:.200})") from error
         try:
             self._open(path, image, series, planes, most_pixels)
-        except Unchosen:
+        except (Unchosen, Absent):
             raise
         except Exception as error:
             reason = str(error).removeprefix(f"{path}: ")
@@ -85,9 +85,12 @@ class MicroscopyImage(BlockImage):
         if "M" in sides:  # tiles of a mosaic, of which there is one
             data = data.isel(M=0)
         self._colors = sides.get("S", 1)
-        if self._colors > 1 and (sides["C"] > 1 or planes.channel):
+        if self._colors > 1 and sides["C"] > 1:
             raise ValueError(f"{sides['C']} channels, of colors; expected one image")
-        names = [str(each) for each in image.channel_names]
+        in_color = self._colors > 2
+        if in_color:
+            planes, self.colors = planes.in_color(str(path))
+        names = [] if in_color else [str(each) for each in image.channel_names]
         self._chosen = planes.choose(sides, names, str(path), rgb=False)
         self._data = data.data
         shape = sides["Y"], sides["X"]
@@ -99,7 +102,8 @@ class MicroscopyImage(BlockImage):
             )
         size = _pixel_size(image)
         super().__init__(str(path), [shape], [(height, width)], size)
-        self.contents = Contents(image.scenes, sides, names, "the microscope" if size else "")
+        scale = "the microscope" if size else ""
+        self.contents = Contents(image.scenes, sides, names, scale, in_color=in_color)
         self.dtype = np.dtype(self._data.dtype)
         check_type((*shape, self._colors * len(self._chosen.channels)), self.dtype, "it")
         self._chosen = in_focus(self._chosen, shape, lambda box, depth: self._at(box, (depth,)))

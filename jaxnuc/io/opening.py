@@ -51,7 +51,8 @@ def open_image(
         one, or the slide in a scanner's file, beside which are pictures of its label.
       backend: which reads slides. By default OpenSlide, where it is installed and knows the maker,
         and tifffile otherwise, which reads TIFF only.
-      planes: channels, depth and time, of files that hold several.
+      planes: channels, depth and time, of files that hold several; of an image in color, red, green
+        or blue.
       bounds: crop a slide to the part that was scanned, where its file says which, as QuPath does.
       most_pixels: of what is decoded whole: PNG, JPEG and BMP files, tiles and strips of TIFF, and
         planes of ND2, LIF and DV; of up to 4 bytes each, fewer if they have more.
@@ -94,8 +95,7 @@ def _open_folder(
     if backend is None and is_zarr(path):
         return ZarrImage(path, series, planes)
     if backend != "tifffile" and is_dicom(path):
-        _check_single(path, None, planes)
-        return SlideImage(dicom_slide(path, series), bounds)
+        return SlideImage(dicom_slide(path, series), bounds, planes)
     raise ValueError(f"{path}: a folder, not an image; known are {KNOWN}")
 
 
@@ -116,8 +116,8 @@ def _open_file(
         or (suffix in SLIDE_SUFFIXES and slide_vendor(path) and not series)
         or is_dicom(path)
     ):
-        _check_single(path, series, planes)
-        return SlideImage(path, bounds)
+        _check_single(path, series)
+        return SlideImage(path, bounds, planes)
     with path.open("rb") as stream:
         start = stream.read(10)
     if start.startswith(_TIFF):
@@ -128,17 +128,12 @@ def _open_file(
         return SeparateImage("bioio", path, series, planes, most_pixels)
     if start.startswith(_NPY) and not series:
         return open_npy(path, planes)
-    _check_single(path, series, planes)
+    _check_single(path, series)
     if start.startswith(_WHOLE):
-        return open_whole(path, most_pixels)
+        return open_whole(path, planes, most_pixels)
     raise ValueError(f"{path}: {'not an image' if start else 'empty'}; known are {KNOWN}")
 
 
-def _check_single(path: Path, series: int | None, planes: Planes) -> None:
-    if planes != ALL:
-        raise ValueError(
-            f"{path}: {planes} is asked for, but the file has no channels, depths and times to "
-            "choose from; leave --channel, --z and --time out"
-        )
+def _check_single(path: Path, series: int | None) -> None:
     if series:
         raise ValueError(f"{path}: image {series} (--image), but it is read as one image, 0")

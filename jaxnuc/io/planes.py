@@ -12,6 +12,9 @@ from jaxnuc.io.large_image import Box, squares
 
 Depth = int | Literal["max", "best"]
 
+# What the channels of an image in color are called.
+COLORS = ("red", "green", "blue")
+
 # Pages of one shape of which the file does not say what they are.
 _UNNAMED = ("I", "Q")
 
@@ -22,7 +25,8 @@ class Planes:
 
     Attributes:
       channel: one by its name or number from 0, shown in gray, or three, shown as red, green and
-        blue; none: the only one, or RGB.
+        blue; none: the only one, or RGB. Those of an image in color are `"red"`, `"green"` and
+        `"blue"`.
       z: a depth by its number from 0; `"max"`, the brightest value of all depths at each pixel; or
         `"best"`, the sharpest depth of the image; None: there is one.
       time: a time by its number from 0; None: there is one.
@@ -59,10 +63,12 @@ class Planes:
 
         Raises:
           Unchosen: there are several, and none is chosen; lists them.
-          ValueError: one is chosen that there is not.
+          Absent: one is chosen that there is not.
         """
         missing: list[str] = []
         count = sides.get("C", 1)
+        if rgb and count == 3 and unnamed(names):
+            names = COLORS
         channels: tuple[int, ...] = ()
         if self.channel:
             channels = tuple(_channel(each, count, names, where) for each in self.channel)
@@ -80,15 +86,29 @@ class Planes:
                 "the brightest of all at each pixel (--z=max)"
             )
         if isinstance(depth, int):
-            _check(depth, depths, f"{where}: z")
+            _check(depth, depths, where, "z", "depth")
         every = tuple(range(depths)) if isinstance(depth, str) else (depth or 0,)
         times = sides.get("T", 1)
         if self.time is None and times > 1:
             missing.append(f"{times} times; choose one (--time=0 to {times - 1})")
-        _check(self.time or 0, times, f"{where}: time")
+        _check(self.time or 0, times, where, "time", "time")
         if missing:
             raise Unchosen(f"{where}: {', and '.join(missing)}; see docs/prediction.md")
         return Chosen(channels, every, self.time or 0, sharpest=depth == "best")
+
+    def in_color(self, where: str) -> tuple["Planes", tuple[int, ...]]:
+        """Of a file whose pixels have colors: the planes without channels, and the colors.
+
+        The colors are the numbers of those that are seen: 0 red, 1 green, 2 blue.
+
+        Raises:
+          Absent: a channel is chosen that is no color.
+
+        >>> Planes(("blue",), z=3).in_color("a.png")
+        (Planes(channel=(), z=3, time=None), (2,))
+        """
+        seen = tuple(_channel(each, len(COLORS), COLORS, where) for each in self.channel)
+        return dataclasses.replace(self, channel=()), seen or (0, 1, 2)
 
     def of_array(self, shape: tuple[int, ...], dtype: np.dtype, where: str) -> tuple[int, ...]:
         """The channels of an array (H, W[, C]) in a file that does not say what they are.
@@ -98,12 +118,13 @@ class Planes:
 
         Raises:
           Unchosen: there are several, and none is chosen; lists them.
-          ValueError: one is chosen that there is not.
+          Absent: one is chosen that there is not.
         """
         count = shape[2] if len(shape) == 3 else 1
-        colors = count == 4 and dtype == np.uint8 and not self.channel
-        chosen = self.choose({"C": 1 if colors else count}, (), where, rgb=True)
-        return tuple(range(4)) if colors else chosen.channels
+        names = COLORS if has_colors(count, dtype) else ()
+        whole = count == 4 and bool(names) and not self.channel
+        chosen = self.choose({"C": 1 if whole else count}, names, where, rgb=True)
+        return tuple(range(4)) if whole else chosen.channels
 
 
 ALL = Planes()
@@ -111,6 +132,10 @@ ALL = Planes()
 
 class Unchosen(ValueError):
     """A file holds several images or planes, and none of them is chosen."""
+
+
+class Absent(ValueError):
+    """An image or a plane is chosen that the file does not have."""
 
 
 @dataclass(frozen=True)
@@ -121,6 +146,16 @@ class Chosen:
     depths: tuple[int, ...]
     time: int
     sharpest: bool
+
+
+def has_colors(count: int, dtype: np.dtype) -> bool:
+    """Whether the channels of an array are taken for red, green and blue, perhaps with alpha."""
+    return count == 3 or (count == 4 and dtype == np.uint8)
+
+
+def unnamed(names: Sequence[str]) -> bool:
+    """Whether the channels of a file have no names, or only their numbers as names."""
+    return not any(name.strip("0123456789") for name in names)
 
 
 def named_axes(axes: str) -> str:
@@ -141,7 +176,7 @@ def choose_image(number: int | None, images: Sequence[str], where: str) -> int:
 
     Raises:
       Unchosen: there are several, and none is chosen; lists them.
-      ValueError: there is no such image.
+      Absent: there is no such image.
     """
     if number is None and len(images) > 1:
         named = "; ".join(f"{k}: {each}" for k, each in enumerate(images[:10]))
@@ -152,7 +187,7 @@ def choose_image(number: int | None, images: Sequence[str], where: str) -> int:
         )
     number = number or 0
     if not 0 <= number < len(images):
-        raise ValueError(f"{where}: image {number} (--image), but it has {len(images)} from 0")
+        raise Absent(f"{where}: image {number} (--image), but it has {len(images)} from 0")
     return number
 
 
@@ -193,11 +228,21 @@ def sharpest(depths: Sequence[int], pixels: Callable[[int], np.ndarray]) -> int:
 
 
 def _channel(wanted: str | int, count: int, names: Sequence[str], where: str) -> int:
+    """The number of a channel by its name, upper and lower case alike where one is meant, or by its
+    number."""
     if isinstance(wanted, str) and wanted in names:
         return names.index(wanted)
+    alike = [k for k, name in enumerate(names) if name.casefold() == str(wanted).casefold()]
+    if len(alike) == 1:
+        return alike[0]
     number = int(wanted) if str(wanted).isdecimal() else None
     if number is None or number >= count:
-        raise ValueError(f"{where}: no channel {wanted!r}; there are {_listed(count, names)}")
+        if count == 1:
+            raise Absent(
+                f"{where}: no channel {wanted!r}: the image has one, in gray; leave the channel "
+                "(--channel) out"
+            )
+        raise Absent(f"{where}: no channel {wanted!r}; there are {_listed(count, names)}")
     return number
 
 
@@ -211,6 +256,7 @@ def _listed(count: int, names: Sequence[str]) -> str:
     return ", ".join(f"{number} {name}".strip() for number, name in enumerate(named))
 
 
-def _check(number: int, count: int, axis: str) -> None:
+def _check(number: int, count: int, where: str, axis: str, kind: str) -> None:
     if not 0 <= number < count:
-        raise ValueError(f"{axis}={number}, but there are {count} from 0")
+        there = f"there are {count} from 0" if count > 1 else f"there is one {kind}; leave it out"
+        raise Absent(f"{where}: {axis}={number} (--{axis}), but {there}")

@@ -22,9 +22,9 @@ import numpy as np
 from jaxnuc.io.child_process import ChildEnded, ChildProcess
 from jaxnuc.io.large_image import Box, Contents, CorruptRegion, LargeImage
 from jaxnuc.io.limits import MOST_BYTES, MOST_PIXELS
-from jaxnuc.io.planes import Planes, Unchosen
+from jaxnuc.io.planes import Absent, Planes, Unchosen
 
-_ERRORS = {"Unchosen": Unchosen, "ImportError": ImportError}
+_ERRORS = {"Unchosen": Unchosen, "Absent": Absent, "ImportError": ImportError}
 _numbers = itertools.count()
 _MEMORY = 4 * MOST_BYTES  # a plane that may be read, as it is stored, as it is converted, and more
 

@@ -10,7 +10,7 @@ from PIL import Image
 
 from jaxnuc.io.large_image import BlockImage, Box, Contents
 from jaxnuc.io.pixel_size import plausible
-from jaxnuc.io.planes import choose_image
+from jaxnuc.io.planes import ALL, Planes, choose_image
 from jaxnuc.io.slide_check import check_slide
 
 # Between the pixels of a smaller level, OpenSlide interpolates. Blocks that always begin at the
@@ -79,14 +79,16 @@ class SlideImage(BlockImage):
     `OpenslideImageServer`).
     """
 
-    def __init__(self, path: Path, bounds: bool = True) -> None:
-        """Opens a slide, all of it or what is within its bounds.
+    def __init__(self, path: Path, bounds: bool = True, planes: Planes = ALL) -> None:
+        """Opens a slide, all of it or what is within its bounds, in all colors or some.
 
         Raises:
-          ValueError: OpenSlide does not read it.
+          ValueError: OpenSlide does not read it; a channel, depth or time that there is not.
           ImportError: OpenSlide is not installed.
         """
         openslide = self._openslide = _openslide(path)
+        planes, self.colors = planes.in_color(str(path))
+        planes.choose({}, (), str(path), rgb=True)
         self._lock = threading.Lock()
         check_slide(path)
         try:
@@ -111,6 +113,7 @@ class SlideImage(BlockImage):
             sides={"Y": height, "X": width},
             pixel_size_from="the slide (openslide.mpp-x)" if size else "",
             bounds=None if self._bounds == whole else self._bounds,
+            in_color=True,
         )
 
     def _decode(self, level: int, row: int, col: int, box: Box) -> np.ndarray:

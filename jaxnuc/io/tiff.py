@@ -16,7 +16,7 @@ from jaxnuc.io import pixel_size
 from jaxnuc.io.image_files import check_black, check_size, warn_of_orientation
 from jaxnuc.io.large_image import BlockImage, Box, Contents, squares
 from jaxnuc.io.limits import MOST_PIXELS
-from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest
+from jaxnuc.io.planes import ALL, Planes, choose_image, named_axes, sharpest, unnamed
 from jaxnuc.io.rgb import check_type
 
 _COLORS = {
@@ -76,6 +76,10 @@ class TiffImage(BlockImage):
             series = choose_image(series, listed, str(path))
             names = _channel_names(self._file, series)
             stored = images[series]
+            in_color = _in_color(stored.keyframe)
+            if in_color:
+                planes, self.colors = planes.in_color(str(path))
+                names = []
             found = [_stored_level(each, str(path), planes, names) for each in stored.levels]
             for each in found:
                 _check_block(each, str(path), most_pixels)
@@ -90,7 +94,9 @@ class TiffImage(BlockImage):
             raise ValueError(f"{path}: not a readable TIFF ({error!s:.200})") from error
         warn_of_orientation(found[0].page, str(path))
         lengths = dict(zip(named_axes(stored.axes), stored.shape, strict=True))
-        self.contents = Contents(listed, lengths, names, where)
+        if not in_color and stored.keyframe.dtype == np.uint8:
+            in_color = lengths.get("C") == 3 and unnamed(names)
+        self.contents = Contents(listed, lengths, names, where, in_color=in_color)
         self._levels = [found[number] for number in self._stored]
         palette = found[0].page.photometric == tifffile.PHOTOMETRIC.PALETTE
         self._channels = 3 if palette else len(found[0].samples) * len(found[0].planes)
@@ -286,15 +292,11 @@ def _chosen_pages(
         every = [_Following(page, k * size) for k in range(math.prod(counts))]
     others = [axis for axis in axes if axis not in "YXSCZT" and sides[axis] > 1]
     elsewhere = any(each is None or each.parent is not page.parent for each in every)
-    both = samples > 1 and "C" in leading
+    both = "C" in leading and (samples > 1 or (_in_color(page) and sides["C"] > 1))
     if others or both or page.imagedepth > 1 or elsewhere or math.prod(counts) != len(every):
         raise ValueError(
             f"{where}: axes {series.axes} of shape {series.shape}; expected one image in one file; "
             "save each on its own"
-        )
-    if planes.channel and samples == 1 and page.samplesperpixel > 1:
-        raise ValueError(
-            f"{where}: channels {planes.channel} asked for, but it is an image of colors"
         )
     over_pages = dict(zip(leading, counts, strict=True))
     channels = over_pages if samples == 1 else over_pages | {"C": samples}
@@ -318,6 +320,13 @@ def _samples(page: Any) -> int:
     if page.samplesperpixel == 1 or page.photometric not in _GRAY or _has_alpha(page):
         return 1
     return int(page.samplesperpixel)
+
+
+def _in_color(page: Any) -> bool:
+    """Whether a page becomes red, green and blue, perhaps with alpha: by a palette, or as it is."""
+    return page.photometric == tifffile.PHOTOMETRIC.PALETTE or (
+        page.photometric not in _GRAY and page.samplesperpixel > 2
+    )
 
 
 def _has_alpha(page: Any) -> bool:

@@ -11,7 +11,17 @@ import numpy as np
 from jaxnuc.io.large_image import Box, Contents, LargeImage
 from jaxnuc.io.limits import MOST_BYTES, check_bytes
 from jaxnuc.io.pixel_size import in_microns
-from jaxnuc.io.planes import ALL, Chosen, Planes, Unchosen, choose_image, in_focus
+from jaxnuc.io.planes import (
+    ALL,
+    Absent,
+    Chosen,
+    Planes,
+    Unchosen,
+    choose_image,
+    has_colors,
+    in_focus,
+    unnamed,
+)
 from jaxnuc.io.rgb import check_type
 from jaxnuc.io.zarr_chunks import Chunks
 
@@ -74,7 +84,7 @@ class ZarrImage(LargeImage):
             for array in arrays:
                 _check(dict(zip(axes, array.shape, strict=True)), chosen, array.dtype)
                 _check_chunks(array)
-        except Unchosen:
+        except (Unchosen, Absent):
             raise
         except Exception as error:  # bad metadata is of any type
             raise ValueError(f"{path}: not a readable Zarr image ({error!s:.300})") from error
@@ -83,7 +93,9 @@ class ZarrImage(LargeImage):
         self.dtype = np.dtype(arrays[0].dtype)
         self._axes, self._arrays = axes, [arrays[stored] for stored in self._stored]
         lengths = dict(zip("".join(axes).upper(), arrays[0].shape, strict=True))
-        self.contents = Contents(images, lengths, channels, "OME-Zarr's scale" if sides else "")
+        in_color = unnamed(channels) and has_colors(lengths.get("C", 1), self.dtype)
+        scale = "OME-Zarr's scale" if sides else ""
+        self.contents = Contents(images, lengths, channels, scale, in_color=in_color)
         self._chosen = chosen
         self._chosen = in_focus(chosen, self.shape, lambda box, depth: self._at(0, box, depth))
 

@@ -26,6 +26,7 @@ from orbax.checkpoint.checkpoint_managers import preservation_policy as keep
 
 from jaxnuc.io.atomic import replace_file
 from jaxnuc.labels import LabelSet
+from jaxnuc.registry import did_you_mean
 from jaxnuc.run import cards, digests, model_file
 
 logger = logging.getLogger(__name__)
@@ -224,6 +225,12 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
     if name in shipped and not (path / FOLDER).is_dir():  # but perhaps a folder of images
         return shipped[name]
     if not (path / FOLDER).is_dir():
+        if not path.exists() and Path(name).name == name:
+            hint = did_you_mean(name, shipped) or ";"
+            raise FileNotFoundError(
+                f"unknown model {name!r}; the models are {', '.join(shipped)}{hint} there is no "
+                f"workdir {path} either"
+            )
         raise FileNotFoundError(
             f"{path} is neither a workdir (it has no folder {FOLDER!r}) nor a checkpoint; give the "
             f"--workdir of a training, or --model, one of {', '.join(shipped)}"

@@ -38,6 +38,20 @@ def test_a_stack_is_described_and_shown(jaxnuc, tmp_path):
     np.testing.assert_array_equal(Image.open(tmp_path / "inspected" / "a.seen.png"), expected)
 
 
+def test_an_image_in_color_is_described_and_one_of_its_colors_shown(jaxnuc, tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    Image.fromarray(image).save(tmp_path / "a.png")
+    assert "channels: color (red, green, blue)\n" in jaxnuc("inspect", "a.png").out
+    for blue in ("blue", "2"):
+        assert jaxnuc("inspect", "a.png", f"--channel={blue}").status == 0
+        seen = np.asarray(Image.open(tmp_path / "inspected" / "a.seen.png"))
+        np.testing.assert_array_equal(seen, np.repeat(image[..., 2:], 3, axis=2))
+    done = jaxnuc("inspect", "a.png", "--channel=DAPI")
+    assert done.error.endswith("a.png: no channel 'DAPI'; there are 0 red, 1 green, 2 blue")
+    Image.fromarray(image[..., 0]).save(tmp_path / "b.png")
+    assert "color" not in jaxnuc("inspect", "b.png").out
+
+
 def test_images_of_a_file_and_its_levels(jaxnuc, tmp_path):
     dark = np.full((64, 96), 210, np.uint16)
     dark[0] = 220
@@ -60,7 +74,7 @@ def test_what_cannot_be_read_is_an_error(jaxnuc, tmp_path):
     assert done.status == 1
     assert "a.png: not an image" in done.error
     Image.fromarray(np.zeros((5, 6, 3), np.uint8)).save(tmp_path / "b.png")
-    assert "leave --channel" in jaxnuc("inspect", "b.png", "--z=1").error
+    assert "there is one depth; leave it out" in jaxnuc("inspect", "b.png", "--z=1").error
     (tmp_path / "c.tif").write_bytes(b"II*\0")
     assert "c.tif: not a readable TIFF" in jaxnuc("inspect", "c.tif").error
     assert "no such file" in jaxnuc("inspect", "absent/b.png").error

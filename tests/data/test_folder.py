@@ -62,20 +62,41 @@ def test_zip_and_split_layout(root):
 
 def test_stems_must_match(root):
     (root / "labels" / "b.npy").rename(root / "labels" / "c.npy")
-    with pytest.raises(ValueError, match=r"images/b\.png: no label with this stem"):
+    with pytest.raises(ValueError, match=r"images/b\.png: has no annotation; expected is b\."):
         Source(root)
     (root / "images" / "b.png").unlink()
-    with pytest.raises(ValueError, match=r"labels/c\.npy: no image with this stem"):
+    with pytest.raises(ValueError, match=r"labels/c\.npy: of no image by its name; "):
         Source(root)
     (root / "labels" / "c.npy").rename(root / "labels" / "a2.npy")
     with pytest.raises(ValueError, match="both annotate images"):
         Source(root)
 
 
+def test_a_folder_of_another_name_is_named(root):
+    (root / "labels").rename(root / "annotation")
+    message = r"cells: no annotations in the folders .*; did you mean 'annotation'\? .* labels='an"
+    with pytest.raises(FileNotFoundError, match=message):
+        Source(root)
+    assert len(Source(root, labels="annotation")) == len(list((root / "images").iterdir()))
+    (root / "annotation").rename(root / "drawn")
+    with pytest.raises(FileNotFoundError, match=r"give the folder .* such as labels='drawn'"):
+        Source(root)
+    with pytest.raises(FileNotFoundError, match=r"in the folder drwan; .*did you mean 'drawn'"):
+        Source(root, labels="drwan")
+
+
+def test_an_image_without_nuclei_has_a_label_image_of_zeros(root):
+    (root / "labels" / "b.npy").unlink()
+    with pytest.raises(ValueError, match="without nuclei too: a label image of zeros"):
+        Source(root)
+    np.save(root / "labels" / "b.npy", np.zeros_like(LABELS))
+    assert [len(np.unique(each.instances)) for each in Source(root)].count(1) == 1
+
+
 def test_empty_or_absent_folders(root):
     for path in (root / "labels").iterdir():
         path.unlink()
-    with pytest.raises(FileNotFoundError, match="labels: no files here; expected"):
+    with pytest.raises(FileNotFoundError, match="no annotations in the folders labels, masks and"):
         Source(root)
     with pytest.raises(FileNotFoundError, match="absent"):
         Source(root / "absent")

@@ -174,7 +174,7 @@ def test_images_in_two_splits_are_errors_and_twice_in_one_are_notes(tmp_path, ca
     (root / "test" / "labels" / "y.png").unlink()
     status, text, _ = run(capsys, "folder", root, "--output", tmp_path / "out")
     assert status == 1
-    assert f"error: unreadable (1)\n  test: {root}/test/images/y.png: no label" in text
+    assert f"error: unreadable (1)\n  test: {root}/test/images/y.png: has no annotation; " in text
     assert "splits: train: 2\n" in text
 
 

@@ -292,7 +292,7 @@ def test_files_that_do_not_match(tmp_path):
     for stem in "ab":
         save(tmp_path / "images" / f"{stem}.png", IMAGE)
     write(tmp_path / "annotations.json", coco("a.png"))
-    with pytest.raises(ValueError, match=r"images/b\.png: no label with this stem"):
+    with pytest.raises(ValueError, match=r"images/b\.png: has no annotation; .*annotations\.json"):
         Source(tmp_path)
     write(tmp_path / "annotations.json", coco("a.png", "b.png", "c.png"))
     with pytest.raises(ValueError, match=r"annotates 'x/c\.png' and is not beside it \(1 of 3"):
@@ -467,7 +467,7 @@ def test_classes_beside_label_images(tmp_path, form):
         ("a_types.csv", "id,class\n1,x\n1,y\n", "nucleus 1 has the classes 'x' and 'y'; keep one"),
         ("a_types.csv", "nucleus,type\n1,x\n", "no column id, class .*, only nucleus"),
         ("a_types.csv", "", "no column id, class .*, only an empty line"),
-        ("b_types.csv", "id,class\n1,x\n", r"b_types\.csv: no image with this stem"),
+        ("b_types.csv", "id,class\n1,x\n", r"b_types\.csv: of no image by its name"),
         ("a_types.png", CLASS_MAP[1:], r"a class image of \(19, 30\) pixels for an image of"),
         ("a_types.png", np.stack([CLASS_MAP] * 3, -1), r"a_types\.png: .*a color image"),
     ],
@@ -655,7 +655,10 @@ def test_classes_placed_in_the_label_tree_train_with_public_sets(annotated):
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
-        (CLASSES.replace("Tumour", "Tumuor"), r"class 'epithelium' is of 'Tumuor', which is in no"),
+        (
+            CLASSES.replace("Tumour", "Tumuor"),
+            "epithelium' takes its nuclei from 'Tumuor', which is in no",
+        ),
         (CLASSES.replace("Tumour", "Tumuor"), r"found are Gland \(1\), Tumour \(1\).*'Tumour'\?"),
         (CLASSES.replace(", Gland", ""), r"lacks 'Gland', which the annotations have.*to drop"),
         (CLASSES.replace("plasma", "Gland"), "'Gland' is listed under class 'epithelium' and"),
@@ -819,6 +822,30 @@ def test_a_mask_given_for_ids_is_warned_of(tmp_path, caplog):
     assert "label_from='components'" in caplog.text
 
 
+def test_outlines_of_some_images_only(tmp_path):
+    for stem in "abc":
+        save(tmp_path / "images" / f"{stem}.png", IMAGE)
+    write(tmp_path / "labels" / "a.geojson", geojson(SQUARE))
+    message = r"images/b\.png: has no annotation, nor has 1 other; .* b\.geojson in \S*/labels, for"
+    with pytest.raises(ValueError, match=message):
+        Source(tmp_path)
+    for stem in "bc":  # without nuclei
+        write(tmp_path / "labels" / f"{stem}.geojson", geojson())
+    assert [each.instances.max() for each in Source(tmp_path)] == [1, 0, 0]
+
+
+def test_a_misspelled_class_is_noted(annotated, capsys, tmp_path):
+    places = [(4 * row, 4 * col) for row in range(4) for col in range(3)]
+    squares = [box(x, y, x + 3, y + 3) for y, x in places]
+    found = []
+    for k, square in enumerate(squares):
+        found += geojson(**{"drak" if k == 0 else "dark": square})
+    annotated(found)
+    assert main(["inspect", "folder", str(tmp_path), "--output", str(tmp_path / "o")]) == 0
+    text = capsys.readouterr().out
+    assert "train/a: 1 nucleus is called 'drak'; is it 'dark', as 11 are?" in text
+
+
 def test_inspection_of_ones_own_annotations(annotated, capsys, tmp_path):
     """What is odd is named with its image; the status is that of the errors."""
     features = geojson(SQUARE, box(40, 1, 50, 5), box(8, 6, 12, 12))
@@ -839,7 +866,7 @@ def test_inspection_of_ones_own_annotations(annotated, capsys, tmp_path):
     text = capsys.readouterr().out
     for expected in (
         "nuclei per class: tumor: 1, ignored: 3",
-        "unknown: 2; give `mpp`",
+        "unknown: 2; needed only where magnifications differ",
         "regions left out, outside of the image (1)\n  train/a: 1",
         "regions left out, drawn twice (1)\n  train/a: 1",
         "nuclei that overlap (1)\n  train/a: 1: id 1",

@@ -56,7 +56,10 @@ def test_a_slide_is_a_file_or_a_folder(tmp_path):
             small = image.read(3, 5, 60, 70, level=1)
             np.testing.assert_array_equal(small, SLIDE[::4, ::4][3:63, 5:75])
     assert list_images([tmp_path / "a"]) == list_images([tmp_path]) == [tmp_path / "a"]
-    with pytest.raises(ValueError, match="leave --channel, --z and --time out"):
+    with open_image(tmp_path / "a", planes=Planes(("green",))) as image:
+        green = np.repeat(SLIDE[..., 1:2], 3, axis=2)
+        np.testing.assert_array_equal(image.read(0, 0, 300, 400), green)
+    with pytest.raises(ValueError, match=r"z=1 \(--z\), but there is one depth; leave it out"):
         open_image(tmp_path / "a", planes=Planes(z=1))
 
 

@@ -209,6 +209,12 @@ def test_colors_of_czi_are_red_green_and_blue_and_glass_is_white(tmp_path):
     write_czi(tmp_path / "a.czi", [tissue])
     with open_image(tmp_path / "a.czi") as image:
         np.testing.assert_array_equal(image.read(0, 0, 20, 30), tissue)
+        assert image.contents.in_color
+    with open_image(tmp_path / "a.czi", planes=Planes(("blue",))) as image:
+        blue = np.repeat(tissue[..., 2:], 3, axis=2)
+        np.testing.assert_array_equal(image.read(0, 0, 20, 30), blue)
+    with pytest.raises(ValueError, match=r"a\.czi: no channel 'DAPI'; there are 0 red, 1 green"):
+        open_image(tmp_path / "a.czi", planes=Planes(("DAPI",)))
     czi = pytest.importorskip("pylibCZIrw.czi")
     with czi.create_czi(str(tmp_path / "b.czi")) as file:  # two tiles, corner to corner
         for place in (0, 20):

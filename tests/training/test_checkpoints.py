@@ -13,6 +13,7 @@ from jaxnuc import config as configs
 from jaxnuc.cli.main import main
 from jaxnuc.evaluation.checkpoint import Data, evaluate_checkpoint
 from jaxnuc.evaluation.options import EvaluationOptions
+from jaxnuc.run.checkpoints import find
 from jaxnuc.training import loop
 from jaxnuc.training.loop import train_and_evaluate
 
@@ -270,6 +271,15 @@ def test_evaluation_from_the_workdir_alone(tmp_path, uninterrupted, saved):
 def test_what_is_not_there(tmp_path, uninterrupted):
     with pytest.raises(FileNotFoundError, match="neither a workdir"):
         jaxnuc.load(tmp_path)
+    with pytest.raises(FileNotFoundError, match="neither a workdir"):
+        find("./hee")
+    message = (
+        r"unknown model 'hee'; the models are .*; did you mean 'he'\? there is no workdir /.*hee"
+    )
+    with pytest.raises(FileNotFoundError, match=message):
+        find("hee")
+    with pytest.raises(FileNotFoundError, match=r"the models are [^;]*; there is no workdir"):
+        find("qqqqqq")
     with pytest.raises(FileNotFoundError, match=r"no checkpoint 7 in .*; there are \["):
         jaxnuc.load(uninterrupted, 7)
 
