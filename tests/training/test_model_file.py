@@ -88,7 +88,7 @@ def test_a_folder_of_the_name_of_a_model_does_not_hide_it(tmp_path, monkeypatch)
     assert is_trained(name)
     (tmp_path / name / "checkpoints" / "7").mkdir(parents=True)
     assert find(name, "latest") == tmp_path / name / "checkpoints" / "7"
-    with pytest.raises(FileNotFoundError, match="unknown model .* mean 'fluorescence'"):
+    with pytest.raises(FileNotFoundError, match=r"unknown model .* mean 'fluorescence'"):
         find("fluorescense")
 
 
