@@ -129,7 +129,7 @@ for split in ("train", "val", "test"):
 
 # %% [markdown]
 # The best checkpoint was chosen on `val`, by the PQ of all nuclei; `--config.evaluation.monitor=mpq_image_mean` chooses by
-# that of the classes. The start is not among them, since the classes had not been trained yet. What the network is worth is said by `test`, which it has never seen, not even
+# that of the classes. The checkpoint from before the first step takes no part, since its classes are untrained. What the network is worth is said by `test`, which it has never seen, not even
 # for that choice. Look at `test` once, at the end: whoever chooses by it trains on it.
 
 # %% language="bash"
