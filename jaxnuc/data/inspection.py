@@ -33,6 +33,11 @@ from jaxnuc.postprocess import regions
 ALIKE = 0.9
 _SIDE = 32  # of such a thumbnail
 
+_ABOUT_MPP = (
+    "; needed only where magnifications differ, or for results in microns: then say how large "
+    "a pixel is, as by --config.data.source.mpp=0.25 for a training, or --mpp=0.25 for predict"
+)
+
 
 @dataclass
 class Inspection:
@@ -156,7 +161,7 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
     lines += [
         f"sizes (H x W): {_counts(found.sizes.most_common())}",
         f"microns per pixel: {_counts(sorted(found.mpp.items()))}"
-        f"{_about_mpp() if 'unknown' in found.mpp else ''}",
+        f"{_ABOUT_MPP if 'unknown' in found.mpp else ''}",
     ]
     if found.left_out:
         lines.append(f"regions left out: {_counts(found.left_out.items())}")
@@ -172,13 +177,6 @@ def report(name: str, found: Inspection, all_notes: bool = False) -> str:
     errors = len(found.of("error"))
     lines.append(f"{errors or 'no'} error{'' if errors == 1 else 's'}")
     return "\n".join(lines)
-
-
-def _about_mpp() -> str:
-    return (
-        "; needed only where magnifications differ, or for results in microns: then say how large "
-        "a pixel is, as by --config.data.source.mpp=0.25 for a training, or --mpp=0.25 for predict"
-    )
 
 
 def _misspelled(counts: Mapping[str, int], named: Mapping[str, str]) -> Iterator[Problem]:

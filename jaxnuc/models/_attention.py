@@ -4,13 +4,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jaxtyping import Float
 
-from jaxnuc.models._blocks import (
-    ConvNormAct,
-    conv,
-    dense,
-    max_pool_ceil,
-    upsample_nearest,
-)
+from jaxnuc.models._blocks import ConvNormAct, conv, dense, upsample_nearest
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models.base import AnyArray, Block, FeatureMap, batch_norm
 
 

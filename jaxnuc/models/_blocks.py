@@ -9,7 +9,7 @@ from flax import linen as nn
 from flax.typing import Initializer
 from jaxtyping import Float
 
-from jaxnuc.models._gradients import convolve, max_pool
+from jaxnuc.models._gradients import convolve
 from jaxnuc.models._initial_values import glorot_uniform, he_normal, lecun_normal
 from jaxnuc.models.base import AnyArray, Block, FeatureMap, Maps, Network, batch_norm
 
@@ -109,11 +109,6 @@ class Enlarge(Block):
         bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
         y = jnp.einsum("bhwc,ijcf->bhiwjf", x, kernel.astype(self.dtype))
         return y.reshape(b, f * h, f * w, self.features) + bias.astype(self.dtype)
-
-
-def max_pool_ceil(x: FeatureMap) -> FeatureMap:
-    """2x2 maximum, stride 2; an odd side keeps its last row or column: `(B, ceil(H/2), ...)`."""
-    return max_pool(x)
 
 
 def resize_bilinear(

@@ -15,7 +15,7 @@ from flax import linen as nn
 from jax import lax
 from jaxtyping import Array
 
-from jaxnuc.models.base import AnyArray
+from jaxnuc.models.base import AnyArray, FeatureMap
 
 LAYOUT = ("NHWC", "HWIO", "NHWC")
 # XLA's form is as fast on smaller maps and with fewer channels (docs/performance.md).
@@ -176,7 +176,7 @@ def _xla_max_pool(x: AnyArray) -> Array:
 
 
 @jax.custom_vjp
-def max_pool(x: AnyArray) -> Array:
+def max_pool_ceil(x: FeatureMap) -> Array:
     """2x2 maximum, stride 2; an odd side keeps its last row or column: `(B, ceil(H/2), ...)`.
 
     Of equal numbers the first gets the gradient, as XLA has it. Reverse-mode differentiation only.
@@ -213,4 +213,4 @@ def _max_pool_backward(saved: tuple[AnyArray, AnyArray], dy: Array) -> tuple[Arr
     return (lax.platform_dependent(*saved, dy, cpu=by_comparison, default=by_xla),)
 
 
-max_pool.defvjp(_max_pool_forward, _max_pool_backward)
+max_pool_ceil.defvjp(_max_pool_forward, _max_pool_backward)

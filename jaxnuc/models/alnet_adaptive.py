@@ -21,7 +21,8 @@ from flax import linen as nn
 
 from jaxnuc.models import _blocks
 from jaxnuc.models._attention import AttentionGate
-from jaxnuc.models._blocks import ConvNormAct, heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, heads, resize_bilinear
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models._initial_values import he_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network, batch_norm
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models._attention import AttentionGate
-from jaxnuc.models._blocks import ConvNormAct, DoubleConv, heads, max_pool_ceil, upsample_nearest
+from jaxnuc.models._blocks import ConvNormAct, DoubleConv, heads, upsample_nearest
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models.base import Images, Maps, Network
 
 

@@ -11,7 +11,8 @@ from typing import ClassVar
 from flax import linen as nn
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import heads, resize_bilinear
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models._initial_values import he_normal
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network, batch_norm
 

@@ -13,7 +13,8 @@ from flax import linen as nn
 from jaxtyping import Float
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import ConvNormAct, DoubleConv, logits, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import ConvNormAct, DoubleConv, logits, resize_bilinear
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models.base import AnyArray, Block, FeatureMap, Images, Maps, Network
 from jaxnuc.registry import one_of
 

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import Enlarge, heads, max_pool_ceil
+from jaxnuc.models._blocks import Enlarge, heads
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models._initial_values import VarianceScaling, glorot_uniform
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network, batch_norm
 

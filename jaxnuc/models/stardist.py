@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from jaxnuc.models import _blocks
-from jaxnuc.models._blocks import logits, max_pool_ceil, upsample_nearest
+from jaxnuc.models._blocks import logits, upsample_nearest
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models._initial_values import glorot_uniform, he_normal
 from jaxnuc.models.base import Block, FeatureMap, Images, Maps, Network, batch_norm
 from jaxnuc.registry import one_of

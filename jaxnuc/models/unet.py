@@ -11,7 +11,8 @@ from typing import ClassVar
 import jax.numpy as jnp
 from flax import linen as nn
 
-from jaxnuc.models._blocks import DoubleConv, Enlarge, heads, max_pool_ceil
+from jaxnuc.models._blocks import DoubleConv, Enlarge, heads
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 from jaxnuc.registry import one_of
 

@@ -12,7 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import linen as nn
 
-from jaxnuc.models._blocks import DoubleConv, heads, max_pool_ceil, resize_bilinear
+from jaxnuc.models._blocks import DoubleConv, heads, resize_bilinear
+from jaxnuc.models._gradients import max_pool_ceil
 from jaxnuc.models.base import FeatureMap, Images, Maps, Network
 
 

@@ -1,6 +1,5 @@
 """The nuclei of one image in a few numbers."""
 
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
+from jaxnuc.postprocess.regions import disc_diameter
 
 # Measurements of which the mean over the nuclei tells something; others are places and shapes.
 _STAINS = ("hematoxylin", "eosin")
@@ -86,7 +86,7 @@ def doubts(
             "--mpp, --model-mpp) or another network"
         )
     if sized_for is not None and found["nuclei"] >= _ENOUGH:
-        diameter = 2 * math.sqrt(middle / math.pi)
+        diameter = disc_diameter(middle)
         if not 1 / _OTHER_SIZE < diameter / sized_for < _OTHER_SIZE:
             lines.append(
                 f"the image was sized for nuclei of {sized_for:.3g} px across, and the median of "

@@ -5,12 +5,18 @@ with floats or a negative id they raise a ValueError.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from jaxnuc.postprocess._runs import bounds, ranked, runs
 from jaxnuc.postprocess.checks import label_map, same_size
 from jaxnuc.postprocess.components import label_components
+
+
+def disc_diameter(area: Any) -> Any:
+    """The diameter of the disc of an area, a number or an array, in pixels."""
+    return 2 * np.sqrt(area / np.pi)
 
 
 @dataclass(frozen=True)

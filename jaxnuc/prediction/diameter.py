@@ -11,8 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.data.transforms.diameter import disc_diameter
 from jaxnuc.io import LargeImage, at_mpp, thumbnail
+from jaxnuc.postprocess.regions import disc_diameter
 from jaxnuc.prediction.patches import Patch, read, reference
 from jaxnuc.prediction.tiles import Tiling
 from jaxnuc.representations import Nuclei

@@ -20,10 +20,11 @@ from jaxnuc import build, labels
 from jaxnuc import config as configs
 from jaxnuc.data import transforms
 from jaxnuc.data.normalize import Normalize
-from jaxnuc.data.transforms.diameter import CropAtDiameter, disc_diameter
+from jaxnuc.data.transforms.diameter import CropAtDiameter
 from jaxnuc.io import ArrayImage, LargeImage
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
+from jaxnuc.postprocess.regions import disc_diameter
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.prediction.diameter import WINDOW, estimate_diameter
 from jaxnuc.prediction.patches import STRIDE

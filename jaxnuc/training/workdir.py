@@ -38,41 +38,41 @@ def claim(workdir: Path, config: ConfigDict) -> None:
     Raises:
       ValueError: it does; names the keys that differ, with both values.
     """
-    check(workdir, config)
-    if (workdir / CONFIG).exists():
-        earlier = read_json(workdir / CONFIG)
-        for key, old, new in differences(earlier, configs.to_json(config)):
-            logger.info("the run goes on with %s=%r, which was %r", key, new, old)
+    for key, old, new in check(workdir, config):
+        logger.info("the run goes on with %s=%r, which was %r", key, new, old)
     if jax.process_index() == 0:
         text = json.dumps(configs.to_json(config), indent=2) + "\n"
         replace_file(workdir / CONFIG, text.encode())
 
 
-def check(workdir: Path, config: ConfigDict, besides: Collection[str] = ()) -> None:
+def check(
+    workdir: Path, config: ConfigDict, besides: Collection[str] = ()
+) -> list[tuple[str, Any, Any]]:
     """Refuses a folder that holds another run; the keys `besides` may differ as well.
+
+    Returns:
+      What differs of what may: key, value there, value now.
 
     Raises:
       ValueError: it does; names the keys that differ, with both values.
     """
     if not (workdir / CONFIG).exists():
-        return
+        return []
     there = read_json(workdir / CONFIG)
     if not isinstance(there, dict):
         raise ValueError(
             f"{workdir / CONFIG}: not the configuration of a run; give another folder, or move the "
             "file away if the run in it is of the configuration that is given now"
         )
-    changed = [
-        each
-        for each in differences(there, configs.to_json(config))
-        if not _may_change(each[0]) and each[0] not in besides
-    ]
+    differing = differences(there, configs.to_json(config))
+    changed = [each for each in differing if not (_may_change(each[0]) or each[0] in besides)]
     if changed:
         lines = "\n".join(f"  {key}: {old!r} there, {new!r} now" for key, old, new in changed)
         raise ValueError(
             f"{workdir} holds a run of another configuration:\n{lines}\n"
             "give another folder, or the configuration of that run to go on with it"
         )
+    return differing
 
 
 def _may_change(key: str) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from flax import linen as nn
 
 from jaxnuc import models
-from jaxnuc.models import _blocks, harunet
+from jaxnuc.models import _blocks, _gradients, harunet
 
 # Thin networks with the full graphs.
 THIN_STAGES = {
@@ -62,7 +62,7 @@ def test_bf16_computes_near_float32_and_keeps_float32_parameters():
 def test_max_pool_keeps_the_last_row_of_odd_sides():
     x = jnp.arange(15.0).reshape(1, 5, 3, 1) - 20
     expected = [[-16, -15], [-10, -9], [-7, -6]]  # all negative: padding must not win
-    np.testing.assert_array_equal(_blocks.max_pool_ceil(x)[0, :, :, 0], expected)
+    np.testing.assert_array_equal(_gradients.max_pool_ceil(x)[0, :, :, 0], expected)
 
 
 def test_resize_bilinear_uses_half_pixel_centers():

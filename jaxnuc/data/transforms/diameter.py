@@ -1,18 +1,14 @@
 """Crops in which nuclei have about one size, whatever the magnification of the image."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms.base import log_uniform
 from jaxnuc.data.transforms.geometry import Sized, crop, padded, resize, sides
-
-
-def disc_diameter(area: Any) -> Any:
-    """The diameter of the disc of an area, a number or an array, in pixels."""
-    return 2 * np.sqrt(area / np.pi)
+from jaxnuc.postprocess.regions import disc_diameter
 
 
 def typical_diameter(instances: np.ndarray) -> float:
