@@ -75,6 +75,24 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
 
 @contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Errors of the system in the block, which do not say of which file they are, name `path`.
+
+    Example:
+      >>> with naming("metrics.jsonl"):
+      ...     raise OSError(28, "No space left on device")
+      Traceback (most recent call last):
+      OSError: [Errno 28] No space left on device: 'metrics.jsonl'
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, os.fspath(path)) from error
+
+
+@contextmanager
 def temporary_folder() -> Iterator[Path]:
     """A folder among the system's temporary ones, removed at the end of the block.
 

@@ -6,15 +6,16 @@ import os
 import sys
 import time
 from collections.abc import Collection, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self, SupportsFloat
 
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
-from jaxnuc.io.atomic import replace_file
+from jaxnuc.io.atomic import naming, replace_file
 from jaxnuc.reports import plots
 from jaxnuc.run.log import LOG, NOTICED, read_log, rewind
+from jaxnuc.training.tensorboard import EventFile
 
 BAR = "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
@@ -61,14 +62,13 @@ class Reporter:
         if not active:
             return
         self.workdir.mkdir(parents=True, exist_ok=True)
-        self._log = rewind(self.workdir / LOG, resumed_step).open("a", encoding="utf-8")
-        self._board = SummaryWriter(
-            str(self.workdir / "tensorboard"),
-            purge_step=resumed_step + 1 if resumed_step else 0,
-            flush_secs=10,
-            # The file's own name has whole seconds only: a run resumed within one would overwrite.
-            filename_suffix=f".{time.time_ns()}",
+        self._closing = ExitStack()
+        path = rewind(self.workdir / LOG, resumed_step)
+        self._log = self._closing.enter_context(path.open("a", encoding="utf-8"))
+        self._board = EventFile(
+            self.workdir / "tensorboard", resumed_step + 1 if resumed_step else 0
         )
+        self._closing.callback(self._board.close)
         # A terminal is redrawn often; a job's log file gets a line now and then.
         self._interval = 0.5 if sys.stderr.isatty() else 30.0
         self._bar = tqdm(
@@ -80,6 +80,7 @@ class Reporter:
             miniters=0,
             dynamic_ncols=True,
         )
+        self._closing.callback(self._bar.close)
         self._shown = time.perf_counter()
         self._images = 0
         self._drawn, self._drawing = time.perf_counter(), 1.0  # when, and how long it takes
@@ -110,6 +111,7 @@ class Reporter:
 
         Raises:
           ValueError: a name is one of those that every line has.
+          OSError: a file cannot be written, for example on a full disk.
         """
         if taken := set(values) & set(plots.KEYS):
             raise ValueError(f"figures cannot be called {sorted(taken)}: every line has these keys")
@@ -117,9 +119,7 @@ class Reporter:
             return
         figures = {name: float(value) for name, value in values.items()}
         self._append(step, {k: v if math.isfinite(v) else None for k, v in figures.items()})
-        for name, value in figures.items():
-            if math.isfinite(value):
-                self._board.add_scalar(name, value, step)
+        self._board.figures(step, {k: v for k, v in figures.items() if math.isfinite(v)})
 
     def event(
         self,
@@ -141,7 +141,7 @@ class Reporter:
             later = {} if noticed in (None, step) else {NOTICED: noticed}
             values = {k: float(v) for k, v in figures.items()}
             self._append(step, {**later, "event": name, **values})
-            self._board.add_text("events", name, step)
+            self._board.text(step, "events", name)
 
     def curves(self, final: bool = False) -> None:
         """Draws `curves.png` from `metrics.jsonl`.
@@ -163,15 +163,15 @@ class Reporter:
         """Ends the bar and closes the files; may be called twice."""
         if self.active:
             self.active = False
-            self._bar.close()
-            self._board.close()
-            self._log.close()
+            with naming(self.workdir):
+                self._closing.close()
 
     def _append(self, step: int, values: Mapping[str, Any]) -> None:
         epoch = {"epoch": round(step / self.steps_per_epoch, 4)} if self.steps_per_epoch else {}
         line = {"step": int(step), **epoch, "time": round(time.time(), 3), **values}
-        self._log.write(json.dumps(line, allow_nan=False) + "\n")
-        self._log.flush()
+        with naming(self.workdir / LOG):
+            self._log.write(json.dumps(line, allow_nan=False) + "\n")
+            self._log.flush()
 
     def __enter__(self) -> Self:
         return self

@@ -2,6 +2,7 @@
 
 import json
 import math
+import resource
 import struct
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from jaxnuc.reports import plots
 from jaxnuc.training.reporting import Reporter, read_log
+from jaxnuc.training.tensorboard import EventFile
 
 pytestmark = pytest.mark.usefixtures("drawn_curves")
 
@@ -122,6 +124,33 @@ def test_a_log_damaged_in_the_middle_is_refused(tmp_path):
     path.write_text('[1]\n{"step": 3}\n')
     with pytest.raises(ValueError, match=r"metrics\.jsonl, line 1"):
         read_log(path)
+
+
+@pytest.fixture
+def full_disk():
+    """`full_disk(n)`: from now on no file can be written beyond n bytes."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_full_disk_is_an_error_that_names_the_log(tmp_path, full_disk):
+    report = reporter(tmp_path)
+    full_disk(0)
+    with pytest.raises(OSError, match=r"File too large: '.*metrics\.jsonl'"):
+        report.log(1, {"train/loss": 1})
+    with pytest.raises(OSError, match=f"File too large: '{tmp_path}'"):
+        report.close()
+
+
+def test_a_full_disk_is_an_error_that_names_the_events(tmp_path, full_disk):
+    """Not a wait for a thread that could not write, which is how this ended a training."""
+    file = EventFile(tmp_path / "tensorboard", 0)
+    full_disk(0)
+    with pytest.raises(OSError, match=f"File too large: '{tmp_path}/tensorboard'"):
+        file.figures(1, {"train/loss": 1})
+    full_disk(2000)
+    file.close()
 
 
 def test_tensorboard_gets_the_scalars_and_where_to_purge(tmp_path):
