@@ -10,6 +10,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jaxnuc
+from jaxnuc.cli.interrupts import STATUS as INTERRUPTED
+from jaxnuc.cli.interrupts import is_interrupt, keep_interrupts
 from jaxnuc.cli.large_pages import restart_with_large_pages
 from jaxnuc.cli.parser import Parser
 from jaxnuc.registry import unknown
@@ -57,21 +59,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _top_parser().error(str(unknown("command", name, COMMANDS)))
     if arguments is None and name in COMPUTING:
         restart_with_large_pages(rest)
+    if arguments is None:
+        keep_interrupts()
     _prepare_process()
     options = command_parser(name).parse(rest)
     with _shown_progress():
         try:
             return _command(name).run(options) or 0
-        except KeyboardInterrupt:
-            if arguments is None:  # JAX can crash if the process ends amid a compilation
-                sys.stdout.flush()
-                os._exit(130)
-            return 130
-        except BrokenPipeError:  # whoever reads the output, such as `head`, has enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return 1
-        except USER_ERRORS as error:
-            if options.debug or _package_of(error) in FRAMEWORKS:
+        except (Exception, KeyboardInterrupt) as error:
+            if is_interrupt(error):
+                if arguments is None:  # JAX can crash if the process ends amid a compilation
+                    sys.stdout.flush()
+                    os._exit(INTERRUPTED)
+                return INTERRUPTED
+            if isinstance(error, BrokenPipeError):  # the reader of the output has enough, as `head`
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
+            known = isinstance(error, USER_ERRORS) and _package_of(error) not in FRAMEWORKS
+            if options.debug or not known:
                 raise
             print("; ".join([f"error: {error}", *_notes(error)]), file=sys.stderr)
             return 1

@@ -232,7 +232,8 @@ def test_control_c(request, start, run, name, workers):
         if process.wait(draw.uniform(0, 1) * duration) is None:
             process.signal_all(signal.SIGINT)
             seconds.append(process.seconds_to_end())
-        # Python ends itself by the signal where it has not come to the command.
-        assert process.wait() in (0, 130, -signal.SIGINT), process.output
+        # Python ends in its own way where it has not come to the library.
+        status, begun = process.wait(), "jaxnuc" in process.output
+        assert status in (0, 130, -signal.SIGINT) or (status == 1 and not begun), process.output
         assert process.shared_memory() == []
     print(f"{name}, {workers} workers: ended after {max(seconds, default=0):.1f} s at most")
