@@ -21,15 +21,17 @@ SOURCES = (
         "name": "consep",
         "weight": 0.7,
         "merge": True,
+        "balance": "rare",
         "windows": {"size": 448, "stride": 276, "cache": 22},
     },
 )
 
 
 def get_config(text: str = "") -> ConfigDict:
-    arg = arguments(text, steps=1000)
+    arg = arguments(text, steps=4000)
     config: ConfigDict = CONFIGURATIONS.make(f"models/he:steps={arg.steps}")
     config.weights.file = "he-nc"
+    config.optimizer.learning_rate = 2e-3  # the class head begins anew
     losses = [{"name": "cross_entropy"}, {"name": "focal_tversky"}]
     config.classes = ConfigDict({"name": "leaves", "loss": losses})
     config.data.source = ConfigDict(

@@ -1,5 +1,6 @@
 """Logs of a run: what is written, and that an interruption leaves no trace."""
 
+import contextlib
 import json
 import math
 import resource
@@ -126,30 +127,32 @@ def test_a_log_damaged_in_the_middle_is_refused(tmp_path):
         read_log(path)
 
 
-@pytest.fixture
+@contextlib.contextmanager
 def full_disk():
-    """`full_disk(n)`: from now on no file can be written beyond n bytes."""
+    """No file can be written in the block."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda most: resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def test_a_full_disk_is_an_error_that_names_the_log(tmp_path, full_disk):
+def test_a_full_disk_is_an_error_that_names_the_log(tmp_path):
     report = reporter(tmp_path)
-    full_disk(0)
-    with pytest.raises(OSError, match=r"File too large: '.*metrics\.jsonl'"):
-        report.log(1, {"train/loss": 1})
-    with pytest.raises(OSError, match=f"File too large: '{tmp_path}'"):
-        report.close()
+    with full_disk():
+        with pytest.raises(OSError, match=r"File too large: '.*metrics\.jsonl'"):
+            report.log(1, {"train/loss": 1})
+        with pytest.raises(OSError, match=f"File too large: '{tmp_path}'"):
+            report.close()
 
 
-def test_a_full_disk_is_an_error_that_names_the_events(tmp_path, full_disk):
+def test_a_full_disk_is_an_error_that_names_the_events(tmp_path):
     """Not a wait for a thread that could not write, which is how this ended a training."""
     file = EventFile(tmp_path / "tensorboard", 0)
-    full_disk(0)
-    with pytest.raises(OSError, match=f"File too large: '{tmp_path}/tensorboard'"):
+    match = f"File too large: '{tmp_path}/tensorboard'"
+    with full_disk(), pytest.raises(OSError, match=match):
         file.figures(1, {"train/loss": 1})
-    full_disk(2000)
     file.close()
 
 
