@@ -49,11 +49,14 @@ def read_log(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return lines
 
 
-def rewind(path: Path, step: int) -> Path:
-    """Takes from the log what was written after `step`, perhaps of an event before it."""
+def rewind(path: Path, step: int | None) -> Path:
+    """Takes from the log what was written after `step`, perhaps of an event before it.
+
+    None takes all: the run starts anew.
+    """
     if path.exists():
-        # Nothing precedes the first step but this very run's start, which is logged again.
-        lines = read_log(path) if step else []
-        kept = [line for line in lines if line.get(NOTICED, line["step"]) <= step]
+        kept = []
+        if step is not None:
+            kept = [line for line in read_log(path) if line.get(NOTICED, line["step"]) <= step]
         replace_file(path, "".join(json.dumps(line) + "\n" for line in kept).encode())
     return path

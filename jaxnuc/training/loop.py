@@ -270,8 +270,9 @@ def _train_and_evaluate(config: ConfigDict, parts: Parts, workdir: Path) -> dict
             logger.info("compiling the training step; the run is in %s", workdir)
 
         active = jax.process_index() == 0
+        resumed = None if restored is None else step
         with Reporter(
-            workdir, total, parts.length.per_epoch, step, parts.monitors, active=active
+            workdir, total, parts.length.per_epoch, resumed, parts.monitors, active=active
         ) as reporter:
             batches, workers = _batches(parts, progress), config.evaluation.workers
             if restored is None and config.episodes:

@@ -28,7 +28,7 @@ class Reporter:
       total_steps: steps of the whole run.
       steps_per_epoch: turns steps into epochs in the log; None leaves epochs out.
       resumed_step: steps done when this process takes over. Whatever was logged later, by a
-        process that died after its last checkpoint, is removed. 0 starts the logs anew.
+        process that died after its last checkpoint, is removed. None starts the logs anew.
       monitors: the figures of the validation that decide what is best: bold curves.
       quiet: no progress bar.
       active: False makes every method do nothing: only one process of a run reports.
@@ -50,7 +50,7 @@ class Reporter:
         workdir: str | os.PathLike[str],
         total_steps: int,
         steps_per_epoch: float | None = None,
-        resumed_step: int = 0,
+        resumed_step: int | None = None,
         monitors: Collection[str] = (),
         quiet: bool = False,
         active: bool = True,
@@ -66,14 +66,14 @@ class Reporter:
         path = rewind(self.workdir / LOG, resumed_step)
         self._log = self._closing.enter_context(path.open("a", encoding="utf-8"))
         self._board = EventFile(
-            self.workdir / "tensorboard", resumed_step + 1 if resumed_step else 0
+            self.workdir / "tensorboard", 0 if resumed_step is None else resumed_step + 1
         )
         self._closing.callback(self._board.close)
         # A terminal is redrawn often; a job's log file gets a line now and then.
         self._interval = 0.5 if sys.stderr.isatty() else 30.0
         self._bar = tqdm(
             total=total_steps,
-            initial=resumed_step,
+            initial=resumed_step or 0,
             disable=quiet,
             bar_format=BAR,
             mininterval=0,
