@@ -224,6 +224,7 @@ def test_a_packing_worker_that_raises(tmp_path, run, error):
 def test_control_c(request, start, run, name, workers):
     """At any moment, with and without workers, nothing of it runs or is left after 5 seconds."""
     command = request.getfixturevalue(name)
+    run(command("first", workers))  # compiles
     began = time.monotonic()
     run(command("whole", workers))
     duration, draw, seconds = time.monotonic() - began, random.Random(workers), []

@@ -178,7 +178,7 @@ def test_many_files_are_inspected(tmp_path, measured):
     assert found["images"] == FILES // 2
     assert found["nuclei"] == 2 * (FILES // 2 - 1)
     (error,) = found["errors"]
-    assert error["image"] == "7"
+    assert error["image"] == "train/7"
 
 
 @pytest.mark.parametrize("name", ["train", "predict", "pack"])
