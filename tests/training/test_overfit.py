@@ -11,7 +11,7 @@ from jaxnuc.training import state
 from jaxnuc.training.step import as_input, make_train_step
 
 IMAGE = "0ddd8deaf169"  # fluorescence; its corner holds nine nuclei that do not touch
-STEPS = 150
+STEPS = 120
 
 
 def test_one_real_image(shared_data):
@@ -22,7 +22,7 @@ def test_one_real_image(shared_data):
     instances = sample.instances[:96, :96]
 
     bridge = representations.create("contour")
-    model = models.create("flexible_unet", bridge.outputs, "small", base_filters=8)
+    model = models.create("flexible_unet", bridge.outputs, "small", layers=3, base_filters=8)
     optimizer = optim.make(
         {"name": "adam", "learning_rate": 5e-3}, lambda step: 5e-3, TrainingLength(STEPS)
     )
