@@ -129,7 +129,7 @@ def test_the_loss_falls_towards_the_truth(representation, drawn, perfect_maps):
     values = [loss({k: s * m[None] for k, m in right.items()}, targets)[0] for s in (-1, 0, 0.5, 1)]
     assert np.isfinite(values).all()
     assert values == sorted(values, reverse=True)
-    total, parts = representation.loss({k: m[None] for k, m in right.items()}, targets)
+    total, parts = jax.jit(representation.loss)({k: m[None] for k, m in right.items()}, targets)
     assert all(np.shape(part) == () for part in (total, *parts.values()))
     assert all(key.split("/")[0] in representation.outputs for key in parts)
 
@@ -146,7 +146,7 @@ def test_ignored_pixels_do_not_train(representation, drawn):
     }
     value, gradients = gradient_of(representation)(maps, targets)
     assert np.isfinite(value)
-    for key, gradient in gradients.items():
+    for key, gradient in jax.device_get(gradients).items():
         assert np.abs(gradient[:, :, :44]).max() > 0, key
         assert not np.abs(gradient[:, :, 44:]).any(), key
     changed = {key: np.where(ignore[None, ..., None], 3.0, m) for key, m in maps.items()}
@@ -208,8 +208,9 @@ def test_a_student_may_see_a_turned_image(name, k):
     for key, found in jax.jit(back)(student).items():
         literal = [restore({n: m[i] for n, m in student.items()}, maps, k)[key] for i in (0, 1)]
         np.testing.assert_array_equal(found, literal, err_msg=key)
-    both = representation.consistency(back(student), back(teacher), 0.8)
-    np.testing.assert_allclose(both, representation.consistency(student, teacher, 0.8), rtol=1e-5)
+    compare = jax.jit(lambda *maps: representation.consistency(*maps, 0.8))
+    both = compare(jax.jit(back)(student), jax.jit(back)(teacher))
+    np.testing.assert_allclose(both, compare(student, teacher), rtol=1e-5)
 
 
 def test_thresholds(representation, drawn, perfect_maps):
