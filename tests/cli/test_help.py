@@ -9,7 +9,7 @@ import pytest
 import jaxnuc as library
 from jaxnuc.cli import main
 
-HELPERS = {"large_pages", "__init__", "main", "parser"}
+HELPERS = {"__init__", "interrupts", "large_pages", "main", "parser"}
 
 
 def test_each_command_is_a_file():
