@@ -6,6 +6,7 @@ itself, as for want of memory.
 
 import os
 import random
+import shutil
 import signal
 import time
 
@@ -15,8 +16,11 @@ KILLS = int(os.environ.get("CAMPAIGN_KILLS", 4))  # of each command
 
 
 @pytest.fixture
-def killed(start, run):
-    """`killed(command, seed, seconds)`: a command that takes so long, with kills, to its end."""
+def killed(start, run, tmp_path):
+    """`killed(command, seed, seconds)`: a command that takes so long, with kills, to its end.
+
+    It writes to the folder `killed`. Where it comes to its end before a kill, it begins anew.
+    """
 
     def to_the_end(command, seed, seconds):
         draw, moments = random.Random(seed), 0
@@ -24,7 +28,8 @@ def killed(start, run):
             process = start(command)
             if process.wait(draw.uniform(0.1, 1) * seconds) is not None:
                 assert process.wait() == 0, process.output
-                break
+                shutil.rmtree(tmp_path / "killed")
+                continue
             if number % 2:
                 process.signal_all(signal.SIGKILL)
             else:
