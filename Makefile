@@ -38,7 +38,7 @@ tests: .venv/ready
 	$(PYTEST)
 
 # Kills commands at random moments, damages files at random, brings about faults of the machine, and
-# much of everything, for an hour or two: docs/reliability.md.
+# much of everything, for half an hour or more: docs/reliability.md.
 campaign: .venv/ready
 	$(ENV)/python -m pytest -s tests/campaign
 
