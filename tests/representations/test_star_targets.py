@@ -87,6 +87,16 @@ def test_distances_are_those_of_a_literal_walk(n_rays, grid, shape):
     np.testing.assert_allclose(star_distances(labels, n_rays, grid), expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("grid", [1, 2, 3])
+def test_distances_in_sparse_images_are_those_of_a_literal_walk(grid):
+    """Where objects are packed before rays go through them; one of them is in two parts."""
+    labels = blobs((70, 95), n=4)
+    labels[[0, 69], 60:71] = labels.max()
+    labels[60:70, 94] = 9
+    expected = literal_distances(labels, 8, grid)
+    np.testing.assert_allclose(star_distances(labels, 8, grid), expected, atol=1e-5)
+
+
 def test_long_ways_and_several_blocks():
     """A bar through more pixels than are worked on at a time, longer than a byte can count."""
     labels = np.zeros((400, 400), np.uint8)

@@ -6,11 +6,13 @@ Source: Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018,
 import edt
 import fastremap
 import numpy as np
+from scipy.ndimage import find_objects
 
 from jaxnuc.postprocess.checks import label_map
 from jaxnuc.postprocess.polygons import checked_grid, ray_directions
 
 _CHUNK = 1 << 17  # pixels at a time, so that what a ray needs stays in the cache
+_BOX = 100  # copying an object takes as long as the steps of so many pixels
 _SPARSE = 32  # when fewer than one pixel in so many is left, only these are looked at
 
 
@@ -54,7 +56,8 @@ def star_distances(instances: np.ndarray, n_rays: int = 32, grid: int = 1) -> np
     pixel until its position, rounded, is off the object or the image; the distance ends at the
     side of that pixel: (steps inside) + 0.5 / max(|sin|, |cos|).
 
-    Time is linear in grid points times rays times the longest way within an object.
+    Time is linear in the grid points of the objects' boxes, in rays, and in the longest way within
+    an object.
 
     Args:
       instances: (H, W) integer label map, 0 is background.
@@ -75,17 +78,73 @@ def star_distances(instances: np.ndarray, n_rays: int = 32, grid: int = 1) -> np
         raise ValueError(f"{n_rays} rays make no polygon; at least 3 are needed")
     grid = checked_grid(grid)
     labels = fastremap.renumber(label_map(instances, "instances"))[0]
-    on_grid = labels[::grid, ::grid]
-    height, width = on_grid.shape
-    counts = _steps_inside(labels, n_rays, grid)
-    ends = 0.5 / np.abs(ray_directions(n_rays)).max(axis=0)
-    by_pixel = np.ascontiguousarray(counts.T).reshape(height, width + 1, n_rays)[:, :width]
-    distances = np.add(by_pixel, ends.astype(np.float32), dtype=np.float32)
-    distances[on_grid == 0] = 0
-    return distances
+    height, width = -(-np.array(labels.shape) // grid)
+    distances = np.zeros((height * width, n_rays), np.float32)
+    if labels.any():
+        packed, sources, longest = _packed(labels, grid)
+        places = np.flatnonzero(np.pad(packed[::grid, ::grid], ((0, 0), (0, 1))))
+        counts = _steps_inside(packed, n_rays, grid, longest)[:, places]
+        ends = 0.5 / np.abs(ray_directions(n_rays)).max(axis=0)
+        values = np.add(counts.T, ends.astype(np.float32), dtype=np.float32)
+        distances[sources[packed[::grid, ::grid] > 0]] = values
+    return distances.reshape(height, width, n_rays)
 
 
-def _steps_inside(labels: np.ndarray, n_rays: int, grid: int) -> np.ndarray:
+def _packed(labels: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray, int]:
+    """The objects without most of the background between them: rays need not look at it.
+
+    Each object is copied with its box, in rows of boxes side by side; the tallest come first. What
+    is crowded stays as it is.
+
+    Args:
+      labels: (H, W) label map of 1 to n.
+      grid: pixels from one grid point to the next, which stay grid points.
+
+    Returns:
+      The packed label map; of each grid point in it, the index in the flat grid that it comes from;
+      and how many steps leave any object.
+    """
+    boxes = find_objects(labels)
+    height, width = -(-np.array(labels.shape) // grid)
+    spans = np.array([[axis.start, axis.stop] for box in boxes for axis in box]).reshape(-1, 2, 2)
+    starts, stops = spans[:, :, 0] // grid, -(-spans[:, :, 1] // grid)
+    sizes = stops - starts
+    longest = int(np.hypot(*(spans[:, :, 1] - spans[:, :, 0]).max(axis=0))) + 2
+    if sizes.prod(axis=1).sum() + len(boxes) * _BOX > 0.7 * height * width:
+        return labels, np.arange(height * width).reshape(height, width), longest
+    line = max(int(sizes[:, 1].max()), int(1.1 * np.sqrt(sizes.prod(axis=1).sum())) + 1)
+    places, lines = _in_rows(sizes, line)
+    packed = np.zeros((lines * grid, line * grid), labels.dtype)
+    sources = np.zeros((lines, line), np.int64)
+    for number, (box, place, start, size) in enumerate(
+        zip(boxes, places, starts, sizes, strict=True), 1
+    ):
+        own = labels[box]
+        moved = tuple(
+            slice(axis.start + by, axis.stop + by)
+            for axis, by in zip(box, (place - start) * grid, strict=True)
+        )
+        packed[moved][own == number] = number
+        rows, cols = (n + np.arange(length) for n, length in zip(start, size, strict=True))
+        sources[np.ix_(place[0] + rows - start[0], place[1] + cols - start[1])] = (
+            rows[:, None] * width + cols
+        )
+    return packed, sources, longest
+
+
+def _in_rows(sizes: np.ndarray, line: int) -> tuple[np.ndarray, int]:
+    """Where boxes (n, 2) begin in rows of boxes of this length, (n, 2), and all rows' height."""
+    places, row, col, tallest = np.zeros_like(sizes), 0, 0, 0
+    for number in np.argsort(-sizes[:, 0], kind="stable"):
+        height, length = sizes[number]
+        if col + length > line:
+            row, col, tallest = row + tallest, 0, 0
+        places[number] = row, col
+        col, tallest = col + length, max(tallest, height)
+    return places, int(row + tallest)
+
+
+def _steps_inside(labels: np.ndarray, n_rays: int, grid: int, longest: int) -> np.ndarray:
     """(R, h * (w + 1)) how many steps of each ray stay inside; one zero ends each row of the grid.
 
     A step leads to the same offset from every pixel, as no position lies halfway between two
@@ -95,13 +154,13 @@ def _steps_inside(labels: np.ndarray, n_rays: int, grid: int) -> np.ndarray:
     parted by the remainders of row and column; a shift is within one part.
 
     The positions of a ray follow each other without a gap. One column of zeros between rows
-    therefore stops all rays that leave the image, and what they read later does not matter.
+    therefore stops all rays that leave the map, and what they read later does not matter.
+    No ray takes `longest` steps within an object.
     """
     sides = np.array(labels.shape)
     height, width = -(-sides // grid)
     line = width + 1
     size = height * line
-    longest = int(np.hypot(*sides)) + 2
     margin = (longest // grid + 2) * line
     parts = np.zeros((grid * grid, margin + size + margin), labels.dtype)
     for number, part in enumerate(parts):
