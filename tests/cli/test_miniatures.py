@@ -114,6 +114,7 @@ WINDOWS = f"--config.data.source.windows={{'size': {SIDE}, 'stride': {SIDE}}}"
 # In place of a network that takes half a minute to compile. Every network with every representation
 # is tested in tests/training/test_pairs.py, a page's own in tests/test_config.py.
 UNET = "--config.model={'name': 'unet', 'variant': 'tiny'}"
+STARDIST = "--config.model={'name': 'stardist', 'variant': 'tiny'}"
 PAGES = {  # what is behind the colon, sets below the root, changes, the set to evaluate on
     "neoplastic_pannuke": (
         "small",
@@ -122,8 +123,8 @@ PAGES = {  # what is behind the colon, sets below the root, changes, the set to 
         "pannuke(variant='neoplastic', folds=(1,))",
     ),
     "alnet_attention_cnseg": ("small", [cnseg], [UNET], "cnseg"),
-    "stardist_conic": ("small", [conic], [], "conic(separate=True)"),
-    "stardist_labeltree_pannuke_consep": ("small,mixed", [pannuke, consep], [], "consep"),
+    "stardist_conic": ("small", [conic], [STARDIST], "conic(separate=True)"),
+    "stardist_labeltree_pannuke_consep": ("small,mixed", [pannuke, consep], [STARDIST], "consep"),
     "hovernet_consep": ("small,source=monusac", [monusac], [UNET, WINDOWS], "monusac(mpp=0.25)"),
 }
 
