@@ -52,7 +52,7 @@ tables: .venv/ready
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(ENV)/python -m mkdocs build
 
-# Runs all tutorials, which takes eight minutes on 2 idle cores.
+# Runs all tutorials, which takes 8 to 16 minutes on 2 cores.
 tutorials: .venv/docs
 	$(ENV)/python -m pytest -s tests/tutorials
 
