@@ -6,7 +6,7 @@ import sys
 import threading
 from types import FrameType
 
-STATUS = 130  # of a command that was interrupted
+INTERRUPTED = 130  # status of a command that was
 SECONDS = 0.05  # until an interrupt is tried again
 MOST = 200  # times, for an import that has no end
 LONG = 3.0  # seconds for which native code may go on
@@ -35,7 +35,7 @@ def keep_interrupts() -> None:
         while number := os.read(signals, 1):
             if number[0] == signal.SIGINT:
                 if not reached.wait(LONG):
-                    os._exit(STATUS)
+                    os._exit(INTERRUPTED)
                 reached.clear()
 
     def handle(number: int, frame: FrameType | None) -> None:

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jaxnuc
-from jaxnuc.cli.interrupts import STATUS as INTERRUPTED
-from jaxnuc.cli.interrupts import is_interrupt, keep_interrupts
+from jaxnuc.cli.interrupts import INTERRUPTED, is_interrupt, keep_interrupts
 from jaxnuc.cli.large_pages import restart_with_large_pages
 from jaxnuc.cli.parser import Parser
 from jaxnuc.registry import unknown
@@ -57,9 +56,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     name, *rest = given
     if name not in COMMANDS:
         _top_parser().error(str(unknown("command", name, COMMANDS)))
-    if arguments is None and name in COMPUTING:
-        restart_with_large_pages(rest)
     if arguments is None:
+        if name in COMPUTING:
+            restart_with_large_pages(rest)
         keep_interrupts()
     _prepare_process()
     options = command_parser(name).parse(rest)

@@ -6,10 +6,10 @@ Source: Schmidt et al., "Cell Detection with Star-Convex Polygons", MICCAI 2018,
 import edt
 import fastremap
 import numpy as np
-from scipy.ndimage import find_objects
 
 from jaxnuc.postprocess.checks import label_map
 from jaxnuc.postprocess.polygons import checked_grid, ray_directions
+from jaxnuc.postprocess.regions import regions
 
 _CHUNK = 1 << 17  # pixels at a time, so that what a ray needs stays in the cache
 _BOX = 100  # copying an object takes as long as the steps of so many pixels
@@ -104,32 +104,31 @@ def _packed(labels: np.ndarray, grid: int) -> tuple[np.ndarray, np.ndarray, int]
       The packed label map; of each grid point in it, the index in the flat grid that it comes from;
       and how many steps leave any object.
     """
-    boxes = find_objects(labels)
+    boxes = regions(labels).boxes
     height, width = -(-np.array(labels.shape) // grid)
-    spans = np.array([[axis.start, axis.stop] for box in boxes for axis in box]).reshape(-1, 2, 2)
-    starts, stops = spans[:, :, 0] // grid, -(-spans[:, :, 1] // grid)
+    starts, stops = boxes[:, :2] // grid, -(-boxes[:, 2:] // grid)
     sizes = stops - starts
-    longest = int(np.hypot(*(spans[:, :, 1] - spans[:, :, 0]).max(axis=0))) + 2
+    flat = np.arange(height * width).reshape(height, width)
+    longest = int(np.hypot(*(boxes[:, 2:] - boxes[:, :2]).max(axis=0))) + 2
     if sizes.prod(axis=1).sum() + len(boxes) * _BOX > 0.7 * height * width:
-        return labels, np.arange(height * width).reshape(height, width), longest
+        return labels, flat, longest
     line = max(int(sizes[:, 1].max()), int(1.1 * np.sqrt(sizes.prod(axis=1).sum())) + 1)
     places, lines = _in_rows(sizes, line)
     packed = np.zeros((lines * grid, line * grid), labels.dtype)
     sources = np.zeros((lines, line), np.int64)
-    for number, (box, place, start, size) in enumerate(
-        zip(boxes, places, starts, sizes, strict=True), 1
-    ):
-        own = labels[box]
-        moved = tuple(
-            slice(axis.start + by, axis.stop + by)
-            for axis, by in zip(box, (place - start) * grid, strict=True)
-        )
-        packed[moved][own == number] = number
-        rows, cols = (n + np.arange(length) for n, length in zip(start, size, strict=True))
-        sources[np.ix_(place[0] + rows - start[0], place[1] + cols - start[1])] = (
-            rows[:, None] * width + cols
-        )
+    moves = np.tile(places - starts, 2)  # of both corners of a box
+    for number, (box, move) in enumerate(zip(boxes, moves, strict=True), 1):
+        own = labels[_within(box)] == number
+        packed[_within(box + move * grid)][own] = number
+    for points, move in zip(np.hstack([starts, stops]), moves, strict=True):
+        sources[_within(points + move)] = flat[_within(points)]
     return packed, sources, longest
+
+
+def _within(box: np.ndarray) -> tuple[slice, slice]:
+    """The pixels of a box (first row, first column, last row + 1, last column + 1)."""
+    top, left, bottom, right = box
+    return slice(top, bottom), slice(left, right)
 
 
 def _in_rows(sizes: np.ndarray, line: int) -> tuple[np.ndarray, int]:
