@@ -72,7 +72,7 @@ from IPython.display import Image as Picture
 Picture("inspected/folder/sheet.png")
 
 # %% [markdown]
-# Three classes where there should be two. Names are mended in one place, not in every file: `classes.yaml` says which
+# Three classes where there should be two. Names are corrected in one place, not in every file: `classes.yaml` says which
 # classes there are and from which names they come. Every name in the files has to be in it; what is forgotten is an error
 # that lists the names with their counts.
 
@@ -129,7 +129,7 @@ for split in ("train", "val", "test"):
 
 # %% [markdown]
 # The best checkpoint was chosen on `val`, by the PQ of all nuclei; `--config.evaluation.monitor=mpq_image_mean` chooses by
-# that of the classes. The checkpoint from before the first step takes no part, since its classes are untrained. What the network is worth is said by `test`, which it has never seen, not even
+# that of the classes. The checkpoint from before the first step takes no part, since its classes are untrained. How good the network is, `test` shows, which it has never seen, not even
 # for that choice. Look at `test` once, at the end: whoever chooses by it trains on it.
 
 # %% language="bash"

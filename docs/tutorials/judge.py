@@ -126,7 +126,7 @@ plt.show()
 
 # %% [markdown]
 # The intervals of `growth` and `necks` overlap, and still the difference is clear image by image: PQ 0.070 higher, corrected p
-# 0.0057. Between Algorithm 1 and the watershed there is none. What may be said is that of *this network* on *images like
+# 0.0057. Between Algorithm 1 and the watershed there is none. What may be claimed is that of *this network* on *images like
 # these*; not that one post-processing is better than another in general. For that, train several times with other seeds:
 #
 # ## Seeds

@@ -137,7 +137,7 @@ jaxnuc.segment(image, jaxnuc.load("runs/both"))
 # ## What to expect
 #
 # - Finding nuclei gains from more images, whatever their labels. On small trainings with real data, NuCLS and CoNSeP together
-#   found CoNSeP's nuclei better than CoNSeP alone, and told its classes less well: [Results](../results.md).
+#   found CoNSeP's nuclei better than CoNSeP alone, and distinguished its classes less well: [Results](../results.md).
 # - A class that is in none of the sets at its own level is never learned: the loss only says "one of these".
 # - Microns per pixel have to agree; `data.mpp` resamples all sets to one. Sets without them are refused.
 # - One after the other instead of together: `episodes`, in [Data sets](../data.md#one-data-set-after-the-other).
