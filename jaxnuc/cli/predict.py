@@ -96,11 +96,16 @@ def _set_example(options: argparse.Namespace) -> None:
     Raises:
       ValueError: an input, or a network that comes without examples.
     """
-    from jaxnuc.run.cards import card
+    from jaxnuc.run.cards import card, shipped
 
     if options.input:
         raise ValueError(f"--example with --input={options.input[0]}: give one of them")
     options.workdir = options.workdir or ["fluorescence"]
+    if (given := options.workdir[0]) not in shipped():
+        known = ", ".join(shipped())
+        raise ValueError(
+            f"--example is of a --model that comes with the library ({known}): {given} is none"
+        )
     options.input = [str(path) for path in card(options.workdir[0]).image_files]
     if not options.input:
         raise ValueError(f"the model {options.workdir[0]} comes without examples: give --input")

@@ -254,22 +254,35 @@ U2NET = Layout(
     reorder={"mask_fusion/kernel": _other_way_round},
 )
 
+
+def _stardist_rules(paths: Collection[str]) -> Iterator[tuple[str, str]]:
+    """Names, and the order of the layers that have none: those of the grid and of the heads."""
+    modules = {path.rpartition("/")[0] for path in paths}
+    blocks = {m: re.fullmatch(r"(\w+)_block(\d+)/Conv_(\d)", m) for m in modules}
+    order = {m: (HEADS.index(x[1]), int(x[2]), int(x[3])) for m, x in blocks.items() if x}
+    steps = [f"grid{i}_conv{j}" for i in (0, 1) for j in (1, 2)]
+    unnamed = [*(m for m in steps if m in modules), *sorted(order, key=lambda m: order[m])]
+    for number, module in enumerate(unnamed):
+        yield module, f"conv2d_{number}"
+    yield from STARDIST_NAMES
+
+
+HEADS = ("prob", "dist", "class")  # as StarDist makes them, one after the other
+STARDIST_NAMES: Rules = (
+    (r"down(\d+)_conv1", r"down_level_\1_no_0"),
+    (r"down(\d+)_conv2", r"down_level_\1_no_1"),
+    ("middle_conv1", "middle_0"),
+    ("middle_conv2", "middle_2"),
+    (r"up(\d+)_conv1", r"up_level_\1_no_0"),
+    (r"up(\d+)_conv2", r"up_level_\1_no_2"),
+    ("features", "features"),
+    ("class_features", "features_class"),
+    ("(prob|dist)_head", r"\1"),
+    ("class_head", "prob_class"),
+)
 STARDIST = Layout(
     sign="middle_0/kernel",
-    rules=(
-        # These have no names, and are known by their order.
-        *((f"grid{i}_conv{j}", f"conv2d_{2 * i + j - 1}") for i in (0, 1) for j in (1, 2)),
-        (r"down(\d+)_conv1", r"down_level_\1_no_0"),
-        (r"down(\d+)_conv2", r"down_level_\1_no_1"),
-        ("middle_conv1", "middle_0"),
-        ("middle_conv2", "middle_2"),
-        (r"up(\d+)_conv1", r"up_level_\1_no_0"),
-        (r"up(\d+)_conv2", r"up_level_\1_no_2"),
-        ("features", "features"),
-        ("class_features", "features_class"),
-        ("(prob|dist)_head", r"\1"),
-        ("class_head", "prob_class"),
-    ),
+    rules=lambda paths: tuple(_stardist_rules(paths)),
     advice=(
         "the maps are outputs={'prob': 1, 'dist': RAYS}, with classes 'class' as well, the "
         "background among its channels; grid, depth and widths are in its config.json"

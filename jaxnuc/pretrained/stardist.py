@@ -1,7 +1,7 @@
 """Models that StarDist saves: a folder with config.json, thresholds.json and the weights.
 
 The keys of config.json are those of `Config2D` in `stardist/models/model2d.py` of
-github.com/stardist/stardist (BSD-3).
+github.com/stardist/stardist (BSD-3); `head_blocks` is of its branch conic-2022.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,6 @@ FIXED = {
     "unet_last_activation": "relu",
     "unet_batch_norm": False,
     "unet_prefix": "",
-    "head_blocks": 0,  # of the variant of CoNIC, whose layers' names are not known here
 }
 
 
@@ -36,12 +35,14 @@ class StarDistModel:
       network: arguments of our network `stardist`.
       representation: arguments of our representation `stardist`.
       classes: how many there are, without the background.
+      conic: whether it is of the variant with which CoNIC was won: it has residual heads.
     """
 
     weights: Path
     network: Mapping[str, Any]
     representation: Mapping[str, Any]
     classes: int
+    conic: bool
 
 
 def read_stardist(folder: Path) -> StarDistModel:
@@ -62,6 +63,9 @@ def read_stardist(folder: Path) -> StarDistModel:
         raise ValueError(f"{path}: grid is {grid}; known are [1, 1], [2, 2] and [4, 4]")
     if channels not in (1, 3):
         raise ValueError(f"{path}: n_channel_in is {channels}; known are 1 and 3")
+    blocks = config.get("head_blocks", 0)
+    if not isinstance(blocks, int) or blocks < 0:
+        raise ValueError(f"{path}: head_blocks is {blocks!r}, not a number of residual blocks")
     weights = [folder / name for name in WEIGHTS if (folder / name).is_file()]
     if not weights:
         raise ValueError(f"{folder} has no weights: {', '.join(WEIGHTS)}")
@@ -70,16 +74,19 @@ def read_stardist(folder: Path) -> StarDistModel:
         "n_depth": _key(config, "unet_n_depth", path),
         "base": _key(config, "unet_n_filter_base", path),
         "features": _key(config, "net_conv_after_unet", path),
+        "head_blocks": blocks,
         "in_channels": channels,
     }
     representation = {"n_rays": _key(config, "n_rays", path), "grid": grid[0]}
+    decoder: dict[str, Any] = {"refine": True} if blocks else {}
     thresholds = folder / "thresholds.json"
     if thresholds.is_file():
         found = _mapping(thresholds)
-        representation["decoder"] = {
-            f"{name}_thresh": _key(found, name, thresholds) for name in ("prob", "nms")
-        }
-    return StarDistModel(weights[0], network, representation, config.get("n_classes") or 0)
+        decoder |= {f"{name}_thresh": _key(found, name, thresholds) for name in ("prob", "nms")}
+    if decoder:
+        representation["decoder"] = decoder
+    classes = config.get("n_classes") or 0
+    return StarDistModel(weights[0], network, representation, classes, conic=blocks > 0)
 
 
 def _mapping(path: Path) -> dict[str, Any]:

@@ -9,10 +9,11 @@ import numpy as np
 import optax
 from ml_collections import ConfigDict
 
-from jaxnuc import build, labels, pretrained
+from jaxnuc import build, pretrained
 from jaxnuc import config as configs
 from jaxnuc.config.pages import load
-from jaxnuc.labels import LabelSet, LabelTree
+from jaxnuc.data.sources.conic import separate_tree
+from jaxnuc.labels import LabelSet, LabelTree, label_set
 from jaxnuc.pretrained.stardist import StarDistModel, read_stardist
 from jaxnuc.run.checkpoints import FOLDER, Checkpoints
 from jaxnuc.training import state
@@ -28,6 +29,8 @@ HOVERNET = {
 }
 HOVERNET_MPP = 0.25
 STARDIST = "stardist_dsb2018"  # a page with StarDist's normalization
+STARDIST_CONIC = "stardist_conic"  # without one, as CoNIC's winners had it
+STARDIST_CONIC_MPP = 0.5
 
 
 def convert(
@@ -59,7 +62,8 @@ def convert(
     known: dict[str, str] = {}
     if not isinstance(source, Mapping) and Path(source).is_dir():
         saved = read_stardist(Path(source))
-        source, page, known, label_sets = saved.weights, page or STARDIST, *_settings(saved)
+        source, page = saved.weights, page or (STARDIST_CONIC if saved.conic else STARDIST)
+        known, label_sets = _settings(saved)
         logger.info("a model of StarDist; the configuration is %s", page)
     arrays = pretrained.read(source)
     if not page:
@@ -106,15 +110,23 @@ def _page_of(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def _settings(saved: StarDistModel) -> tuple[dict[str, str], tuple[LabelSet, ...]]:
-    """Values of the page as text by key, and the classes, which have no names there."""
+    """Values of the page as text by key, and the classes, which have no names there.
+
+    Six classes of CoNIC's variant are those of CoNIC.
+    """
     sections = {"model": saved.network, "representation": saved.representation}
     values = {
         key: f"stardist({', '.join(f'{name}={value!r}' for name, value in section.items())})"
         for key, section in sections.items()
     }
     values["evaluation.optimize_thresholds"] = "False"  # they are known
+    if saved.conic:
+        values["data.mpp"] = str(STARDIST_CONIC_MPP)
     if not saved.classes:
-        return values, ()
+        return values | {"classes": "none"}, ()
+    conic = label_set("lizard", separate=True, tree=separate_tree())
+    if saved.conic and saved.classes == len(conic.groups):
+        return values, (conic,)
     names = [f"class {number}" for number in range(1, saved.classes + 1)]
     tree = LabelTree.of({name: {} for name in names})
     return values | {"classes": "groups"}, (LabelSet.of(tree, {name: [name] for name in names}),)
@@ -125,4 +137,4 @@ def _label_sets(config: ConfigDict) -> tuple[LabelSet, ...]:
     if config.classes.name == "none":
         return ()
     name, merge = config.data.source.name, config.data.source.get("merge")
-    return (labels.label_set(name, **({} if merge is None else {"merge": merge})),)
+    return (label_set(name, **({} if merge is None else {"merge": merge})),)

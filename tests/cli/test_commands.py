@@ -173,6 +173,10 @@ def test_models_are_listed_and_a_card_is_shown(jaxnuc):
 def test_predict_says_what_is_missing(jaxnuc):
     done = jaxnuc("predict", "--example", "--model=cytology")
     assert (done.status, "cytology comes without examples" in done.err) == (1, True)
+    done = jaxnuc("predict", "--example", "--workdir=run")
+    message = "--example is of a --model that comes with the library (cytology, fluorescence, "
+    assert done.error.startswith(f"error: {message}")
+    assert done.error.endswith("): run is none")
     nothing = jaxnuc("predict", "--input=a.png", "--output=out")
     assert (nothing.status, "--model=NAME" in nothing.err) == (2, True)
     for given, missing in (("--input=a.png", "--output=FOLDER"), ("--output=b", "--input=IMAGE")):

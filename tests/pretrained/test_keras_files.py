@@ -13,7 +13,9 @@ the program. And the folder of
     StarDist2D(Config2D(axes="YXC", n_channel_in=1, n_rays=4, grid=(4, 4), n_classes=2,
                         unet_n_depth=1, unet_n_filter_base=2, net_conv_after_unet=3))
 
-with weights, thresholds.json and, in outputs.npz, an image and its three maps.
+with weights, thresholds.json and, in outputs.npz, an image and its three maps. The folder
+stardist_conic is of a network of Keras 2 with the layers, the names and the order of the variant of
+CoNIC: grid 2, a depth of 1, 4 channels, 4 rays, 6 classes, two residual blocks a head.
 """
 
 import io
@@ -83,21 +85,15 @@ def test_a_flexible_unet_of_keras_is_ours(files):
         pretrained.load(files / "keras3.keras", deeper, shapes)
 
 
-@pytest.fixture(scope="module")
-def run(files, tmp_path_factory):
-    return convert(files / "stardist", tmp_path_factory.mktemp("run") / "stardist")
-
-
-def test_a_folder_of_stardist_becomes_a_run(files, run):
-    network = predictor.load(run)
-    decoder = network.representation.decoder
-    assert (decoder.prob_thresh, decoder.nms_thresh) == (0.48, 0.3)
-    assert network.representation.label_set.groups == ("class 1", "class 2")
-    with np.load(files / "stardist" / "outputs.npz") as arrays:
+def with_the_maps_of_keras(folder, output):
+    """The run that a folder of StarDist becomes, whose maps are those that Keras wrote."""
+    network = predictor.load(convert(folder, output))
+    with np.load(folder / "outputs.npz") as arrays:
         expected = dict(arrays)
-    gray = np.repeat(expected["image"], 3, axis=-1)
+    image = expected.pop("image")
+    image = np.broadcast_to(image, (*image.shape[:3], 3))  # gray ones have one channel
     model = build.make_model(network.config, network.representation)
-    maps = jax.jit(model.apply)(network.networks[0].variables, gray)
+    maps = jax.jit(model.apply)(network.networks[0].variables, image)
     found = {
         "prob": jax.nn.sigmoid(maps["prob"]),
         "dist": maps["dist"],
@@ -105,7 +101,27 @@ def test_a_folder_of_stardist_becomes_a_run(files, run):
     }
     for name, value in found.items():
         assert np.std(expected[name]) > 1e-2
-        np.testing.assert_allclose(value, expected[name], atol=1e-5, err_msg=name)
+        np.testing.assert_allclose(value, expected[name], atol=1e-5, rtol=1e-5, err_msg=name)
+    return network
+
+
+def test_a_folder_of_stardist_becomes_a_run(files, tmp_path):
+    network = with_the_maps_of_keras(files / "stardist", tmp_path / "run")
+    decoder = network.representation.decoder
+    assert (decoder.prob_thresh, decoder.nms_thresh) == (0.48, 0.3)
+    assert network.representation.label_set.groups == ("class 1", "class 2")
+    assert network.config.data.normalize == "percentile"
+
+
+def test_the_variant_of_conic_is_recognized(files, tmp_path):
+    """By its residual heads: with its classes and magnification, shapes are refined."""
+    network = with_the_maps_of_keras(files / "stardist_conic", tmp_path / "run")
+    decoder = network.representation.decoder
+    assert (decoder.prob_thresh, decoder.nms_thresh, decoder.refine) == (0.5, 0.2, True)
+    assert network.representation.label_set.groups == (
+        *("neutrophil", "epithelial", "lymphocyte", "plasma", "eosinophil", "connective"),
+    )
+    assert (network.config.data.normalize, network.config.data.mpp) == ("none", 0.5)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +129,8 @@ def test_a_folder_of_stardist_becomes_a_run(files, run):
     [
         ("backbone", "resnet", r"config.json: backbone is 'resnet'; networks with 'unet'"),
         ("unet_batch_norm", True, r"unet_batch_norm is True; networks with False are known"),
-        ("head_blocks", 2, "head_blocks is 2; networks with 0"),
+        ("head_blocks", 2, r"the weights lack conv2d_10/bias for dist_block0/Conv_1/bias"),
+        ("head_blocks", -1, "head_blocks is -1, not a number of residual blocks"),
         ("grid", [2, 4], r"grid is \[2, 4\]; known are \[1, 1\], "),
         ("n_channel_in", 2, "n_channel_in is 2; known are 1 and 3"),
         ("n_rays", None, r"config.json has no 'n_rays'"),
