@@ -244,7 +244,7 @@ def test_one_image_with_touching_nuclei_is_overfitted():
 
     representation = representations.create("hover", decoder={"kernel": 9})
     model = models.create(
-        "flexible_unet", representation.outputs, variant="small", layers=4, base_filters=8
+        "flexible_unet", representation.outputs, variant="small", layers=3, base_filters=8
     )
     optimizer = optim.make(
         {"name": "adam", "learning_rate": 2e-3}, lambda step: 2e-3, TrainingLength(300)
