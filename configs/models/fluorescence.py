@@ -33,7 +33,7 @@ def get_config(text: str = "") -> ConfigDict:
         {"name": "synthetic", "styles": ("fluorescence",), "weight": 0.2},
     )
     config.data.source = ConfigDict({"name": "mixture", "sources": sources, "label_set": "none"})
-    config.data.normalize = "percentile"
+    config.data.normalize = "dark_background"
     config.data.transforms = (
         "crop_at_diameter(128, 20, 0.6, 1.7)",
         "flip_turn()",

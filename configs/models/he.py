@@ -41,6 +41,7 @@ def get_config(text: str = "") -> ConfigDict:
     config.data.source = ConfigDict(
         {"name": "mixture", "sources": sources, "label_set": "none", "any_mpp": True}
     )
+    config.data.normalize = "percentile"
     config.data.transforms = (
         "crop_at_diameter(128, 20, 0.6, 1.7)",
         "flip_turn()",

@@ -59,6 +59,19 @@ def test_percentiles_stretch_and_keep_hues():
     np.testing.assert_array_equal(Normalize("percentile").image(flat), flat)
 
 
+def test_a_bright_background_becomes_a_dark_one():
+    image = generate(3, size=96, style="fluorescence").image
+    expected = Normalize("percentile").image(image)
+    assert np.median(expected) < 128
+    normalize = Normalize("dark_background")
+    np.testing.assert_array_equal(normalize.image(image), expected)
+    np.testing.assert_array_equal(normalize.image(255 - image), expected)
+    part = np.s_[5:40, 60:]
+    np.testing.assert_array_equal(
+        normalize.fitted(255 - image)((255 - image)[part]), expected[part]
+    )
+
+
 def test_an_unknown_name_is_refused():
     with pytest.raises(ValueError, match=r"'macenco'; known: .*; did you mean 'macenko'"):
         Normalize("macenco")
