@@ -51,7 +51,7 @@ def xla_max_pool(x: Array) -> Array:
 
 
 def ours(x: Array, dy: Array) -> Array:
-    """The gradient of a 3x3 kernel by blocks, whatever the sizes."""
+    """The gradient of a 3x3 kernel by products of matrices, whatever the sizes."""
     one = (1, 1)
     return _gradients.kernel_gradient(x, dy, (3, 3), (one, one), one)
 
@@ -65,13 +65,13 @@ def convolution(side: int, channels: int, features: int, batch: int, repeats: in
     forward = jax.jit(xla)
     of_input = jax.jit(lambda dy: jax.vjp(lambda x: xla(x, kernel), x)[1](dy)[0])
     of_kernel = jax.jit(lambda x, dy: jax.vjp(lambda k: xla(x, k), kernel)[1](dy)[0])
-    by_blocks = jax.jit(ours)
+    by_products = jax.jit(ours)
     return medians(
         [
             lambda: forward(x, kernel),
             lambda: of_input(dy),
             lambda: of_kernel(x, dy),
-            lambda: by_blocks(x, dy),
+            lambda: by_products(x, dy),
         ],
         repeats,
     )
@@ -94,7 +94,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
-    print("| side, channels in and out | forward | input | kernel, XLA | kernel, blocks |")
+    print("| side, channels in and out | forward | input | kernel, XLA | kernel, ours |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for layer in LAYERS:
         times = convolution(*layer, options.batch, options.repeats)

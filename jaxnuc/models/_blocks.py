@@ -107,8 +107,11 @@ class Enlarge(Block):
         f = self.factor
         kernel = self.param("kernel", self.kernel_init, (f, f, c, self.features), jnp.float32)
         bias = self.param("bias", self.bias_init, (self.features,), jnp.float32)
-        y = jnp.einsum("bhwc,ijcf->bhiwjf", x, kernel.astype(self.dtype))
-        return y.reshape(b, f * h, f * w, self.features) + bias.astype(self.dtype)
+        # In two dimensions, or XLA rearranges pixels one by one, and their gradients twice.
+        columns = kernel.astype(self.dtype).transpose(2, 0, 1, 3).reshape(c, -1)
+        y = (x.reshape(-1, c) @ columns).reshape(b, h, w, f, f, self.features)
+        y = y.transpose(0, 1, 3, 2, 4, 5).reshape(b, f * h, f * w, self.features)
+        return y + bias.astype(self.dtype)
 
 
 def resize_bilinear(

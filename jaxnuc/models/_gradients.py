@@ -6,7 +6,8 @@ the forward pass. Values are XLA's in any case, and so are the gradients on acce
 """
 
 from collections.abc import Sequence
-from functools import partial
+from functools import partial, reduce
+from operator import add
 from typing import Any
 
 import jax
@@ -21,8 +22,10 @@ LAYOUT = ("NHWC", "HWIO", "NHWC")
 # XLA's form is as fast on smaller maps and with fewer channels (docs/performance.md).
 LEAST_PIXELS = 32 * 32
 LEAST_CHANNELS = 17
-# A block's patches should stay in the cache of one core: 2 MB in float32.
-BLOCK_NUMBERS = 2**19
+# What a product of matrices reads should stay in the cache, 4 MB in float32; more products than
+# these would take long to compile.
+PART_NUMBERS = 2**20
+MOST_PARTS = 8
 
 Padding = tuple[tuple[int, int], tuple[int, int]]
 
@@ -88,11 +91,11 @@ def _convolve_backward(
     def by_xla(x: Array, dy: Array) -> Array:
         return jax.vjp(lambda k: _xla(x, k, padding, dilation), kernel)[1](dy)[0]
 
-    def by_blocks(x: Array, dy: Array) -> Array:
+    def by_products(x: Array, dy: Array) -> Array:
         sides = (kernel.shape[0], kernel.shape[1])
         return kernel_gradient(x, dy, sides, padding, dilation).astype(kernel.dtype)
 
-    return dx, lax.platform_dependent(x, dy, cpu=by_blocks, default=by_xla)
+    return dx, lax.platform_dependent(x, dy, cpu=by_products, default=by_xla)
 
 
 _convolve.defvjp(_convolve_forward, _convolve_backward)
@@ -103,72 +106,51 @@ def kernel_gradient(
 ) -> Array:
     """The gradient of the kernel of a convolution, `(*sides, C, D)`, float32 or wider.
 
+    It is a product of matrices: the input, each pixel beside its neighbors along the row, with the
+    gradients, each beside those of other rows. The pairs of the two are all shifts of the kernel,
+    and `kw` copies of the one and `kh` of the other are made, not `kh * kw`.
+
     Args:
       x: its input, `(B, H, W, C)`.
       dy: the gradient of its output, `(B, H', W', D)`.
-      sides: of the kernel.
+      sides: of the kernel, `(kh, kw)`.
       padding: of the input.
       dilation: of the kernel.
     """
-    # Patches are made of the side with fewer channels, so that as little as can be is copied.
-    if x.shape[-1] <= dy.shape[-1]:
-        return correlate(x, dy, sides, padding, dilation)
-    around = [
-        (d * (k - 1) - low, d * (k - 1) - high)
-        for k, d, (low, high) in zip(sides, dilation, padding, strict=True)
-    ]
-    return jnp.flip(correlate(dy, x, sides, around, dilation), (0, 1)).swapaxes(2, 3)
-
-
-def correlate(
-    a: Array,
-    b: Array,
-    sides: tuple[int, int],
-    padding: Sequence[tuple[int, int]],
-    dilation: tuple[int, int],
-) -> Array:
-    """Sum over all positions p of the outer products of `a[p + shift]` and `b[p]`, a block a time.
-
-    Args:
-      a: `(B, H, W, C)`, zero outside.
-      b: `(B, H', W', D)`, `H' = H + padding - dilation[0] * (sides[0] - 1)`, and so for `W'`.
-      sides: numbers of shifts down and right.
-      padding: zeros before and behind the rows and columns of `a`; where negative, what is cut off.
-      dilation: pixels from one shift to the next.
-
-    Returns:
-      `(*sides, C, D)`, float32 or wider.
-    """
-    (kh, kw), (count, h, w, features), channels = sides, b.shape, a.shape[-1]
-    rows = min(max(1, BLOCK_NUMBERS // (w * kh * kw * channels)), h)
-    blocks = -(-h // rows)
-    # Rows of zeros fill the last block; they add nothing.
-    fill = blocks * rows - h
-    zero = jnp.zeros((), a.dtype)
+    (kh, kw), (count, _, _, features), channels = sides, dy.shape, x.shape[-1]
+    down, along = (d * (k - 1) for d, k in zip(dilation, sides, strict=True))
     (top, bottom), (left, right) = padding
-    a = lax.pad(a, zero, ((0, 0, 0), (top, bottom + fill, 0), (left, right, 0), (0, 0, 0)))
-    b = jnp.pad(b, ((0, 0), (0, fill), (0, 0), (0, 0)))
-    down, along = dilation
-    dtype = jnp.promote_types(a.dtype, jnp.float32)
+    columns = [dilation[1] * j for j in range(kw)]
+    rows = [dilation[0] * i for i in range(kh)]
+    dtype = jnp.promote_types(x.dtype, jnp.float32)
 
-    def add_block(i: Array, total: Array) -> Array:
-        image, first = i // blocks, i % blocks * rows
-        height = rows + down * (kh - 1)
-        part = lax.dynamic_slice(a, (image, first, 0, 0), (1, height, *a.shape[2:]))[0]
-        shifted = [
-            part[down * i : down * i + rows, along * j : along * j + w]
-            for i in range(kh)
-            for j in range(kw)
-        ]
-        patches = jnp.concatenate(shifted, axis=-1).reshape(rows * w, -1)
-        own = lax.dynamic_slice(b, (image, first, 0, 0), (1, rows, w, features))
-        return total + jnp.matmul(
-            own.reshape(rows * w, features).T, patches, preferred_element_type=dtype
-        )
+    def product(x: Array, dy: Array) -> Array:
+        inputs = _beside(x, [((top, bottom), (left - j, right - along + j)) for j in columns])
+        slopes = _beside(dy, [((i, down - i), (0, 0)) for i in rows])
+        inputs, slopes = (maps.reshape(-1, maps.shape[-1]) for maps in (inputs, slopes))
+        pixels = (((0,), (0,)), ((), ()))
+        return lax.dot_general(inputs, slopes, pixels, preferred_element_type=dtype)
 
-    start = jnp.zeros((features, kh * kw * channels), dtype)
-    total = lax.fori_loop(0, count * blocks, add_block, start)
-    return total.T.reshape(kh, kw, channels, features)
+    numbers = (x.size * kw + dy.size * kh) // count  # of an image
+    each = max(1, PART_NUMBERS // numbers, -(-count // MOST_PARTS))
+    parts = [product(x[i : i + each], dy[i : i + each]) for i in range(0, count, each)]
+    return reduce(add, parts).reshape(kw, channels, kh, features).transpose(2, 0, 1, 3)
+
+
+def _beside(maps: Array, pads: Sequence[Padding]) -> Array:
+    """Maps `(B, H, W, C)`, padded in several ways (cut off where negative), one beside the other.
+
+    A sum of padded maps, which XLA computes at once; its concatenation takes several times as long.
+    """
+    channels, zero = maps.shape[-1], jnp.zeros((), maps.dtype)
+    places = [(k * channels, (len(pads) - 1 - k) * channels) for k in range(len(pads))]
+    return reduce(
+        add,
+        (
+            lax.pad(maps, zero, [(0, 0, 0), (*rows, 0), (*columns, 0), (*place, 0)])
+            for (rows, columns), place in zip(pads, places, strict=True)
+        ),
+    )
 
 
 def _xla_max_pool(x: AnyArray) -> Array:

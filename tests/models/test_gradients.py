@@ -8,7 +8,8 @@ from flax import linen as nn
 from jax import lax
 from jax.test_util import check_grads
 
-from jaxnuc.models._gradients import LAYOUT, convolve, correlate, max_pool_ceil
+from jaxnuc.models import _gradients
+from jaxnuc.models._gradients import LAYOUT, convolve, kernel_gradient, max_pool_ceil
 
 CASES = {  # shape of the images, of the kernel, padding, dilation
     "wide input": ((2, 33, 37, 20), (3, 3, 20, 8), "SAME", 1),
@@ -18,7 +19,7 @@ CASES = {  # shape of the images, of the kernel, padding, dilation
     "dilated": ((1, 64, 64, 20), (3, 3, 20, 24), ((2, 2), (2, 2)), 2),
     "even": ((2, 40, 40, 18), (4, 4, 18, 3), "SAME", 1),
     "padded by more than the window": ((2, 40, 40, 18), (4, 4, 18, 3), ((0, 5), (3, 0)), 1),
-    "many blocks": ((1, 200, 150, 18), (3, 3, 18, 20), "SAME", 1),
+    "large": ((1, 200, 150, 18), (3, 3, 18, 20), "SAME", 1),
 }
 
 
@@ -53,19 +54,32 @@ def test_the_compiled_gradient_has_no_convolution_as_large_as_the_image():
     def gradient(kernel):
         return jax.grad(lambda k: convolve(x, k, (1, 1), "SAME").sum())(kernel)
 
-    assert "while" in jax.jit(gradient).lower(kernel).compile().as_text()
+    assert "f32[12,60]" in jax.jit(gradient).lower(kernel).compile().as_text()
 
 
-def test_correlation_against_one_written_out():
+def test_the_gradient_of_a_kernel_against_one_written_out():
     rng = np.random.default_rng(1)
-    a, b = rng.normal(size=(2, 7, 8, 3)), rng.normal(size=(2, 5, 5, 2))
-    found = correlate(jnp.asarray(a), jnp.asarray(b), (2, 2), ((1, 0), (0, -1)), (3, 2))
-    padded = np.pad(a, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :, :-1]
+    x, dy = rng.normal(size=(9, 7, 8, 3)), rng.normal(size=(9, 5, 5, 2))
+    given = ((2, 2), ((1, 0), (0, -1)), (3, 2))
+    found = kernel_gradient(jnp.asarray(x), jnp.asarray(dy), *given)
+    padded = np.pad(x, ((0, 0), (1, 0), (0, 0), (0, 0)))[:, :, :-1]
     expected = np.zeros((2, 2, 3, 2))
     for i, j in np.ndindex(2, 2):
-        for n, y, x in np.ndindex(b.shape[:3]):
-            expected[i, j] += np.outer(padded[n, y + 3 * i, x + 2 * j], b[n, y, x])
+        for n, row, column in np.ndindex(dy.shape[:3]):
+            pixel = padded[n, row + 3 * i, column + 2 * j]
+            expected[i, j] += np.outer(pixel, dy[n, row, column])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [3, 9])
+def test_parts_of_a_batch_add_up(monkeypatch, count):
+    """One image a product, or two where there would be too many products."""
+    rng = np.random.default_rng(2)
+    x, dy = (jnp.asarray(rng.normal(size=(count, 6, 6, n))) for n in (3, 2))
+    given = ((3, 3), ((1, 1), (1, 1)), (1, 1))
+    whole = kernel_gradient(x, dy, *given)
+    monkeypatch.setattr(_gradients, "PART_NUMBERS", 1)
+    np.testing.assert_allclose(kernel_gradient(x, dy, *given), whole, rtol=1e-5, atol=1e-5)
 
 
 def test_bfloat16_gradients_are_summed_in_float32():
