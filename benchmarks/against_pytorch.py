@@ -51,7 +51,7 @@ class Ours:
         optimizer = optim.make(section, lambda step: RATE, TrainingLength(1))
         self._state = state.create(model, optimizer, seed=0)
         self.parameters = sum(x.size for x in jax.tree.leaves(self._state.params))
-        side = images.shape[1] - model.margin
+        side = images.shape[1]  # a step cuts off the margin of the targets
         labels = np.zeros((side, side), np.int32)
         labels[side // 4 : side // 2, side // 4 : side // 2] = 1
         each = bridge.encode(labels)

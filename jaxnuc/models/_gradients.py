@@ -118,23 +118,32 @@ def kernel_gradient(
       dilation: of the kernel.
     """
     (kh, kw), (count, _, _, features), channels = sides, dy.shape, x.shape[-1]
-    down, along = (d * (k - 1) for d, k in zip(dilation, sides, strict=True))
-    (top, bottom), (left, right) = padding
-    columns = [dilation[1] * j for j in range(kw)]
-    rows = [dilation[0] * i for i in range(kh)]
-    dtype = jnp.promote_types(x.dtype, jnp.float32)
-
-    def product(x: Array, dy: Array) -> Array:
-        inputs = _beside(x, [((top, bottom), (left - j, right - along + j)) for j in columns])
-        slopes = _beside(dy, [((i, down - i), (0, 0)) for i in rows])
-        inputs, slopes = (maps.reshape(-1, maps.shape[-1]) for maps in (inputs, slopes))
-        pixels = (((0,), (0,)), ((), ()))
-        return lax.dot_general(inputs, slopes, pixels, preferred_element_type=dtype)
-
     numbers = (x.size * kw + dy.size * kh) // count  # of an image
     each = max(1, PART_NUMBERS // numbers, -(-count // MOST_PARTS))
-    parts = [product(x[i : i + each], dy[i : i + each]) for i in range(0, count, each)]
+    parts = [
+        _product(x[i : i + each], dy[i : i + each], sides, padding, dilation)
+        for i in range(0, count, each)
+    ]
     return reduce(add, parts).reshape(kw, channels, kh, features).transpose(2, 0, 1, 3)
+
+
+@partial(jax.jit, static_argnums=(2, 3, 4))  # traced once for all parts
+def _product(
+    x: Array, dy: Array, sides: tuple[int, int], padding: Padding, dilation: tuple[int, int]
+) -> Array:
+    """The gradient of a kernel as `(kw * C, kh * D)`."""
+    down, along = (d * (k - 1) for d, k in zip(dilation, sides, strict=True))
+    (top, bottom), (left, right) = padding
+    columns = [dilation[1] * j for j in range(sides[1])]
+    rows = [dilation[0] * i for i in range(sides[0])]
+    inputs = _beside(x, [((top, bottom), (left - j, right - along + j)) for j in columns])
+    slopes = _beside(dy, [((i, down - i), (0, 0)) for i in rows])
+    return lax.dot_general(
+        inputs.reshape(-1, inputs.shape[-1]),
+        slopes.reshape(-1, slopes.shape[-1]),
+        (((0,), (0,)), ((), ())),
+        preferred_element_type=jnp.promote_types(x.dtype, jnp.float32),
+    )
 
 
 def _beside(maps: Array, pads: Sequence[Padding]) -> Array:
