@@ -42,6 +42,14 @@ os.environ.setdefault("FLAX_PROFILE", "0")
 # Where there is a compilation cache, it keeps small programs too: nearly all of them are small.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+# Where test processes keep all processors busy, each has one of its own: threads of the one would
+# only take turns with those of the other. JAX has as many threads as there are processors for it.
+if hasattr(os, "sched_setaffinity"):
+    processors = sorted(os.sched_getaffinity(0))
+    if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) >= len(processors) > 1:
+        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        os.sched_setaffinity(0, {processors[number % len(processors)]})
+
 # Each test process has its own compilation cache: one might read what another has half written.
 if "PYTEST_XDIST_WORKER" in os.environ and "JAX_COMPILATION_CACHE_DIR" in os.environ:
     os.environ["JAX_COMPILATION_CACHE_DIR"] += "/" + os.environ["PYTEST_XDIST_WORKER"]

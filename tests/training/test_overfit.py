@@ -11,7 +11,7 @@ from jaxnuc.training import state
 from jaxnuc.training.step import as_input, make_train_step
 
 IMAGE = "0ddd8deaf169"  # fluorescence; its corner holds nine nuclei that do not touch
-STEPS = 120
+STEPS = 80
 
 
 def test_one_real_image(shared_data):
