@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from benchmarks.example_batch import example_batch
 from benchmarks.torch_networks import NETWORKS
 from jaxnuc import models, optim, representations
 from jaxnuc.durations import TrainingLength
@@ -43,7 +44,7 @@ def timed(call: Callable[[], Any], repeats: int) -> float:
 class Ours:
     """Our network with a training step and a forward pass."""
 
-    def __init__(self, name: str, variant: str, images: np.ndarray) -> None:
+    def __init__(self, name: str, variant: str, count: int, side: int) -> None:
         bridge = representations.create(REPRESENTATIONS.get(name, "contour"))
         self.outputs = bridge.outputs
         model = models.create(name, self.outputs, variant=variant)
@@ -51,14 +52,8 @@ class Ours:
         optimizer = optim.make(section, lambda step: RATE, TrainingLength(1))
         self._state = state.create(model, optimizer, seed=0)
         self.parameters = sum(x.size for x in jax.tree.leaves(self._state.params))
-        side = images.shape[1]  # a step cuts off the margin of the targets
-        labels = np.zeros((side, side), np.int32)
-        labels[side // 4 : side // 2, side // 4 : side // 2] = 1
-        each = bridge.encode(labels)
-        batch = {
-            "image": images,
-            "targets": {k: np.stack([x] * len(images)) for k, x in each.items()},
-        }
+        batch = example_batch(bridge, count, side)
+        self.images = batch["image"]
         self._batch, self._key = jax.device_put(batch), jax.random.key(0)
         step = make_train_step(model, bridge, optimizer)
         self._step = jax.jit(step, donate_argnums=0)
@@ -97,10 +92,8 @@ class Theirs:
 
 def compare(name: str, variant: str, size: int, batch: int, rounds: int, repeats: int) -> None:
     """Prints the lines of a network."""
-    rng = np.random.default_rng(0)
-    images = rng.integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    ours = Ours(name, variant, images)
-    theirs = Theirs(name, variant, ours.outputs, images)
+    ours = Ours(name, variant, batch, size)  # a step cuts off the margin of the targets
+    theirs = Theirs(name, variant, ours.outputs, ours.images)
     if ours.parameters != theirs.parameters:
         raise ValueError(f"{name}:{variant}: {ours.parameters} parameters, and {theirs.parameters}")
     for what in ("train", "predict"):

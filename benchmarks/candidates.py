@@ -22,6 +22,7 @@ import jax
 import numpy as np
 from matplotlib.figure import Figure
 
+from benchmarks.example_batch import example_batch
 from benchmarks.models import CHANGES, OVERLAP, PATCH, evaluate
 from jaxnuc import build, optim
 from jaxnuc.config.pages import load as load_page
@@ -31,6 +32,7 @@ from jaxnuc.outputs.palette import SERIES
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
 from jaxnuc.reports import plots
+from jaxnuc.run.log import LOG, read_log
 from jaxnuc.training import state
 from jaxnuc.training.loop import train_and_evaluate
 from jaxnuc.training.step import make_train_step
@@ -80,15 +82,12 @@ def step_seconds(overrides: Mapping[str, str], repeats: int = 9) -> tuple[float,
         {"name": "adamw", "learning_rate": 1e-3}, lambda step: 1e-3, TrainingLength(1)
     )
     current = state.create(model, optimizer, seed=0)
-    images = np.random.default_rng(0).integers(0, 256, (8, SIDE, SIDE, 3), dtype=np.uint8)
-    labels = np.zeros((SIDE, SIDE), np.int32)
-    labels[40:70, 40:70] = 1
-    targets = {name: np.stack([x] * 8) for name, x in bridge.encode(labels).items()}
+    batch = example_batch(bridge, config.batch_size, SIDE)
     step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
     times = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        current, metrics = step(current, {"image": images, "targets": targets}, jax.random.key(0))
+        current, metrics = step(current, batch, jax.random.key(0))
         jax.block_until_ready(metrics)
         times.append(time.perf_counter() - start)
     return float(np.median(times[1:])), sum(x.size for x in jax.tree.leaves(current.params))
@@ -101,9 +100,9 @@ def train(overrides: Mapping[str, str], budget: float, workdir: Path) -> Result:
     seconds, parameters = step_seconds(overrides)
     steps = round(budget / seconds)
     train_and_evaluate(load_page(f"{PAGE}:steps={steps}", overrides), workdir)
-    lines = [json.loads(x) for x in (workdir / "metrics.jsonl").read_text().splitlines()]
-    times = [line["time"] for line in lines if "train/loss" in line]
-    took = (times[-1] - times[0]) * steps / (steps - 10)
+    lines = [line for line in read_log(workdir / LOG) if "train/loss" in line]
+    first, last = lines[0], lines[-1]
+    took = (last["time"] - first["time"]) / (last["step"] - first["step"]) * steps
 
     segment = SizedPredictor(PatchwisePredictor(load(workdir, "latest"), PATCH, OVERLAP))
     source = open_split(SOURCE, "", "val")

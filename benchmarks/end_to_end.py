@@ -10,7 +10,6 @@ image is read for the first time. Workers and the step share the processor where
 """
 
 import argparse
-import json
 import tempfile
 import time
 from pathlib import Path
@@ -24,6 +23,7 @@ from ml_collections import ConfigDict
 
 from jaxnuc.config import default
 from jaxnuc.run import devices
+from jaxnuc.run.log import LOG, read_log
 from jaxnuc.training.loop import train_and_evaluate
 
 REPRESENTATIONS = {"stardist": "stardist", "hovernet": "hover"}  # contour for all others
@@ -81,7 +81,7 @@ def train(config: ConfigDict, before: int, steps: int) -> tuple[float, Kept]:
         mock.patch(evaluation, lambda parts, current, *rest: (current, None)),
     ):
         train_and_evaluate(config, workdir)
-        lines = [json.loads(x) for x in (Path(workdir) / "metrics.jsonl").read_text().splitlines()]
+        lines = read_log(Path(workdir, LOG))
     times = {line["step"]: line["time"] for line in lines if "train/loss" in line}
     first, last = min(step for step in times if step >= before), max(times)
     return (times[last] - times[first]) / (last - first), kept[0]

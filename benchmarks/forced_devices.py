@@ -23,6 +23,7 @@ def measure(name: str, variant: str, batch: int, size: int, repeats: int) -> Non
     """Prints `ready`, and at each line that is read seconds and CPU seconds of a step."""
     import jax
 
+    from benchmarks.example_batch import example_batch
     from jaxnuc import models, optim, representations
     from jaxnuc.durations import TrainingLength
     from jaxnuc.run import devices
@@ -34,16 +35,13 @@ def measure(name: str, variant: str, batch: int, size: int, repeats: int) -> Non
     section = {"name": "adamw", "learning_rate": 1e-3}
     optimizer = optim.make(section, lambda step: 1e-3, TrainingLength(1))
     current = devices.replicate(state.create(model, optimizer, seed=0))
-    images = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), dtype=np.uint8)
-    labels = np.zeros((size, size), np.int32)
-    labels[size // 4 : size // 2, size // 4 : size // 2] = 1
-    targets = {k: np.stack([x] * batch) for k, x in bridge.encode(labels).items()}
+    given = example_batch(bridge, batch, size)
     step = devices.compile_step(make_train_step(model, bridge, optimizer, axis_name=devices.AXIS))
     key = devices.replicate(jax.random.key(0))
 
     def run() -> None:
         nonlocal current
-        current, metrics = step(current, {"image": images, "targets": targets}, key)
+        current, metrics = step(current, given, key)
         jax.block_until_ready(metrics)
 
     run()

@@ -111,7 +111,7 @@ def sections_of(config):
 def cut_of(section):
     """The label set that a source would have."""
     if section["name"] == "conic" and section.get("separate"):
-        return labels.label_set("lizard", separate=True, tree=conic.separate_tree())
+        return conic.separate_label_set()
     if section["name"] not in ("conic", "consep", "lizard", "monusac", "nucls", "pannuke"):
         return None
     name = "lizard" if section["name"] == "conic" else section["name"]

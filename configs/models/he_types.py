@@ -1,7 +1,7 @@
 """Nuclei in stained tissue with their types: not among the models yet.
 
 It finds nuclei as `he-nc` does, and gives 56 % of those of CoNSeP's validation images their type
-(mPQ 0.22, pooled; 0.25 with a fifth level and as many steps again): it needs more images.
+(mPQ 0.22, pooled; 0.25 with a fifth level and as many steps again): it may need more images.
 
 It goes on from the model `he-nc`. Data: CoNSeP, its seven types merged to four, and NuCLS, read
 through one tree of classes, so that each set teaches what it tells. Not for commercial use.

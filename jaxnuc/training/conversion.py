@@ -12,7 +12,7 @@ from ml_collections import ConfigDict
 from jaxnuc import build, pretrained
 from jaxnuc import config as configs
 from jaxnuc.config.pages import load
-from jaxnuc.data.sources.conic import separate_tree
+from jaxnuc.data.sources.conic import separate_label_set
 from jaxnuc.labels import LabelSet, LabelTree, label_set
 from jaxnuc.pretrained.stardist import StarDistModel, read_stardist
 from jaxnuc.run.checkpoints import FOLDER, Checkpoints
@@ -124,7 +124,7 @@ def _settings(saved: StarDistModel) -> tuple[dict[str, str], tuple[LabelSet, ...
         values["data.mpp"] = str(STARDIST_CONIC_MPP)
     if not saved.classes:
         return values | {"classes": "none"}, ()
-    conic = label_set("lizard", separate=True, tree=separate_tree())
+    conic = separate_label_set()
     if saved.conic and saved.classes == len(conic.groups):
         return values, (conic,)
     names = [f"class {number}" for number in range(1, saved.classes + 1)]

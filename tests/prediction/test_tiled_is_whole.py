@@ -65,7 +65,7 @@ def test_the_same_nuclei_at_every_offset(name):
         maps = PatchwisePredictor(predictor, 128, 64).maps(IMAGE)
         for key, expected in predictor.maps(IMAGE).items():
             np.testing.assert_allclose(maps[key], expected, atol=1e-3)
-        for offset in ((0, 0), (64, 96), (96, 32)):
+        for offset in ((0, 0), (32, 0), (64, 96), (96, 32)):
             tile = 384 + 64 * (offset != (0, 0))  # one tile wherever the grid begins
             sizes = {"patch": 128, "overlap": 64, "tile": tile, "offset": offset}
             found = jaxnuc.segment(IMAGE, predictor, **sizes)

@@ -57,11 +57,7 @@ class Source(sample.Source):
         fractions: Sequence[float] = (0.8, 0.1, 0.1),
     ):
         self.split = split
-        self.label_set = (
-            label_set("lizard", separate=True, tree=separate_tree())
-            if separate
-            else label_set("lizard")
-        )
+        self.label_set = separate_label_set() if separate else label_set("lizard")
         found = find(root, "*.zip", EXPECTED, [FILES])
         files = {kind: next(iter(each.values())) for kind, each in found.items()}
         self._images = MappedArray(files["images.npy"])
@@ -98,15 +94,16 @@ class Source(sample.Source):
         return Sample(np.array(self._images[patch]), instances, classes, meta)
 
 
-def separate_tree() -> LabelTree:
-    """The common tree with `other immune` split into plasma cells and eosinophils."""
-    return LabelTree(
+def separate_label_set() -> LabelSet:
+    """The six classes of the challenge: in the tree `other immune` is split into two."""
+    tree = LabelTree(
         tuple(
             (*path, *below)
             for path in NUCLEI.paths
             for below in ([("plasma",), ("eosinophil",)] if path[-1] == "other immune" else [()])
         )
     )
+    return label_set("lizard", separate=True, tree=tree)
 
 
 def _patches(file: File, n: int) -> dict[str, tuple[str, str]]:
