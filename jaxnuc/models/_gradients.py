@@ -149,7 +149,7 @@ def _product(
 def _beside(maps: Array, pads: Sequence[Padding]) -> Array:
     """Maps `(B, H, W, C)`, padded in several ways (cut off where negative), one beside the other.
 
-    A sum of padded maps, which XLA computes at once; its concatenation takes several times as long.
+    A sum of padded maps, which XLA computes at once; a concatenation takes longer.
     """
     channels, zero = maps.shape[-1], jnp.zeros((), maps.dtype)
     places = [(k * channels, (len(pads) - 1 - k) * channels) for k in range(len(pads))]

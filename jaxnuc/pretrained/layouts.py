@@ -255,10 +255,14 @@ U2NET = Layout(
 )
 
 
+HEADS = ("prob", "dist", "class")  # as StarDist makes them, one after the other
+
+
 def _stardist_rules(paths: Collection[str]) -> Iterator[tuple[str, str]]:
     """Names, and the order of the layers that have none: those of the grid and of the heads."""
     modules = {path.rpartition("/")[0] for path in paths}
-    blocks = {m: re.fullmatch(r"(\w+)_block(\d+)/Conv_(\d)", m) for m in modules}
+    block = rf"({'|'.join(HEADS)})_block(\d+)/Conv_(\d)"
+    blocks = {m: re.fullmatch(block, m) for m in modules}
     order = {m: (HEADS.index(x[1]), int(x[2]), int(x[3])) for m, x in blocks.items() if x}
     steps = [f"grid{i}_conv{j}" for i in (0, 1) for j in (1, 2)]
     unnamed = [*(m for m in steps if m in modules), *sorted(order, key=lambda m: order[m])]
@@ -267,7 +271,6 @@ def _stardist_rules(paths: Collection[str]) -> Iterator[tuple[str, str]]:
     yield from STARDIST_NAMES
 
 
-HEADS = ("prob", "dist", "class")  # as StarDist makes them, one after the other
 STARDIST_NAMES: Rules = (
     (r"down(\d+)_conv1", r"down_level_\1_no_0"),
     (r"down(\d+)_conv2", r"down_level_\1_no_1"),

@@ -35,14 +35,17 @@ class StarDistModel:
       network: arguments of our network `stardist`.
       representation: arguments of our representation `stardist`.
       classes: how many there are, without the background.
-      conic: whether it is of the variant with which CoNIC was won: it has residual heads.
     """
 
     weights: Path
     network: Mapping[str, Any]
     representation: Mapping[str, Any]
     classes: int
-    conic: bool
+
+    @property
+    def conic(self) -> bool:
+        """Whether it is of the variant with which CoNIC was won, which has residual heads."""
+        return bool(self.network["head_blocks"])
 
 
 def read_stardist(folder: Path) -> StarDistModel:
@@ -86,7 +89,7 @@ def read_stardist(folder: Path) -> StarDistModel:
     if decoder:
         representation["decoder"] = decoder
     classes = config.get("n_classes") or 0
-    return StarDistModel(weights[0], network, representation, classes, conic=blocks > 0)
+    return StarDistModel(weights[0], network, representation, classes)
 
 
 def _mapping(path: Path) -> dict[str, Any]:
