@@ -1,7 +1,7 @@
 """How long each transform takes, and the pictures of docs/augmentation.md.
 
-    python benchmarks/augmentation.py [--size=256]
-    python benchmarks/augmentation.py --pictures=docs/images
+    python -m benchmarks.augmentation [--size=256]
+    python -m benchmarks.augmentation --pictures=docs/images
 
 Times are the median of several calls on one core, of a synthetic picture of H&E. A picture is a
 strip: the original and four draws; what a transform asks for beyond its defaults is in `EXAMPLES`.

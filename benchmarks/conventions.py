@@ -1,7 +1,7 @@
 """What the conventions make of the same predictions: the tables of docs/metrics.md.
 
-    python benchmarks/conventions.py TRUTH PREDICTION          two folders of label images
-    python benchmarks/conventions.py --classes=consep_train.zip
+    python -m benchmarks.conventions TRUTH PREDICTION          two folders of label images
+    python -m benchmarks.conventions --classes=consep_train.zip
 
 The second form has no network that predicts classes: it disturbs the annotation (nuclei move by up
 to 2 px, 10 % are missed, 15 % get another class) and cuts the images into tiles of 250 x 250.
@@ -62,11 +62,11 @@ def without_classes(images: list[Maps]) -> None:
         s = summarize([score_image(ImagePair.of(*maps, conventions)) for maps in images])
         line(name, s["aji_image_mean"], s["pq_image_mean"], s["pq_pooled"])
 
-    tiles = [
-        tuple(m[r : r + 64, c : c + 64] for m in maps)
-        for maps in images
-        for r in range(0, maps[0].shape[0], 64)
-        for c in range(0, maps[0].shape[1], 64)
+    tiles: list[Maps] = [
+        (truth[r : r + 64, c : c + 64], found[r : r + 64, c : c + 64])
+        for truth, found in images
+        for r in range(0, truth.shape[0], 64)
+        for c in range(0, truth.shape[1], 64)
     ]
     empty = sum(not t.any() and not p.any() for t, p in tiles)
     print(f"\n{len(tiles)} tiles of 64 x 64, {empty} of them empty on both sides")
@@ -137,7 +137,7 @@ def with_classes(path: Path) -> None:
                     t, p = instances[window], prediction[window]
                     tc, pc = (m[window] for m in type_maps)
                     counts["7 classes"].append(class_counts(t, p, tc, pc, 7))
-                    lookup = [merged.from_native(m) for m in (tc, pc)]
+                    lookup = merged.from_native(tc), merged.from_native(pc)
                     counts["4 classes"].append(class_counts(t, p, *lookup, len(merged.groups)))
                     counts["all in one"].append(
                         class_counts(t, p, (tc > 0).astype(int), (pc > 0).astype(int), 1)

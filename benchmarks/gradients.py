@@ -9,6 +9,7 @@ pooling, are taken in turn, so that other work on the machine slows both.
 import argparse
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import jax
@@ -86,7 +87,7 @@ def pooling(side: int, channels: int, batch: int, repeats: int) -> list[float]:
         jax.jit(lambda x, dy, pool=pool: jax.vjp(pool, x)[1](dy)[0])
         for pool in (xla_max_pool, _gradients.max_pool_ceil)
     ]
-    return medians([lambda pool=pool: pool(x, dy) for pool in pools], repeats)
+    return medians([partial(pool, x, dy) for pool in pools], repeats)
 
 
 def main() -> None:

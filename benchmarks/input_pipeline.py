@@ -1,6 +1,6 @@
 """How fast training samples are made, on one core, beside the limit: reading alone.
 
-    python benchmarks/input_pipeline.py [--source='dsb2018(cache=False)' --root=FOLDER]
+    python -m benchmarks.input_pipeline [--source='dsb2018(cache=False)' --root=FOLDER]
 
 The first table is a chain: read a sample, cut, augment, encode the targets of each representation.
 The second is the targets alone, of a patch of 256 x 256 pixels with 100 nuclei.
@@ -9,11 +9,12 @@ The second is the targets alone, of a patch of 256 x 256 pixels with 100 nuclei.
 import argparse
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
-import natural
 import numpy as np
 
+from benchmarks import natural
 from jaxnuc import representations
 from jaxnuc.cli.parser import source_section
 from jaxnuc.data import transforms
@@ -44,13 +45,16 @@ def chain(source: Any, size: int, augment: str, seconds: float) -> None:
         rng = np.random.default_rng(index)
         return transforms.apply(steps, source[index % len(source)], rng)
 
+    def encoded(encode: Callable[[np.ndarray], Any], index: int) -> Any:
+        return encode(sample(index, full).instances)
+
     rows: dict[str, Callable[[int], Any]] = {
         "read": lambda i: source[i % len(source)],
         "read, cut": lambda i: sample(i, crop),
         "read, cut, augment": lambda i: sample(i, full),
     }
     for name, encode in encoders.items():
-        rows[f"read, cut, augment, {name}"] = lambda i, e=encode: e(sample(i, full).instances)
+        rows[f"read, cut, augment, {name}"] = partial(encoded, encode)
     print(f"{source.name}: {len(source)} images, crops of {size}, augmented by {augment}")
     limit = 0.0
     for name, make in rows.items():

@@ -1,6 +1,6 @@
 """How long scores take, beside the least there is to do and beside a loop over nuclei.
 
-    python benchmarks/metrics.py [--sizes=256,1000,2000,4000]
+    python -m benchmarks.metrics [--sizes=256,1000,2000,4000]
 
 The images hold ellipses at the density of stained tissue, about 900 in 1000 x 1000 pixels, and a
 prediction that moves, resizes and misses some. The floor is one pass that counts label pairs, on
@@ -14,8 +14,8 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from natural import nuclei, perturbed
 
+from benchmarks.natural import nuclei, perturbed
 from jaxnuc.metrics import contingency_table, score
 
 LOOP_UP_TO = 1000  # pixels a side; its cost grows with pixels x nuclei
@@ -66,7 +66,7 @@ def main() -> None:
     print(f"{'size':>5} {'nuclei':>6} {'':<34} {'ms':>9} {'ns/pixel':>9} {'x floor':>8}")
     for size in sizes:
         maps = truth, _ = nuclei(size), perturbed(size)
-        rows = {
+        rows: dict[str, tuple[Callable[[], object], int]] = {
             "floor: one pass that counts pairs": (partial(count_pairs, *maps), 15),
             "contingency table": (partial(contingency_table, *maps), 15),
             "all scores": (partial(score, *maps), 15),

@@ -1,7 +1,7 @@
 """Every system overfits one real H&E image: a table of how well its nuclei come out again.
 
-    python benchmarks/overfit.py --root=FOLDER_OR_ZIP_OF_CONSEP
-    python benchmarks/overfit.py stardist hovernet --overlays=/tmp/overlays
+    python -m benchmarks.overfit --root=FOLDER_OR_ZIP_OF_CONSEP
+    python -m benchmarks.overfit stardist hovernet --overlays=/tmp/overlays
 
 The image is a crop of 128 px of CoNSeP with 18 nuclei of three classes, which a test on noise or
 circles would not replace: stain, texture, neighbors that nearly touch, nuclei cut by the border.
@@ -38,7 +38,7 @@ from jaxnuc.outputs.drawing import save_png
 from jaxnuc.prediction.predictor import Decoder, make_forward
 from jaxnuc.reports.overlay import overlay
 from jaxnuc.representations import Nuclei, Representation
-from jaxnuc.representations.class_map import CLASS
+from jaxnuc.representations.class_map import CLASS, ClassMap
 from jaxnuc.training import state
 from jaxnuc.training.step import central, make_train_step
 
@@ -196,8 +196,8 @@ def as_maps(
     maps = {}
     for name, channels in representation.outputs.items():
         target = targets[name]
-        if name == CLASS:
-            maps[name] = 20.0 * representation.table[0][target[..., 0]]  # type: ignore[attr-defined]
+        if isinstance(representation, ClassMap) and name == CLASS:
+            maps[name] = 20.0 * representation.table[0][target[..., 0]]
         elif representation.output_maps[name].kind != "logits":
             maps[name] = target
         elif channels == 1:
@@ -299,7 +299,7 @@ def main() -> None:
         system = SYSTEMS[name]
         section = {"name": "consep", "merge": system.merge}
         source = open_split(section, given.root, "all", stream=False)
-        sample = source[source.ids.index(IMAGE)]  # type: ignore[attr-defined]
+        sample = source[source.ids.index(IMAGE)]
         (label_set,) = build.label_sets_of(source)
         row = run(name, system, sample, label_set, given.overlays)
         print(line(row.values()), flush=True)

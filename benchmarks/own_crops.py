@@ -1,6 +1,6 @@
 """Cuts CoNSeP into folders as a laboratory has them: a few crops, outlines of QuPath, own classes.
 
-    python benchmarks/own_crops.py CONSEP_FOLDER_OR_ZIP --output=FOLDER
+    python -m benchmarks.own_crops CONSEP_FOLDER_OR_ZIP --output=FOLDER
 
 `FOLDER/5`, `12` and `50` hold that many crops of 500 x 500 pixels to train on, the first two of as
 many images: those with the rarest class first, as one would choose them. Beside them are `val` and
@@ -36,6 +36,7 @@ CORNERS = [(250, 250), (0, 0), (500, 500)]  # of the crops of an image: row, col
 
 def class_counts(sample: Sample) -> np.ndarray:
     """How many nuclei of each of the 4 classes an image holds."""
+    assert sample.classes is not None
     ids, index = np.unique(sample.instances, return_index=True)
     return np.bincount(sample.classes.ravel()[index[ids > 0]], minlength=5)[1:]
 
@@ -55,6 +56,7 @@ def save(
     save_png(folder / "images" / f"{name}.png", sample.image[place])
     instances = sample.instances[place]
     ids, masks = masks_of(instances)
+    assert sample.classes is not None
     classes = ndimage.maximum(sample.classes[place], instances, ids).astype(np.int32)
     table = NucleiTable(masks, np.ones(len(masks), np.float32), classes)
     scene = Scene(f"{name}.png", instances.shape, 0.25, class_names=class_names)
@@ -67,7 +69,8 @@ def main() -> None:
     parser.add_argument("--output", required=True, type=Path)
     args = parser.parse_args()
     source = sources.create("consep", root=args.consep, split="all", merge=True)
-    amounts = np.array([class_counts(sample) for sample in source])
+    assert source.label_set
+    amounts = np.array([class_counts(source[k]) for k in range(len(source))])
     split = lambda part: random_split(source.ids, part, 0, FRACTIONS, amounts=amounts)
     images = {part: [source.ids.index(name) for name in split(part)] for part in SPLITS}
     train = sorted(images["train"], key=lambda k: -amounts[k].min())  # mixed images first

@@ -1,6 +1,6 @@
 """How long post-processing takes, beside one pass that labels the connected components.
 
-    python benchmarks/postprocess.py [--sizes=256,1000,2000,4000] [--rows=haru,literal]
+    python -m benchmarks.postprocess [--sizes=256,1000,2000,4000] [--rows=haru,literal]
 
 The maps are what a perfect network would give for ellipses at the density of stained tissue, about
 900 in 1000 x 1000 pixels. Times are the least of several calls, on one core; the two last columns
@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 
 import cc3d
 import numpy as np
-from natural import nuclei
 from scipy import ndimage
 
+from benchmarks.natural import nuclei
 from jaxnuc import postprocess
 
 SQUARE = np.ones((3, 3), bool)

@@ -1,6 +1,6 @@
 """How much memory a slide takes whatever its size, and how long the devices wait for the CPU.
 
-    python benchmarks/slides.py --workdir=runs/a --tissue=slide.svs [--sides=4000,40000 --rows=2]
+    python -m benchmarks.slides --workdir=runs/a --tissue=slide.svs [--sides=4000,40000 --rows=2]
 
 A slide of each size is made of repeated tissue, a crop of `--tissue` or of generated nuclei, and
 the nuclei of its first rows of tiles are found, as `predict.py` does. Each runs in a process of its

@@ -1,6 +1,6 @@
 """Seconds from the command to the first step of a training, without and with compiled programs.
 
-    python benchmarks/startup.py --model=harunet --variant=full --size=128 --batch=8
+    python -m benchmarks.startup --model=harunet --variant=full --size=128 --batch=8
 
 Runs `jaxnuc train` on synthetic nuclei twice, the second time with what the first one compiled, and
 ends it at the first line of its log. Prints a JSON line each: seconds and CPU seconds up to there,

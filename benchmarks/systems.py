@@ -94,7 +94,7 @@ class System:
         return f"| {' | '.join(cells)} |"
 
 
-U2NET = {
+U2NET: dict[str, dict[str, Any]] = {
     "model": {"name": "u2net", "variant": "full"},
     "representation": {"name": "binary", "loss": {"name": "bce"}},
     "optimizer": {"name": "adam", "learning_rate": 1e-3},
@@ -137,7 +137,7 @@ SYSTEMS = (
         "StarDist, CoNIC variant [9]",
         "stardist_conic",
         "one crop of CoNSeP: PQ 0.918",
-        ("lizard", {"separate": True, "tree": conic.separate_tree()}),
+        ("lizard", {"separate": True, "tree": conic.separate_label_set().tree}),
     ),
     System(
         "U2-Net [10]",

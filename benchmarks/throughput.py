@@ -1,6 +1,6 @@
 """Images per second of training and of inference, and their share of the device's peak.
 
-    python benchmarks/throughput.py --model=harunet --variant=small --size=128 --batch=8
+    python -m benchmarks.throughput --model=harunet --variant=small --size=128 --batch=8
 
 Prints one JSON line: both rates, the floating-point operations of a step as XLA counts them, and
 their rate as a share of `--peak` (TFLOP/s) where given. Runs on one device; the batch is made of

@@ -6,7 +6,7 @@ taken at a tenth of it, and held for the first third. `count` is 5, 12 or 50, th
 `benchmarks/own_crops.py` writes. Two rows train own classes and those of NuCLS in one head.
 All trainings take as many steps. `small`, for a CPU: the small variant of the network.
 
-    python benchmarks/own_crops.py CONSEP --output=crops
+    python -m benchmarks.own_crops CONSEP --output=crops
     JAXNUC_DATA=FOLDER_OF_ALL_SETS jaxnuc study finetuning:own=crops,small --output=runs/finetuning
 """
 

@@ -274,7 +274,7 @@ class Predictor:
         return Segmentation.of(found, pixels, decode.class_names, decode.colors)
 
 
-def make_forward(model: nn.Module) -> Callable[[Any, Any], dict[str, jax.Array]]:
+def make_forward(model: nn.Module) -> jax.stages.Wrapped:
     """The jitted evaluation of a network on bytes."""
     return jax.jit(
         lambda variables, images: model.apply(
