@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -168,3 +169,13 @@ def test_loops_with_products_are_refused():
         multiply_adds(loop, shape(4, 4), shape(4, 4))
     harmless = lambda x: lax.fori_loop(0, 3, lambda _, y: y + 1, x) @ x
     assert multiply_adds(harmless, shape(4, 4)) == 64
+
+
+def test_branches_count_once_and_must_hold_as_many_products():
+    def chosen(x, other):
+        forms = {"cpu": lambda x: x @ x, "default": other}
+        return lax.platform_dependent(x, **forms) @ x
+
+    assert multiply_adds(partial(chosen, other=lambda x: (x.T @ x.T).T), shape(4, 4)) == 128
+    with pytest.raises(ValueError, match="'cond' holds different products"):
+        multiply_adds(partial(chosen, other=lambda x: x @ x @ x), shape(4, 4))

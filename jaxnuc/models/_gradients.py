@@ -1,11 +1,11 @@
-"""Convolution and pooling with gradients of their own on a CPU.
+"""Convolution and pooling that are faster on a CPU; accelerators compute what XLA makes of them.
 
 XLA takes the gradient of a convolution's kernel as a convolution whose window is a whole image,
 and that of a maximum over windows one element at a time; on a CPU both take many times as long as
-the forward pass. Values are XLA's in any case, and so are the gradients on accelerators.
+the forward pass. A convolution of single pixels is a product of matrices, and so are its gradients.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -39,18 +39,22 @@ def convolve(
     rhs_dilation: Sequence[int] | None = None,
     **others: Any,
 ) -> Array:
-    """`lax.conv_general_dilated` for Linen, where the gradient of a large map's kernel is ours.
+    """`lax.conv_general_dilated` for Linen, by products of matrices where those are faster.
 
-    That one is for reverse-mode differentiation only, as is any `jax.custom_vjp`.
+    Differentiable in reverse mode only, as is any `jax.custom_vjp`.
     """
     (kh, kw, channels, features), (_, h, w, _) = kernel.shape, x.shape
     dilation = tuple(rhs_dilation or (1, 1))
-    dense = set(window_strides) == {1} and set(lhs_dilation or (1,)) == {1}
     plain = others.get("feature_group_count", 1) == 1 and others.get("precision") is None
+    plain &= set(lhs_dilation or (1,)) == {1}
+    unpadded = isinstance(padding, str) or {n for pair in padding for n in pair} == {0}
+    if plain and kh * kw == 1 and unpadded:
+        return _convolve_pixels(x, kernel, tuple(window_strides))
+    dense = set(window_strides) == {1}
     # The sides of an exported network may be symbols; it is not differentiated.
     known = isinstance(h, int) and isinstance(w, int)
     large = known and h * w >= LEAST_PIXELS and max(channels, features) >= LEAST_CHANNELS
-    if dense and plain and large and kh * kw > 1:
+    if dense and plain and large:
         reach = [d * (k - 1) + 1 for d, k in zip(dilation, (kh, kw), strict=True)]
         if isinstance(padding, str):
             padding = lax.padtype_to_pads((h, w), reach, (1, 1), padding)
@@ -65,6 +69,48 @@ def convolve(
         rhs_dilation=rhs_dilation,
         **{"dimension_numbers": LAYOUT, **others},
     )
+
+
+def _pixels_by_xla(x: AnyArray, kernel: AnyArray, strides: tuple[int, int]) -> Array:
+    return lax.conv_general_dilated(x, kernel, strides, "VALID", dimension_numbers=LAYOUT)
+
+
+def _pixels_by_product(x: AnyArray, kernel: AnyArray, strides: tuple[int, int]) -> Array:
+    x = x[:, :: strides[0], :: strides[1]]
+    # XLA computes products in two dimensions itself, those in more by a library that copies.
+    pixels = x.reshape(-1, x.shape[-1])
+    return lax.dot(pixels, kernel[0, 0]).reshape(*x.shape[:-1], -1)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def _convolve_pixels(x: AnyArray, kernel: AnyArray, strides: tuple[int, int]) -> Array:
+    """Convolution with a kernel of one pixel."""
+    return lax.platform_dependent(
+        x,
+        kernel,
+        cpu=partial(_pixels_by_product, strides=strides),
+        default=partial(_pixels_by_xla, strides=strides),
+    )
+
+
+def _convolve_pixels_forward(
+    x: AnyArray, kernel: AnyArray, strides: tuple[int, int]
+) -> tuple[Array, tuple[AnyArray, AnyArray]]:
+    return _convolve_pixels(x, kernel, strides), (x, kernel)
+
+
+def _convolve_pixels_backward(
+    strides: tuple[int, int], saved: tuple[AnyArray, AnyArray], dy: Array
+) -> tuple[Array, Array]:
+    def gradients_of(form: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
+        return lambda x, kernel, dy: jax.vjp(partial(form, strides=strides), x, kernel)[1](dy)
+
+    return lax.platform_dependent(
+        *saved, dy, cpu=gradients_of(_pixels_by_product), default=gradients_of(_pixels_by_xla)
+    )
+
+
+_convolve_pixels.defvjp(_convolve_pixels_forward, _convolve_pixels_backward)
 
 
 def _xla(x: AnyArray, kernel: AnyArray, padding: Padding, dilation: tuple[int, int]) -> Array:

@@ -13,7 +13,7 @@ from jax.extend import core
 from jaxnuc.models.base import Network
 
 SIDE = 256
-LOOPS = ("scan", "while", "cond")
+LOOPS = ("scan", "while")
 
 
 class Cost(NamedTuple):
@@ -64,7 +64,8 @@ def multiply_adds(function: Callable[..., Any], *args: Any) -> int:
       *args: its arguments, arrays or their shapes.
 
     Raises:
-      ValueError: a loop or a branch holds products; how often they run is not known.
+      ValueError: a loop holds products, or one of two branches more than the other; how often they
+        run is not known.
     """
     return _count(jax.make_jaxpr(function)(*args))
 
@@ -83,12 +84,20 @@ def _walk(jaxpr: core.Jaxpr, given: list[bool]) -> tuple[int, list[bool]]:
         outputs = [any(inputs)] * len(equation.outvars)
         if all(inputs):
             total += _products(equation)
+        name = equation.primitive.name
+        if name == "cond":  # the form for a CPU and that for others, as a rule
+            branches = {_walk(inner.jaxpr, inputs[1:])[0] for inner in equation.params["branches"]}
+            if len(branches) > 1:
+                raise ValueError(f"{name!r} holds different products; cannot count them")
+            total += branches.pop()
+            variable |= {v for v in equation.outvars if any(inputs)}
+            continue
         for inner in core.jaxprs_in_params(equation.params):
             # Other than in a call, inputs need not match, as in the sum that a reduction is by.
-            is_call = len(inner.invars) == len(inputs) and equation.primitive.name not in LOOPS
+            is_call = len(inner.invars) == len(inputs) and name not in LOOPS
             number, results = _walk(inner, inputs if is_call else [True] * len(inner.invars))
             if number and not is_call:
-                raise ValueError(f"{equation.primitive.name!r} holds products; cannot count them")
+                raise ValueError(f"{name!r} holds products; cannot count them")
             total += number
             outputs = results if is_call else outputs
         variable |= {

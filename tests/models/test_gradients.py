@@ -47,6 +47,53 @@ def test_gradients_of_a_convolution_are_those_of_xla(case):
     np.testing.assert_allclose(dk, dk_xla, rtol=0, atol=1e-5 * np.abs(dk_xla).max())
 
 
+PIXELS = {  # shape of the images, of the kernel, strides, padding
+    "one": ((2, 5, 7, 3), (1, 1, 3, 4), (1, 1), "SAME"),
+    "strides": ((2, 5, 8, 3), (1, 1, 3, 4), (2, 2), "SAME"),
+    "strides that differ": ((1, 7, 9, 3), (1, 1, 3, 2), (3, 2), "VALID"),
+    "no padding": ((1, 4, 4, 3), (1, 1, 3, 1), (1, 1), ((0, 0), (0, 0))),
+}
+
+
+@pytest.mark.parametrize("case", PIXELS.values(), ids=PIXELS.keys())
+def test_a_convolution_of_single_pixels_is_that_of_xla(case):
+    shape, kernel_shape, strides, padding = case
+    rng = np.random.default_rng(0)
+    x, kernel = jnp.asarray(rng.normal(size=shape)), jnp.asarray(rng.normal(size=kernel_shape))
+
+    def xla(x, kernel):
+        return lax.conv_general_dilated(x, kernel, strides, padding, dimension_numbers=LAYOUT)
+
+    y, back = jax.vjp(lambda x, kernel: convolve(x, kernel, strides, padding), x, kernel)
+    expected, xla_back = jax.vjp(xla, x, kernel)
+    np.testing.assert_allclose(y, expected, rtol=1e-5, atol=1e-5)
+    dy = jnp.asarray(rng.normal(size=y.shape))
+    for ours, theirs in zip(back(dy), xla_back(dy), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_single_pixels_that_are_padded_stay_a_convolution():
+    x, kernel = jnp.ones((1, 4, 4, 2)), jnp.ones((1, 1, 2, 3))
+    y = convolve(x, kernel, (1, 1), ((1, 0), (0, 2)))
+    assert y.shape == (1, 5, 6, 3)
+    assert float(y.sum()) == 4 * 4 * 2 * 3
+
+
+@pytest.mark.parametrize(("platform", "word"), [("cpu", "dot_general"), ("tpu", "convolution")])
+def test_accelerators_compute_a_convolution_of_single_pixels_as_one(platform, word):
+    x, kernel = jnp.ones((1, 8, 8, 4)), jnp.ones((1, 1, 4, 3))
+
+    def all_three(x, kernel):
+        return jax.value_and_grad(
+            lambda *args: (convolve(*args, (1, 1), "SAME") ** 2).sum(), argnums=(0, 1)
+        )(x, kernel)
+
+    text = jax.jit(all_three).trace(x, kernel).lower(lowering_platforms=(platform,)).as_text()
+    other = {"dot_general", "convolution"} - {word}
+    assert text.count(f"stablehlo.{word}") == 3
+    assert f"stablehlo.{other.pop()}" not in text
+
+
 def test_the_compiled_gradient_has_no_convolution_as_large_as_the_image():
     # What the tests above compare would be XLA's with itself if no case were large enough.
     x, kernel = jnp.ones((1, 32, 32, 4)), jnp.ones((3, 3, 4, 20))
@@ -82,9 +129,10 @@ def test_parts_of_a_batch_add_up(monkeypatch, count):
     np.testing.assert_allclose(kernel_gradient(x, dy, *given), whole, rtol=1e-5, atol=1e-5)
 
 
-def test_bfloat16_gradients_are_summed_in_float32():
+@pytest.mark.parametrize("side", [1, 3])
+def test_bfloat16_gradients_are_summed_in_float32(side):
     rng = np.random.default_rng(2)
-    x, kernel = rng.normal(size=(1, 64, 64, 4)), rng.normal(size=(3, 3, 4, 32))
+    x, kernel = rng.normal(size=(1, 64, 64, 4)), rng.normal(size=(side, side, 4, 32))
 
     def gradient(dtype):
         images, weights = jnp.asarray(x, dtype), jnp.asarray(kernel, dtype)
