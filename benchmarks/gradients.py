@@ -2,8 +2,8 @@
 
     GLIBC_TUNABLES=glibc.malloc.hugetlb=1 python -m benchmarks.gradients
 
-Prints two tables in Markdown, medians of milliseconds. The two gradients of kernels, and those of
-pooling, are taken in turn, so that other work on the machine slows both.
+Prints three tables in Markdown, medians of milliseconds: 3x3 convolutions, those of single pixels,
+and pooling. XLA's form and ours are taken in turn, so that other work on the machine slows both.
 """
 
 import argparse
@@ -25,6 +25,11 @@ LAYERS = [
     *[(32, 128, 64), (16, 128, 128), (128, 32, 32), (128, 64, 32), (64, 64, 64), (64, 128, 64)],
     *[(32, 128, 128), (32, 256, 128), (16, 256, 256)],
 ]
+# Of HoVer-Net's residual units, StarDist's rays and the heads of a U-Net.
+PIXELS = [
+    *[(128, 16, 1), (128, 64, 32), (128, 64, 256), (128, 256, 64), (64, 512, 128), (32, 1024, 256)],
+    *[(16, 1024, 2048)],
+]
 POOLS = [(128, 16), (128, 32), (64, 32), (32, 64)]
 
 
@@ -42,7 +47,7 @@ def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
 
 
 def xla(x: Array, kernel: Array) -> Array:
-    """A 3x3 convolution with XLA's gradients."""
+    """A convolution with XLA's gradients."""
     return lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=_gradients.LAYOUT)
 
 
@@ -57,12 +62,19 @@ def ours(x: Array, dy: Array) -> Array:
     return _gradients.kernel_gradient(x, dy, (3, 3), (one, one), one)
 
 
-def convolution(side: int, channels: int, features: int, batch: int, repeats: int) -> list[float]:
-    """Milliseconds forward, and of the gradients of the input, of the kernel by XLA and by ours."""
+def arrays(
+    side: int, channels: int, features: int, batch: int, width: int
+) -> tuple[Array, Array, Array]:
+    """An input, a kernel of `width` pixels, and a gradient of the output."""
     keys = jax.random.split(jax.random.key(0), 3)
     x = jax.random.normal(keys[0], (batch, side, side, channels))
-    kernel = jax.random.normal(keys[1], (3, 3, channels, features))
-    dy = jax.random.normal(keys[2], (batch, side, side, features))
+    kernel = jax.random.normal(keys[1], (width, width, channels, features))
+    return x, kernel, jax.random.normal(keys[2], (batch, side, side, features))
+
+
+def convolution(side: int, channels: int, features: int, batch: int, repeats: int) -> list[float]:
+    """Milliseconds forward, and of the gradients of the input, of the kernel by XLA and by ours."""
+    x, kernel, dy = arrays(side, channels, features, batch, 3)
     forward = jax.jit(xla)
     of_input = jax.jit(lambda dy: jax.vjp(lambda x: xla(x, kernel), x)[1](dy)[0])
     of_kernel = jax.jit(lambda x, dy: jax.vjp(lambda k: xla(x, k), kernel)[1](dy)[0])
@@ -76,6 +88,22 @@ def convolution(side: int, channels: int, features: int, batch: int, repeats: in
         ],
         repeats,
     )
+
+
+def pixels(side: int, channels: int, features: int, batch: int, repeats: int) -> list[float]:
+    """Milliseconds forward, of the input's gradient, of the kernel's: each by XLA and by ours."""
+    x, kernel, dy = arrays(side, channels, features, batch, 1)
+    calls: list[Callable[[], Any]] = []
+    forms = xla, partial(_gradients.convolve, window_strides=(1, 1), padding="SAME")
+    for form in forms:
+        calls.append(partial(jax.jit(form), x, kernel))
+    for form in forms:
+        of_input = lambda dy, form=form: jax.vjp(lambda x: form(x, kernel), x)[1](dy)[0]
+        calls.append(partial(jax.jit(of_input), dy))
+    for form in forms:
+        of_kernel = lambda x, dy, form=form: jax.vjp(lambda k: form(x, k), kernel)[1](dy)[0]
+        calls.append(partial(jax.jit(of_kernel), x, dy))
+    return medians(calls, repeats)
 
 
 def pooling(side: int, channels: int, batch: int, repeats: int) -> list[float]:
@@ -95,16 +123,23 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repeats", type=int, default=9)
     options = parser.parse_args()
+
+    def line(measure: Callable[..., list[float]], layer: tuple[int, ...]) -> None:
+        times = measure(*layer, options.batch, options.repeats)
+        print("|", ", ".join(map(str, layer)), *(f"| {t:.1f}" for t in times), "|", flush=True)
+
     print("| side, channels in and out | forward | input | kernel, XLA | kernel, ours |")
     print("| --- | ---: | ---: | ---: | ---: |")
     for layer in LAYERS:
-        times = convolution(*layer, options.batch, options.repeats)
-        print("|", ", ".join(map(str, layer)), *(f"| {t:.1f}" for t in times), "|", flush=True)
+        line(convolution, layer)
+    print("\n| side, channels in and out | forward, XLA | ours | input, XLA | ours ", end="")
+    print("| kernel, XLA | ours |\n| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for layer in PIXELS:
+        line(pixels, layer)
     print("\n| side, channels | gradient of pooling, XLA | ours |")
     print("| --- | ---: | ---: |")
     for pool in POOLS:
-        times = pooling(*pool, options.batch, options.repeats)
-        print("|", ", ".join(map(str, pool)), *(f"| {t:.1f}" for t in times), "|", flush=True)
+        line(pooling, pool)
 
 
 if __name__ == "__main__":
