@@ -82,7 +82,7 @@ def run(options: argparse.Namespace) -> int:
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:
         diameter = done["settings"]["diameter_px"]
-        size = "" if diameter is None else f", seen as of {diameter:.3g} px across"
+        size = "" if diameter is None else f", resized for nuclei of {diameter:.3g} px"
         print(f"{done['settings']['image']}: {done['nuclei']} nuclei{size}")
     print_failed(results.failed)
     if options.shard and not results.failed:

@@ -290,8 +290,8 @@ def _whole(array: np.ndarray, path: str | Path) -> np.ndarray:
     exact = 2 ** (np.finfo(array.dtype).nmant + 1)
     if largest >= exact:
         raise ValueError(
-            f"{path}: ids up to {largest:.0f} in {array.dtype}, which tells ids apart only below "
-            f"{exact}; export integers"
+            f"{path}: ids up to {largest:.0f} in {array.dtype}, which is exact only below {exact}; "
+            "export integers"
         )
     return array.astype(np.int32 if largest < 2**31 else np.int64)
 

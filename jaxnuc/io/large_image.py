@@ -129,7 +129,7 @@ class LargeImage(ABC):
 
     @property
     def mpp(self) -> float | None:
-        """Microns per pixel of level 0, None where the file does not tell.
+        """Microns per pixel of level 0, None where the file does not say.
 
         Raises:
           ValueError: by the file, pixels are not square: the sides differ by more than 1 %.

@@ -28,7 +28,7 @@ _BEGINNING = 1024  # bytes in which the names and sizes of a variable are found
 
 
 class Variable(NamedTuple):
-    """What the beginning of a variable tells."""
+    """The header of a variable."""
 
     shape: tuple[int, ...]
     numeric: bool  # real numbers, which a label image can be

@@ -1,4 +1,4 @@
-"""Height and width of a pixel in micrometers, as image files tell them."""
+"""Height and width of a pixel in micrometers, as image files give them."""
 
 import math
 import re

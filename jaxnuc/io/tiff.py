@@ -173,7 +173,7 @@ class _StoredLevel:
     Attributes:
       shape: (H, W).
       block: height and width of a tile or strip.
-      page: of which the tags tell what all of them are.
+      page: one of them, whose tags hold for all.
       planes: for each channel (one unless each has its own pages) the pages of the depths, of
         which the brightest values are seen.
       planes_per_page: channels that are stored one after the other in a page.

@@ -67,7 +67,7 @@ def ordered_map(
     Raises:
       ValueError: `workers` is negative.
       ChildProcessError: a worker process died, as when the memory is used up.
-      Exception: whatever the function or the tasks raise; the rest is not begun.
+      Exception: whatever the function or the tasks raise; the rest is not started.
     """
     if workers < 0:
         raise ValueError(f"workers is {workers}; it must be 0 (this process) or more")
@@ -136,7 +136,7 @@ def threaded_map(
       ahead: results, done or under way, that wait at most.
 
     Raises:
-      Exception: whatever the function or the items raise; the rest is not begun.
+      Exception: whatever the function or the items raise; the rest is not started.
     """
     waiting: deque[Future[T]] = deque()
     pool = ThreadPoolExecutor(threads)

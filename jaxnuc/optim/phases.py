@@ -87,7 +87,7 @@ def frozen_at_first(
             zeroed = [jnp.where((count < until) & is_held, 0, x) for is_held, x in pairs]
             return jax.tree.unflatten(structure, zeroed)
 
-        def begun(name: str, new: Any) -> Any:
+        def started_anew(name: str, new: Any) -> Any:
             old = state[name]
             if name in KEPT:
                 return old
@@ -95,7 +95,7 @@ def frozen_at_first(
                 new = renewed(old, new)
             return jax.tree.map(lambda n, o: jnp.where(count == until, n, o), new, old)
 
-        state = {name: begun(name, new) for name, new in chain.init(params).items()}
+        state = {name: started_anew(name, new) for name, new in chain.init(params).items()}
         updates, state = chain.update(hold(updates), state, hold(params), **extra_args)
         return updates, state | {"frozen": count + 1}
 

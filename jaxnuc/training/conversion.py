@@ -80,10 +80,10 @@ def convert(
     shapes = {"batch_stats": {}, **initialization.shapes}
     filled = pretrained.load(arrays, model, shapes, section.layout, **patterns)
     variables = initialization.values(config.seed, filled)
-    begun = state.create_from(variables, optax.identity())
+    first = state.create_from(variables, optax.identity())
     with Checkpoints(output) as checkpoints:
-        checkpoints.save(begun, {}, configs.to_json(config), None, label_sets)
-    count = sum(leaf.size for leaf in jax.tree.leaves(begun.params))
+        checkpoints.save(first, {}, configs.to_json(config), None, label_sets)
+    count = sum(leaf.size for leaf in jax.tree.leaves(first.params))
     logger.info("network %s: %s parameters", config.model.name, f"{count:,}")
     return output
 

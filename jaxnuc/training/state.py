@@ -77,8 +77,8 @@ def create_from(
     variables: Mapping[str, Any], optimizer: optax.GradientTransformation, **options: Any
 ) -> TrainState:
     """The state before the first step with given variables, in NumPy; options as of `begin`."""
-    begun = lambda given: begin(given, optimizer, **options)
-    program, state = jax.make_jaxpr(begun, return_shape=True)(variables)
+    make = lambda given: begin(given, optimizer, **options)
+    program, state = jax.make_jaxpr(make, return_shape=True)(variables)
     places = range(len(program.jaxpr.outvars))
     leaves = traced.results(program, jax.tree.leaves(variables), places)
     return jax.tree.unflatten(jax.tree.structure(state), leaves)

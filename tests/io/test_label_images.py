@@ -143,7 +143,7 @@ def test_whole_floats_become_integers(tmp_path):
         (LABELS + 0.5, "float64 with values such as 0.5, which are no ids"),
         (np.where(LABELS == 7, np.nan, LABELS), "values such as nan"),
         (np.where(LABELS == 7, -np.inf, LABELS), "values such as -inf"),
-        ((LABELS * 2.0**20).astype(np.float32), "float32, which tells ids apart only below 167772"),
+        ((LABELS * 2.0**20).astype(np.float32), "float32, which is exact only below 167772"),
         ((LABELS * 10.0).astype(np.float16), "ids up to 2500 in float16.* below 2048"),
         (LABELS - 1, "holds the negative id -1"),
         (LABELS - 1.0, "holds the negative id -1"),
