@@ -1,11 +1,13 @@
-"""What a data set of which one file was damaged may do, for the tests that damage files."""
+"""What a data set of which one file was damaged may do; images with annotations of one's own."""
 
 import time
 
 import numpy as np
 import pytest
+from annotated_images import IMAGE, save, write
 
 from jaxnuc.data import sources
+from jaxnuc.data.sources.folder import Source
 
 SLOWEST = 3.0  # seconds of this process; reading these sets takes milliseconds
 
@@ -104,3 +106,17 @@ def judge(valid_sets):
         assert time.process_time() - start < SLOWEST
 
     return run
+
+
+@pytest.fixture
+def annotated(tmp_path):
+    """Writes an annotation file of image `a` and opens the source."""
+    save(tmp_path / "images" / "a.png", IMAGE)
+
+    def opened(features, classes=None, **arguments):
+        write(tmp_path / "labels" / "a.geojson", features)
+        if classes is not None:
+            write(tmp_path / "classes.yaml", classes)
+        return Source(tmp_path, annotations=arguments or None)
+
+    return opened
