@@ -42,6 +42,9 @@ os.environ.setdefault("FLAX_PROFILE", "0")
 # Where there is a compilation cache, it keeps small programs too: nearly all of them are small.
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
+# Tests give the folders that they read; where the data sets of this machine lie is not theirs.
+os.environ.pop("JAXNUC_DATA", None)
+
 # Where test processes keep all processors busy, each has one of its own: threads of the one would
 # only take turns with those of the other. JAX has as many threads as there are processors for it.
 if hasattr(os, "sched_setaffinity"):

@@ -5,7 +5,7 @@ and that of a maximum over windows one element at a time; on a CPU both take man
 the forward pass. A convolution of single pixels is a product of matrices, and so are its gradients.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial, reduce
 from operator import add
 from typing import Any
@@ -102,11 +102,13 @@ def _convolve_pixels_forward(
 def _convolve_pixels_backward(
     strides: tuple[int, int], saved: tuple[AnyArray, AnyArray], dy: Array
 ) -> tuple[Array, Array]:
-    def gradients_of(form: Callable[..., Array]) -> Callable[..., tuple[Array, Array]]:
-        return lambda x, kernel, dy: jax.vjp(partial(form, strides=strides), x, kernel)[1](dy)
-
+    by_product = partial(_pixels_by_product, strides=strides)
+    by_xla = partial(_pixels_by_xla, strides=strides)
     return lax.platform_dependent(
-        *saved, dy, cpu=gradients_of(_pixels_by_product), default=gradients_of(_pixels_by_xla)
+        *saved,
+        dy,
+        cpu=lambda x, kernel, dy: jax.vjp(by_product, x, kernel)[1](dy),
+        default=lambda x, kernel, dy: jax.vjp(by_xla, x, kernel)[1](dy),
     )
 
 
