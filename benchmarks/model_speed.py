@@ -5,11 +5,12 @@
 From an image array to its label map, on the same images one after the other, each tool in its turn
 on every image, after a round that is not counted, in which programs are compiled. FOLDER is a model
 of StarDist of one channel (`config.json`, `thresholds.json`, `weights_best.h5`), which
-`cistardist-pytorch` runs; with random weights it finds whatever it finds, so that its time is told
-without its suppression, too.
+`cistardist-pytorch` runs, and this library after `jaxnuc convert`. With random weights both find
+whatever they find, so that the networks alone are timed too.
 """
 
 import argparse
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +22,7 @@ from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import SizedPredictor
 from jaxnuc.registry import section_of
 from jaxnuc.run.cards import shipped
+from jaxnuc.training.conversion import convert
 
 Run = Callable[[np.ndarray], object]
 
@@ -29,12 +31,16 @@ def of_model(name: str, diameter: float | str) -> Run:
     return SizedPredictor(load(name, diameter=diameter))
 
 
-def of_stardist(folder: Path) -> dict[str, Run]:
+def of_stardist(folder: Path, workdir: Path) -> dict[str, Run]:
+    """The same StarDist network by either tool; ours is written to `workdir`."""
     from cistardist_pytorch.model import StarDist2D
 
+    ours = load(convert(folder, workdir))
     network = StarDist2D.from_folder(folder, device="cpu")
     gray = lambda image: image.mean(axis=-1)
     return {
+        "the StarDist model, jaxnuc": ours,
+        "the StarDist model, jaxnuc, network alone": ours.maps,
         "cistardist-pytorch": lambda image: network.predict_instances(gray(image)),
         "cistardist-pytorch, network alone": lambda image: network.predict(gray(image)),
     }
@@ -46,12 +52,18 @@ def main() -> None:
     parser.add_argument("--root", default="")
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--stardist", type=Path)
+    parser.add_argument("--models", nargs="*", default=list(shipped()))
     arguments = parser.parse_args()
     source = open_split(section_of(arguments.source, "data set"), arguments.root, "test")
     images = [source[k].image for k in range(min(len(source), arguments.count))]
-    runs = {f"{name}, {how}": of_model(name, how) for name in shipped() for how in ("auto", "off")}
+    runs = {
+        f"{name}, {how}": of_model(name, how)
+        for name in arguments.models
+        for how in ("auto", "off")
+    }
     if arguments.stardist:
-        runs |= of_stardist(arguments.stardist)
+        with tempfile.TemporaryDirectory() as folder:
+            runs |= of_stardist(arguments.stardist, Path(folder, "run"))
     seconds: dict[str, list[float]] = {name: [] for name in runs}
     for counted in (False, True):
         for image in images:

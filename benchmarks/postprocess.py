@@ -6,7 +6,8 @@ The maps are what a perfect network would give for ellipses at the density of st
 900 in 1000 x 1000 pixels. Times are the least of several calls, on one core; the two last columns
 compare with the floors. `--rows` picks the rows with one of these words in their name. Literal
 versions make a mask of each nucleus, as the papers are written and most code is; they run once, and
-only up to the size at which they take less than a minute.
+only up to the size at which they take less than a minute. The row with OpenCV wants
+`pip install opencv-python-headless`.
 """
 
 import argparse
@@ -17,6 +18,9 @@ from typing import Any, NamedTuple
 import cc3d
 import numpy as np
 from scipy import ndimage
+from skimage.measure import label
+from skimage.morphology import remove_small_objects
+from skimage.segmentation import watershed
 
 from benchmarks.natural import nuclei
 from jaxnuc import postprocess
@@ -121,6 +125,32 @@ def literal_growth(mask: np.ndarray, contour: np.ndarray) -> np.ndarray:
     return labels
 
 
+def without_small(mask: np.ndarray) -> np.ndarray:
+    """The components of at least 10 pixels."""
+    return remove_small_objects(label(mask, connectivity=1), max_size=9)
+
+
+def scaled(values: np.ndarray) -> np.ndarray:
+    return (values - values.min()) / (values.max() - values.min())
+
+
+def hover_with_opencv(probability: np.ndarray, hv: np.ndarray) -> np.ndarray:
+    """HoVer-Net's steps by the libraries of its authors: OpenCV, SciPy, scikit-image."""
+    import cv2
+
+    blob = (without_small(probability >= 0.5) > 0).astype(np.float64)
+    slopes = [
+        cv2.Sobel(scaled(hv[..., axis]), cv2.CV_64F, 1 - axis, axis, ksize=21) for axis in (0, 1)
+    ]
+    overall = np.maximum(*(1 - scaled(slope) for slope in slopes))
+    overall = np.maximum(overall - (1 - blob), 0)
+    relief = -cv2.GaussianBlur((1 - overall) * blob, (3, 3), 0)
+    marker = ndimage.binary_fill_holes(np.maximum(blob - (overall >= 0.4), 0)).astype(np.uint8)
+    ellipse = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+    marker = without_small(cv2.morphologyEx(marker, cv2.MORPH_OPEN, ellipse))
+    return watershed(relief, marker, mask=blob > 0)
+
+
 FLOORS = {
     "components, scipy": Row(mask, lambda mask: ndimage.label(mask, SQUARE)),
     "components, cc3d": Row(mask, lambda mask: cc3d.connected_components(mask, connectivity=8)),
@@ -131,6 +161,7 @@ ROWS = {
     ),
     "haru: growth, literal": Row(mask_and_contour, literal_growth, largest=1000, once=True),
     "hover: watershed": Row(probability_and_hv, postprocess.hover_watershed),
+    "hover: watershed, with OpenCV": Row(probability_and_hv, hover_with_opencv),
     "stardist: suppression": Row(
         candidates_of_pixels,
         lambda *c: postprocess.non_maximum_suppression(*c, nms_thresh=0.4),
