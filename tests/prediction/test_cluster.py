@@ -46,13 +46,15 @@ def cluster(tmp_path):
     worker = [*dask, "worker", "--nthreads=1", "--no-nanny", f"--local-directory={tmp_path}"]
     processes += [subprocess.Popen([*worker, *options], **common) for _ in range(3)]
     deadline = time.monotonic() + 60
-    while not file.exists() or not file.read_text().endswith("}"):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-    yield json.loads(file.read_text())["address"], processes[1:]
-    for process in processes:
-        process.kill()
-        process.wait()
+    try:
+        while not file.exists() or not file.read_text().endswith("}"):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield json.loads(file.read_text())["address"], processes[1:]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
 
 
 def contents(folder):
