@@ -58,8 +58,8 @@ def convolve(
         reach = [d * (k - 1) + 1 for d, k in zip(dilation, (kh, kw), strict=True)]
         if isinstance(padding, str):
             padding = lax.padtype_to_pads((h, w), reach, (1, 1), padding)
-        (top, bottom), (left, right) = padding
-        return _convolve(x, kernel, ((top, bottom), (left, right)), dilation)
+        rows, columns = ((int(before), int(after)) for before, after in padding)
+        return _convolve(x, kernel, (rows, columns), dilation)
     return lax.conv_general_dilated(
         x,
         kernel,
