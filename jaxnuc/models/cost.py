@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, cast
 
 import jax
@@ -92,7 +92,7 @@ def _walk(jaxpr: core.Jaxpr, given: list[bool]) -> tuple[int, list[bool]]:
             total += branches.pop()
             variable |= {v for v in equation.outvars if any(inputs)}
             continue
-        for inner in core.jaxprs_in_params(equation.params):
+        for inner in _inner(equation):
             # Other than in a call, inputs need not match, as in the sum that a reduction is by.
             is_call = len(inner.invars) == len(inputs) and name not in LOOPS
             number, results = _walk(inner, inputs if is_call else [True] * len(inner.invars))
@@ -104,6 +104,16 @@ def _walk(jaxpr: core.Jaxpr, given: list[bool]) -> tuple[int, list[bool]]:
             v for v, is_variable in zip(equation.outvars, outputs, strict=True) if is_variable
         }
     return total, [depends(v) for v in jaxpr.outvars]
+
+
+def _inner(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+    """The programs that an operation runs."""
+    for value in equation.params.values():
+        for part in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(part, core.ClosedJaxpr):
+                yield part.jaxpr
+            elif isinstance(part, core.Jaxpr):
+                yield part
 
 
 def _products(equation: core.JaxprEqn) -> int:

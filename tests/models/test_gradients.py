@@ -161,5 +161,7 @@ def test_gradients_against_finite_differences():
     def network(x, kernel):
         return (max_pool_ceil(convolve(x, kernel, (1, 1), "SAME")) ** 2).mean()
 
-    with jax.enable_x64(True):
+    # JAX before 0.8 has it among its experiments.
+    enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
+    with enable_x64(True):
         check_grads(network, (jnp.asarray(x), jnp.asarray(kernel)), order=1, modes=["rev"])
