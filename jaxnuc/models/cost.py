@@ -92,7 +92,7 @@ def _walk(jaxpr: core.Jaxpr, given: list[bool]) -> tuple[int, list[bool]]:
             total += branches.pop()
             variable |= {v for v in equation.outvars if any(inputs)}
             continue
-        for inner in _inner(equation):
+        for inner in inner_programs(equation):
             # Other than in a call, inputs need not match, as in the sum that a reduction is by.
             is_call = len(inner.invars) == len(inputs) and name not in LOOPS
             number, results = _walk(inner, inputs if is_call else [True] * len(inner.invars))
@@ -106,7 +106,7 @@ def _walk(jaxpr: core.Jaxpr, given: list[bool]) -> tuple[int, list[bool]]:
     return total, [depends(v) for v in jaxpr.outvars]
 
 
-def _inner(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
+def inner_programs(equation: core.JaxprEqn) -> Iterator[core.Jaxpr]:
     """The programs that an operation runs."""
     for value in equation.params.values():
         for part in value if isinstance(value, (tuple, list)) else (value,):

@@ -7,9 +7,9 @@ import sys
 import jax
 import jax.numpy as jnp
 import pytest
-from jax.extend import core
 
 from jaxnuc import models
+from jaxnuc.models.cost import inner_programs
 
 MAPS = {"mask": 1, "any other name": 3}
 SIDE, ODD = 64, (65, 101)  # of the maps
@@ -50,7 +50,7 @@ def operations(program):
     """All equations of a program, with those of the functions that it calls."""
     for equation in program.eqns:
         yield equation
-        for inner in core.jaxprs_in_params(equation.params):
+        for inner in inner_programs(equation):
             yield from operations(inner)
 
 
@@ -180,6 +180,7 @@ from typing import ClassVar
 
 from flax import linen as nn
 
+from jaxnuc.models.cost import inner_programs
 from jaxnuc.models import Network
 
 class Model(Network):

@@ -11,6 +11,11 @@ from jax.test_util import check_grads
 from jaxnuc.models import _gradients
 from jaxnuc.models._gradients import LAYOUT, convolve, kernel_gradient, max_pool_ceil
 
+if hasattr(jax, "enable_x64"):
+    enable_x64 = jax.enable_x64
+else:  # JAX before 0.8
+    from jax.experimental import enable_x64
+
 CASES = {  # shape of the images, of the kernel, padding, dilation
     "wide input": ((2, 33, 37, 20), (3, 3, 20, 8), "SAME", 1),
     "wide output": ((2, 40, 41, 8), (5, 3, 8, 20), "SAME", 1),
@@ -161,7 +166,5 @@ def test_gradients_against_finite_differences():
     def network(x, kernel):
         return (max_pool_ceil(convolve(x, kernel, (1, 1), "SAME")) ** 2).mean()
 
-    # JAX before 0.8 has it among its experiments.
-    enable_x64 = getattr(jax, "enable_x64", None) or jax.experimental.enable_x64
     with enable_x64(True):
         check_grads(network, (jnp.asarray(x), jnp.asarray(kernel)), order=1, modes=["rev"])
