@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # Two processes; files in the order that tests/conftest.py gives them, each in one of the two.
 PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: quickstart style check test tests campaign tables docs tutorials release
+.PHONY: quickstart style check test tests lowest campaign tables docs tutorials release
 
 # Trains a small network on synthetic nuclei, evaluates it on held-out ones, and finds those of a
 # real image with a model that comes with the library: runs/example/fluorescence.overlay.png.
@@ -36,6 +36,10 @@ test: .venv/ready
 
 tests: .venv/ready
 	$(PYTEST)
+
+# All tests with the lowest versions that pyproject.toml allows, in an environment of its own.
+lowest: .venv/lowest/ready
+	.venv/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # Kills commands at random moments, damages files at random, brings about faults of the machine, and
 # much of everything, for half an hour or more: docs/reliability.md.
@@ -65,6 +69,13 @@ release: docs
 .venv/ready: pyproject.toml setup.py
 	$(PYTHON) -m venv .venv
 	$(ENV)/python -m pip install --quiet --editable .[test]
+	touch $@
+
+.venv/lowest/ready: .venv/ready
+	$(ENV)/python -m pip install --quiet uv
+	$(ENV)/uv pip compile --quiet --resolution lowest-direct pyproject.toml --output-file .venv/lowest.txt
+	$(PYTHON) -m venv .venv/lowest
+	.venv/lowest/bin/python -m pip install --quiet --constraint .venv/lowest.txt --editable .[test]
 	touch $@
 
 .venv/docs: .venv/ready
