@@ -26,6 +26,8 @@ from jaxnuc.prediction.patches import STRIDE
 from jaxnuc.prediction.predictor import Predictor, TrainedNetwork
 
 MODEL, ABOUT = "model.jax_export", "model.json"
+# What tracing raises where the sides would have to be known; JAX 0.6 has it elsewhere.
+_ERRORS: Any = jax.errors if hasattr(jax.errors, "InconclusiveDimensionOperation") else jax.core
 PLATFORMS = ("cpu", "cuda", "rocm", "tpu")
 
 
@@ -147,7 +149,7 @@ def _traced(predictor: Predictor, size: tuple[int, int] | None) -> jax_export.Ex
     call = jax.jit(lambda images: network.forward(network.variables, images))
     try:
         return jax_export.export(call, platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.uint8))
-    except jax.errors.InconclusiveDimensionOperation as error:
+    except _ERRORS.InconclusiveDimensionOperation as error:
         raise ValueError(
             f"the network {predictor.config.model.name!r} depends on the size of its images "
             f"({str(error).splitlines()[0]}) and can be exported for one size only: give "

@@ -58,7 +58,8 @@ def test_compiles_once_and_moves_only_batches(tmp_path, tiny, compilations, monk
     monkeypatch.setattr(devices, "compile_step", guarded)
     monkeypatch.setattr(Reporter, "log", counted)
     train_and_evaluate(tiny(duration="6 steps", **{"evaluation.every": "2 steps"}), tmp_path)
-    assert compilations.count("jit(_fun)") == 1  # the step, as pmap names it
+    # The step, as pmap names it; JAX before 0.8 lets it its own name.
+    assert compilations.count("jit(_fun)") + compilations.count("step") == 1
     assert numbers[6] == numbers[4] == numbers[2] < 10  # nothing new after the first evaluation
 
 
