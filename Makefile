@@ -7,7 +7,8 @@ export MPLBACKEND := Agg
 # Each of the many processes that the tests start would compile the sources anew.
 export PYTHONDONTWRITEBYTECODE :=
 # Two processes; files in the order that tests/conftest.py gives them, each in one of the two.
-PYTEST := $(ENV)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST_ARGUMENTS := -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+PYTEST := $(ENV)/python $(PYTEST_ARGUMENTS)
 
 .PHONY: quickstart style check test tests lowest campaign tables docs tutorials release
 
@@ -39,7 +40,7 @@ tests: .venv/ready
 
 # All tests with the lowest versions that pyproject.toml allows, in an environment of its own.
 lowest: .venv/lowest/ready
-	.venv/lowest/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	.venv/lowest/bin/python $(PYTEST_ARGUMENTS)
 
 # Kills commands at random moments, damages files at random, brings about faults of the machine, and
 # much of everything, for half an hour or more: docs/reliability.md.

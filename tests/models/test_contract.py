@@ -180,7 +180,6 @@ from typing import ClassVar
 
 from flax import linen as nn
 
-from jaxnuc.models.cost import inner_programs
 from jaxnuc.models import Network
 
 class Model(Network):
