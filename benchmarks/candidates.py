@@ -3,17 +3,18 @@
     python -m benchmarks.candidates --budget 300 --workdir runs/candidates \\
         --picture docs/images/candidates.png
 
-Each candidate is trained as `configs/models/fluorescence.py` says, for as many steps as it makes in
-the budget (seconds; the time of a step is measured first), and then finds the nuclei of the
-validation images at the size that it estimates. Prints a table in Markdown: PQ with its interval,
-and milliseconds a megapixel from an image to its label map. `--seeds` trains the shipped one with
-several seeds. A candidate whose run is finished is not trained again.
+Each candidate is trained as `configs/models/fluorescence.py` says, for as many steps as fit in the
+budget (seconds). The time of a step is measured first, of all candidates in turn, so that what else
+the machine does during the trainings changes nothing. Then each finds the nuclei of the validation
+images at the size that it estimates, and at the end all are timed in turn on images as they are.
+Prints a table in Markdown: PQ with its interval, and milliseconds a megapixel from an image to its
+label map. `--seeds` trains the shipped one with several seeds. What is finished is not done again.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,6 @@ from jaxnuc.outputs.palette import SERIES
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
 from jaxnuc.reports import plots
-from jaxnuc.run.log import LOG, read_log
 from jaxnuc.training import state
 from jaxnuc.training.loop import train_and_evaluate
 from jaxnuc.training.step import make_train_step
@@ -52,29 +52,54 @@ CANDIDATES: dict[str, dict[str, str]] = {
 }
 SOURCE = {"name": "dsb2018", "modality": "fluorescence"}
 SIDE = 128
+Overrides = Mapping[str, str]
+
+
+@dataclass
+class Plan:
+    """What a candidate is to do.
+
+    Attributes:
+      parameters: how many it has.
+      step_ms: median time of a training step.
+      steps: that fit in the budget.
+    """
+
+    parameters: int
+    step_ms: float
+    steps: int
 
 
 @dataclass
 class Result:
-    """What became of a candidate.
+    """How good and how fast a candidate became.
 
     Attributes:
-      parameters: how many.
-      steps: of the training.
-      seconds: the training took, its compilation and evaluation left out.
+      plan: of its training.
       pq: image mean, low and high end of its interval.
-      ms: from an image to its label map, a megapixel.
+      ms: median time from an image to its label map, a megapixel.
     """
 
-    parameters: int
-    steps: int
-    seconds: float
+    plan: Plan
     pq: tuple[float, float, float]
     ms: float
 
 
-def step_seconds(overrides: Mapping[str, str], repeats: int = 9) -> tuple[float, int]:
-    """Median seconds of a training step, and the number of parameters."""
+def plans(cases: Mapping[str, Overrides], budget: float, repeats: int = 9) -> dict[str, Plan]:
+    """As many steps for each candidate as fit in the budget (seconds), timed in turn."""
+    calls: dict[str, Callable[[], None]] = {}
+    parameters = {}
+    for name, overrides in cases.items():
+        calls[name], parameters[name] = step_of(overrides)
+    times = in_turn(calls, repeats)
+    return {
+        name: Plan(parameters[name], 1e3 * each, round(budget / each))
+        for name, each in times.items()
+    }
+
+
+def step_of(overrides: Overrides) -> tuple[Callable[[], None], int]:
+    """A training step that can be called again and again, and the number of parameters."""
     config = load_page(PAGE, overrides)
     bridge = build.make_representation(config)
     model = build.make_model(config, bridge)
@@ -84,40 +109,59 @@ def step_seconds(overrides: Mapping[str, str], repeats: int = 9) -> tuple[float,
     current = state.create(model, optimizer, seed=0)
     batch = example_batch(bridge, config.batch_size, SIDE)
     step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
+
+    def call() -> None:
+        nonlocal current
         current, metrics = step(current, batch, jax.random.key(0))
         jax.block_until_ready(metrics)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:])), sum(x.size for x in jax.tree.leaves(current.params))
+
+    return call, sum(x.size for x in jax.tree.leaves(current.params))
 
 
-def train(overrides: Mapping[str, str], budget: float, workdir: Path) -> Result:
-    kept = workdir / "result.json"
+def in_turn(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median seconds of each call, all in turn, after one call each that is not counted."""
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    for _ in range(repeats + 1):
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: float(np.median(each[1:])) for name, each in times.items()}
+
+
+def train(overrides: Overrides, steps: int, workdir: Path) -> tuple[float, float, float]:
+    """The PQ of a candidate on the validation images, trained if it is not yet."""
+    kept = workdir / "pq.json"
     if kept.exists():
-        return Result(**json.loads(kept.read_text()))
-    seconds, parameters = step_seconds(overrides)
-    steps = round(budget / seconds)
-    train_and_evaluate(load_page(f"{PAGE}:steps={steps}", overrides), workdir)
-    lines = [line for line in read_log(workdir / LOG) if "train/loss" in line]
-    first, last = lines[0], lines[-1]
-    took = (last["time"] - first["time"]) / (last["step"] - first["step"]) * steps
-
+        return tuple(json.loads(kept.read_text()))
+    at_end = {"evaluation.every": f"{steps} steps"}
+    train_and_evaluate(load_page(f"{PAGE}:steps={steps}", {**overrides, **at_end}), workdir)
     segment = SizedPredictor(PatchwisePredictor(load(workdir, "latest"), PATCH, OVERLAP))
     source = open_split(SOURCE, "", "val")
     figures = evaluate(segment, source, CHANGES["as they are"], len(source))
     found = figures.intervals["pq_image_mean"]
-    images = [source[k].image for k in range(24)]
-    start = time.perf_counter()
-    for image in images:
-        segment(image)
-    elapsed = time.perf_counter() - start
-    megapixels = sum(image.shape[0] * image.shape[1] for image in images) / 1e6
     pq = figures["pq_image_mean"], found.low, found.high
-    result = Result(parameters, steps, took, pq, 1e3 * elapsed / megapixels)
-    kept.write_text(json.dumps(asdict(result)))
-    return result
+    kept.write_text(json.dumps(pq))
+    return pq
+
+
+def speeds(workdirs: Mapping[str, Path], count: int = 12) -> dict[str, float]:
+    """Median milliseconds a megapixel of trained candidates, images seen at the size they have."""
+    source = open_split(SOURCE, "", "val")
+    images = [source[k].image for k in range(count)]
+    pixels = sum(image.shape[0] * image.shape[1] for image in images)
+
+    def through_images(workdir: Path) -> Callable[[], None]:
+        segment = PatchwisePredictor(load(workdir, "latest", diameter="off"), PATCH, OVERLAP)
+
+        def call() -> None:
+            for image in images:
+                segment(image)
+
+        return call
+
+    times = in_turn({name: through_images(each) for name, each in workdirs.items()}, repeats=5)
+    return {name: 1e9 * each / pixels for name, each in times.items()}
 
 
 def draw(results: Mapping[str, Result]) -> Figure:
@@ -130,7 +174,7 @@ def draw(results: Mapping[str, Result]) -> Figure:
         text: Any = {"textcoords": "offset points", "xytext": (6, 4), "color": color}
         axes.annotate(name, (found.ms, value), **text)
     axes.set(
-        xlabel="milliseconds a megapixel, from an image to its label map, 2 cores",
+        xlabel="milliseconds a megapixel, from an image to its label map, 2 CPU cores",
         ylabel="PQ of validation images",
         xlim=(0, 1.35 * max(found.ms for found in results.values())),
     )
@@ -144,19 +188,28 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("--seeds", type=int, nargs="*", default=[])
     given = parser.parse_args()
-    print("| network | parameters | steps | training, s | PQ | ms a megapixel |")
+    cases = CANDIDATES | {f"{SHIPPED}, seed {k}": {"seed": str(k)} for k in given.seeds}
+    workdirs = {name: given.workdir / name.replace(", ", "_").replace(" ", "_") for name in cases}
+    given.workdir.mkdir(parents=True, exist_ok=True)
+    kept = given.workdir / "plans.json"
+    if not kept.exists():
+        planned = plans(CANDIDATES, given.budget)
+        kept.write_text(json.dumps({name: asdict(each) for name, each in planned.items()}))
+    planned = {name: Plan(**each) for name, each in json.loads(kept.read_text()).items()}
+    plan = {name: planned.get(name, planned[SHIPPED]) for name in cases}
+    pq = {}
+    for name, overrides in cases.items():
+        pq[name] = train(overrides, plan[name].steps, workdirs[name])
+        print(f"{name}: PQ {pq[name][0]:.3f} after {plan[name].steps} steps", flush=True)
+    times = speeds(workdirs)
+    results = {name: Result(plan[name], pq[name], times[name]) for name in cases}
+    print("| network | parameters | ms a step | steps | PQ | ms a megapixel |")
     print("| --- | ---: | ---: | ---: | --- | ---: |")
-    cases = {name: (name, overrides) for name, overrides in CANDIDATES.items()}
-    cases |= {f"{SHIPPED}, seed {k}": (f"seed {k}", {"seed": str(k)}) for k in given.seeds}
-    results = {}
-    for name, (folder, overrides) in cases.items():
-        place = given.workdir / folder.replace(", ", "_").replace(" ", "_")
-        results[name] = found = train(overrides, given.budget, place)
+    for name, found in results.items():
         value, low, high = found.pq
         print(
-            f"| {name} | {found.parameters:,} | {found.steps} | {found.seconds:.0f} | {value:.3f} "
-            f"[{low:.3f}, {high:.3f}] | {found.ms:.0f} |",
-            flush=True,
+            f"| {name} | {found.plan.parameters:,} | {found.plan.step_ms:.0f} | "
+            f"{found.plan.steps} | {value:.3f} [{low:.3f}, {high:.3f}] | {found.ms:.0f} |"
         )
     if given.picture:
         candidates = {name: results[name] for name in CANDIDATES}
