@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 import tifffile
 from skimage.io import imsave
+from skimage.measure import label
 
 import jaxnuc
+from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.sample import Sample
 from jaxnuc.io import ArrayImage
 from jaxnuc.metrics import score
 from jaxnuc.postprocess.masks import Mask, paint
-from jaxnuc.prediction.diameter import Estimate, agreed
+from jaxnuc.prediction.diameter import Estimate, agreed, estimate_diameter
 from jaxnuc.prediction.options import DEFAULT
 from jaxnuc.prediction.predict import predict
 from jaxnuc.prediction.segment import SizedPredictor
@@ -46,6 +48,22 @@ def discs(diameter, shape=(300, 340)):
 def test_estimates_the_diameter(sizing, diameter):
     image, _ = discs(diameter, (500, 640))
     assert sizing.diameter_of(ArrayImage(image)) == pytest.approx(diameter, rel=0.15)
+
+
+@pytest.mark.parametrize(("diameter", "windows"), [(0, 6), (20, 2), (70, 2)])
+def test_sees_no_more_windows_than_it_takes_for_two_to_agree(diameter, windows):
+    """Of discs of 70 px the first window shows them at 70 px, the next one at 17.5."""
+    shown = []
+
+    def find(pixels):
+        shown.append(pixels)
+        instances = label(pixels[..., 0] > 100).astype(np.int32)
+        return Nuclei(instances, None, np.ones(instances.max(), np.float32))
+
+    image = discs(diameter, (700, 800))[0] if diameter else np.zeros((700, 800, 3), np.uint8)
+    found = estimate_diameter(ArrayImage(image), find, TRAINED, Normalize("none"))
+    assert found == (pytest.approx(diameter, rel=0.1) if diameter else None)
+    assert len(shown) == windows
 
 
 def test_an_image_without_nuclei_has_none_and_is_left_as_it_is(sizing):

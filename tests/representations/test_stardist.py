@@ -300,8 +300,8 @@ def test_one_image_is_overfitted():
     model = models.create(
         "flexible_unet", representation.outputs, variant="small", layers=3, base_filters=8
     )
-    rate = optax.cosine_decay_schedule(1e-2, 300)
-    optimizer = optim.make({"name": "adam", "learning_rate": 1e-2}, rate, TrainingLength(300))
+    rate = optax.cosine_decay_schedule(2e-2, 300)
+    optimizer = optim.make({"name": "adam", "learning_rate": 2e-2}, rate, TrainingLength(300))
     current = state.create(model, optimizer, seed=0)
     targets = {name: m[None] for name, m in representation.encode(instances).items()}
     step = jax.jit(make_train_step(model, representation, optimizer), donate_argnums=0)
