@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 import jaxnuc
+from jaxnuc.cli.main import main
 from jaxnuc.config.pages import CONFIGURATIONS
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms.geometry import resize
@@ -49,8 +50,22 @@ def test_every_example_belongs_to_a_model():
     assert {path.name for path in EXAMPLES.iterdir()} == shown
 
 
+def test_an_example_is_seen_at_the_resolution_of_the_model(tmp_path, capsys):
+    """Whose types depend on it: the file of the tile does not say its microns per pixel."""
+    found = tmp_path / "found"
+    assert main(["predict", "--example", "--model=he-types", f"--output={found}"]) == 0
+    values = json.loads((found / "breast.json").read_text())
+    assert values["settings"]["mpp"] == 0.25
+    (tile,) = card("he-types").image_files
+    assert main(["predict", f"--input={tile}", "--model=he-types", f"--output={tmp_path}"]) == 1
+    assert "its microns per pixel are unknown; give them, as --mpp=0.25" in capsys.readouterr().err
+
+
+SIZED = [name for name in NAMES if not read_config(find(name))["data"]["mpp"]]
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", SIZED)
 def test_finds_the_same_nuclei_at_another_size(name):
     """Half as large again and at two thirds: most nuclei of the example images are the same."""
     predictor = jaxnuc.load(name)

@@ -91,12 +91,13 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _set_example(options: argparse.Namespace) -> None:
-    """The model, images, folder and formats of an example, where they are not given.
+    """The model, images, their resolution, folder and formats of an example, if not given.
 
     Raises:
       ValueError: an input, or a network that comes without examples.
     """
     from jaxnuc.run.cards import card, shipped
+    from jaxnuc.run.checkpoints import find, read_config
 
     if options.input:
         raise ValueError(f"--example with --input={options.input[0]}: give one of them")
@@ -109,6 +110,8 @@ def _set_example(options: argparse.Namespace) -> None:
     options.input = [str(path) for path in card(options.workdir[0]).image_files]
     if not options.input:
         raise ValueError(f"the model {options.workdir[0]} comes without examples: give --input")
+    # The files do not say it, and are images of the resolution for which the model is.
+    options.mpp = options.mpp or read_config(find(given))["data"]["mpp"] or None
     options.output = options.output or "jaxnuc_example"
     if options.format == ("geojson", "csv"):
         options.format = ("geojson", "csv", "overlay")
