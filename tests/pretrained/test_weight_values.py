@@ -39,7 +39,7 @@ def channels_last(x):
 
 
 def assert_equal_but_for_rounding(result, expected):
-    """Within a few units of float32's rounding of the spread, which is 35 for some of these maps."""
+    """Within a few units of float32's rounding of the spread, which is 35 for some maps."""
     spread = np.std(expected)
     assert spread > 0.1
     np.testing.assert_allclose(result / spread, expected / spread, atol=5e-6)
