@@ -219,21 +219,13 @@ def same_run() -> Callable[[Path, Path], None]:
 
 @pytest.fixture
 def same_curve() -> Callable[[list[dict], list[dict]], None]:
-    """Asserts that the lines of two logs are alike but for rounding.
-
-    A figure that counts pixels changes in steps: a pixel whose probability is at the threshold may
-    fall on either side.
-    """
-    smooth = ("validation/loss", "validation/soft_iou")
+    """Asserts that the lines of two logs are alike but for rounding."""
 
     def compare(one: list[dict], other: list[dict]) -> None:
         assert [(x["step"], x.keys()) for x in one] == [(x["step"], x.keys()) for x in other]
         for a, b in zip(one, other, strict=True):
             for key in a.keys() - {"train/gradient_norm"}:  # its squares double the rounding
-                counted = key.startswith("validation/") and key not in smooth
-                atol = 5e-3 if counted else 0
-                message = f"{a['step']} {key}"
-                np.testing.assert_allclose(a[key], b[key], rtol=1e-5, atol=atol, err_msg=message)
+                np.testing.assert_allclose(a[key], b[key], rtol=1e-5, err_msg=f"{a['step']} {key}")
 
     return compare
 

@@ -16,7 +16,7 @@ def config(tiny):
     config = tiny(
         duration="6 steps",
         optimizer={"name": "sgd", "learning_rate": 0.01},
-        **{"evaluation.every": "3 steps", "evaluation.loss": True},
+        **{"evaluation.every": "3 steps"},
     )
     config.model.update(layers=2, dropout_rate=0.4)  # the first level drops nothing
     return config
