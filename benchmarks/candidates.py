@@ -145,7 +145,7 @@ def train(overrides: Overrides, steps: int, workdir: Path) -> tuple[float, float
     return pq
 
 
-def speeds(workdirs: Mapping[str, Path], count: int = 12) -> dict[str, float]:
+def speeds(workdirs: Mapping[str, Path], count: int = 6) -> dict[str, float]:
     """Median milliseconds a megapixel of trained candidates, images seen at the size they have."""
     source = open_split(SOURCE, "", "val")
     images = [source[k].image for k in range(count)]
@@ -160,7 +160,7 @@ def speeds(workdirs: Mapping[str, Path], count: int = 12) -> dict[str, float]:
 
         return call
 
-    times = in_turn({name: through_images(each) for name, each in workdirs.items()}, repeats=5)
+    times = in_turn({name: through_images(each) for name, each in workdirs.items()}, repeats=3)
     return {name: 1e9 * each / pixels for name, each in times.items()}
 
 
