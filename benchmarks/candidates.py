@@ -8,11 +8,12 @@ budget (seconds). The time of a step is measured first, of all candidates in tur
 the machine does during the trainings changes nothing. Then each finds the nuclei of the validation
 images at the size that it estimates, and at the end all are timed in turn on images as they are.
 Prints a table in Markdown: PQ with its interval, and milliseconds a megapixel from an image to its
-label map. `--seeds` trains the shipped one with several seeds. What is finished is not done again.
+label map. What is finished is not done again.
 """
 
 import argparse
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -28,6 +29,8 @@ from jaxnuc import build, optim
 from jaxnuc.config.pages import load as load_page
 from jaxnuc.data.splits import open_split
 from jaxnuc.durations import TrainingLength
+from jaxnuc.metrics import Evaluation
+from jaxnuc.metrics.confidence import Interval
 from jaxnuc.outputs.palette import SERIES
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
@@ -37,11 +40,10 @@ from jaxnuc.training.loop import train_and_evaluate
 from jaxnuc.training.step import make_train_step
 
 PAGE = "models/fluorescence"
-SHIPPED = "4 levels, 16 channels"
 STARS = "stardist(n_rays=32, grid=2)"
 CANDIDATES: dict[str, dict[str, str]] = {
     "4 levels, 8 channels": {"model.base_filters": "8"},
-    SHIPPED: {},
+    "4 levels, 16 channels": {},
     "4 levels, 32 channels": {"model.base_filters": "32"},
     "5 levels, 16 channels": {"model.layers": "5"},
     "StarDist, 16 channels": {
@@ -75,12 +77,12 @@ class Result:
 
     Attributes:
       plan: of its training.
-      pq: image mean, low and high end of its interval.
+      pq: image mean with its interval.
       ms: median time from an image to its label map, a megapixel.
     """
 
     plan: Plan
-    pq: tuple[float, float, float]
+    pq: Interval
     ms: float
 
 
@@ -128,20 +130,23 @@ def in_turn(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
     return {name: float(np.median(each[1:])) for name, each in times.items()}
 
 
-def train(overrides: Overrides, steps: int, workdir: Path) -> tuple[float, float, float]:
-    """The PQ of a candidate on the validation images, trained if it is not yet."""
-    kept = workdir / "pq.json"
+def validated(overrides: Overrides, steps: int, workdir: Path) -> Evaluation:
+    """Of the validation images by a network that is trained here, if that is not yet done."""
+    kept = workdir / "validation"
     if kept.exists():
-        return tuple(json.loads(kept.read_text()))
+        return Evaluation.read(kept)
     at_end = {"evaluation.every": f"{steps} steps"}
     train_and_evaluate(load_page(f"{PAGE}:steps={steps}", {**overrides, **at_end}), workdir)
     segment = SizedPredictor(PatchwisePredictor(load(workdir, "latest"), PATCH, OVERLAP))
     source = open_split(SOURCE, "", "val")
-    figures = evaluate(segment, source, CHANGES["as they are"], len(source))
-    found = figures.intervals["pq_image_mean"]
-    pq = figures["pq_image_mean"], found.low, found.high
-    kept.write_text(json.dumps(pq))
-    return pq
+    found = evaluate(segment, source, CHANGES["as they are"], len(source))
+    found.write(kept, found.summary(level=0.95), {"steps": steps, **overrides})
+    return found
+
+
+def folder(below: Path, name: str) -> Path:
+    """Where a network of this name is trained."""
+    return below / re.sub(r"\W+", "_", name)
 
 
 def speeds(workdirs: Mapping[str, Path], count: int = 6) -> dict[str, float]:
@@ -167,9 +172,8 @@ def draw(results: Mapping[str, Result]) -> Figure:
     figure = Figure(figsize=(7, 3.6), dpi=110, layout="constrained")
     axes = figure.subplots()
     for (name, found), color in zip(results.items(), SERIES, strict=False):
-        value, low, high = found.pq
-        axes.vlines(found.ms, low, high, color=color, linewidth=1.5)
-        axes.plot(found.ms, value, "o", color=color, label=name)
+        axes.vlines(found.ms, found.pq.low, found.pq.high, color=color, linewidth=1.5)
+        axes.plot(found.ms, found.pq.estimate, "o", color=color, label=name)
     axes.set(
         xlabel="milliseconds a megapixel, from an image to its label map, 2 CPU cores",
         ylabel="PQ of validation images",
@@ -184,34 +188,30 @@ def main() -> None:
     parser.add_argument("--budget", type=float, default=300, help="seconds of training")
     parser.add_argument("--workdir", type=Path, required=True)
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--seeds", type=int, nargs="*", default=[])
     given = parser.parse_args()
-    cases = CANDIDATES | {f"{SHIPPED}, seed {k}": {"seed": str(k)} for k in given.seeds}
-    workdirs = {name: given.workdir / name.replace(", ", "_").replace(" ", "_") for name in cases}
+    workdirs = {name: folder(given.workdir, name) for name in CANDIDATES}
     given.workdir.mkdir(parents=True, exist_ok=True)
     kept = given.workdir / "plans.json"
     if not kept.exists():
         planned = plans(CANDIDATES, given.budget)
         kept.write_text(json.dumps({name: asdict(each) for name, each in planned.items()}))
     planned = {name: Plan(**each) for name, each in json.loads(kept.read_text()).items()}
-    plan = {name: planned.get(name, planned[SHIPPED]) for name in cases}
     pq = {}
-    for name, overrides in cases.items():
-        pq[name] = train(overrides, plan[name].steps, workdirs[name])
-        print(f"{name}: PQ {pq[name][0]:.3f} after {plan[name].steps} steps", flush=True)
+    for name, overrides in CANDIDATES.items():
+        evaluation = validated(overrides, planned[name].steps, workdirs[name])
+        pq[name] = evaluation.summary(level=0.95).intervals["pq_image_mean"]
+        print(f"{name}: PQ {pq[name]} after {planned[name].steps} steps", flush=True)
     times = speeds(workdirs)
-    results = {name: Result(plan[name], pq[name], times[name]) for name in cases}
+    results = {name: Result(planned[name], pq[name], times[name]) for name in CANDIDATES}
     print("| network | parameters | ms a step | steps | PQ | ms a megapixel |")
     print("| --- | ---: | ---: | ---: | --- | ---: |")
     for name, found in results.items():
-        value, low, high = found.pq
         print(
             f"| {name} | {found.plan.parameters:,} | {found.plan.step_ms:.0f} | "
-            f"{found.plan.steps} | {value:.3f} [{low:.3f}, {high:.3f}] | {found.ms:.0f} |"
+            f"{found.plan.steps} | {found.pq} | {found.ms:.0f} |"
         )
     if given.picture:
-        candidates = {name: results[name] for name in CANDIDATES}
-        given.picture.write_bytes(plots.png(draw(candidates)))
+        given.picture.write_bytes(plots.png(draw(results)))
 
 
 if __name__ == "__main__":

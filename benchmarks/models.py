@@ -67,15 +67,14 @@ CHANGES: dict[str, Change] = {
 }
 
 
-def evaluate(segment: SizedPredictor, source: Source, change: Change, count: int) -> Summary:
+def evaluate(segment: SizedPredictor, source: Source, change: Change, count: int) -> Evaluation:
     """Scores images, changed."""
-
     names, scores = [], []
     for index in range(min(len(source), count)):
         sample = change(source[index], np.random.default_rng(index))
         names.append(str(sample.meta["name"]))
         scores.append(score(sample.instances, segment(sample.image).instances))
-    return Evaluation(names, scores, [{}] * len(names)).summary(level=0.95)
+    return Evaluation(names, scores, [{}] * len(names))
 
 
 def main() -> None:
@@ -103,7 +102,7 @@ def main() -> None:
     print("| images | PQ | AJI | F1 at 0.5 | s |\n| --- | --- | --- | --- | --- |")
     for name in names:
         start = time.perf_counter()
-        figures = evaluate(segment, source, CHANGES[name], arguments.count)
+        figures = evaluate(segment, source, CHANGES[name], arguments.count).summary(level=0.95)
         seconds = time.perf_counter() - start
         cells = [interval(figures, key) for key in ("pq", "aji", "dq")]
         print(f"| {name} | {' | '.join(cells)} | {seconds:.0f} |", flush=True)
