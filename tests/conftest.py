@@ -132,6 +132,19 @@ def _existing(path: Path) -> Path:
 
 
 @pytest.fixture
+def double_precision() -> Iterator[None]:
+    """JAX computes in float64 where it is given float64."""
+    import jax
+
+    if hasattr(jax, "enable_x64"):
+        enable = jax.enable_x64
+    else:  # before 0.8
+        from jax.experimental import enable_x64 as enable
+    with enable(True):
+        yield
+
+
+@pytest.fixture
 def shared_data() -> Callable[[str], Path]:
     """`shared_data("dsb2018")`: a path below the folder of real images, or a skip."""
     return lambda name: _existing(SHARED / "data" / name)

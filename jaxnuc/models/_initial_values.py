@@ -48,8 +48,7 @@ class VarianceScaling:
 
     def __call__(self, key: jax.Array, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
         """Numbers of this shape, floating point."""
-        numbers = _numbers(key, self.distribution, math.prod(shape))
-        values = (numbers.reshape(shape) * self.factor(shape)).astype(dtype)
+        values = _values(key, self, shape, dtype)
         if (draws := _draws.get()) is not None:
             draws.append(_Draw(values, key, self))
         return values
@@ -187,16 +186,20 @@ def _recorded() -> Iterator[list[_Draw]]:
         _draws.reset(token)
 
 
-@partial(jax.jit, static_argnames=("distribution", "count"))
-def _numbers(key: jax.Array, distribution: Distribution, count: int) -> jax.Array:
-    """What `standard_numbers` gives, for a key of JAX; traced once for a count."""
-    match distribution:
+@partial(jax.jit, static_argnames=("initializer", "shape", "dtype"))
+def _values(
+    key: jax.Array, initializer: VarianceScaling, shape: tuple[int, ...], dtype: Any
+) -> jax.Array:
+    """What `VarianceScaling.drawn` gives, for a key of JAX; traced once for a shape."""
+    count = (math.prod(shape),)
+    match initializer.distribution:
         case "normal":
-            return jax.random.normal(key, (count,))
+            numbers = jax.random.normal(key, count)
         case "truncated_normal":
-            return jax.random.truncated_normal(key, -2, 2, (count,))
+            numbers = jax.random.truncated_normal(key, -2, 2, count)
         case "uniform":
-            return jax.random.uniform(key, (count,), minval=-1)
+            numbers = jax.random.uniform(key, count, minval=-1)
+    return (numbers.reshape(shape) * initializer.factor(shape)).astype(dtype)
 
 
 def _on_a_cpu() -> contextlib.AbstractContextManager[Any]:

@@ -8,6 +8,8 @@ import numpy as np
 from flax import linen as nn
 from jaxtyping import Array, Float
 
+from jaxnuc.models._normalization import BatchNorm
+
 # Networks compute with JAX's arrays; from outside they take those of NumPy too.
 if TYPE_CHECKING:
     AnyArray = Array
@@ -38,20 +40,14 @@ class Block(nn.Module, kw_only=True):
 
 def batch_norm(
     block: Block, train: bool, name: str | None = None, momentum: float = 0.9, epsilon: float = 1e-5
-) -> nn.BatchNorm:
+) -> BatchNorm:
     """Batch normalization within `block`, whose `axis_name` and `dtype` it takes.
 
     The statistics are taken over the whole batch of all devices when the axis is bound.
     """
-    return nn.BatchNorm(
-        use_running_average=not train,
-        momentum=momentum,
-        epsilon=epsilon,
-        # An axis name may be looked up only where it is bound, hence not while initializing.
-        axis_name=None if block.is_initializing() else block.axis_name,
-        dtype=block.dtype,
-        name=name,
-    )
+    # An axis name may be looked up only where it is bound, hence not while initializing.
+    axis_name = None if block.is_initializing() else block.axis_name
+    return BatchNorm(train, momentum, epsilon, axis_name, block.dtype, name=name)
 
 
 class Network(Block):

@@ -88,10 +88,11 @@ def test_groups_of_the_reference(golden, name):
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-6 * np.abs(expected).max())
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_classes_of_stardist(golden):
     arrays, scalars = golden("losses")
     expected = scalars["stardist"]["float64"]
-    logits = np.log(arrays["stardist__class_prob"].astype(np.float64)).astype(np.float32)
+    logits = np.log(arrays["stardist__class_prob"].astype(np.float64))
     labels = arrays["stardist__class_true"].astype(np.int32)
     weights = arrays["stardist__class_weights"]
     ignored = np.where(arrays["stardist__ignore"], -1, labels)
@@ -126,10 +127,10 @@ def test_classes_of_stardist(golden):
         return by_name, focal, losses.cross_entropy(logits, labels)
 
     by_name, found, ordinary = all_forms(logits, labels, ignored, weights)
-    np.testing.assert_allclose(found, focal(p), rtol=1e-6)
+    np.testing.assert_allclose(found, focal(p), rtol=1e-9)
     for name, value in by_name.items():
         np.testing.assert_allclose(value, expected[name], rtol=1e-6, err_msg=name)
-    np.testing.assert_allclose(by_name["class_ce"], ordinary, rtol=1e-6)
+    np.testing.assert_allclose(by_name["class_ce"], ordinary, rtol=1e-9)
 
 
 def test_types_of_hovernet(golden):

@@ -10,11 +10,7 @@ from jax.test_util import check_grads
 
 from jaxnuc.models import _gradients
 from jaxnuc.models._gradients import LAYOUT, convolve, kernel_gradient, max_pool_ceil
-
-if hasattr(jax, "enable_x64"):
-    enable_x64 = jax.enable_x64
-else:  # JAX before 0.8
-    from jax.experimental import enable_x64
+from jaxnuc.models._normalization import BatchNorm
 
 CASES = {  # shape of the images, of the kernel, padding, dilation
     "wide input": ((2, 33, 37, 20), (3, 3, 20, 8), "SAME", 1),
@@ -159,6 +155,7 @@ def test_gradient_of_the_maximum_goes_to_the_first_of_equal_numbers(sides):
     np.testing.assert_array_equal(back(dy)[0], xla_back(dy)[0])
 
 
+@pytest.mark.usefixtures("double_precision")
 def test_gradients_against_finite_differences():
     rng = np.random.default_rng(4)
     x, kernel = rng.normal(size=(1, 32, 32, 2)), rng.normal(size=(3, 3, 2, 17))
@@ -166,5 +163,35 @@ def test_gradients_against_finite_differences():
     def network(x, kernel):
         return (max_pool_ceil(convolve(x, kernel, (1, 1), "SAME")) ** 2).mean()
 
-    with enable_x64(True):
-        check_grads(network, (jnp.asarray(x), jnp.asarray(kernel)), order=1, modes=["rev"])
+    check_grads(network, (jnp.asarray(x), jnp.asarray(kernel)), order=1, modes=["rev"])
+
+
+@pytest.mark.usefixtures("double_precision")
+@pytest.mark.parametrize("shape", [(3, 5, 6, 4), (4, 1, 1, 2)], ids=["maps", "single pixels"])
+@pytest.mark.parametrize("train", [True, False])
+def test_batch_normalization_is_that_of_flax(shape, train):
+    rng = np.random.default_rng(0)
+    x, weights = (rng.normal(1, 2, shape) for _ in range(2))
+    numbers = {name: rng.normal(1, 0.2, shape[-1:]) for name in ("scale", "bias", "mean", "var")}
+    variables = {
+        "params": {name: numbers[name] for name in ("scale", "bias")},
+        "batch_stats": {name: numbers[name] for name in ("mean", "var")},
+    }
+
+    def figures(layer):
+        def weighted(params, x):
+            given = {"params": params, "batch_stats": variables["batch_stats"]}
+            y, updated = layer.apply(given, x, mutable=["batch_stats"])
+            return (y * weights).sum(), (y, updated)
+
+        (_, values), slopes = jax.value_and_grad(weighted, (0, 1), has_aux=True)(
+            variables["params"], x
+        )
+        return jax.tree.leaves_with_path((values, slopes))
+
+    x = jnp.asarray(x)
+    ours = figures(BatchNorm(train, 0.9, 1e-5, None, jnp.float64))
+    flax = figures(nn.BatchNorm(not train, momentum=0.9, dtype=jnp.float64))
+    assert [path for path, _ in ours] == [path for path, _ in flax]
+    for (path, own), (_, other) in zip(ours, flax, strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-9, atol=1e-9, err_msg=str(path))

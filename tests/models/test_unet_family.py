@@ -308,20 +308,6 @@ def test_side_maps_of_unet_plus_plus():
     assert more == 9_163_329 + 3 * 33
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_every_batch_statistic_is_averaged_over_the_devices(name):
-    model = models.create(name, {"mask": 1}, widths=(4, 8, 8), axis_name="devices")
-    images = jnp.zeros((1, 32, 32, 3))
-    variables = filled(model, images)
-
-    def statistics(images):
-        return model.apply(variables, images, train=True, mutable=["batch_stats"])[1]
-
-    program = str(jax.make_jaxpr(statistics, axis_env=[("devices", 2)])(images))
-    norms = len(jax.tree.leaves(variables["batch_stats"])) // 2  # each a mean and a variance
-    assert program.count("psum") == norms
-
-
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
