@@ -31,6 +31,7 @@ from jaxnuc.data.splits import open_split
 from jaxnuc.durations import TrainingLength
 from jaxnuc.metrics import Evaluation
 from jaxnuc.metrics.confidence import Interval
+from jaxnuc.metrics.evaluation import FIGURES
 from jaxnuc.outputs.palette import SERIES
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
@@ -133,13 +134,14 @@ def in_turn(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str
 def validated(overrides: Overrides, steps: int, workdir: Path) -> Evaluation:
     """Of the validation images by a network that is trained here, if that is not yet done."""
     kept = workdir / "validation"
-    if kept.exists():
+    if (kept / FIGURES).exists():
         return Evaluation.read(kept)
     at_end = {"evaluation.every": f"{steps} steps"}
     train_and_evaluate(load_page(f"{PAGE}:steps={steps}", {**overrides, **at_end}), workdir)
     segment = SizedPredictor(PatchwisePredictor(load(workdir, "latest"), PATCH, OVERLAP))
     source = open_split(SOURCE, "", "val")
     found = evaluate(segment, source, CHANGES["as they are"], len(source))
+    kept.mkdir(exist_ok=True)
     found.write(kept, found.summary(level=0.95), {"steps": steps, **overrides})
     return found
 

@@ -42,21 +42,10 @@ def changes() -> dict[str, Overrides]:
         "no average of the parameters": {"ema_decay": "0"},
         "rate 1e-3": {"optimizer.learning_rate": "1e-3"},
         "rate 4e-3": {"optimizer.learning_rate": "4e-3"},
-        "weight decay 1e-2": {"optimizer.weight_decay": "1e-2"},
-        "constant rate after the warmup": {"schedule.name": "constant"},
         "no synthetic images": share(0.0),
         "half of the images synthetic": share(0.5),
         "light, noise and blur as they are": without(*light),
         "without elastic deformation": without("elastic"),
-        "sizes times 0.8 to 1.25": seen("crop_at_diameter(128, 20, 0.8, 1.25)"),
-        "2 crops of 256 pixels a step": {
-            **seen("crop_at_diameter(256, 20, 0.6, 1.7)"),
-            "batch_size": "2",
-        },
-        "32 crops of 64 pixels a step": {
-            **seen("crop_at_diameter(64, 20, 0.6, 1.7)"),
-            "batch_size": "32",
-        },
         "cross entropy alone": {"representation.loss": "{'name': 'ce'}"},
         "soft Dice of three times the weight": {
             "representation.loss": "{'name': 'ce_dice', 'dice_weight': 3.0}"
@@ -64,6 +53,12 @@ def changes() -> dict[str, Overrides]:
         "lines of background between nuclei (AL-Net)": {
             "representation.targets": "{'name': 'alnet'}"
         },
+        "sizes times 0.8 to 1.25": seen("crop_at_diameter(128, 20, 0.8, 1.25)"),
+        "2 crops of 256 pixels a step": {
+            **seen("crop_at_diameter(256, 20, 0.6, 1.7)"),
+            "batch_size": "2",
+        },
+        "constant rate after the warmup": {"schedule.name": "constant"},
     }
 
 
