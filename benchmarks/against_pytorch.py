@@ -10,8 +10,6 @@ is faster) with its range over rounds of `--repeats` calls of the one and then t
 """
 
 import argparse
-import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -19,52 +17,12 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
-from benchmarks.example_batch import example_batch
+from benchmarks.timing import seconds
 from benchmarks.torch_networks import NETWORKS
-from jaxnuc import models, optim, representations
-from jaxnuc.durations import TrainingLength
-from jaxnuc.prediction.predictor import make_forward
-from jaxnuc.training import state
-from jaxnuc.training.step import make_train_step
+from benchmarks.training_step import RATE, TrainingStep
+from jaxnuc import models, representations
 
 REPRESENTATIONS = {"stardist": "stardist", "hovernet": "hover"}  # contour for all others
-RATE = 1e-3
-
-
-def timed(call: Callable[[], Any], repeats: int) -> float:
-    """Median milliseconds of a call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        call()
-        times.append(time.perf_counter() - start)
-    return 1e3 * float(np.median(times))
-
-
-class Ours:
-    """Our network with a training step and a forward pass."""
-
-    def __init__(self, name: str, variant: str, count: int, side: int) -> None:
-        bridge = representations.create(REPRESENTATIONS.get(name, "contour"))
-        self.outputs = bridge.outputs
-        model = models.create(name, self.outputs, variant=variant)
-        section = {"name": "adamw", "learning_rate": RATE}
-        optimizer = optim.make(section, lambda step: RATE, TrainingLength(1))
-        self._state = state.create(model, optimizer, seed=0)
-        self.parameters = sum(x.size for x in jax.tree.leaves(self._state.params))
-        batch = example_batch(bridge, count, side)
-        self.images = batch["image"]
-        self._batch, self._key = jax.device_put(batch), jax.random.key(0)
-        step = make_train_step(model, bridge, optimizer)
-        self._step = jax.jit(step, donate_argnums=0)
-        self._forward = make_forward(model)
-
-    def train(self) -> None:
-        self._state, metrics = self._step(self._state, self._batch, self._key)
-        jax.block_until_ready(metrics)
-
-    def predict(self) -> None:
-        jax.block_until_ready(self._forward(self._state.variables(), self._batch["image"]))
 
 
 class Theirs:
@@ -92,15 +50,19 @@ class Theirs:
 
 def compare(name: str, variant: str, size: int, batch: int, rounds: int, repeats: int) -> None:
     """Prints the lines of a network."""
-    ours = Ours(name, variant, batch, size)  # a step cuts off the margin of the targets
-    theirs = Theirs(name, variant, ours.outputs, ours.images)
+    bridge = representations.create(REPRESENTATIONS.get(name, "contour"))
+    model = models.create(name, bridge.outputs, variant=variant)
+    ours = TrainingStep(model, bridge, batch, size)  # it cuts off the margin of the targets
+    theirs = Theirs(name, variant, bridge.outputs, ours.images)
     if ours.parameters != theirs.parameters:
         raise ValueError(f"{name}:{variant}: {ours.parameters} parameters, and {theirs.parameters}")
     for what in ("train", "predict"):
         pair = getattr(ours, what), getattr(theirs, what)
         for call in pair:
-            call()  # compiles, and allocates
-        times = np.array([[timed(call, repeats) for call in pair] for _ in range(rounds)])
+            seconds(call)  # compiles, and allocates
+        times = 1e3 * np.array(
+            [[np.median(seconds(call, repeats)) for call in pair] for _ in range(rounds)]
+        )
         ratios = times[:, 1] / times[:, 0]
         mine, other = np.median(times, axis=0)
         print(

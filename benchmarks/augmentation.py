@@ -8,12 +8,12 @@ strip: the original and four draws; what a transform asks for beyond its default
 """
 
 import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from benchmarks.timing import seconds
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.synthetic import generate
 from jaxnuc.data.transforms import apply, parse
@@ -45,13 +45,8 @@ COLORS = 26  # a tile: the pictures are in the repository
 
 
 def milliseconds(text: str, sample: Sample, repeats: int = 15) -> float:
-    chain = parse([text])
-    times = []
-    for seed in range(repeats + 1):
-        rng = np.random.default_rng(seed)
-        start = time.perf_counter()
-        apply(chain, sample, rng)
-        times.append(time.perf_counter() - start)
+    chain, rng = parse([text]), np.random.default_rng(0)
+    times = seconds(lambda: apply(chain, sample, rng), repeats + 1)
     return 1000 * float(np.median(times[1:]))
 
 

@@ -14,21 +14,19 @@ label map. What is finished is not done again.
 import argparse
 import json
 import re
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import jax
 import numpy as np
 from matplotlib.figure import Figure
 
-from benchmarks.example_batch import example_batch
 from benchmarks.models import CHANGES, OVERLAP, PATCH, evaluate
-from jaxnuc import build, optim
+from benchmarks.timing import Call, in_turn
+from benchmarks.training_step import TrainingStep
+from jaxnuc import build
 from jaxnuc.config.pages import load as load_page
 from jaxnuc.data.splits import open_split
-from jaxnuc.durations import TrainingLength
 from jaxnuc.metrics import Evaluation
 from jaxnuc.metrics.confidence import Interval
 from jaxnuc.metrics.evaluation import FIGURES
@@ -36,9 +34,7 @@ from jaxnuc.outputs.palette import SERIES
 from jaxnuc.prediction.predictor import load
 from jaxnuc.prediction.segment import PatchwisePredictor, SizedPredictor
 from jaxnuc.reports import plots
-from jaxnuc.training import state
 from jaxnuc.training.loop import train_and_evaluate
-from jaxnuc.training.step import make_train_step
 
 PAGE = "models/fluorescence"
 STARS = "stardist(n_rays=32, grid=2)"
@@ -89,46 +85,29 @@ class Result:
 
 def plans(cases: Mapping[str, Overrides], budget: float, repeats: int = 9) -> dict[str, Plan]:
     """As many steps for each candidate as fit in the budget (seconds), timed in turn."""
-    calls: dict[str, Callable[[], None]] = {}
+    calls: dict[str, Call] = {}
     parameters = {}
     for name, overrides in cases.items():
         calls[name], parameters[name] = step_of(overrides)
-    times = in_turn(calls, repeats)
+    times = medians(calls, repeats)
     return {
         name: Plan(parameters[name], 1e3 * each, round(budget / each))
         for name, each in times.items()
     }
 
 
-def step_of(overrides: Overrides) -> tuple[Callable[[], None], int]:
+def step_of(overrides: Overrides) -> tuple[Call, int]:
     """A training step that can be called again and again, and the number of parameters."""
     config = load_page(PAGE, overrides)
     bridge = build.make_representation(config)
     model = build.make_model(config, bridge)
-    optimizer = optim.make(
-        {"name": "adamw", "learning_rate": 1e-3}, lambda step: 1e-3, TrainingLength(1)
-    )
-    current = state.create(model, optimizer, seed=0)
-    batch = example_batch(bridge, config.batch_size, SIDE)
-    step = jax.jit(make_train_step(model, bridge, optimizer), donate_argnums=0)
-
-    def call() -> None:
-        nonlocal current
-        current, metrics = step(current, batch, jax.random.key(0))
-        jax.block_until_ready(metrics)
-
-    return call, sum(x.size for x in jax.tree.leaves(current.params))
+    network = TrainingStep(model, bridge, config.batch_size, SIDE)
+    return network.train, network.parameters
 
 
-def in_turn(calls: Mapping[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median seconds of each call, all in turn, after one call each that is not counted."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(repeats + 1):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: float(np.median(each[1:])) for name, each in times.items()}
+def medians(calls: Mapping[str, Call], repeats: int) -> dict[str, float]:
+    """Median seconds of each call, all in turn."""
+    return {name: float(np.median(each)) for name, each in in_turn(calls, repeats).items()}
 
 
 def validated(overrides: Overrides, steps: int, workdir: Path) -> Evaluation:
@@ -157,7 +136,7 @@ def speeds(workdirs: Mapping[str, Path], count: int = 6) -> dict[str, float]:
     images = [source[k].image for k in range(count)]
     pixels = sum(image.shape[0] * image.shape[1] for image in images)
 
-    def through_images(workdir: Path) -> Callable[[], None]:
+    def through_images(workdir: Path) -> Call:
         segment = PatchwisePredictor(load(workdir, "latest", diameter="off"), PATCH, OVERLAP)
 
         def call() -> None:
@@ -166,7 +145,7 @@ def speeds(workdirs: Mapping[str, Path], count: int = 6) -> dict[str, float]:
 
         return call
 
-    times = in_turn({name: through_images(each) for name, each in workdirs.items()}, repeats=3)
+    times = medians({name: through_images(each) for name, each in workdirs.items()}, repeats=3)
     return {name: 1e9 * each / pixels for name, each in times.items()}
 
 

@@ -23,7 +23,7 @@ def measure(name: str, variant: str, batch: int, size: int, repeats: int) -> Non
     """Prints `ready`, and at each line that is read seconds and CPU seconds of a step."""
     import jax
 
-    from benchmarks.example_batch import example_batch
+    from benchmarks.training_step import example_batch
     from jaxnuc import models, optim, representations
     from jaxnuc.durations import TrainingLength
     from jaxnuc.run import devices

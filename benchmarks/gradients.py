@@ -7,16 +7,15 @@ and pooling. XLA's form and ours are taken in turn, so that other work on the ma
 """
 
 import argparse
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import jax
 import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
+from benchmarks.timing import Call, in_turn
 from jaxnuc.models import _gradients
 
 # Side of the map, channels in and out: of U-Nets with 16 and 32 channels at full resolution.
@@ -33,17 +32,10 @@ PIXELS = [
 POOLS = [(128, 16), (128, 32), (64, 32), (32, 64)]
 
 
-def medians(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
+def medians(calls: Sequence[Call], repeats: int) -> list[float]:
     """Median milliseconds of compiled functions, called in turn."""
-    for call in calls:
-        jax.block_until_ready(call())
-    times: list[list[float]] = [[] for _ in calls]
-    for _ in range(repeats):
-        for call, own in zip(calls, times, strict=True):
-            start = time.perf_counter()
-            jax.block_until_ready(call())
-            own.append(1e3 * (time.perf_counter() - start))
-    return [float(np.median(own)) for own in times]
+    named = {str(k): call for k, call in enumerate(calls)}
+    return [1e3 * float(np.median(own)) for own in in_turn(named, repeats).values()]
 
 
 def xla(x: Array, kernel: Array) -> Array:
@@ -93,7 +85,7 @@ def convolution(side: int, channels: int, features: int, batch: int, repeats: in
 def pixels(side: int, channels: int, features: int, batch: int, repeats: int) -> list[float]:
     """Milliseconds forward, of the input's gradient, of the kernel's: each by XLA and by ours."""
     x, kernel, dy = arrays(side, channels, features, batch, 1)
-    calls: list[Callable[[], Any]] = []
+    calls: list[Call] = []
     forms = xla, partial(_gradients.convolve, window_strides=(1, 1), padding="SAME")
     for form in forms:
         calls.append(partial(jax.jit(form), x, kernel))

@@ -9,13 +9,13 @@ least of several runs on one core.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from functools import partial
 
 import numpy as np
 
 from benchmarks.natural import nuclei, perturbed
+from benchmarks.timing import seconds
 from jaxnuc.metrics import contingency_table, score
 
 LOOP_UP_TO = 1000  # pixels a side; its cost grows with pixels x nuclei
@@ -50,15 +50,6 @@ def loop_over_nuclei(truth: np.ndarray, prediction: np.ndarray) -> tuple[float, 
     return dice, shared / total, 2 * iou_sum / (len(truths) + len(predictions))
 
 
-def seconds(function: Callable[[], object], runs: int) -> float:
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        function()
-        times.append(time.perf_counter() - start)
-    return min(times)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--sizes", default="256,1000,2000,4000")
@@ -76,7 +67,7 @@ def main() -> None:
             ours = score(*maps)
             expected = (ours.dice, ours.aji, ours.pq)
             np.testing.assert_allclose(loop_over_nuclei(*maps), expected, rtol=1e-12)
-        times = {name: seconds(*row) for name, row in rows.items()}
+        times = {name: min(seconds(*row)) for name, row in rows.items()}
         floor = next(iter(times.values()))
         for name, t in times.items():
             print(

@@ -2,36 +2,24 @@
 
     python -m benchmarks.throughput --model=harunet --variant=small --size=128 --batch=8
 
-Prints one JSON line: both rates, the floating-point operations of a step as XLA counts them, and
-their rate as a share of `--peak` (TFLOP/s) where given. Runs on one device; the batch is made of
+Prints one JSON line: both rates, the floating-point operations of a step as XLA counts them, their
+rate as a share of `--peak` (TFLOP/s) where given, CPU seconds of tracing with lowering and of
+compilation, and into how many fusions XLA compiles each. Runs on one device; the batch is made of
 noise, so that no input pipeline is timed.
 """
 
 import argparse
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxnuc import models, optim, representations
-from jaxnuc.durations import TrainingLength
-from jaxnuc.prediction.predictor import make_forward
-from jaxnuc.training import state
-from jaxnuc.training.step import make_train_step
-
-
-def seconds(run: Callable[[], Any], repeats: int) -> float:
-    """Median time of a call."""
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(run())
-        times.append(time.perf_counter() - start)
-    return float(np.median(times))
+from benchmarks.timing import in_turn
+from benchmarks.training_step import TrainingStep
+from jaxnuc import models, representations
 
 
 def operations(compiled: Any) -> float:
@@ -55,36 +43,21 @@ def main() -> None:
     bridge = representations.create(given.representation)
     dtype = jnp.dtype(given.dtype)
     model = models.create(given.model, bridge.outputs, variant=given.variant, dtype=dtype)
-    optimizer = optim.make(
-        {"name": "adamw", "learning_rate": 1e-3}, lambda step: 1e-3, TrainingLength(1)
-    )
-    current = state.create(model, optimizer, seed=0)
-    rng = np.random.default_rng(0)
-    shape = (given.batch, given.size, given.size)
-    images = jax.device_put(rng.integers(0, 256, (*shape, 3), dtype=np.uint8))
-    targets = {
-        name: jax.device_put(rng.integers(0, 2, (*shape, 1), dtype=np.uint8))
-        for name in bridge.outputs
-    }
-    batch, key = {"image": images, "targets": targets}, jax.random.key(0)
-    step = make_train_step(model, bridge, optimizer)
-    train = jax.jit(step, donate_argnums=0).lower(current, batch, key).compile()
-    variables = jax.tree.map(jnp.copy, current.variables())
-    infer = make_forward(model).lower(variables, images).compile()
-
-    def one_step() -> Any:
-        nonlocal current
-        current, metrics = train(current, batch, key)
-        return metrics
-
-    one_step()
-    jax.block_until_ready(infer(variables, images))
+    network = TrainingStep(model, bridge, given.batch, given.size)
     result: dict[str, Any] = {**vars(given), "device": jax.devices()[0].device_kind}
-    for name, compiled, run in (
-        ("training", train, one_step),
-        ("inference", infer, lambda: infer(variables, images)),
-    ):
-        took, flops = seconds(run, given.repeats), operations(compiled)
+
+    begun = time.process_time()
+    lowered = network.lowered()
+    result["trace_cpu_seconds"] = round(time.process_time() - begun, 1)
+    begun = time.process_time()
+    compiled = [each.compile() for each in lowered]
+    result["compilation_cpu_seconds"] = round(time.process_time() - begun, 1)
+
+    calls = {"training": network.train, "inference": network.predict}
+    times = in_turn(calls, given.repeats)
+    for (name, each), program in zip(times.items(), compiled, strict=True):
+        took, flops = float(np.median(each)), operations(program)
+        result[f"{name}_fusions"] = str(program.as_text()).count(" fusion(")
         result[f"{name}_images_per_second"] = round(given.batch / took, 2)
         result[f"{name}_gflop_per_image"] = round(flops / given.batch / 1e9, 2)
         result[f"{name}_gflop_per_second"] = round(flops / took / 1e9, 1)
