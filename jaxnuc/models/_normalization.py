@@ -1,4 +1,4 @@
-"""Batch normalization whose gradient reads a map twice, and of which XLA has little to do.
+"""Batch normalization whose gradient reads a map twice, and of which XLA has little to compile.
 
 The derivative of Flax's takes 64 operations a layer, which a network of a hundred layers traces,
 lowers and compiles one by one at every start of a training.
