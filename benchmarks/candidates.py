@@ -18,11 +18,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.models import CHANGES, OVERLAP, PATCH, evaluate
-from benchmarks.timing import Call, in_turn
+from benchmarks.timing import Call, medians
 from benchmarks.training_step import TrainingStep
 from jaxnuc import build
 from jaxnuc.config.pages import load as load_page
@@ -103,11 +102,6 @@ def step_of(overrides: Overrides) -> tuple[Call, int]:
     model = build.make_model(config, bridge)
     network = TrainingStep(model, bridge, config.batch_size, SIDE)
     return network.train, network.parameters
-
-
-def medians(calls: Mapping[str, Call], repeats: int) -> dict[str, float]:
-    """Median seconds of each call, all in turn."""
-    return {name: float(np.median(each)) for name, each in in_turn(calls, repeats).items()}
 
 
 def validated(overrides: Overrides, steps: int, workdir: Path) -> Evaluation:

@@ -11,11 +11,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 import jax
-import numpy as np
 from flax import linen as nn
 from jax import Array, lax
 
-from benchmarks.timing import Call, in_turn
+from benchmarks.timing import Call, medians
 from jaxnuc.models import _gradients
 
 # Side of the map, channels in and out: of U-Nets with 16 and 32 channels at full resolution.
@@ -32,10 +31,10 @@ PIXELS = [
 POOLS = [(128, 16), (128, 32), (64, 32), (32, 64)]
 
 
-def medians(calls: Sequence[Call], repeats: int) -> list[float]:
+def milliseconds(calls: Sequence[Call], repeats: int) -> list[float]:
     """Median milliseconds of compiled functions, called in turn."""
     named = {str(k): call for k, call in enumerate(calls)}
-    return [1e3 * float(np.median(own)) for own in in_turn(named, repeats).values()]
+    return [1e3 * each for each in medians(named, repeats).values()]
 
 
 def xla(x: Array, kernel: Array) -> Array:
@@ -71,7 +70,7 @@ def convolution(side: int, channels: int, features: int, batch: int, repeats: in
     of_input = jax.jit(lambda dy: jax.vjp(lambda x: xla(x, kernel), x)[1](dy)[0])
     of_kernel = jax.jit(lambda x, dy: jax.vjp(lambda k: xla(x, k), kernel)[1](dy)[0])
     by_products = jax.jit(ours)
-    return medians(
+    return milliseconds(
         [
             lambda: forward(x, kernel),
             lambda: of_input(dy),
@@ -95,7 +94,7 @@ def pixels(side: int, channels: int, features: int, batch: int, repeats: int) ->
     for form in forms:
         of_kernel = lambda x, dy, form=form: jax.vjp(lambda k: form(x, k), kernel)[1](dy)[0]
         calls.append(partial(jax.jit(of_kernel), x, dy))
-    return medians(calls, repeats)
+    return milliseconds(calls, repeats)
 
 
 def pooling(side: int, channels: int, batch: int, repeats: int) -> list[float]:
@@ -107,7 +106,7 @@ def pooling(side: int, channels: int, batch: int, repeats: int) -> list[float]:
         jax.jit(lambda x, dy, pool=pool: jax.vjp(pool, x)[1](dy)[0])
         for pool in (xla_max_pool, _gradients.max_pool_ceil)
     ]
-    return medians([partial(pool, x, dy) for pool in pools], repeats)
+    return milliseconds([partial(pool, x, dy) for pool in pools], repeats)
 
 
 def main() -> None:

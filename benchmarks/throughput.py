@@ -15,9 +15,8 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
-from benchmarks.timing import in_turn
+from benchmarks.timing import medians
 from benchmarks.training_step import TrainingStep
 from jaxnuc import models, representations
 
@@ -53,10 +52,11 @@ def main() -> None:
     compiled = [each.compile() for each in lowered]
     result["compilation_cpu_seconds"] = round(time.process_time() - begun, 1)
 
+    network.take(*compiled)
     calls = {"training": network.train, "inference": network.predict}
-    times = in_turn(calls, given.repeats)
-    for (name, each), program in zip(times.items(), compiled, strict=True):
-        took, flops = float(np.median(each)), operations(program)
+    times = medians(calls, given.repeats)
+    for (name, took), program in zip(times.items(), compiled, strict=True):
+        flops = operations(program)
         result[f"{name}_fusions"] = str(program.as_text()).count(" fusion(")
         result[f"{name}_images_per_second"] = round(given.batch / took, 2)
         result[f"{name}_gflop_per_image"] = round(flops / given.batch / 1e9, 2)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 
 Call = Callable[[], Any]
 
@@ -29,3 +30,8 @@ def in_turn(calls: Mapping[str, Call], repeats: int) -> dict[str, list[float]]:
         for name, call in calls.items():
             times[name] += seconds(call)
     return {name: each[1:] for name, each in times.items()}
+
+
+def medians(calls: Mapping[str, Call], repeats: int) -> dict[str, float]:
+    """Median seconds of each call, all in turn."""
+    return {name: float(np.median(each)) for name, each in in_turn(calls, repeats).items()}

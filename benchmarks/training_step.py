@@ -48,8 +48,8 @@ class TrainingStep:
         self.images = batch["image"]
         self._batch, self._key = jax.device_put(batch), jax.random.key(0)
         step = make_train_step(model, representation, optimizer)
-        self._step = jax.jit(step, donate_argnums=0)
-        self._forward = make_forward(model)
+        self._step: Any = jax.jit(step, donate_argnums=0)
+        self._forward: Any = make_forward(model)
 
     def train(self) -> Any:
         """One step; the result is what it leaves to the device."""
@@ -66,3 +66,7 @@ class TrainingStep:
             self._step.lower(self._state, self._batch, self._key),
             self._forward.lower(self._variables, self._batch["image"]),
         )
+
+    def take(self, step: jax.stages.Compiled, forward: jax.stages.Compiled) -> None:
+        """Runs these programs from here on, compiled from what is lowered."""
+        self._step, self._forward = step, forward

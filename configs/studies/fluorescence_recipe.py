@@ -12,7 +12,6 @@ from jaxnuc.config.pages import CONFIGURATIONS
 from jaxnuc.studies import Row, Study, seeds
 
 PAGE = "models/fluorescence"
-GEOMETRY = ("crop_at_diameter", "flip_turn", "elastic")
 
 
 def get_study(text: str = "") -> Study:
@@ -28,7 +27,7 @@ def get_study(text: str = "") -> Study:
     def seen(*transforms: str) -> dict[str, str]:
         return {"data.transforms": str(transforms)}
 
-    light = [each for each in others if each.split("(")[0] not in GEOMETRY]
+    geometry = [each for each in others if each.startswith(("flip_turn(", "elastic("))]
     changes = {
         "as it is": {},
         "no average of the parameters": {"ema_decay": "0"},
@@ -36,7 +35,7 @@ def get_study(text: str = "") -> Study:
         "rate 4e-3": {"optimizer.learning_rate": "4e-3"},
         "no synthetic images": share(0.0),
         "half of the images synthetic": share(0.5),
-        "light, noise and blur as they are": seen(crop, *(x for x in others if x not in light)),
+        "light, noise and blur as they are": seen(crop, *geometry),
         "no elastic deformation": seen(crop, *(x for x in others if "elastic" not in x)),
         "cross entropy alone": {"representation.loss": "{'name': 'ce'}"},
         "lines of background between nuclei": {"representation.targets": "{'name': 'alnet'}"},

@@ -10,7 +10,7 @@ from jaxnuc.outputs.scene import Scene
 from jaxnuc.outputs.table import NucleiTable
 from jaxnuc.postprocess.regions import disc_diameter
 
-# Measurements of which the mean over the nuclei tells something; others are places and shapes.
+# Measurements of which the mean over the nuclei is of use; others are places and shapes.
 _STAINS = ("hematoxylin", "eosin")
 _INTENSITIES = ("_mean", "_background")
 _ENOUGH = 10  # nuclei: the median area of fewer says little

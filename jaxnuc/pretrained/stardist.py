@@ -12,7 +12,7 @@ from typing import Any
 from jaxnuc.io.text_files import read_json
 
 WEIGHTS = ("weights_best.h5", "weights_last.h5", "weights_now.h5")
-# What our network does, and theirs unless told otherwise; a config.json need not have these.
+# What our network does, and theirs by default; a config.json need not have these.
 FIXED = {
     "n_dim": 2,
     "backbone": "unet",

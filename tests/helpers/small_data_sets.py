@@ -1,4 +1,4 @@
-"""Two images of 12 x 14 pixels with three nuclei each, as each data set has its files."""
+"""Two images of a few pixels with two or three nuclei, in the files of each data set."""
 
 import gzip
 import io
