@@ -176,7 +176,7 @@ def _check(sides: Mapping[str, int], chosen: Chosen, dtype: Any) -> None:
 def _store(path: Path) -> Any:
     """The files of a folder, of which no chunk is read that becomes more than its array says.
 
-    `_check_chunks` says which array a file belongs to.
+    `_check_chunks` enters here what the chunks of each array may be.
     """
     from zarr.abc.store import RangeByteRequest
     from zarr.storage import LocalStore, WrapperStore
