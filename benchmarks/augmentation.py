@@ -102,6 +102,7 @@ def main() -> None:
     texts += ["crop_at_diameter(96)", "gamma(p=1)", "uneven_light(p=1)", "hot_pixels(p=1)"]
     texts += [
         "few_levels(p=1)",
+        "low_resolution(p=1)",
         "rotate()",
         "sharpen(p=1)",
         "stain_matrix_jitter(method='vahadane', p=1)",

@@ -50,6 +50,7 @@ TRANSFORMS = {
     "intensity": "",
     "invert": "1",
     "jpeg": "5, 30, p=1",
+    "low_resolution": "8, p=1",
     "median_blur": "8, p=1",
     "noise": "0.1, p=1",
     "pad": "200",

@@ -9,7 +9,15 @@ from skimage.filters import unsharp_mask
 
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.synthetic import generate
-from jaxnuc.data.transforms.artifacts import Blur, CoarseDropout, Jpeg, MedianBlur, Noise, Sharpen
+from jaxnuc.data.transforms.artifacts import (
+    Blur,
+    CoarseDropout,
+    Jpeg,
+    LowResolution,
+    MedianBlur,
+    Noise,
+    Sharpen,
+)
 from jaxnuc.data.transforms.color import ColorJitter, Gray, HsvShift, Intensity, Invert
 from jaxnuc.data.transforms.stain import StainJitter
 
@@ -23,6 +31,7 @@ ALL = [
     Blur(p=1.0),
     Sharpen(p=1),
     MedianBlur(p=1),
+    LowResolution(p=1),
     Noise(p=1.0),
     Jpeg(p=1),
     CoarseDropout(ignore=False, p=1),
@@ -165,6 +174,28 @@ def test_median_blur_takes_the_median():
         passes = rng(seed).integers(1, 3)
         result = MedianBlur(2, 1)(colored(), rng(seed)).image
         np.testing.assert_array_equal(result, expected[passes - 1])
+
+
+def test_low_resolution_keeps_slopes_and_loses_details():
+    """Linear interpolation does both, up to rounding; a checkerboard has the finest details."""
+    rows, columns = np.mgrid[:64, :64]
+    slope, details = 40 + 2 * rows + columns, 255 * ((rows + columns) % 2)
+    left = []
+    for seed in range(20):
+        found = [
+            LowResolution(4, p=1)(Sample(image, rows.astype(np.int32)), rng(seed)).image
+            for image in (
+                np.repeat(each[..., None], 3, -1).astype(np.uint8) for each in (slope, details)
+            )
+        ]
+        inside = np.s_[8:-8, 8:-8]
+        np.testing.assert_allclose(found[0][inside], np.dstack([slope] * 3)[inside], atol=2)
+        left.append(found[1][inside].std())
+    factors = [rng(seed).uniform(0, np.log(4)) for seed in range(20)]
+    assert max(np.array(left)[np.exp(factors) > 2]) < 4 < max(left)
+    assert LowResolution(1, p=1)(colored(), rng()).image.tobytes() == colored().image.tobytes()
+    with pytest.raises(ValueError, match=r"most=0.5: a finite factor of 1 or more"):
+        LowResolution(0.5)
 
 
 def test_jpeg_loses_more_at_lower_quality():

@@ -10,7 +10,8 @@ from scipy.ndimage import gaussian_filter1d
 
 from jaxnuc.data.color_spaces import to_uint8
 from jaxnuc.data.sample import Sample
-from jaxnuc.data.transforms.base import Transform
+from jaxnuc.data.transforms.base import Transform, log_uniform
+from jaxnuc.data.transforms.geometry import LINEAR
 
 
 @dataclass(frozen=True)
@@ -103,6 +104,39 @@ def _sorted(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> tuple[np.ndarray, ..
     low, high = np.minimum(a, b), np.maximum(a, b)
     rest = np.minimum(high, c)
     return np.minimum(low, rest), np.maximum(low, rest), np.maximum(high, c)
+
+
+@dataclass(frozen=True)
+class LowResolution(Transform):
+    """Shrinks the image by a random factor and enlarges it again, as of a lower magnification.
+
+    Linear interpolation, with antialiasing where it shrinks.
+
+    Attributes:
+      most: greatest factor, 1 or more; drawn from 1 up to it, uniformly in log scale.
+    """
+
+    most: float = 4.0
+    p: float = 0.3
+    limits: ClassVar = {"p": 1}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.most < np.inf:
+            raise ValueError(f"most={self.most}: a finite factor of 1 or more is expected")
+
+    def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
+        factor = log_uniform(rng, 1, self.most)
+        if rng.random() >= self.p:
+            return sample
+        height, width = sample.instances.shape
+        image = Image.fromarray(sample.image)
+        small = image.resize((_part(width, factor), _part(height, factor)), LINEAR)
+        return replace(sample, image=np.array(small.resize((width, height), LINEAR)))
+
+
+def _part(side: int, factor: float) -> int:
+    return max(1, round(side / factor))
 
 
 @dataclass(frozen=True)
