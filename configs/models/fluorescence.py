@@ -46,6 +46,7 @@ def get_config(text: str = "") -> ConfigDict:
         "noise(0.05, p=0.4)",
         "hot_pixels()",
         "few_levels()",
+        "low_resolution(5, p=0.3)",
     )
     config.batch_size = 8
     config.duration = f"{arg.steps} steps"

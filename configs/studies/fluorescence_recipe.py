@@ -27,6 +27,9 @@ def get_study(text: str = "") -> Study:
     def seen(*transforms: str) -> dict[str, str]:
         return {"data.transforms": str(transforms)}
 
+    def without(name: str) -> dict[str, str]:
+        return seen(crop, *(each for each in others if not each.startswith(f"{name}(")))
+
     geometry = [each for each in others if each.startswith(("flip_turn(", "elastic("))]
     changes = {
         "as it is": {},
@@ -35,8 +38,9 @@ def get_study(text: str = "") -> Study:
         "rate 4e-3": {"optimizer.learning_rate": "4e-3"},
         "no synthetic images": share(0.0),
         "half of the images synthetic": share(0.5),
-        "light, noise and blur as they are": seen(crop, *geometry),
-        "no elastic deformation": seen(crop, *(x for x in others if "elastic" not in x)),
+        "light, noise and sharpness as they are": seen(crop, *geometry),
+        "no elastic deformation": without("elastic"),
+        "no lower resolution": without("low_resolution"),
         "cross entropy alone": {"representation.loss": "{'name': 'ce'}"},
         "lines of background between nuclei": {"representation.targets": "{'name': 'alnet'}"},
         "sizes times 0.8 to 1.25": seen("crop_at_diameter(128, 20, 0.8, 1.25)", *others),
