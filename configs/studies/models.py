@@ -24,12 +24,15 @@ def get_study(text: str = "") -> Study:
         section.pop("weight", None)  # of the mixture
         if section["name"] != "synthetic":
             data[f"{section['name']}, validation"] = {**section, "split": "val"}
+    figures = ("pq_image_mean", "aji_image_mean", "dq_image_mean")
+    if config.classes.name != "none":
+        figures += ("mpq_pooled", "class_accuracy_pooled")
     return Study(
         title=f"The model `{arg.model}` with several seeds",
         rows=[Row(arg.model, page, {"evaluation.every": config.duration})],
         data=data,
         baseline=arg.model,
         repeats=seeds(arg.seeds),
-        figures=("pq_image_mean", "aji_image_mean", "dq_image_mean"),
+        figures=figures,
         checkpoint="latest",
     )
