@@ -109,7 +109,7 @@ print(nuclei.scores[:5].round(2))  # how confident the network is, in [0, 1]
 # | --- | --- |
 # | bright nuclei on black (DAPI, Hoechst, DRAQ5), or the inverse | `fluorescence` |
 # | purple nuclei in pink tissue (H&E) | `he`, or `he-nc` where no one earns money with it |
-# | the same at 40x, with inflammatory, epithelial, spindle-shaped and other nuclei told apart | `he-types`, likewise |
+# | the same at 40x, with four types: inflammatory, epithelial, spindle-shaped and other nuclei | `he-types`, likewise |
 # | gray or Papanicolaou-stained smears | `cytology` |
 #
 # ### Size

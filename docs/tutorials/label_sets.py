@@ -38,8 +38,8 @@ print(f"immune     {sum(probabilities[name] for name in immune):.3f}")
 # ## Two sets of your own
 #
 # Public sets bring their label sets along. In sets of your own, `node` in `classes.yaml` places each class in the tree. This
-# cell draws two sets and annotates them differently: `coarse` tells immune cells from epithelium, `fine` tells two kinds of
-# epithelium apart and has lymphocytes.
+# cell draws two sets and annotates them differently: `coarse` distinguishes immune cells and epithelium, `fine` two kinds of
+# epithelium and lymphocytes.
 
 # %%
 import json
@@ -125,7 +125,7 @@ classes:
 # %% [markdown]
 # ## Predict
 #
-# The set `coarse` never said what a tumor nucleus is, and still its images get them: the classes were learned from the other set.
+# Nuclei get the finest classes that any of the sets has: lymphocytes and kinds of epithelium, which `coarse` does not distinguish.
 
 # %%
 import jaxnuc

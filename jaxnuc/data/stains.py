@@ -1,6 +1,6 @@
 """How an image would look with other stains: separation and normalization of H&E.
 
-Functions of plain arrays. Where an image has no two stains that can be told apart (glass, one
+Functions of plain arrays. Where two stains cannot be separated in an image (glass, one
 color, gray-scale fluorescence; `macenko` says when), estimates are None and normalization returns
 the image as it is.
 """
@@ -163,7 +163,7 @@ def resolve(method: str, target: Stains | Lab | np.ndarray | None = None) -> Sta
         return target
     found = lab(target) if method == "reinhard" else ESTIMATORS[method](target)
     if found is None:
-        raise ValueError("the target image has no two stains that can be told apart; take another")
+        raise ValueError("the target image has no two stains that can be separated; take another")
     return found
 
 
@@ -181,7 +181,7 @@ def macenko(image: np.ndarray, beta: float = 0.15, percentile: float = 1.0) -> S
 
     Returns:
       The stains, hematoxylin (which absorbs the larger part in red) first; None where they cannot
-      be told apart: tissue in less than 1 % of the pixels (or fewer than 50), or an angle between
+      be separated: tissue in less than 1 % of the pixels (or fewer than 50), or an angle between
       them of less than 5 degrees.
 
     Raises:

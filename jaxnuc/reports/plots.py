@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # The keys of a line of a log that are no figures.
 KEYS = ("step", "epoch", "time", "event", "noticed")
 PANELS = {"losses": 3, "validation": 3, "norms": 1, "learning rate": 1}  # with their heights
-MOST_POINTS = 400  # of a curve: more cannot be told apart
+MOST_POINTS = 400  # of a curve: a picture shows no more
 # Drawn of a validation beside the monitors, as far as there are colors; the rest is in tables.
 COMPANY = ("dice", "aji", "pq", "dq", "sq", "precision", "recall")
 LINES: Any = ("-", "-.", ":")

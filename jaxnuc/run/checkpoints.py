@@ -216,7 +216,7 @@ def find(path: str | os.PathLike[str], which: str | int = "best") -> Path:
 
     Raises:
       FileNotFoundError: there is no such checkpoint; lists the existing ones.
-      ValueError: which is best cannot be told, one of them being damaged.
+      ValueError: the best one is unknown, since a damaged one may be it.
     """
     name, path = str(path), Path(path).expanduser().absolute()
     if (path / "state").is_dir() or model_file.is_model(path):

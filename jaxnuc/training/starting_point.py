@@ -32,7 +32,7 @@ def create_from_weights(
 ) -> tuple[state.TrainState, bool]:
     """The state before the first step with what fits of the configuration's `weights`.
 
-    Arrays that the weights do not give have the seed's random values. The log tells which.
+    Arrays that the weights do not give have the seed's random values. The log names them.
 
     Args:
       config: its `weights`: `file`, published weights, a model by its name or file, the folder of

@@ -129,14 +129,9 @@ class LowResolution(Transform):
         factor = log_uniform(rng, 1, self.most)
         if rng.random() >= self.p:
             return sample
-        height, width = sample.instances.shape
         image = Image.fromarray(sample.image)
-        small = image.resize((_part(width, factor), _part(height, factor)), LINEAR)
-        return replace(sample, image=np.array(small.resize((width, height), LINEAR)))
-
-
-def _part(side: int, factor: float) -> int:
-    return max(1, round(side / factor))
+        small = image.resize([max(1, round(side / factor)) for side in image.size], LINEAR)
+        return replace(sample, image=np.array(small.resize(image.size, LINEAR)))
 
 
 @dataclass(frozen=True)
