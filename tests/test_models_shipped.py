@@ -79,6 +79,26 @@ def test_finds_the_same_nuclei_at_another_size(name):
             assert score(other.instances, predictor(other.image).instances).pq > 0.6, factor
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["fluorescence", "he-nc", "cytology"])
+@pytest.mark.parametrize("levels", [1, 8, 20])
+def test_finds_next_to_nothing_in_the_noise_of_a_camera(name, levels):
+    """Enlarged far enough, grains of noise look like nuclei: 10,000 of 2 pixels were found here."""
+    noise = np.random.default_rng(1).normal(400, levels, (256, 256)).astype(np.uint16)
+    assert len(jaxnuc.load(name)(noise).scores) < 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pad", "least"), [((0, 120), 0.9), ((60, 60), 0.5)])
+def test_finds_nuclei_of_tissue_beside_black(pad, least):
+    """As exporters fill what lies outside of a slide; all around, nuclei at the border suffer."""
+    (path, *_) = card("he").image_files
+    image, predictor = np.array(Image.open(path).convert("RGB")), jaxnuc.load("he")
+    framed = predictor(np.pad(image, (pad, pad, (0, 0)))).instances
+    inside = framed[pad[0] : pad[0] + len(image), pad[0] : pad[0] + image.shape[1]]
+    assert score(predictor(image).instances, inside).dq > least
+
+
 def test_finds_nuclei_of_four_pixels():
     """A third of the resolution; trained on sharp images alone, the model had a PQ of 0.78 here."""
     (path,) = card("fluorescence").image_files

@@ -1,7 +1,8 @@
 """The model `cytology`: nuclei in gray and Papanicolaou-stained smears.
 
-It goes on from the model `he`, whose network and transforms it has. Data: the cytology images of
+It starts from the model `he`, whose network and transforms it has. Data: the cytology images of
 the 2018 Data Science Bowl and synthetic ones, both CC0, and ISBI 2014's real images.
+FOLDER_OF_FOLDERS holds `dsb2018/` and `isbi2014/`.
 
     jaxnuc train --config=models/cytology --workdir=runs/cytology \
         --config.data.root=FOLDER_OF_FOLDERS

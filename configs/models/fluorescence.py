@@ -2,7 +2,7 @@
 
 A small flexible U-Net (0.5 M parameters) that sees nuclei at about 20 pixels across: images are
 brought to that size in training and in use. Data: the fluorescence images of the 2018 Data Science
-Bowl and synthetic ones, both CC0. About 40 minutes on 2 CPU cores.
+Bowl and synthetic ones, both CC0. About half an hour on 2 CPU cores.
 
     jaxnuc train --config=models/fluorescence --workdir=runs/fluorescence \
         --config.data.root=FOLDER_OF_STAGE1_TRAIN

@@ -1,8 +1,12 @@
 """The model `he`: nuclei in stained tissue at 20x to 40x, without classes.
 
-It goes on from the model `fluorescence`, whose network and transforms it has, with colors varied.
-Data, all CC0: NuCLS, the stained images of the 2018 Data Science Bowl, and synthetic ones.
+It starts from the model `fluorescence`, whose network it has; its transforms vary colors. The model
+that comes with the library started from `fluorescence` as of 2026-11-30, so that this makes another
+one. Data, all CC0: NuCLS, the stained images of the 2018 Data Science Bowl, and synthetic ones.
 `noncommercial` adds MoNuSeg and CoNSeP, which must not be used commercially: the model `he-nc`.
+
+`models/he:steps=100` trains for fewer steps. FOLDER_OF_FOLDERS holds a folder for each data set, by
+the name of its source: `nucls/`, `dsb2018/` and so on.
 
     jaxnuc train --config=models/he --workdir=runs/he --config.data.root=FOLDER_OF_FOLDERS
     jaxnuc train --config=models/he:noncommercial --workdir=runs/he-nc \

@@ -1,8 +1,8 @@
 """The model `he-types`: nuclei in stained tissue with four types, at 0.25 microns per pixel.
 
 Types differ by their size, so images are seen at one number of microns per pixel, and not at one
-size of nuclei as by the other models. It goes on from `he-nc`, with a fifth level that begins anew.
-Data: CoNSeP, its seven types merged to four. Not for commercial use.
+size of nuclei as by the other models. It starts from `he-nc`, with a fifth level that is randomly
+initialized. Data: CoNSeP, its seven types merged to four. Not for commercial use.
 
     jaxnuc train --config=models/he_types --workdir=runs/he-types \
         --config.data.root=FOLDER_OF_CONSEP

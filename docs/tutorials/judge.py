@@ -56,7 +56,7 @@ print(ast.get_docstring(ast.parse(pages.CONFIGURATIONS.paths()["harunet_monuseg"
 #
 # HARU-Net's contribution is partly its post-processing, Algorithm 1 (`growth`): does it find more nuclei than a
 # watershed? Comparing one method with itself but for one part is the cleanest question there is. The network of
-# [the first tutorial](images.md) gives mask and contour as HARU-Net does, so that all three decoders can read its maps:
+# the configuration `quickstart` gives mask and contour as HARU-Net does, so that all three decoders can read its maps:
 
 # %% language="bash"
 # jaxnuc train --config=quickstart --workdir=runs/quickstart | tail -1

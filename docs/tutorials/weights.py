@@ -58,7 +58,7 @@ print(len(match.filled), "arrays filled,", len(match.kept), "stay random")
 #
 # ## Out: a folder that needs only JAX
 #
-# This is the network of [the first tutorial](images.md).
+# A small network, trained for a minute or two:
 
 # %% language="bash"
 # jaxnuc train --config=quickstart --workdir=runs/quickstart | tail -1

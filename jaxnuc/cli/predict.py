@@ -10,6 +10,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxnuc.cli.parser import Parser, comma_separated
@@ -82,9 +83,13 @@ def run(options: argparse.Namespace) -> int:
     results = predict(options.input, predictor, options.output, settings)
     for done in results.done:
         diameter = done["settings"]["diameter_px"]
-        size = "" if diameter is None else f", resized for nuclei of {diameter:.3g} px"
+        size = "" if diameter is None else f", diameter taken as {diameter:.3g} px"
         print(f"{done['settings']['image']}: {done['nuclei']} nuclei{size}")
+    if len(results.done) > 1:
+        print(f"{len(results.done)} images: {sum(done['nuclei'] for done in results.done)} nuclei")
     print_failed(results.failed)
+    if results.done and not options.no_report:
+        logger.info("pictures and reports: %s", Path(options.output, "index.html"))
     if options.shard and not results.failed:
         print(f"shard {options.shard} is done; once all are, a run without --shard joins them")
     return 1 if results.failed else 0

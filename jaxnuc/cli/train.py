@@ -49,7 +49,9 @@ def run(options: argparse.Namespace) -> int:
     except Stopped as stopped:
         logger.warning("%s", stopped)
         return STATUS
+    print("the last evaluation:")
     for name, figure in figures.items():
         if figure or not name.endswith("images_skipped"):
             print(f"{name}: {cell(figure)}")
+    logger.info("scores with intervals: jaxnuc evaluate --workdir=%s --split=val", options.workdir)
     return 0

@@ -10,6 +10,7 @@ from functools import partial
 import numpy as np
 
 from jaxnuc.data import stains
+from jaxnuc.data.frame import without_foreign_frame
 from jaxnuc.data.sample import Sample
 from jaxnuc.data.transforms.base import Transform
 from jaxnuc.registry import Registry
@@ -79,10 +80,11 @@ class Normalize(Transform):
         """The function (h, w, 3) uint8 -> the same that `image` applies, pixel by pixel.
 
         Args:
-          reference: (H, W, 3) uint8, all of an image, or squares from all over it.
+          reference: (H, W, 3) uint8, all of an image, or squares from all over it; a frame that
+            is foreign to it has no part, see `jaxnuc.data.frame`.
         """
-        function: Callable[[np.ndarray], np.ndarray] = REGISTRY.find(self.name)(reference)
-        return function
+        make: Callable[..., Callable[[np.ndarray], np.ndarray]] = REGISTRY.find(self.name)
+        return make(without_foreign_frame(reference))
 
     def __call__(self, sample: Sample, rng: np.random.Generator) -> Sample:
         return replace(sample, image=self.image(sample.image))

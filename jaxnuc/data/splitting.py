@@ -120,7 +120,7 @@ def random_split(
         kind = "images" if len(units) == len(names) else "groups of images"
         raise ValueError(
             f"split {split!r} is empty: {len(units)} {kind} by fractions={tuple(fractions)}; give "
-            "it a larger share, or take another split"
+            "it a larger share, or take another split, or 'all' for all images"
         )
     return [name for name in names if unit(name) in part]
 

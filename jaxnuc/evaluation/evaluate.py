@@ -14,6 +14,7 @@ from jaxnuc.evaluation.scoring import (
     Segment,
     check_shape,
     groups_of,
+    instances_of,
     plan_scoring,
     score_images,
 )
@@ -170,7 +171,7 @@ def _draw(
             plain = plain_name(name)[:50]  # names may be paths
             path = folder / f"{kind}_{place:02d}_{pq[index]:.3f}_{plain}.png"
             sample = source[index]
-            found = check_shape(segment(sample.image).instances, sample.instances, name)
+            found = check_shape(instances_of(segment, sample.image), sample.instances, name)
             maps = (sample.instances, found)
             save_png(path, overlay(sample.image, *maps, conventions=rules, caption=name))
             drawn.append(compared(kind, name, evaluation.scores[index], sample.image, *maps))

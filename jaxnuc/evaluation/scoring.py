@@ -57,6 +57,13 @@ class TwoSteps(Protocol):
     def decode(self) -> Decode: ...
 
 
+def instances_of(segment: Segment, image: np.ndarray) -> np.ndarray:
+    """The label map (H, W) of an image of a data set, which is at the expected resolution."""
+    if isinstance(segment, TwoSteps):
+        return segment.decode(segment.maps(image), image.shape[:2]).instances
+    return np.asarray(segment(image).instances)
+
+
 @dataclass(frozen=True)
 class Scoring:
     """What is computed of each image.

@@ -91,8 +91,8 @@ def at_mpp(image: LargeImage, mpp: float, *, given: float | None = None) -> Resa
     if known is None:
         raise ValueError(
             f"{image.path}: its microns per pixel are unknown; give them, as --mpp=0.25 for a "
-            "usual scan at 40x, 0.5 at 20x, or have the size of nuclei estimated, --diameter=auto; "
-            "see docs/prediction.md"
+            "usual scan at 40x, 0.5 at 20x (mpp=0.25 in Python), or have the size of nuclei "
+            "estimated, --diameter=auto; see docs/prediction.md"
         )
     factors = [mpp / (known * level.downsample) for level in image.levels]
     fine = [n for n, factor in enumerate(factors) if factor >= 1 - _SAME]

@@ -16,6 +16,8 @@ _INTENSITIES = ("_mean", "_background")
 _ENOUGH = 10  # nuclei: the median area of fewer says little
 _OTHER_SIZE = 1.5  # times; estimates are within 1.4 times nearly always
 _FULL = 0.6  # of an image: hardly any tissue has more nuclei
+_FEW = 8  # gray levels: nuclei of fewer fall into pieces
+_SPARSE = 0.005  # of an image: such nuclei may be the few bright pixels themselves
 
 
 def statistics(tables: Iterable[NucleiTable], scene: Scene) -> dict[str, Any]:
@@ -61,7 +63,10 @@ def statistics(tables: Iterable[NucleiTable], scene: Scene) -> dict[str, Any]:
 
 
 def doubts(
-    found: Mapping[str, Any], trained: Sequence[float] | None, sized_for: float | None = None
+    found: Mapping[str, Any],
+    trained: Sequence[float] | None,
+    sized_for: float | None = None,
+    levels: int | None = None,
 ) -> list[str]:
     """Why nuclei are probably not what is in the image, a sentence each; empty where they may be.
 
@@ -71,6 +76,7 @@ def doubts(
         in the same pixels; None or empty: unknown.
       sized_for: the diameter of nuclei, in the same pixels, by which the image was enlarged or
         shrunk; None: it was not.
+      levels: of gray that 99.5 % of the pixels have, of the 256 that a network sees; None: unknown.
     """
     if not found["nuclei"]:
         return ["no nuclei were found"]
@@ -92,6 +98,11 @@ def doubts(
                 f"the image was sized for nuclei of {sized_for:.3g} px across, and the median of "
                 f"those found is {diameter:.3g} px: compare with --diameter={diameter:.0f}"
             )
+    if levels is not None and levels < _FEW and found["coverage"] > _SPARSE:
+        lines.append(
+            f"99.5 % of the pixels have no more than {levels} of 256 gray levels: the image is "
+            "dark or flat, or a few bright pixels take the rest of the range; rescale it"
+        )
     if found["coverage"] > _FULL:
         lines.append(f"nuclei cover {found['coverage']:.0%} of the image")
     return lines

@@ -88,6 +88,12 @@ class ImageTask:
     diameter: float | None = None
 
     @property
+    def size_is_unknown(self) -> bool:
+        """Whether no diameter could be estimated, so that the image is seen as it is."""
+        trained = self.network["diameter_of_training_px"]
+        return self.settings["diameter"] == "auto" and self.diameter == trained
+
+    @property
     def done_in_batches(self) -> bool:
         """Whether `predict_small_images` is meant for it, if it is small."""
         processes = self.options.processes
@@ -172,7 +178,7 @@ class OpenTask:
     Attributes:
       task: what is to be done.
       image: as its file has it, perhaps filled where it is corrupt.
-      view: the image at the model's resolution.
+      view: the image at the size at which the network sees it.
       scene: the image, as the files of its nuclei describe it.
       tiling: of `view`.
       settings: on which its nuclei depend.
@@ -181,21 +187,16 @@ class OpenTask:
     def __init__(self, task: ImageTask, image: LargeImage) -> None:
         self.task, self.image = task, image
         options, name = task.options, image_name(task.path)
-        self.view, mpp = _at_model_resolution(image, task)
-        scale = scale_of(self.view)
-        # Results are in pixels of what the network sees if that has microns per pixel of its own;
-        # an image that was only enlarged or shrunk gets them in its own pixels.
-        shown, shown_scale = (self.view, scale) if task.diameter is None else (image, (1.0, 1.0))
+        self.view = _as_network_sees(image, task)
+        self._scale = scale_of(self.view)
         self.scene = Scene(
             name,
-            shown.shape,
-            mpp,
-            shown_scale,
-            task.decoder.class_names,
-            task.decoder.colors,
-            pixels=shown,
+            image.shape,
+            options.resolution.mpp or image.mpp,
+            class_names=task.decoder.class_names,
+            colors=task.decoder.colors,
+            pixels=image,
             file=task.path.name,
-            full_shape=image.shape,
         )
         self._formats = make_formats(options.files.formats)
         for format_ in self._formats.values():
@@ -208,8 +209,8 @@ class OpenTask:
             "image": name,
             "file": fingerprint(task.path),
             "shape": list(self.scene.shape),
-            "mpp": mpp,
-            "scale": list(self.scene.scale),
+            "mpp": self.scene.mpp,
+            "scale": list(self._scale),
             "diameter_px": task.diameter,
         }
         self._folder = task.output / f"{name}.parts"
@@ -261,10 +262,8 @@ class OpenTask:
     def _areas_of_training(self) -> list[float] | None:
         """Quantiles of the areas of nuclei in the training, in pixels of the results."""
         areas = self.task.network["areas_of_training_px"]
-        if not areas or self.task.diameter is None:
-            return areas
-        scale = self.task.diameter / self.task.network["diameter_of_training_px"]
-        return [area * scale**2 for area in areas]
+        row, col = self._scale
+        return [area * row * col for area in areas] if areas else None
 
     def missing(self, parts: PartialResults) -> list[int]:
         """The rows of tiles that this process has to do."""
@@ -287,24 +286,31 @@ class OpenTask:
         """
         start = time.perf_counter()
         options, scene = self.task.options, self.scene
-        shown = scene.checked_pixels()
-        small = thumbnail(shown) if options.stains or options.files.report else None
+        small = thumbnail(self.image) if options.stains or options.files.report else None
         colors = _colors(small[0]) if small is not None and options.stains else None
-        stitched = Stitcher(self.tiling).all(rows)
-        if self.task.diameter is not None:
-            scale = scale_of(self.view)
-            stitched = (resized_table(each, scale, shown.shape) for each in stitched)
-        parts.keep_measured(measure_tables(stitched, shown, scene.mpp, self.tiling.tile, colors))
+        stitched = (
+            resized_table(each, self._scale, scene.shape)
+            for each in Stitcher(self.tiling).all(rows)
+        )
+        side = self.tiling.tile
+        parts.keep_measured(measure_tables(stitched, self.image, scene.mpp, side, colors))
         for key, format_ in self._formats.items():
             format_.write(self._files[key], parts.measured(), scene)
         earlier = self._earlier["files"] if self._earlier else {}
         kept = {key: file for key, file in earlier.items() if (self.task.output / file).exists()}
         figures, network = statistics(parts.measured(), scene), self.task.network
+        levels = None if small is None else _levels(small[0])
+        lines = doubts(figures, self._areas_of_training(), self.task.diameter, levels)
+        if self.task.size_is_unknown and figures["nuclei"]:
+            lines.append(
+                "nothing in the image gave a size of nuclei: it was seen as it is; if there are "
+                "nuclei, say their --diameter"
+            )
         summary: dict[str, Any] = {
             "path": self.image.path,
             "nuclei": figures["nuclei"],
             "statistics": figures,
-            "doubts": doubts(figures, self._areas_of_training(), self.task.diameter),
+            "doubts": lines,
             "network": network,
             "date": datetime.now(UTC).isoformat(timespec="minutes"),
             "jaxnuc": jaxnuc.__version__,
@@ -328,6 +334,12 @@ def _files(task: ImageTask, name: str, formats: Mapping[str, Format]) -> dict[st
         files["report"] = task.output / f"{name}{REPORT}"
         files["thumbnail"] = task.output / f"{name}{THUMBNAIL}"
     return files
+
+
+def _levels(picture: np.ndarray) -> int:
+    """How many gray levels 99.5 % of the pixels of a picture (H, W, 3) have."""
+    low, high = np.quantile(picture.max(axis=-1), [0.0025, 0.9975], method="nearest")
+    return int(high) - int(low) + 1
 
 
 def _colors(picture: np.ndarray) -> Colors:
@@ -358,19 +370,17 @@ def _read_summary(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None
     return summary
 
 
-def _at_model_resolution(image: LargeImage, task: ImageTask) -> tuple[LargeImage, float | None]:
-    """The image as the network sees it, and microns per pixel of the results if they are known."""
-    resolution = task.options.resolution
+def _as_network_sees(image: LargeImage, task: ImageTask) -> LargeImage:
+    """The image at the size at which the network is to see it."""
+    given = task.options.resolution.mpp
     if task.diameter is not None:
         trained = task.network["diameter_of_training_px"]
-        return at_diameter(image, task.diameter, trained), resolution.mpp or image.mpp
+        return at_diameter(image, task.diameter, trained)
     if task.model_mpp is not None:
-        view = at_mpp(image, task.model_mpp, given=resolution.mpp)
-        return view, view.mpp
-    mpp = resolution.mpp or image.mpp
-    if mpp is not None:
+        return at_mpp(image, task.model_mpp, given=given)
+    if given or image.mpp:
         _warn_that_mpp_is_not_used()
-    return image, mpp
+    return image
 
 
 _warned = threading.Lock()  # held for good after the warning: threads open images

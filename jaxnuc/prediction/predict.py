@@ -87,14 +87,23 @@ def predict(
     Raises:
       FileNotFoundError: an input matches no image.
       ValueError: two images of one name; a batch of no possible size; another process that
-        writes to the folder.
+        writes to the folder, or a file in its place; microns per pixel of a model that images are
+        not sized by.
       FileExistsError: `summary.csv` or `index.html` exists and is from elsewhere.
       OSError: a file cannot be written, for example on a full disk; the next run resumes.
     """
     output = Path(output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"{output} is a file; the output is a folder")
+    model_mpp = options.resolution.model_mpp
+    if model_mpp is not None and predictor.sizes:
+        raise ValueError(
+            f"model_mpp={model_mpp:g} (--model-mpp), but images are sized by their nuclei "
+            f"(diameter={predictor.sizes}); leave it out, or give --diameter=off"
+        )
     runner = BatchRunner(predictor, options.processes.batch_size)
     settings, network = model_settings(predictor, options), describe(predictor)
-    model_mpp = options.resolution.model_mpp or predictor.config.data.mpp or None
+    model_mpp = model_mpp or predictor.config.data.mpp or None
     images = list_images(inputs)
     check_overview(output)
     ends = (TISSUE, THUMBNAIL, *suffixes())

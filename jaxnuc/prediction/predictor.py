@@ -21,7 +21,7 @@ from jaxnuc import config as configs
 from jaxnuc.data import transforms
 from jaxnuc.data.normalize import Normalize
 from jaxnuc.data.transforms.diameter import CropAtDiameter
-from jaxnuc.io import ArrayImage, LargeImage
+from jaxnuc.io import ArrayImage, LargeImage, at_mpp
 from jaxnuc.io.rgb import to_rgb
 from jaxnuc.labels import LabelSet
 from jaxnuc.postprocess.regions import disc_diameter
@@ -223,7 +223,17 @@ class Predictor:
         return estimate_diameter(image, find, self.trained_diameter, self.normalize)
 
     def view(self, image: LargeImage) -> LargeImage:
-        """The image at the size at which the network is to see it: see `diameter_of`."""
+        """The image at the size at which the network is to see it.
+
+        That is the size by `diameter_of`, or where images are not sized by their nuclei, that of
+        the microns per pixel of the training, if it had one (`data.mpp`).
+
+        Raises:
+          ValueError: the microns per pixel of the image are needed and unknown.
+        """
+        if not self.sizes:
+            mpp = self.config.data.mpp
+            return at_mpp(image, mpp) if mpp else image
         diameter = self.diameter_of(image)
         if diameter is None or self.trained_diameter is None:
             return image
@@ -262,10 +272,18 @@ class Predictor:
         """The second step, from maps to nuclei: NumPy only, and picklable."""
         return Decoder(self.representation, self.label_set)
 
-    def __call__(self, image: np.ndarray) -> Segmentation:
-        """The nuclei of an image, which a notebook shows."""
+    def __call__(self, image: np.ndarray, mpp: float | None = None) -> Segmentation:
+        """The nuclei of an image, which a notebook shows.
+
+        Args:
+          image: as `as_rgb` takes it.
+          mpp: its microns per pixel, which only networks need that expect some, see `view`.
+
+        Raises:
+          ValueError: the array is not an image, or its microns per pixel are needed.
+        """
         pixels, decode = as_rgb(image), self.decode
-        view = self.view(ArrayImage(pixels))
+        view = self.view(ArrayImage(pixels, mpp=mpp))
         seen = view.read(0, 0, *view.shape)
         members = self.members(seen)
         compared = members if self.agreement else ()
@@ -303,14 +321,15 @@ def load(
     decoder: Mapping[str, Any] | None = None,
     diameter: Diameter = None,
 ) -> Predictor:
-    """Restores trained networks with nothing but their checkpoints.
+    """Loads a trained network: one that comes with this library, or your own.
 
     Several are an ensemble: their maps are averaged. The networks may differ, but not what their
     maps mean, nor what they expect of the image. The thresholds are those of the first checkpoint;
     `optimize_thresholds` finds those of the ensemble on its maps.
 
     Args:
-      path: a workdir of a training, or the folder of one checkpoint; or several of them.
+      path: the name of a model (`jaxnuc models` lists them), the file of one, a workdir of a
+        training, or the folder of one checkpoint; or several of them.
       checkpoint: of a workdir: `"best"` by the monitored figure, `"latest"` or a step.
       symmetries: test-time augmentation, `range(8)` for all symmetries of the square.
       merge: of probabilities over symmetries and networks, `"mean"` or `"median"`.

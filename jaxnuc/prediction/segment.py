@@ -26,6 +26,7 @@ def segment(
     image: np.ndarray,
     predictor: Predictor,
     *,
+    mpp: float | None = None,
     patch: int | None = None,
     overlap: int = OVERLAP,
     tile: int = TILE,
@@ -37,6 +38,8 @@ def segment(
     Args:
       image: as `jaxnuc.io.rgb.to_rgb` takes it.
       predictor: from `load`.
+      mpp: microns per pixel of the image, which only networks need that expect some, see
+        `Predictor.view`.
       patch: side of what the network sees at once, a multiple of 64; None: all of the image, for
         which the device needs the memory.
       overlap: of neighboring patches and of neighboring tiles in pixels, a multiple of 32.
@@ -51,15 +54,16 @@ def segment(
       the end of a cell of a notebook, it shows itself.
 
     Raises:
-      ValueError: the array is not an image, or the sizes are not possible.
+      ValueError: the array is not an image, its microns per pixel are needed, or the sizes are not
+        possible.
     """
     if patch is None:
-        return predictor(image)
+        return predictor(image, mpp)
     check_sizes(tile, patch, overlap)
     if any(at % 32 for at in offset):
         raise ValueError(f"offset={offset} must be multiples of 32")
     pixels = as_rgb(image)
-    view = predictor.view(ArrayImage(pixels))
+    view = predictor.view(ArrayImage(pixels, mpp=mpp))
     tiling = Tiling(view.shape, tile, overlap, offset)
     runner = BatchRunner(predictor, batch_size)
     rows = predict_rows(view, tiling, range(tiling.grid[0]), runner, patch=patch)

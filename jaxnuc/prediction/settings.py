@@ -39,7 +39,8 @@ def check_same(settings: Mapping[str, Any], other: Mapping[str, Any], where: str
     Raises:
       ValueError: names the first entry that differs, both values and the way out.
     """
-    for key in sorted({*settings, *other}):
+    # In their order: another model also estimates other diameters, and the model is what to name.
+    for key in dict.fromkeys([*settings, *other]):
         now, then = settings.get(key), other.get(key)
         if json.loads(json.dumps(now)) != then:
             raise ValueError(

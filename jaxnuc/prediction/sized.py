@@ -16,9 +16,23 @@ from jaxnuc.postprocess.masks import scaled
 from jaxnuc.prediction.decoding import Decoder
 from jaxnuc.representations import Nuclei
 
+# Times that an image is enlarged or shrunk at most: hardly any nucleus has one pixel across, or a
+# thousand.
+MOST_ENLARGED, MOST_SHRUNK = 16, 64
+
 
 def at_diameter(image: LargeImage, diameter: float, trained: float) -> LargeImage:
-    """A view of an image in which nuclei of a diameter, in pixels, get that of the training."""
+    """A view of an image in which nuclei of a diameter, in pixels, get that of the training.
+
+    Raises:
+      ValueError: it would be enlarged or shrunk too far.
+    """
+    if not trained / MOST_ENLARGED <= diameter <= trained * MOST_SHRUNK:
+        raise ValueError(
+            f"{image.path}: a diameter of {diameter:g} pixels; this network takes "
+            f"{trained / MOST_ENLARGED:g} to {trained * MOST_SHRUNK:g}, in pixels of the image and "
+            "not in microns"
+        )
     return at_mpp(image, diameter / trained, given=1.0)
 
 

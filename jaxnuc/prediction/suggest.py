@@ -173,8 +173,7 @@ def suggest(
         path = paths[summary["settings"]["image"]]
         with open_input(path, options) as image:
             of_nuclei = output / PREDICTED / summary["files"]["csv"]
-            scale = summary["settings"]["scale"]
-            for region in _regions(path, of_nuclei, image.shape, scale, request.region):
+            for region in _regions(path, of_nuclei, image.shape, request.region):
                 if (region.image, region.box) not in done:
                     regions.append(region)
                     if region.nuclei:
@@ -235,24 +234,21 @@ def _annotated(
     return np.array(moments).reshape(-1, 9), done
 
 
-def _regions(
-    image: Path, of_nuclei: Path, shape: tuple[int, int], scale: Sequence[float], side: int
-) -> list[Region]:
+def _regions(image: Path, of_nuclei: Path, shape: tuple[int, int], side: int) -> list[Region]:
     """The regions of an image with what was predicted in them.
 
     Args:
       image: its file.
-      of_nuclei: the table of its nuclei, on the grid of the model.
+      of_nuclei: the table of its nuclei.
       shape: (H, W) of the image.
-      scale: (row, col), pixels of the image per pixel of that grid.
       side: of the regions.
     """
     rows, cols = (_ends(length, side) for length in shape)
     # Agreement and class probabilities of each nucleus, by region.
     nuclei: list[list[list[float]]] = [[] for _ in boxes(shape, side)]
     for _, line in read_csv(of_nuclei.read_bytes(), str(of_nuclei)):
-        row = bisect.bisect(rows, (float(line["centroid_row"]) + 0.5) * scale[0], 1, len(rows) - 1)
-        col = bisect.bisect(cols, (float(line["centroid_col"]) + 0.5) * scale[1], 1, len(cols) - 1)
+        row = bisect.bisect(rows, float(line["centroid_row"]) + 0.5, 1, len(rows) - 1)
+        col = bisect.bisect(cols, float(line["centroid_col"]) + 0.5, 1, len(cols) - 1)
         classes = [float(value) for key, value in line.items() if key.startswith("probability_")]
         number = (row - 1) * (len(cols) - 1) + col - 1
         nuclei[number].append([float(line["agreement"]), *classes[1:]])

@@ -430,7 +430,9 @@ def _report_best(parts: Parts, progress: Progress, checkpoints: Checkpoints) -> 
         return
     monitor = parts.monitors[parts.episodes[-1].monitor]
     figure = monitor.turned(progress.best)
-    logger.info("the best checkpoint is step %s: %s %.4g", checkpoints.best, monitor.figure, figure)
+    best = checkpoints.best
+    at_start = ", the network as it began, which the training did not improve" if best == 0 else ""
+    logger.info("the best checkpoint is step %s%s: %s %.4g", best, at_start, monitor.figure, figure)
 
 
 def _check_finite(

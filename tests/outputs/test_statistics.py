@@ -49,5 +49,15 @@ def test_an_estimate_of_the_size_is_compared_with_what_was_found(sized_for, told
     assert [line.endswith("compare with --diameter=11") for line in lines] == [True] * told
 
 
+@pytest.mark.parametrize(
+    ("count", "levels", "told"),
+    [(20, 7, True), (20, 8, False), (20, None, False), (0.4, 7, False)],
+)
+def test_few_gray_levels_are_told_unless_nuclei_are_few_bright_pixels(count, levels, told) -> None:
+    lines = doubts(found(20, 10) | {"coverage": count / 100}, None, None, levels)
+    few = "99.5 % of the pixels have no more than 7 of 256 gray levels"
+    assert [line.startswith(few) for line in lines] == [True] * told
+
+
 def test_nuclei_without_a_class_are_counted_apart() -> None:
     assert found(3, 2)["classes"] == {"tumor": 0, "": 3}

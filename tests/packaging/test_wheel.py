@@ -269,7 +269,9 @@ def test_a_model_finds_nuclei_right_after_the_installation(commands, tmp_path):
     printed, _ = commands(("models",), ("predict", "--example"))
     assert "\nfluorescence " in printed["models"]
     ((name, count),) = re.findall(
-        r"^(\w+): (\d+) nuclei, resized for nuclei of [\d.]+ px$", printed["predict"], re.MULTILINE
+        r"^(\w+): (\d+) nuclei, diameter taken as [\d.]+ px$",
+        printed["predict"],
+        re.MULTILINE,
     )
     assert (name, int(count) > 10) == ("fluorescence", True)
     assert (tmp_path / "jaxnuc_example" / "fluorescence.overlay.png").is_file()

@@ -72,6 +72,39 @@ def test_an_image_without_nuclei_has_none_and_is_left_as_it_is(sizing):
     assert sizing.view(image) is image
 
 
+@pytest.mark.parametrize(("framed", "color"), [((60, 60), 0), ((0, 120), 0), ((3, 200), 255)])
+def test_a_frame_has_no_part_in_the_estimate(sizing, framed, color):
+    """Its edge is the steepest place of the image, and a piece of it is found as one object."""
+    image, _ = discs(30)
+    image = np.pad(image, (framed, framed, (0, 0)), constant_values=color)
+    assert sizing.diameter_of(ArrayImage(image)) == pytest.approx(30, rel=0.15)
+
+
+@pytest.mark.parametrize(("score", "expected"), [(0.9, 20), (0.8, None)])
+def test_no_estimate_where_nothing_looks_like_nuclei(score, expected):
+    """The noise of an empty field is found at one magnification or other, but never surely."""
+    image, _ = discs(20)
+
+    def find(pixels):
+        instances = label(pixels[..., 0] > 100).astype(np.int32)
+        return Nuclei(instances, None, np.full(instances.max(), score, np.float32))
+
+    found = estimate_diameter(ArrayImage(image), find, TRAINED, Normalize("none"))
+    assert found == (None if expected is None else pytest.approx(expected, rel=0.1))
+
+
+def test_an_image_whose_size_is_unknown_is_told(tmp_path, sizing):
+    rng = np.random.default_rng(0)
+    imsave(tmp_path / "a.png", rng.integers(0, 256, (90, 90, 3)).astype(np.uint8))
+    options = DEFAULT.replace(patch=64, overlap=32, tile=64, workers=0, progress=False)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("jaxnuc.prediction.predictor.estimate_diameter", lambda *_: None)
+        (done,) = predict([tmp_path / "a.png"], sizing, tmp_path / "out", options).done
+    assert done["settings"]["diameter_px"] == TRAINED
+    assert done["nuclei"]
+    assert any("nothing in the image gave a size" in line for line in done["doubts"])
+
+
 def test_small_images_are_not_seen_so_small_that_they_are_nuclei_themselves(sizing):
     """A window would show the mirrored image again and again."""
     rng = np.random.default_rng(0)
@@ -117,6 +150,27 @@ def test_refuses_a_diameter_that_is_none(sizing, bright):
         replace(sizing, diameter="outo")
     with pytest.raises(ValueError, match="diameter=30, but at which diameter"):
         replace(bright(), diameter=30)
+
+
+@pytest.mark.parametrize("diameter", [0.5, 1300])  # microns; a slip of the key
+def test_refuses_to_enlarge_or_shrink_an_image_without_end(tmp_path, sizing, diameter):
+    image = discs(20)[0]
+    told = r"a diameter of [\d.]+ pixels; this network takes 1\.25 to 1280, in pixels"
+    with pytest.raises(ValueError, match=told):
+        replace(sizing, diameter=diameter)(image)
+    imsave(tmp_path / "a.png", image)
+    results = predict([tmp_path / "a.png"], replace(sizing, diameter=diameter), tmp_path / "out")
+    assert "1.25 to 1280" in results.failed[0][1]
+
+
+def test_refuses_microns_per_pixel_of_a_model_that_nothing_is_sized_by(tmp_path, sizing):
+    imsave(tmp_path / "a.png", discs(20)[0])
+    options = DEFAULT.replace(model_mpp=0.25)
+    with pytest.raises(ValueError, match=r"--model-mpp\), but images are sized by their nuclei"):
+        predict([tmp_path / "a.png"], sizing, tmp_path / "out", options)
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="file is a file; the output is a folder"):
+        predict([tmp_path / "a.png"], sizing, tmp_path / "file")
 
 
 def test_files_of_an_image_are_in_its_own_pixels(tmp_path, sizing):

@@ -194,7 +194,7 @@ def test_tiles_of_an_export_give_the_original_nuclei(tmp_path):
     original = replace(original, representation=representation)
     again = load_exported(export(original, tmp_path / "exported"))
     nuclei, expected = (
-        jaxnuc.segment(image, each, tile=128, overlap=64, batch_size=2)
+        jaxnuc.segment(image, each, mpp=0.25, tile=128, overlap=64, batch_size=2)
         for each in (again, original)
     )
     assert len(expected.scores) > 5

@@ -205,8 +205,9 @@ def test_a_long_strip(tmp_path, bright):
 
 
 def test_microns_per_pixel(tmp_path, bright, blobs, same_partition, labels):
+    """The network sees what it expects; all results are in pixels of the image itself."""
     image, expected = blobs((150, 210))
-    fine = image.repeat(2, axis=0).repeat(2, axis=1)
+    fine, expected = (each.repeat(2, axis=0).repeat(2, axis=1) for each in (image, expected))
     imsave(tmp_path / "a.png", fine, check_contrast=False)
     options = OPTIONS.replace(model_mpp=0.5)
     report = predict([tmp_path / "a.png"], bright(), tmp_path, options)
@@ -214,8 +215,27 @@ def test_microns_per_pixel(tmp_path, bright, blobs, same_partition, labels):
     report = predict([tmp_path / "a.png"], bright(), tmp_path, options.replace(mpp=0.25))
     assert report.done[0]["settings"]["scale"] == [2.0, 2.0]
     same_partition(labels(tmp_path, "a"), expected)
-    row = next(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
-    assert float(row["area_um2"]) == pytest.approx(0.25 * float(row["area"]))
+    assert (report.done[0]["settings"]["shape"], report.done[0]["settings"]["mpp"]) == (
+        [300, 420], 0.25,
+    )  # fmt: skip
+    table = list(csv.DictReader((tmp_path / "a.csv").read_text().splitlines()))
+    areas = np.bincount(expected.ravel())[1:]
+    found = [(float(row["area"]), float(row["area_um2"])) for row in table]
+    assert sorted(found) == [(area, pytest.approx(area / 16)) for area in sorted(areas)]
+
+
+def test_microns_per_pixel_of_an_array(bright, blobs, same_partition):
+    image, expected = blobs((150, 210))
+    fine, expected = (each.repeat(2, axis=0).repeat(2, axis=1) for each in (image, expected))
+    predictor = bright()
+    with predictor.config.unlocked():
+        predictor.config.data.mpp = 0.5
+    same_partition(predictor(fine, mpp=0.25).instances, expected)
+    sizes = {"patch": 64, "overlap": 32, "tile": 64}
+    same_partition(jaxnuc.segment(fine, predictor, mpp=0.25, **sizes).instances, expected)
+    for segment in (predictor, lambda image: jaxnuc.segment(image, predictor, **sizes)):
+        with pytest.raises(ValueError, match=r"microns per pixel are unknown.*mpp=0\.25 in Python"):
+            segment(fine)
 
 
 def test_an_image_that_cannot_be_opened_does_not_stop_others(tmp_path, monkeypatch, bright, blobs):

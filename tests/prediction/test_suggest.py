@@ -190,16 +190,16 @@ def distance(one, other):
 
 
 def test_scores_are_those_of_the_nuclei_of_a_region(tmp_path):
-    """In an image of which the network saw a pixel in place of four; nuclei have classes."""
+    """By their centroids, counted from the middle of the first pixel; nuclei have classes."""
     (tmp_path / "a.csv").write_text(
         "centroid_row,centroid_col,agreement,probability_background,probability_x,probability_y\n"
-        "24.4,10,0.5,0,1,0\n"  # in pixels of the file (49.8, 21)
-        "0,29.4,1,0,0,1\n"  # (1, 59.8)
-        "0,29.6,0.5,0.2,0.6,0.2\n"  # (1, 60.2)
-        "49.5,59.5,0.6,0,0,0\n"  # at the very end; others cover it
+        "49.3,20.5,0.5,0,1,0\n"  # (49.8, 21) from the corner
+        "0.5,59.3,1,0,0,1\n"
+        "0.5,59.7,0.5,0.2,0.6,0.2\n"
+        "99.5,119.5,0.6,0,0,0\n"  # at the very end; others cover it
     )
     table = tmp_path / "a.csv"
-    found = module._regions(tmp_path / "a.png", table, (100, 120), (2.0, 2.0), 60)
+    found = module._regions(tmp_path / "a.png", table, (100, 120), 60)
     assert [each.box for each in found] == boxes((100, 120), 60)
     assert [each.nuclei for each in found] == [2, 1, 0, 1]
     disagreement = [each.disagreement for each in found]
