@@ -167,8 +167,9 @@ for folder in ("found_before", "found_again"):
         print(f"{folder:12} {name}: PQ {scores.pq:.3f}, Dice {scores.dice:.3f}")
 
 # %% [markdown]
-# One slide became worse, the other better: 40 steps on three regions are no training, and these scores are what says so.
-# Slides that nobody trained on, and a longer training, decide. Then begin again:
+# The two are the same: on the slide that validates, the network was no better after 40 steps, so that its start, the model
+# `he`, stayed the best checkpoint, and the log of the training says so. Three regions and 40 steps are no training; more
+# regions and a longer one may be. Then begin again:
 # `jaxnuc suggest ... --workdir=runs/corrected --annotated=cells` leaves out what is annotated.
 #
 # ## Where to go on
