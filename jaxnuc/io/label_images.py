@@ -223,7 +223,10 @@ def _label_files(folder: Path) -> dict[str, Path]:
                 raise _twice(found[key], path, folder)
             found[key] = path
     if not found:
-        raise ValueError(f"{folder}: holds no label images ({', '.join(LABEL_SUFFIXES)})")
+        raise ValueError(
+            f"{folder}: holds no label images ({', '.join(LABEL_SUFFIXES)}); jaxnuc "
+            "predict writes them with --format=tiff"
+        )
     return found
 
 

@@ -45,14 +45,16 @@ def is_image_name(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in (*_SUFFIXES, ".zarr", ".dcm")
 
 
-def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
+def list_images(
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
+) -> list[Path]:
     """Lists the images of files, folders and patterns.
 
     Args:
-      inputs: each an image file, taken whatever its suffix; a folder, of which the images directly
-        inside are taken, by suffix; a folder that is one image, of Zarr or of the DICOM files of a
-        slide; or a pattern as of a shell (`*`, `?`, `[ab]`, `**`), of which the files of a known
-        suffix and the folders that are images are taken.
+      inputs: one or several, each an image file, taken whatever its suffix; a folder, of which the
+        images directly inside are taken, by suffix; a folder that is one image, of Zarr or of the
+        DICOM files of a slide; or a pattern as of a shell (`*`, `?`, `[ab]`, `**`), of which the
+        files of a known suffix and the folders that are images are taken.
 
     Returns:
       Their paths, in the order of the inputs and by name within each, numbers by value; each image
@@ -60,11 +62,10 @@ def list_images(inputs: Sequence[str | os.PathLike[str]]) -> list[Path]:
 
     Raises:
       FileNotFoundError: one of the inputs finds no image.
-      ValueError: two images have one name, by which their outputs would be named, or `inputs` is
-        one string.
+      ValueError: two images have one name, by which their outputs would be named.
     """
     if isinstance(inputs, str | os.PathLike):
-        raise ValueError(f"inputs is {str(inputs)!r}; it must be a list of paths")
+        inputs = [inputs]
     found: dict[Path, Path] = {}
     for each in inputs:
         for path in _found(each):

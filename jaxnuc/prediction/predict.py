@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 MANY = 32
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Results:
     """The outcome of `predict`.
 
@@ -48,6 +48,10 @@ class Results:
     done: tuple[dict[str, Any], ...]
     failed: tuple[tuple[str, str], ...]
 
+    def __repr__(self) -> str:
+        lines = [f"{each['settings']['image']}: {each['nuclei']:,} nuclei" for each in self.done]
+        return "\n".join([*lines, *(f"{image_name(path)}: {why}" for path, why in self.failed)])
+
     def _repr_html_(self) -> str:
         rows = [["image", "nuclei", "classes", "remarks"]]
         for each in self.done:
@@ -60,7 +64,7 @@ class Results:
 
 
 def predict(
-    inputs: Sequence[str | os.PathLike[str]],
+    inputs: str | os.PathLike[str] | Sequence[str | os.PathLike[str]],
     predictor: Predictor,
     output: str | os.PathLike[str],
     options: PredictionOptions = DEFAULT,
@@ -70,11 +74,11 @@ def predict(
     For each image this writes the files of `options.files` and, last, `NAME.json` with the
     settings behind them; an image that has it is not done again. Until then the nuclei are in
     `NAME.parts/`: a run that was killed resumes there, with the same result. At the end it writes
-    `summary.csv` and `index.html` of all images in the folder. Where the images lie in the output
-    folder, pictures that were written for an image are not taken for images.
+    `summary.csv` and `index.html` of all images in the folder. The output folder may be that of the
+    images: pictures that were written for an image are not taken for images.
 
     Args:
-      inputs: image files, folders of them, or patterns.
+      inputs: an image file, folder of images or pattern, or several of them.
       predictor: from `jaxnuc.load`.
       output: folder, made where it is missing.
       options: see `PredictionOptions`.

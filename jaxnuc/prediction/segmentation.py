@@ -1,13 +1,14 @@
 """Nuclei with the image they were found in, which a notebook shows."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from jaxnuc.metrics.rows import html_table
-from jaxnuc.outputs import NucleiTable, Scene
+from jaxnuc.outputs import NucleiTable, Scene, measure
 from jaxnuc.outputs.palette import Color
-from jaxnuc.postprocess.masks import masks_of
+from jaxnuc.postprocess.masks import Mask, masks_of
 from jaxnuc.reports import pictures
 from jaxnuc.reports.page import Html, element
 from jaxnuc.representations import Nuclei
@@ -41,12 +42,26 @@ class Segmentation(Nuclei):
         found.image, found.class_names, found.colors = image, class_names, colors
         return found
 
+    def measure(self, mpp: float | None = None) -> dict[str, np.ndarray]:
+        """Areas, shapes and places of the nuclei, as `jaxnuc.outputs.measure` gives them.
+
+        Args:
+          mpp: microns per pixel of the image; where given, in micrometers too.
+
+        Returns:
+          Columns (N,) by name, such as `area` in pixels, and `area_um2`.
+        """
+        return measure(self._masks, mpp=mpp)
+
+    @property
+    def _masks(self) -> Sequence[Mask]:
+        return masks_of(self.instances)[1] if self.masks is None else self.masks
+
     def png(self) -> bytes | None:
         """A picture of the image with the outlines of the nuclei; None without the image."""
         if self.image is None:
             return None
-        masks = masks_of(self.instances)[1] if self.masks is None else self.masks
-        table = NucleiTable(masks, self.scores, self.classes)
+        table = NucleiTable(tuple(self._masks), self.scores, self.classes)
         height, width = self.instances.shape
         scene = Scene("", (height, width), class_names=self.class_names, colors=self.colors)
         return pictures.png(pictures.outlined_picture([table], scene, self.image, SIDE))

@@ -16,6 +16,7 @@ from jaxnuc.data.sources.conic import separate_label_set
 from jaxnuc.labels import LabelSet, LabelTree, label_set
 from jaxnuc.pretrained.stardist import StarDistModel, read_stardist
 from jaxnuc.run.checkpoints import FOLDER, Checkpoints
+from jaxnuc.run.model_file import is_model
 from jaxnuc.training import state
 
 logger = logging.getLogger(__name__)
@@ -54,10 +55,16 @@ def convert(
 
     Raises:
       FileNotFoundError: there is no such file or page.
-      ValueError: the weights are damaged, unknown, or do not fill the network, or there is a run.
+      ValueError: the weights are damaged, unknown, a model of this library, or do not fill the
+        network, or there is a run.
     """
     if (output / FOLDER).exists():
         raise ValueError(f"{output} holds a run; give another --output")
+    if not isinstance(source, Mapping):
+        if not Path(source).exists():
+            raise FileNotFoundError(f"{source}: no such file or folder")
+        if is_model(Path(source)):
+            raise ValueError(f"{source} is a model of this library: --model={source} takes it")
     label_sets: tuple[LabelSet, ...] | None = None
     known: dict[str, str] = {}
     if not isinstance(source, Mapping) and Path(source).is_dir():

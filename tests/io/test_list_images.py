@@ -55,8 +55,12 @@ def test_nothing_found(tmp_path):
         list_images([str(tmp_path / "*.svs")])
     with pytest.raises(FileNotFoundError, match=r"no image in this folder; known are .*\.svs"):
         list_images([tmp_path])
-    with pytest.raises(ValueError, match="a list of paths"):
-        list_images(str(tmp_path))
+
+
+def test_one_input_needs_no_list(tmp_path):
+    touch(tmp_path, "a.png", "b.tif")
+    for one in (tmp_path, str(tmp_path)):
+        assert list_images(one) == list_images([one]) == [tmp_path / "a.png", tmp_path / "b.tif"]
 
 
 @pytest.mark.parametrize("other", ["a.tif", "a.ome.tif", "b/a.png"])

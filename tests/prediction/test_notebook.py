@@ -44,6 +44,14 @@ class Cells(HTMLParser):
             self.text = ""
 
 
+def test_a_segmentation_measures_its_nuclei():
+    labels = np.zeros((9, 9), np.int32)
+    labels[1:3, 1:5], labels[6:8, 6:8] = 1, 2
+    found = Segmentation(labels, None, np.ones(2, np.float32)).measure(mpp=0.5)
+    assert (found["area"].tolist(), found["area_um2"].tolist()) == ([8, 4], [2, 1])
+    assert found["centroid_col"].tolist() == [2.5, 6.5]
+
+
 def decoded(png):
     with Image.open(io.BytesIO(png)) as picture:
         return np.asarray(picture.convert("RGB"))

@@ -8,6 +8,7 @@ from safetensors.numpy import save_file
 import jaxnuc
 from jaxnuc import models, pretrained
 from jaxnuc.labels import label_set
+from jaxnuc.run.cards import card
 from jaxnuc.training.conversion import _page_of, convert
 from jaxnuc.training.state import initialization
 
@@ -54,6 +55,14 @@ def arrays(kernel, types):
 )
 def test_the_data_of_each_published_hovernet(kernel, types, source):
     assert _page_of(arrays(kernel, types)) == f"hovernet_consep:source={source}"
+
+
+def test_what_needs_no_conversion_or_is_not_there(tmp_path):
+    with pytest.raises(FileNotFoundError, match="nofile: no such file or folder"):
+        convert(tmp_path / "nofile", tmp_path / "run")
+    path = card("he").path
+    with pytest.raises(ValueError, match=r"he\.npz is a model of this library: --model=.*he\.npz"):
+        convert(path, tmp_path / "run")
 
 
 def test_what_cannot_be_recognized(tmp_path):
