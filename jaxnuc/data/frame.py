@@ -2,7 +2,8 @@
 
 import numpy as np
 
-# Levels of 255 by which a frame differs from the median of what it frames, to be foreign to it.
+# Levels of 255, a mean of the channels, by which a frame differs from the median of what it frames
+# to be foreign to it.
 FOREIGN = 64
 
 
@@ -35,6 +36,12 @@ def without_foreign_frame(image: np.ndarray) -> np.ndarray:
     inside = image[rows, cols]
     if inside.shape == image.shape:
         return image
-    corners = image[[0, 0, -1, -1], [0, -1, 0, -1]].astype(int)
-    off = np.abs(corners - np.median(inside, axis=(0, 1))).min(axis=1)
+    height, width, _ = image.shape
+    lines = {
+        (0, 0): rows.start > 0 or cols.start > 0,
+        (-1, 0): rows.stop < height,
+        (0, -1): cols.stop < width,
+    }
+    colors = np.array([image[corner] for corner, framed in lines.items() if framed], float)
+    off = np.abs(colors - np.median(inside, axis=(0, 1))).mean(axis=1)
     return inside if off.max() > FOREIGN else image

@@ -117,9 +117,10 @@ class Predictor:
         member is decoded: see `agreement.agreement`.
       label_set: at which classes are read; None: that of the class map.
       diameter: typical diameter of the nuclei of an image in pixels, which is enlarged or shrunk so
-        that the network sees that of its training; `"auto"`: estimated for each image; `"off"`: the
-        image is left as it is; None: `"auto"` if the network was trained at one diameter, and
-        else `"off"`. It is for `__call__` and `view`; `maps` takes images as they are.
+        that the network sees that of its training; `"auto"`: estimated for each image; `"off"`: it
+        is not enlarged or shrunk by its nuclei; None: `"auto"` if the network was trained at one
+        diameter, and else `"off"`. It is for `__call__` and `view`; `maps` takes images as they
+        are.
 
     Raises:
       ValueError: agreement of a single member; the symmetries or `merge` as in `MapAverage`; a

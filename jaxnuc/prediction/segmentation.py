@@ -49,7 +49,8 @@ class Segmentation(Nuclei):
           mpp: microns per pixel of the image; where given, in micrometers too.
 
         Returns:
-          Columns (N,) by name, such as `area` in pixels, and `area_um2`.
+          Columns by name, such as `area` in pixels, and `area_um2`, of the nuclei in the order of
+          their numbers; one that others cover has none.
         """
         return measure(self._masks, mpp=mpp)
 
